@@ -1,0 +1,207 @@
+package wire
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// DecodeClient decodes a frame from a client. Any number of goroutines may
+// call it at the same time.
+//
+// It takes exactly the frames that the JSON Schema client-message.json allows,
+// provided that they are strict JSON (RFC 8259 and RFC 7493, section 2: UTF-8
+// without lone surrogates, no name twice in an object at any level, nothing
+// after the object but white space) and within limits. Members may come in any
+// order; members that are not the frame's own are ignored whatever they hold.
+// Otherwise the error is a [*DecodeError], and the message is nil.
+//
+// Raw values of the message (proposedData, currentState, proof) are not copied
+// but are slices of data: the caller must not change data as long as the
+// message is in use, and such a slice keeps all of data in memory. Strings are
+// copies.
+func DecodeClient(data []byte, limits Limits) (ClientMessage, error) {
+	f := readFrame(data, limits.bytes(defaultClientBytes), limits.depth())
+	defer f.release()
+	var message ClientMessage
+	switch string(f.readType()) {
+	case TypeSubscribe:
+		message = f.subscribe()
+	case TypeUnsubscribe:
+		message = f.unsubscribe()
+	case TypePropose:
+		message = f.propose()
+	case TypePing:
+		message = f.ping()
+	default:
+		f.failType("subscribe, unsubscribe, propose or ping")
+	}
+	if f.failure != nil {
+		return nil, f.failure
+	}
+	return message, nil
+}
+
+// DecodeServer decodes a frame from a server, as [DecodeClient] does one from
+// a client. The JSON Schema is server-message.json.
+func DecodeServer(data []byte, limits Limits) (ServerMessage, error) {
+	f := readFrame(data, limits.bytes(unlimited), limits.depth())
+	defer f.release()
+	var message ServerMessage
+	switch string(f.readType()) {
+	case TypeState:
+		message = f.state()
+	case TypeTransaction:
+		message = f.transaction()
+	case TypeLifecycle:
+		message = f.lifecycle()
+	case TypeProposalResult:
+		message = f.proposalResult()
+	case TypePong:
+		message = f.pong()
+	case TypeError:
+		message = f.error()
+	default:
+		f.failType("state, transaction, lifecycle, proposal-result, pong or error")
+	}
+	if f.failure != nil {
+		return nil, f.failure
+	}
+	return message, nil
+}
+
+// readType checks the version and returns the type, or nil where either is
+// not as it must be or the frame has failed before.
+func (f *frame) readType() []byte {
+	switch {
+	case f.failure != nil:
+		return nil
+	case !f.has(memberV):
+		f.fail(ErrVersion, memberV.pointer(), -1, "missing")
+		return nil
+	case f.kind(memberV) != jsontext.KindNumber:
+		f.fail(ErrVersion, memberV.pointer(), f.values[memberV].start, "must be the number 1, not "+kindName(f.kind(memberV)))
+		return nil
+	}
+	if version, ok := parseInteger(f.value(memberV)); !ok || version != Version {
+		f.fail(ErrVersion, memberV.pointer(), f.values[memberV].start, "must be 1")
+		return nil
+	}
+	switch {
+	case !f.has(memberType):
+		f.fail(ErrType, memberType.pointer(), -1, "missing")
+		return nil
+	case f.kind(memberType) != jsontext.KindString:
+		f.fail(ErrType, memberType.pointer(), f.values[memberType].start, "must be a string, not "+kindName(f.kind(memberType)))
+		return nil
+	}
+	return f.unquote(f.value(memberType))
+}
+
+// failType is for a type that is a string, but none of those that are wanted.
+func (f *frame) failType(want string) {
+	if f.failure == nil {
+		got := abbreviated(string(f.unquote(f.value(memberType))))
+		f.fail(ErrType, memberType.pointer(), f.values[memberType].start, "must be "+want+", not "+got)
+	}
+}
+
+func (f *frame) subscribe() *Subscribe {
+	return &Subscribe{
+		ShareDataID: f.name(memberShareDataID),
+		Since:       f.optionalText(memberSince),
+	}
+}
+
+func (f *frame) unsubscribe() *Unsubscribe {
+	return &Unsubscribe{ShareDataID: f.name(memberShareDataID)}
+}
+
+func (f *frame) propose() *Propose {
+	m := &Propose{
+		ShareDataID:   f.name(memberShareDataID),
+		FunctionID:    f.name(memberFunctionID),
+		ProposedData:  f.raw(memberProposedData),
+		CorrelationID: f.correlationID(),
+	}
+	// A client that always has the member writes null where it has no proof.
+	if f.kind(memberProof) != jsontext.KindNull {
+		m.Proof = f.optionalRaw(memberProof)
+	}
+	if f.has(memberIdempotencyKey) {
+		m.IdempotencyKey = f.checkedString(memberIdempotencyKey, 1, maxIdempotencyKey)
+	}
+	return m
+}
+
+func (f *frame) ping() *Ping { return &Ping{CorrelationID: f.correlationID()} }
+
+func (f *frame) state() *State {
+	m := &State{
+		ShareDataID:  f.name(memberShareDataID),
+		CurrentState: f.raw(memberCurrentState),
+	}
+	if f.require(memberLastTransactionID) && f.kind(memberLastTransactionID) != jsontext.KindNull {
+		m.LastTransactionID = f.text(memberLastTransactionID)
+	}
+	m.Cursor = f.optionalText(memberCursor)
+	m.Revision = f.optionalInteger(memberRevision)
+	m.Replaying = f.optionalInteger(memberReplaying)
+	m.HasReplaying = f.has(memberReplaying)
+	return m
+}
+
+func (f *frame) transaction() *Transaction {
+	return &Transaction{
+		ShareDataID:   f.name(memberShareDataID),
+		TransactionID: f.name(memberTransactionID),
+		Accepted:      f.flag(memberAccepted),
+		CurrentState:  f.optionalRaw(memberCurrentState),
+		Replayed:      f.optionalFlag(memberReplayed),
+		Revision:      f.optionalInteger(memberRevision),
+		FunctionID:    f.optionalText(memberFunctionID),
+	}
+}
+
+func (f *frame) lifecycle() *Lifecycle {
+	return &Lifecycle{
+		ShareDataID:  f.name(memberShareDataID),
+		Event:        f.event(),
+		CurrentState: f.optionalRaw(memberCurrentState),
+		Replayed:     f.optionalFlag(memberReplayed),
+		Cursor:       f.optionalText(memberCursor),
+		Revision:     f.optionalInteger(memberRevision),
+	}
+}
+
+func (f *frame) event() string {
+	switch event := f.text(memberEvent); event {
+	case EventUpdated, EventRemoved:
+		return event
+	default:
+		f.refuse(memberEvent, `must be "updated" or "removed", not `+abbreviated(event))
+		return ""
+	}
+}
+
+func (f *frame) proposalResult() *ProposalResult {
+	return &ProposalResult{
+		CorrelationID: f.correlationID(),
+		Accepted:      f.flag(memberAccepted),
+		TransactionID: f.optionalText(memberTransactionID),
+		Error:         f.optionalText(memberError),
+		Duplicate:     f.optionalFlag(memberDuplicate),
+	}
+}
+
+func (f *frame) pong() *Pong { return &Pong{CorrelationID: f.correlationID()} }
+
+func (f *frame) error() *Error {
+	m := &Error{
+		Code:        f.name(memberCode),
+		Message:     f.text(memberMessage),
+		ShareDataID: f.optionalText(memberShareDataID),
+	}
+	if f.has(memberCorrelationID) {
+		m.CorrelationID = f.checkedString(memberCorrelationID, 0, maxCorrelationID)
+	}
+	return m
+}

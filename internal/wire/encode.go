@@ -1,0 +1,189 @@
+package wire
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The methods AppendTo append one frame, without white space, as
+// {"v":1,"type":… and then the members in the order of their fields. They do
+// not allocate where dst has room. Strings are escaped as little as JSON
+// allows, and bytes in them that are not UTF-8 become U+FFFD. Raw values go in
+// verbatim and must be valid JSON; an empty one is left out, or becomes null
+// where the frame must have the member. Nothing else is checked: what a peer would refuse, such as an
+// empty correlationId, is for the caller to avoid.
+
+// AppendTo implements [ClientMessage].
+func (m *Subscribe) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeSubscribe, 0)
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	dst = appendOptionalText(dst, memberSince, m.Since)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ClientMessage].
+func (m *Unsubscribe) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeUnsubscribe, 0)
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ClientMessage].
+func (m *Propose) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypePropose, len(m.ProposedData)+len(m.Proof))
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	dst = appendText(dst, memberFunctionID, m.FunctionID)
+	dst = appendRaw(dst, memberProposedData, m.ProposedData)
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	dst = appendOptionalRaw(dst, memberProof, m.Proof)
+	dst = appendOptionalText(dst, memberIdempotencyKey, m.IdempotencyKey)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ClientMessage].
+func (m *Ping) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypePing, 0)
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *State) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeState, len(m.CurrentState))
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	dst = appendRaw(dst, memberCurrentState, m.CurrentState)
+	if m.LastTransactionID == "" {
+		dst = appendRaw(dst, memberLastTransactionID, nil)
+	} else {
+		dst = appendText(dst, memberLastTransactionID, m.LastTransactionID)
+	}
+	dst = appendPosition(dst, m.Cursor, m.Revision)
+	if m.HasReplaying {
+		dst = appendInteger(dst, memberReplaying, m.Replaying)
+	}
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *Transaction) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeTransaction, len(m.CurrentState))
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	dst = appendText(dst, memberTransactionID, m.TransactionID)
+	dst = appendBool(dst, memberAccepted, m.Accepted)
+	dst = appendOptionalRaw(dst, memberCurrentState, m.CurrentState)
+	dst = appendIfTrue(dst, memberReplayed, m.Replayed)
+	if m.Revision != 0 {
+		dst = appendInteger(dst, memberRevision, m.Revision)
+	}
+	dst = appendOptionalText(dst, memberFunctionID, m.FunctionID)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *Lifecycle) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeLifecycle, len(m.CurrentState))
+	dst = appendText(dst, memberShareDataID, m.ShareDataID)
+	dst = appendText(dst, memberEvent, m.Event)
+	dst = appendOptionalRaw(dst, memberCurrentState, m.CurrentState)
+	dst = appendIfTrue(dst, memberReplayed, m.Replayed)
+	dst = appendPosition(dst, m.Cursor, m.Revision)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *ProposalResult) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeProposalResult, 0)
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	dst = appendBool(dst, memberAccepted, m.Accepted)
+	dst = appendOptionalText(dst, memberTransactionID, m.TransactionID)
+	dst = appendOptionalText(dst, memberError, m.Error)
+	dst = appendIfTrue(dst, memberDuplicate, m.Duplicate)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *Pong) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypePong, 0)
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *Error) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeError, 0)
+	dst = appendText(dst, memberCode, m.Code)
+	dst = appendText(dst, memberMessage, m.Message)
+	dst = appendOptionalText(dst, memberCorrelationID, m.CorrelationID)
+	dst = appendOptionalText(dst, memberShareDataID, m.ShareDataID)
+	return append(dst, '}')
+}
+
+// begin appends the envelope. It makes room for what raw values will take and
+// what the rest usually takes, so that a frame is one allocation.
+func begin(dst []byte, typeName string, rawBytes int) []byte {
+	dst = slices.Grow(dst, 256+rawBytes)
+	dst = append(dst, `{"v":1,"type":"`...)
+	dst = append(dst, typeName...)
+	return append(dst, '"')
+}
+
+func appendName(dst []byte, m member) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, memberNames[m]...)
+	return append(dst, '"', ':')
+}
+
+func appendText(dst []byte, m member, value string) []byte {
+	// The error only says that something became U+FFFD.
+	dst, _ = jsontext.AppendQuote(appendName(dst, m), value)
+	return dst
+}
+
+func appendOptionalText(dst []byte, m member, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return appendText(dst, m, value)
+}
+
+func appendRaw(dst []byte, m member, value json.RawMessage) []byte {
+	dst = appendName(dst, m)
+	if len(value) == 0 {
+		return append(dst, "null"...)
+	}
+	return append(dst, value...)
+}
+
+func appendOptionalRaw(dst []byte, m member, value json.RawMessage) []byte {
+	if len(value) == 0 {
+		return dst
+	}
+	return appendRaw(dst, m, value)
+}
+
+func appendBool(dst []byte, m member, value bool) []byte {
+	return strconv.AppendBool(appendName(dst, m), value)
+}
+
+func appendIfTrue(dst []byte, m member, value bool) []byte {
+	if !value {
+		return dst
+	}
+	return appendBool(dst, m, true)
+}
+
+func appendInteger(dst []byte, m member, value uint64) []byte {
+	return strconv.AppendUint(appendName(dst, m), value, 10)
+}
+
+// appendPosition appends a cursor and its revision, which go together.
+func appendPosition(dst []byte, cursor string, revision uint64) []byte {
+	dst = appendOptionalText(dst, memberCursor, cursor)
+	if cursor != "" || revision != 0 {
+		dst = appendInteger(dst, memberRevision, revision)
+	}
+	return dst
+}

@@ -1,0 +1,69 @@
+package wire
+
+// member is a member of a frame whose name the protocol knows.
+type member uint8
+
+const (
+	memberV member = iota
+	memberType
+	memberShareDataID
+	memberSince
+	memberFunctionID
+	memberProposedData
+	memberCorrelationID
+	memberProof
+	memberIdempotencyKey
+	memberCurrentState
+	memberLastTransactionID
+	memberCursor
+	memberRevision
+	memberReplaying
+	memberTransactionID
+	memberAccepted
+	memberReplayed
+	memberEvent
+	memberError
+	memberDuplicate
+	memberCode
+	memberMessage
+	memberCount // how many there are; also every unknown member
+)
+
+// memberNames are what the members are called in a frame.
+var memberNames = [memberCount]string{
+	memberV:                 "v",
+	memberType:              "type",
+	memberShareDataID:       "shareDataId",
+	memberSince:             "since",
+	memberFunctionID:        "functionId",
+	memberProposedData:      "proposedData",
+	memberCorrelationID:     "correlationId",
+	memberProof:             "proof",
+	memberIdempotencyKey:    "idempotencyKey",
+	memberCurrentState:      "currentState",
+	memberLastTransactionID: "lastTransactionId",
+	memberCursor:            "cursor",
+	memberRevision:          "revision",
+	memberReplaying:         "replaying",
+	memberTransactionID:     "transactionId",
+	memberAccepted:          "accepted",
+	memberReplayed:          "replayed",
+	memberEvent:             "event",
+	memberError:             "error",
+	memberDuplicate:         "duplicate",
+	memberCode:              "code",
+	memberMessage:           "message",
+}
+
+// memberNamed returns the member called name, or memberCount.
+func memberNamed(name []byte) member {
+	for m, known := range memberNames {
+		if known == string(name) {
+			return member(m)
+		}
+	}
+	return memberCount
+}
+
+// pointer is the JSON Pointer (RFC 6901) to the member.
+func (m member) pointer() string { return "/" + memberNames[m] }

@@ -1,0 +1,149 @@
+package replay
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxMissed is the largest number of entries that a Memory puts into
+// ConflictError.Missed. It bounds what a refusal costs.
+const maxMissed = 1000
+
+// entryOverhead is what an entry counts towards MemoryOptions.MaxBytes besides
+// its key, data and state: about what its slot and its place in the index of
+// keys take.
+const entryOverhead = 128
+
+// history is one id's part of a Memory. Methods that end in Locked need mu.
+type history struct {
+	limits *retention
+
+	// mu guards everything below.
+	mu    sync.Mutex
+	head  Cursor
+	state []byte
+	meta  []byte
+	// entries are the newest ones, without holes up to head.
+	entries ring
+	// bytes is the sum of their sizes.
+	bytes int
+	// keys has the newest kept entry of each key; nil while there is none.
+	keys map[string]uint64
+}
+
+// kept is an entry and when it was appended, on the clock of retention.now.
+type kept struct {
+	Entry
+	at time.Duration
+}
+
+func (k *kept) size() int {
+	return len(k.Key) + len(k.Data) + len(k.State) + entryOverhead
+}
+
+func (h *history) headLocked() Head {
+	return Head{Cursor: h.head, Oldest: h.oldestLocked(), State: h.state, Meta: h.meta}
+}
+
+func (h *history) oldestLocked() uint64 {
+	return h.head.Revision + 1 - uint64(h.entries.len())
+}
+
+// commitLocked takes a valid batch that expects the head.
+func (h *history) commitLocked(batch Batch) {
+	now := h.limits.now()
+	for _, entry := range batch.Entries {
+		h.head = entry.Cursor
+		if len(entry.State) > 0 {
+			h.state = entry.State
+		}
+		h.pushLocked(kept{Entry: entry, at: now})
+	}
+	h.meta = batch.Meta
+	h.expireLocked()
+}
+
+// pushLocked keeps an entry and forgets what is too much then. That happens
+// entry by entry so that a long batch never needs more room than is kept.
+func (h *history) pushLocked(entry kept) {
+	if entry.Key != "" {
+		if h.keys == nil {
+			h.keys = make(map[string]uint64)
+		}
+		h.keys[entry.Key] = entry.Cursor.Revision
+	}
+	h.entries.push(entry)
+	h.bytes += entry.size()
+	for h.entries.len() > h.limits.maxEntries || h.bytes > h.limits.maxBytes {
+		h.forgetLocked()
+	}
+}
+
+// expireLocked forgets the entries that are too old.
+func (h *history) expireLocked() {
+	if h.limits.maxAge == 0 {
+		return
+	}
+	now := h.limits.now()
+	for h.entries.len() > 0 && now-h.entries.at(0).at > h.limits.maxAge {
+		h.forgetLocked()
+	}
+}
+
+// forgetLocked drops the oldest entry, and its key unless a newer entry has
+// taken it over.
+func (h *history) forgetLocked() {
+	entry := h.entries.pop()
+	h.bytes -= entry.size()
+	if h.keys[entry.Key] == entry.Cursor.Revision {
+		delete(h.keys, entry.Key)
+	}
+	if len(h.keys) == 0 {
+		h.keys = nil // a map does not give back what it grew to
+	}
+}
+
+// afterLocked returns up to limit entries that follow the revision, which is
+// at least the one before the oldest.
+func (h *history) afterLocked(revision uint64, limit int) []Entry {
+	first := int(revision + 1 - h.oldestLocked())
+	n := min(h.entries.len()-first, limit)
+	if n <= 0 {
+		return nil
+	}
+	entries := make([]Entry, n)
+	for i := range entries {
+		entries[i] = h.entries.at(first + i).Entry
+	}
+	return entries
+}
+
+// findLocked returns the newest entry of each of the keys.
+func (h *history) findLocked(keys []string) []Entry {
+	var revisions []uint64
+	for _, key := range keys {
+		if revision, found := h.keys[key]; found {
+			revisions = append(revisions, revision)
+		}
+	}
+	if revisions == nil {
+		return nil
+	}
+	slices.Sort(revisions)
+	revisions = slices.Compact(revisions) // a key may be asked for twice
+	entries := make([]Entry, len(revisions))
+	for i, revision := range revisions {
+		entries[i] = h.entries.at(int(revision - h.oldestLocked())).Entry
+	}
+	return entries
+}
+
+// conflictLocked refuses a batch that did not expect the head.
+func (h *history) conflictLocked(id string, expected Cursor) error {
+	conflict := &ConflictError{ID: id, Expected: expected, Head: h.head}
+	if h.headLocked().Check(id, expected) == nil && h.head.Revision-expected.Revision <= maxMissed {
+		conflict.Missed = h.afterLocked(expected.Revision, maxMissed)
+	}
+	return conflict
+}

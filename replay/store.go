@@ -1,0 +1,95 @@
+package replay
+
+import (
+	"context"
+	"iter"
+)
+
+// Entry is one step of a history. Its contents are opaque to the store.
+type Entry struct {
+	// Cursor is the entry's position.
+	Cursor Cursor
+	// Key is the idempotency key under which Find returns the entry; empty if
+	// it has none.
+	Key string
+	// Data is the record of what happened.
+	Data []byte
+	// State is the state after this entry where the entry changed it, and nil
+	// where it did not. No state is empty: a store may take an empty one for
+	// nil.
+	State []byte
+}
+
+// Batch is a run of entries that are committed together or not at all.
+type Batch struct {
+	// Expect is the head that the entries were decided on: Append commits only
+	// if it still is the head. Zero: there is no history, or it was removed.
+	Expect Cursor
+	// Entries are at least one, numbered consecutively from Expect.Next(), or,
+	// where Expect is zero, from revision 1 of an epoch that is later than any
+	// this id has had.
+	Entries []Entry
+	// Meta replaces what Load returns as Head.Meta.
+	Meta []byte
+	// Remove ends the history with the last of Entries: nothing of it is kept
+	// but what is needed to start the next one in a later epoch.
+	Remove bool
+}
+
+// Head is the newest end of a history.
+type Head struct {
+	// Cursor is the position of the newest entry.
+	Cursor Cursor
+	// Oldest is the revision of the oldest entry that Read can still return.
+	// It is Cursor.Revision+1 where none is kept.
+	Oldest uint64
+	// State is the newest state. It is kept however short the retention is.
+	State []byte
+	// Meta is what the newest Batch carried.
+	Meta []byte
+}
+
+// Store keeps histories and their newest states. It is called by a
+// sharedata.Manager, from any number of goroutines at once; calls for one id
+// come from several processes where the store is shared.
+//
+// Ids and keys are any UTF-8 text, data and states any bytes. A store neither
+// changes the slices it is given nor keeps the right to: both sides treat
+// them as immutable from the moment they are handed over.
+//
+// Besides what each method names, every method returns the context's error
+// when the context ends first, ErrClosed after the store was closed, and an
+// error that wraps ErrUnavailable when the medium could not be reached. An
+// Append that failed with anything but a *ConflictError or ErrInvalidBatch may
+// have taken effect: the caller finds out with Load.
+type Store interface {
+	// Load returns the head of a history. It fails with ErrNotFound where
+	// there is none or it was removed.
+	Load(ctx context.Context, id string) (Head, error)
+
+	// Append commits the batch if its Expect is still the head, and returns
+	// the new head's Oldest. Otherwise nothing changes and the error is a
+	// *ConflictError. A batch that breaks the rules on Batch fails with
+	// ErrInvalidBatch.
+	Append(ctx context.Context, id string, batch Batch) (oldest uint64, err error)
+
+	// Read returns up to limit entries that follow the cursor after, oldest
+	// first, without holes; none if after is the head. It returns fewer than
+	// limit only where the history ends, and none for a limit below 1. It
+	// fails with ErrNotFound like Load, and with a *CursorError where it
+	// cannot return exactly what followed: never a guess, never a partial
+	// answer. A cursor with revision 0 is the position before the epoch's
+	// first entry; the zero Cursor is of no epoch.
+	Read(ctx context.Context, id string, after Cursor, limit int) ([]Entry, error)
+
+	// Find returns the retained entries of the current epoch that carry one of
+	// the keys, in any order; keys that are not there are left out, and a
+	// history that is not there has none. Keys are remembered as long as their
+	// entries, not longer.
+	Find(ctx context.Context, id string, keys []string) ([]Entry, error)
+
+	// IDs yields the id of every history that Load would find, each once, in
+	// any order. An id that is created or removed meanwhile may be yielded or
+	// not. An error ends the sequence.
+	IDs(ctx context.Context) iter.Seq2[string, error]
+}
