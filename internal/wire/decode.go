@@ -106,8 +106,9 @@ func (f *frame) failType(want string) {
 
 func (f *frame) subscribe() *Subscribe {
 	return &Subscribe{
-		ShareDataID: f.name(memberShareDataID),
-		Since:       f.optionalText(memberSince),
+		ShareDataID:     f.name(memberShareDataID),
+		Since:           f.optionalText(memberSince),
+		ReplayLifecycle: f.optionalFlag(memberReplayLifecycle),
 	}
 }
 

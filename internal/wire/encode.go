@@ -21,6 +21,7 @@ func (m *Subscribe) AppendTo(dst []byte) []byte {
 	dst = begin(dst, TypeSubscribe, 0)
 	dst = appendText(dst, memberShareDataID, m.ShareDataID)
 	dst = appendOptionalText(dst, memberSince, m.Since)
+	dst = appendIfTrue(dst, memberReplayLifecycle, m.ReplayLifecycle)
 	return append(dst, '}')
 }
 

@@ -22,7 +22,8 @@ const awkward = "\"quoted\" \\ / \x00\x1f\t\n\r\b\f é 😀 \u2028\u2029 \u007f 
 var goldenFrames = map[string]message{
 	"subscribe":         &Subscribe{ShareDataID: "counter"},
 	"subscribe-since":   &Subscribe{ShareDataID: "counter", Since: "1a2b3c-7"},
-	"subscribe-awkward": &Subscribe{ShareDataID: awkward, Since: awkward},
+	"subscribe-replay":  &Subscribe{ShareDataID: "counter", Since: "1a2b3c-7", ReplayLifecycle: true},
+	"subscribe-awkward": &Subscribe{ShareDataID: awkward, Since: awkward, ReplayLifecycle: true},
 
 	"unsubscribe":         &Unsubscribe{ShareDataID: "counter"},
 	"unsubscribe-awkward": &Unsubscribe{ShareDataID: awkward},

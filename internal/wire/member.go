@@ -8,6 +8,7 @@ const (
 	memberType
 	memberShareDataID
 	memberSince
+	memberReplayLifecycle
 	memberFunctionID
 	memberProposedData
 	memberCorrelationID
@@ -35,6 +36,7 @@ var memberNames = [memberCount]string{
 	memberType:              "type",
 	memberShareDataID:       "shareDataId",
 	memberSince:             "since",
+	memberReplayLifecycle:   "replayLifecycle",
 	memberFunctionID:        "functionId",
 	memberProposedData:      "proposedData",
 	memberCorrelationID:     "correlationId",

@@ -69,6 +69,10 @@ type Subscribe struct {
 	ShareDataID string
 	// Since is the cursor to resume from; empty or left out: none.
 	Since string
+	// ReplayLifecycle asks for wholesale updates among what is replayed, as
+	// lifecycle frames without a state. A client that does not know them is
+	// replayed transactions only.
+	ReplayLifecycle bool
 }
 
 // Unsubscribe ends a subscription. It has no answer.
@@ -127,7 +131,8 @@ type Transaction struct {
 type Lifecycle struct {
 	ShareDataID string
 	Event       string // EventUpdated or EventRemoved
-	// CurrentState is nil in replayed frames and for EventRemoved.
+	// CurrentState is nil in replayed frames, which only a client that asked
+	// for them is sent, and for EventRemoved.
 	CurrentState json.RawMessage
 	Replayed     bool
 	// Cursor is empty and Revision 0 from a server that sends none.

@@ -42,7 +42,7 @@ func usualValues(m member) []string {
 		return someRaws
 	case memberRevision, memberReplaying:
 		return someIntegers
-	case memberAccepted, memberReplayed, memberDuplicate:
+	case memberAccepted, memberReplayed, memberReplayLifecycle, memberDuplicate:
 		return someFlags
 	default:
 		return someTexts

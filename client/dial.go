@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/coder/websocket"
+)
+
+// Dial connects to the server at the address, a ws, wss, http or https URL,
+// and returns when the connection is open. The first attempt is the only one:
+// if it fails or the context ends first, Dial returns the error, a
+// *ConnectError where the server could not be reached or refused, and leaves
+// nothing running. Once connected, the client does not depend on the context.
+func Dial(ctx context.Context, address string, options *Options) (*Client, error) {
+	c, err := newClient(address, options)
+	if err != nil {
+		return nil, err
+	}
+	ws, err := c.connect(ctx)
+	if err != nil {
+		c.cancel()
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	go c.run(c.open(ws))
+	return c, nil
+}
+
+// New returns a client that connects in the background, as it does after a
+// lost connection. An address or options that can never work are an error.
+func New(address string, options *Options) (*Client, error) {
+	c, err := newClient(address, options)
+	if err != nil {
+		return nil, err
+	}
+	go c.run(nil)
+	return c, nil
+}
+
+func parseURL(address string) (*url.URL, error) {
+	// Errors do not show the address: it may hold a credential.
+	u, err := url.Parse(address)
+	if err != nil {
+		var detail *url.Error
+		if errors.As(err, &detail) {
+			err = detail.Err
+		}
+		return nil, fmt.Errorf("client: %w: bad URL: %w", ErrInvalid, err)
+	}
+	switch u.Scheme {
+	case "ws", "wss", "http", "https":
+	default:
+		return nil, fmt.Errorf("client: %w: the URL must begin with ws://, wss://, http:// or https://, not %.20q", ErrInvalid, u.Scheme)
+	}
+	if u.Host == "" {
+		return nil, fmt.Errorf("client: %w: the URL names no host", ErrInvalid)
+	}
+	if u.Fragment != "" {
+		// RFC 6455 section 3.
+		return nil, fmt.Errorf("client: %w: a WebSocket URL has no fragment", ErrInvalid)
+	}
+	return u, nil
+}
+
+// connect makes one attempt. Its error is a *ConnectError.
+func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
+	if timeout := c.options.ConnectTimeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	target, header := *c.url, c.options.Header.Clone()
+	if c.options.Token != nil {
+		token, err := c.options.Token(ctx)
+		if err != nil {
+			return nil, &ConnectError{Err: fmt.Errorf("token source: %w", err)}
+		}
+		c.addToken(token, &target, header)
+	}
+	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+		HTTPClient: c.options.HTTPClient,
+		HTTPHeader: header,
+	})
+	if err != nil {
+		return nil, connectError(response, err)
+	}
+	limit := c.options.MaxMessageBytes
+	if limit == 0 {
+		limit = -1
+	}
+	ws.SetReadLimit(limit)
+	return ws, nil
+}
+
+func (c *Client) addToken(token string, target *url.URL, header http.Header) {
+	switch {
+	case token == "":
+	case c.options.TokenInQuery:
+		query := target.Query()
+		query.Set("token", token)
+		target.RawQuery = query.Encode()
+	default:
+		header.Set("Authorization", "Bearer "+token)
+	}
+}
+
+// connectError drops the URL, and with it the token, from the error.
+func connectError(response *http.Response, err error) *ConnectError {
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	status := 0
+	if response != nil {
+		status = response.StatusCode
+	}
+	return &ConnectError{Status: status, Err: err}
+}

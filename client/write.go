@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/internal/wire"
+)
+
+// sendLocked hands a frame to the writer.
+func (conn *connection) sendLocked(frame []byte, c *call) {
+	if c != nil {
+		c.sentOn = nil
+	}
+	conn.outbox = append(conn.outbox, outgoing{frame: frame, call: c})
+	select {
+	case conn.wake <- struct{}{}:
+	default:
+	}
+}
+
+// askLocked subscribes from the end of what the subscription has received. If
+// there is no connection, the next one does; if a subscribe to the ShareData is
+// under way, its answer does.
+func (c *Client) askLocked(s *Subscription) {
+	conn := c.conn
+	if conn == nil || conn.asking[s.id] != nil {
+		return
+	}
+	s.round++
+	s.askAgainAt = time.Time{}
+	since := s.tracker.ask(s.receivedLocked())
+	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != ""}).AppendTo(nil)
+	conn.asked++
+	conn.asking[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
+	conn.sendLocked(frame, nil)
+}
+
+// unsubscribeLocked unsubscribes, now or when the subscribe that is under way
+// was answered.
+func (conn *connection) unsubscribeLocked(shareDataID string) {
+	if conn.asking[shareDataID] == nil {
+		conn.sendLocked((&wire.Unsubscribe{ShareDataID: shareDataID}).AppendTo(nil), nil)
+	}
+}
+
+// askLaterLocked repeats a subscribe that the server could not take just now.
+func (conn *connection) askLaterLocked(shareDataID string, now time.Time) {
+	s := conn.answeredLocked(shareDataID)
+	if s == nil {
+		return
+	}
+	s.tracker.stop()
+	if s.refusals == nil {
+		b := conn.client.options.Backoff
+		b.Initial = max(b.Initial, time.Second)
+		b.Max = max(b.Max, b.Initial)
+		s.refusals = newBackoff(b)
+	}
+	s.askAgainAt = now.Add(s.refusals.NextBackOff())
+	conn.retryLocked(now)
+}
+
+// retryLocked repeats the subscribes whose time has come, and sets the timer
+// for the next one.
+func (conn *connection) retryLocked(now time.Time) {
+	var next time.Time
+	for _, s := range conn.client.inOrderLocked() {
+		switch {
+		case s.askAgainAt.IsZero():
+		case !s.askAgainAt.After(now):
+			conn.client.askLocked(s)
+		case next.IsZero() || s.askAgainAt.Before(next):
+			next = s.askAgainAt
+		}
+	}
+	if !next.IsZero() {
+		conn.retry.Reset(next.Sub(now))
+	}
+}
+
+// pumpLocked sends the calls that wait, as far as MaxInFlight allows.
+func (c *Client) pumpLocked() {
+	if c.conn == nil {
+		return
+	}
+	for next := c.calls.next(); next != nil; next = c.calls.next() {
+		c.conn.sendLocked(next.frame, next)
+	}
+}
+
+// graceAfterWriteError is how long the reader has to find the server's close
+// frame, which says why a write failed.
+const graceAfterWriteError = time.Second
+
+// write is the only place that writes messages. It ends with the context.
+func (conn *connection) write(ctx context.Context) {
+	c := conn.client
+	for {
+		c.mu.Lock()
+		frame := conn.nextLocked()
+		c.mu.Unlock()
+		if frame == nil {
+			select {
+			case <-conn.wake:
+			case <-conn.retry.C:
+				c.mu.Lock()
+				if c.conn == conn {
+					conn.retryLocked(time.Now())
+				}
+				c.mu.Unlock()
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		if err := conn.ws.Write(ctx, websocket.MessageText, frame); err != nil {
+			select {
+			case <-time.After(graceAfterWriteError):
+				conn.giveUp(fmt.Errorf("write: %w", err))
+			case <-ctx.Done():
+			}
+			return
+		}
+	}
+}
+
+// nextLocked returns the frame to write next, or nil. It leaves out calls that
+// nobody waits for any more.
+func (conn *connection) nextLocked() []byte {
+	for len(conn.outbox) > 0 {
+		next := conn.outbox[0]
+		conn.outbox[0] = outgoing{}
+		conn.outbox = conn.outbox[1:]
+		if next.call == nil {
+			return next.frame
+		}
+		if !next.call.over {
+			next.call.sentOn, next.call.sentAt = conn, time.Now()
+			return next.frame
+		}
+	}
+	conn.outbox = nil
+	return nil
+}
+
+// heartbeat gives the connection up when a WebSocket ping is not answered
+// within one interval. Without it a connection whose other end vanished would
+// look idle for ever.
+func (conn *connection) heartbeat(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if conn.ping(ctx, interval) {
+			continue
+		}
+		if ctx.Err() == nil {
+			conn.giveUp(fmt.Errorf("no answer to a ping within %v", interval))
+		}
+		return
+	}
+}
+
+// ping reports whether the server answers a ping within the interval. A long
+// message may keep a ping from being written for longer than the library tries
+// to; then it is tried again.
+func (conn *connection) ping(ctx context.Context, interval time.Duration) bool {
+	deadline, cancel := context.WithTimeout(ctx, interval)
+	defer cancel()
+	for {
+		err := conn.ws.Ping(deadline)
+		if err == nil || deadline.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err == nil
+		}
+	}
+}
+
+// giveUp ends the connection on this side, for the cause. The reader notices.
+func (conn *connection) giveUp(cause error) {
+	c := conn.client
+	c.mu.Lock()
+	if conn.cause == nil {
+		conn.cause = cause
+	}
+	c.mu.Unlock()
+	conn.ws.CloseNow()
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// maxBody is the largest state that the administration takes, in bytes.
+const maxBody = 1 << 20
+
+// adminHandler serves the administration:
+//
+//	POST   /admin/sharedata/{id}  creates; the body is the initial state
+//	PUT    /admin/sharedata/{id}  updates wholesale; the body is the new state
+//	DELETE /admin/sharedata/{id}  removes
+//	GET    /admin/sharedata/{id}  returns state and cursor
+func adminHandler(manager *sharedata.Manager) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if state, ok := readState(w, r); ok {
+			snapshot, err := manager.CreateKind(r.Context(), r.PathValue("id"), "doc", state)
+			respond(w, http.StatusCreated, snapshot, err)
+		}
+	})
+	mux.HandleFunc("PUT /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if state, ok := readState(w, r); ok {
+			snapshot, err := manager.Update(r.Context(), r.PathValue("id"), state)
+			respond(w, http.StatusOK, snapshot, err)
+		}
+	})
+	mux.HandleFunc("GET /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
+		snapshot, err := manager.Get(r.Context(), r.PathValue("id"))
+		respond(w, http.StatusOK, snapshot, err)
+	})
+	mux.HandleFunc("DELETE /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if err := manager.Remove(r.Context(), r.PathValue("id")); err != nil {
+			respond(w, 0, sharedata.Snapshot{}, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return mux
+}
+
+func readState(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		status := http.StatusBadRequest
+		if errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		writeJSON(w, status, map[string]string{"error": err.Error()})
+	}
+	return body, err == nil
+}
+
+// respond writes the snapshot, or what went wrong.
+func respond(w http.ResponseWriter, status int, snapshot sharedata.Snapshot, err error) {
+	if err != nil {
+		writeJSON(w, statusOf(err), map[string]string{"error": err.Error()})
+		return
+	}
+	answer := struct {
+		ID                string          `json:"id"`
+		State             json.RawMessage `json:"state"`
+		Cursor            string          `json:"cursor"`
+		Revision          uint64          `json:"revision"`
+		LastTransactionID *string         `json:"lastTransactionId"`
+	}{ID: snapshot.ID, State: snapshot.State, Cursor: snapshot.Cursor.String(), Revision: snapshot.Cursor.Revision}
+	if !snapshot.LastTransaction.IsZero() {
+		last := snapshot.LastTransaction.String()
+		answer.LastTransactionID = &last
+	}
+	writeJSON(w, status, answer)
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, sharedata.ErrUnknownShareData):
+		return http.StatusNotFound
+	case errors.Is(err, sharedata.ErrExists):
+		return http.StatusConflict
+	case errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidID):
+		return http.StatusBadRequest
+	case errors.Is(err, sharedata.ErrStore), errors.Is(err, sharedata.ErrClosed), errors.Is(err, sharedata.ErrBusy):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // the peer may be gone; there is nobody else to tell
+}

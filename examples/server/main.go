@@ -1,0 +1,121 @@
+// Command server is a small complete service: two ShareData over WebSocket,
+// and an administration over HTTP on the same address.
+//
+//	go run ./examples/server -addr 127.0.0.1:8080
+//
+// It serves the ShareData "counter" ({"value":0}; functions add and reset) and
+// "doc" (null; function set) at -path. Its first line on standard output is
+// "listening on http://HOST:PORT". SIGINT and SIGTERM shut it down gently.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// shutdownTimeout is how long a gentle shutdown may take before it cuts.
+const shutdownTimeout = 10 * time.Second
+
+type config struct {
+	addr        string
+	path        string
+	replay      int
+	maxBuffered int
+	heartbeat   time.Duration
+	token       string
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 takes a free one")
+	flag.StringVar(&c.path, "path", "/realtime", "URL `path` of the WebSocket endpoint")
+	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
+	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
+	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
+	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must bear")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := run(ctx, c, os.Stdout, logger); err != nil {
+		logger.Error("server ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends, and then shuts down gently. Its first line on out
+// says where it listens.
+func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
+	// The store must keep what the window promises.
+	memory, err := replay.NewMemory(&replay.MemoryOptions{
+		MaxEntries: max(c.replay, 1000),
+		MaxBytes:   64 << 20,
+	})
+	if err != nil {
+		return err
+	}
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: memory, Kinds: kinds(), Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	if err := createAll(ctx, manager); err != nil {
+		return err
+	}
+
+	server := realtime.NewServer(manager, &realtime.Options{
+		Authenticate:     authenticate(c.token),
+		ReplayWindow:     orOff(c.replay),
+		MaxBufferedBytes: c.maxBuffered,
+		Heartbeat:        orOff(c.heartbeat),
+		Logger:           logger,
+	})
+	defer server.Close()
+	mux := http.NewServeMux()
+	mux.Handle(c.path, server)
+	mux.Handle("/admin/", requireToken(c.token, adminHandler(manager)))
+
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return err
+	}
+	httpServer := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(listener) }()
+	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	logger.Info("shutting down")
+	patience, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	// WebSocket connections are no longer the HTTP server's, so each of the two
+	// shuts down its own; connections first, that they may go on elsewhere.
+	return errors.Join(server.Shutdown(patience), httpServer.Shutdown(patience))
+}
+
+// orOff turns a flag's 0, which means off, into the options' -1.
+func orOff[N int | time.Duration](value N) N {
+	if value <= 0 {
+		return -1
+	}
+	return value
+}

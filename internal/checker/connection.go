@@ -1,0 +1,101 @@
+package checker
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
+)
+
+// Connection records all that goes over one raw connection: its subscriptions
+// and its proposals.
+type Connection struct {
+	recorder *Recorder
+	name     string
+
+	mu          sync.Mutex // taken before Recorder.mu
+	subscribers map[string]*Subscriber
+	unanswered  map[string]*Pending // by correlationId
+	closed      bool
+}
+
+// Connection records one connection, from its opening to its close. Names are
+// for reports; those of several connections may be the same.
+func (r *Recorder) Connection(name string) *Connection {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.connections++
+	return &Connection{
+		recorder:    r,
+		name:        fmt.Sprintf("%s/%d", name, r.connections),
+		subscribers: make(map[string]*Subscriber),
+		unanswered:  make(map[string]*Pending),
+	}
+}
+
+// Sent records a frame that is about to be sent. After Closed nothing can be
+// sent, so nothing is recorded.
+func (c *Connection) Sent(frame wire.ClientMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	switch f := frame.(type) {
+	case *wire.Subscribe:
+		s := c.subscribers[f.ShareDataID]
+		if s == nil {
+			s = c.recorder.Subscriber(c.name, f.ShareDataID)
+			c.subscribers[f.ShareDataID] = s
+		}
+		s.Subscribed(f.Since)
+	case *wire.Unsubscribe:
+		if s := c.subscribers[f.ShareDataID]; s != nil {
+			s.Unsubscribed()
+		}
+	case *wire.Propose:
+		c.unanswered[f.CorrelationID] = c.recorder.Proposed(Proposal{
+			Proposer: c.name, Connection: c.name,
+			ShareData: f.ShareDataID, Function: f.FunctionID, Data: f.ProposedData, Key: f.IdempotencyKey,
+		})
+	}
+}
+
+// Received records a frame that was received.
+func (c *Connection) Received(frame wire.ServerMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subscribers {
+		s.Frame(frame)
+	}
+	answer, ok := frame.(*wire.ProposalResult)
+	if !ok {
+		return
+	}
+	proposed := c.unanswered[answer.CorrelationID]
+	delete(c.unanswered, answer.CorrelationID)
+	if proposed == nil {
+		return
+	}
+	proposed.Answered(Answer{
+		Accepted: answer.Accepted, TransactionID: answer.TransactionID, Duplicate: answer.Duplicate, Error: answer.Error,
+	})
+	s := c.subscribers[proposed.operation.Proposal.ShareData]
+	cursor, err := replay.ParseCursor(answer.TransactionID)
+	if s != nil && err == nil {
+		s.log.add(record{kind: result, cursor: cursor, accepted: answer.Accepted, repeated: answer.Duplicate})
+	}
+}
+
+// Closed records that the connection is gone. code is that of the close frame,
+// 0 where there was none.
+func (c *Connection) Closed(code int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subscribers {
+		s.Disconnected(code)
+	}
+	clear(c.unanswered)
+	c.closed = true
+}

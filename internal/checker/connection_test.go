@@ -1,0 +1,75 @@
+package checker_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/internal/wire"
+)
+
+func propose(correlation string) *wire.Propose {
+	return &wire.Propose{ShareDataID: "x", FunctionID: "f", ProposedData: json.RawMessage("1"), CorrelationID: correlation}
+}
+
+func transaction(cursor string) *wire.Transaction {
+	return &wire.Transaction{ShareDataID: "x", TransactionID: cursor, Accepted: true, CurrentState: stateAt(cursor), FunctionID: "f"}
+}
+
+func answer(correlation, cursor string) *wire.ProposalResult {
+	return &wire.ProposalResult{CorrelationID: correlation, Accepted: true, TransactionID: cursor}
+}
+
+func TestConnections(t *testing.T) {
+	type frame any
+	subscribed := []frame{
+		&wire.Subscribe{ShareDataID: "x"},
+		&wire.State{ShareDataID: "x", CurrentState: stateAt("1-3"), Cursor: "1-3"},
+	}
+	for _, test := range []struct {
+		name   string
+		frames []frame
+		want   []checker.Promise
+	}{
+		{"a verdict after its transaction", []frame{propose("a"), transaction("1-4"), answer("a", "1-4")}, nil},
+		{"a verdict before its transaction", []frame{propose("a"), answer("a", "1-4"), transaction("1-4")}, []checker.Promise{checker.Ordered}},
+		{"a repeated verdict before the transaction", []frame{
+			propose("a"), &wire.ProposalResult{CorrelationID: "a", TransactionID: "1-4", Accepted: true, Duplicate: true}, transaction("1-4"),
+		}, []checker.Promise{checker.OnceOnly}}, // only because it has no key
+		{"a verdict after an unsubscribe", []frame{propose("a"), &wire.Unsubscribe{ShareDataID: "x"}, answer("a", "1-4")}, nil},
+		{"a verdict that waits for a new state", []frame{
+			propose("a"), &wire.Subscribe{ShareDataID: "x", Since: "1-3"}, answer("a", "1-4"),
+		}, nil},
+		{"verdicts in the order of sending", []frame{
+			propose("a"), propose("b"), transaction("1-4"), transaction("1-5"), answer("b", "1-5"), answer("a", "1-4"),
+		}, nil},
+		{"verdicts against the order of sending", []frame{
+			propose("a"), propose("b"), transaction("1-4"), transaction("1-5"), answer("a", "1-5"), answer("b", "1-4"),
+		}, []checker.Promise{checker.Ordered}},
+		{"an answer to nothing", []frame{answer("z", "1-9")}, nil},
+		{"a frame that is missing", []frame{transaction("1-5")}, []checker.Promise{checker.Gapless}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			rec := checker.NewRecorder()
+			c := rec.Connection("c")
+			for _, f := range slices.Concat(subscribed, test.frames) {
+				switch f := f.(type) {
+				case wire.ClientMessage:
+					c.Sent(f)
+				case wire.ServerMessage:
+					c.Received(f)
+				}
+			}
+			c.Closed(wire.CloseFellBehind)
+			c.Sent(&wire.Subscribe{ShareDataID: "x"}) // gets nowhere, so nothing is missed
+			v := rec.Check(checker.Options{Complete: true})
+			if got := broken(v); !slices.Equal(got, test.want) {
+				t.Errorf("broken: %q, want %q\n%v", got, test.want, v)
+			}
+			if s := rec.Summary(); s.FellBehind != 1 || s.States != 1 {
+				t.Errorf("recorded %v", s)
+			}
+		})
+	}
+}

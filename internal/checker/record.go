@@ -1,0 +1,190 @@
+package checker
+
+import (
+	"fmt"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// record is one thing that happened to a subscriber. It keeps the hash of a
+// state, not the state.
+type record struct {
+	// at numbers everything that the recorder took down, from 1.
+	at       uint64
+	kind     kind
+	accepted bool // transaction, result
+	replayed bool // transaction, updated
+	hasState bool // state is known
+	counted  bool // state: number is known
+	resumed  bool // state at a user
+	repeated bool // result: a duplicate
+	// cursor is the position; zero for a removal without one.
+	cursor replay.Cursor
+	// last is the lastTransactionId of a state.
+	last replay.Cursor
+	// number is how many frames a state says will be replayed, or a close code.
+	number uint64
+	// text is the since of a subscribed, the functionId of a transaction, or
+	// what is wrong with an unreadable.
+	text  string
+	state sharedata.Hash
+}
+
+type kind uint8
+
+const (
+	subscribed kind = iota
+	unsubscribed
+	refused
+	disconnected
+	state
+	transaction
+	updated
+	removed
+	notFound // the cursor was not found
+	gap      // a user was told of one
+	result   // the verdict on a proposal of the same connection
+	unreadable
+)
+
+func (r *record) String() string {
+	replayed := ""
+	if r.replayed {
+		replayed = "replayed "
+	}
+	switch r.kind {
+	case subscribed:
+		if r.text == "" {
+			return "subscribe"
+		}
+		return "subscribe since " + r.text
+	case unsubscribed:
+		return "unsubscribe"
+	case refused:
+		return "subscribe refused"
+	case disconnected:
+		return fmt.Sprintf("disconnected with %d", r.number)
+	case state:
+		switch {
+		case r.resumed:
+			return fmt.Sprintf("state %s, resumed", r.cursor)
+		case r.number > 0:
+			return fmt.Sprintf("state %s, replaying %d", r.cursor, r.number)
+		}
+		return fmt.Sprintf("state %s", r.cursor)
+	case transaction:
+		verdict := "rejected"
+		if r.accepted {
+			verdict = "accepted"
+		}
+		return fmt.Sprintf("%stransaction %s %s", replayed, r.cursor, verdict)
+	case updated:
+		return fmt.Sprintf("%supdated %s", replayed, r.cursor)
+	case removed:
+		if r.cursor.IsZero() {
+			return "removed"
+		}
+		return fmt.Sprintf("removed %s", r.cursor)
+	case notFound:
+		return "cursor not found"
+	case gap:
+		return "gap"
+	case result:
+		return fmt.Sprintf("result %s", r.cursor)
+	}
+	return "unreadable frame"
+}
+
+func (r *record) count(s *Summary) {
+	switch r.kind {
+	case state:
+		s.States++
+		if r.resumed || r.number > 0 {
+			s.Resumed++
+		}
+	case notFound, gap:
+		s.Gaps++
+	case transaction, updated, removed:
+		if r.replayed {
+			s.Replayed++
+		} else {
+			s.Live++
+		}
+		if r.kind == removed {
+			s.Removals++
+		}
+	case disconnected:
+		s.Disconnects++
+		if r.number == wire.CloseFellBehind {
+			s.FellBehind++
+		}
+	}
+}
+
+// recordOf reads a frame about the subscriber's ShareData; ok is false where
+// it says nothing about a subscription.
+func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
+	switch f := frame.(type) {
+	case *wire.State:
+		rec = record{kind: state, hasState: true, state: sharedata.HashState(f.CurrentState), counted: f.HasReplaying, number: f.Replaying}
+		rec.position(f.Cursor, f.Revision)
+		if f.LastTransactionID != "" {
+			last, err := replay.ParseCursor(f.LastTransactionID)
+			if err != nil {
+				rec.kind, rec.text = unreadable, "lastTransactionId: "+err.Error()
+			}
+			rec.last = last
+		}
+		return rec, f.ShareDataID == l.shareData
+	case *wire.Transaction:
+		rec = record{kind: transaction, accepted: f.Accepted, replayed: f.Replayed, text: f.FunctionID}
+		if f.CurrentState != nil {
+			rec.hasState, rec.state = true, sharedata.HashState(f.CurrentState)
+		} else if !f.Replayed {
+			return record{kind: unreadable, text: "a live transaction without a state"}, f.ShareDataID == l.shareData
+		}
+		rec.position(f.TransactionID, f.Revision)
+		return rec, f.ShareDataID == l.shareData
+	case *wire.Lifecycle:
+		rec = record{kind: updated, replayed: f.Replayed}
+		if f.Event == wire.EventRemoved {
+			rec.kind = removed
+		}
+		if f.CurrentState != nil {
+			rec.hasState, rec.state = true, sharedata.HashState(f.CurrentState)
+		}
+		if f.Cursor != "" || rec.kind == updated {
+			rec.position(f.Cursor, f.Revision)
+		}
+		return rec, f.ShareDataID == l.shareData
+	case *wire.Error:
+		if f.ShareDataID != "" && f.ShareDataID != l.shareData {
+			return rec, false
+		}
+		switch f.Code {
+		case wire.CodeReplayCursorNotFound:
+			return record{kind: notFound}, true
+		case wire.CodeUnknownShareData, wire.CodeUnauthorizedSubscribe, wire.CodeTooManySubscriptions,
+			wire.CodeRateLimited, wire.CodeUnavailable, wire.CodeInternalError:
+			return record{kind: refused}, f.ShareDataID != ""
+		}
+	}
+	return rec, false
+}
+
+// position reads where a frame belongs. One that does not say it can not be
+// judged otherwise, so it becomes an unreadable.
+func (r *record) position(cursor string, revision uint64) {
+	at, err := replay.ParseCursor(cursor)
+	switch {
+	case err != nil:
+		r.kind, r.text = unreadable, fmt.Sprintf("it names no position: %v", err)
+	case at.Revision == 0 || at.Epoch == 0:
+		r.kind, r.text = unreadable, fmt.Sprintf("%s is not the position of an entry", at)
+	case revision != 0 && revision != at.Revision:
+		r.kind, r.text = unreadable, fmt.Sprintf("its revision is %d, its cursor %s", revision, at)
+	}
+	r.cursor = at
+}

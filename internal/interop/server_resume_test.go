@@ -1,0 +1,244 @@
+package interop_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/safe-go/safe/client"
+)
+
+func TestOurClientResumes(t *testing.T) {
+	s := startPublished(t, nil)
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(2)
+	sub.want(published(1, 2)...)
+
+	s.line.cut()
+	s.add(3)
+	s.propose("counter", "add", addition{-9})
+	s.line.lead(s.address)
+	sub.want(`resumed: {"value":5}, last #6`)
+	sub.want(publishedReplay(3, 5)...)
+	sub.want("#6 rejected, replayed")
+	s.propose("counter", "add", addition{1})
+	sub.want(`#7 accepted: {"value":6}`)
+
+	// Nothing is missed, and nothing replayed.
+	s.line.cut()
+	s.line.lead(s.address)
+	sub.want(`resumed: {"value":6}, last #7`)
+	s.propose("counter", "add", addition{1})
+	sub.want(`#8 accepted: {"value":7}`)
+}
+
+func TestOurClientResumesEverySubscription(t *testing.T) {
+	s := startPublished(t, nil)
+	s.create("doc", 0)
+	c := dial(t, s.line.url(), nil)
+	counts := c.subscribe("counter", `state: {"value":0}, last none`)
+	docs := c.subscribe("doc", `state: 0, last none`)
+	s.add(1)
+	counts.want(published(1, 1)...)
+	s.propose("doc", "set", 1)
+	docs.want("#1 accepted: 1")
+	s.line.cut()
+	s.add(1)
+	s.propose("doc", "set", 2)
+	s.line.lead(s.address)
+	counts.want(`resumed: {"value":2}, last #2`, "#2 accepted, replayed")
+	docs.want("resumed: 2, last #2", "#2 accepted, replayed")
+}
+
+func TestOurClientResumesInAnotherProcess(t *testing.T) {
+	s := startPublished(t, nil)
+	first := dial(t, s.line.url(), nil)
+	sub := first.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(2)
+	sub.want(published(1, 2)...)
+	cursor := sub.Cursor()
+	first.Close()
+	s.add(1)
+	second := dial(t, s.line.url(), nil)
+	again := &ourSubscription{second.SubscribeFrom("counter", cursor), t}
+	again.want(`resumed: {"value":3}, last #3`)
+	again.want(publishedReplay(3, 3)...)
+}
+
+func TestOurClientIsToldOfAGapWhenItMissedMoreThanIsKept(t *testing.T) {
+	s := startPublished(t, parameters{"replayBufferSize": 3})
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(1)
+	sub.want(published(1, 1)...)
+	s.line.cut()
+	s.add(5)
+	s.line.lead(s.address)
+	sub.want("gap after #1", `state: {"value":6}, last #6`)
+	s.add(1)
+	sub.want(published(7, 7)...)
+
+	s.line.cut()
+	s.add(2)
+	s.line.lead(s.address)
+	sub.want(`resumed: {"value":9}, last #9`)
+	sub.want(publishedReplay(8, 9)...)
+}
+
+func TestOurClientIsToldOfAGapWhenItMissedWhatCameAfterAnEmptyHistory(t *testing.T) {
+	s := startPublished(t, nil)
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.line.cut()
+	s.add(2)
+	s.line.lead(s.address)
+	// The published server has no cursor for the place before the first
+	// transaction.
+	sub.want("gap after #", `state: {"value":2}, last #2`)
+	s.add(1)
+	sub.want(published(3, 3)...)
+}
+
+// An update leaves no trace in the published server's cursors.
+func TestOurClientSeesAMissedUpdateInTheState(t *testing.T) {
+	s := startPublished(t, nil)
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(1)
+	sub.want(published(1, 1)...)
+	s.line.cut()
+	s.update("counter", counter{10})
+	s.line.lead(s.address)
+	sub.want(`resumed: {"value":10}, last #1`)
+	s.add(1)
+	sub.want(`#2 accepted: {"value":11}`)
+}
+
+func TestOurClientIsToldOfAGapWhenTheServerWasRestarted(t *testing.T) {
+	s, restarted, forgetful := startPublished(t, nil), servePublished(t, nil), servePublished(t, nil)
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(2)
+	sub.want(published(1, 2)...)
+
+	s.line.cut()
+	s.add(1)
+	// Histories survive; what the server keeps for replays does not.
+	restarted.do("create", parameters{"shareDataId": "counter", "state": counter{3}, "history": s.history("counter")})
+	s.line.lead(restarted.address)
+	sub.want("gap after #2", `state: {"value":3}, last #3`)
+	restarted.add(1)
+	sub.want(published(4, 4)...)
+
+	s.line.cut()
+	forgetful.create("counter", counter{})
+	s.line.lead(forgetful.address)
+	sub.want("gap after #4", `state: {"value":0}, last none`)
+	forgetful.add(1)
+	sub.want(published(1, 1)...)
+}
+
+func TestOurClientResumesWhereTheReplayIsLate(t *testing.T) {
+	s := startPublished(t, parameters{"slowReplay": true})
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(1)
+	sub.want(published(1, 1)...)
+	s.line.cut()
+	s.add(2)
+	s.line.lead(s.address)
+	s.want("replay held")
+	c.ping() // whatever the client asked of the server meanwhile is answered
+	sub.want(`resumed: {"value":3}, last #3`)
+	s.do("releaseReplay", nil)
+	sub.want(publishedReplay(2, 3)...)
+	s.add(1)
+	sub.want(published(4, 4)...)
+}
+
+func TestOurClientIsToldOfAGapWhereTheReplayComesAfterLiveTransactions(t *testing.T) {
+	s := startPublished(t, parameters{"slowReplay": true})
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(1)
+	sub.want(published(1, 1)...)
+	s.line.cut()
+	s.add(2)
+	s.line.lead(s.address)
+	s.want("replay held")
+	sub.want(`resumed: {"value":3}, last #3`)
+	s.add(1)
+	sub.want(published(4, 4)...)
+	s.do("releaseReplay", nil)
+	sub.want("gap after #4", `state: {"value":4}, last #4`)
+	s.add(1)
+	sub.want(published(5, 5)...)
+}
+
+func TestOurClientIsToldOfAGapWhereTheServerSaysSoLate(t *testing.T) {
+	s := startPublished(t, parameters{"slowReplay": true, "replayBufferSize": 1})
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(1)
+	sub.want(published(1, 1)...)
+	s.line.cut()
+	s.add(2)
+	s.line.lead(s.address)
+	s.want("replay held")
+	c.ping()
+	sub.want(`resumed: {"value":3}, last #3`)
+	s.do("releaseReplay", nil)
+	sub.want("gap after #1", `state: {"value":3}, last #3`)
+	s.add(1)
+	sub.want(published(4, 4)...)
+}
+
+func TestOurClientResumesAfterItFellBehind(t *testing.T) {
+	s := startPublished(t, parameters{"maxBufferedBytes": 256 << 10})
+	s.create("doc", "")
+	c := dial(t, s.line.url(), nil)
+	sub := c.subscribe("doc", `state: "", last none`)
+
+	lost := c.whenLost()
+	resume := s.line.stall()
+	sent := 0
+	large := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
+	for ; len(s.events) == 0; sent++ {
+		if sent == 90 {
+			t.Fatal("the connection did not fall behind while the replay buffer lasted")
+		}
+		s.propose("doc", "set", large)
+	}
+	s.want("overflow")
+	resume()
+	n, resumed := 0, false
+	for n < sent {
+		event, err := sub.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch event := event.(type) {
+		case *client.Transaction:
+			n++
+			if event.TransactionID != fmt.Sprint(n) || event.Replayed != resumed {
+				t.Fatalf("event %.100s, want transaction %d", describe(event), n)
+			}
+		case *client.State:
+			if resumed || !event.Resumed {
+				t.Fatalf("event %.100s after transaction %d", describe(event), n)
+			}
+			resumed = true
+		default:
+			t.Fatalf("event %s", describe(event))
+		}
+	}
+	var cause *client.DisconnectError
+	if status := lost(); !resumed || !errors.As(status.Err, &cause) || cause.Code != 4001 {
+		t.Errorf("resumed: %t; status of the connection: %+v", resumed, status)
+	}
+	s.propose("doc", "set", 1)
+	sub.want(fmt.Sprintf("#%d accepted: 1", sent+1))
+}

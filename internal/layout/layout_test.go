@@ -1,0 +1,111 @@
+package layout_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/safe-go/safe"
+
+// allowed lists, for each folder of the module, what its code may import of the
+// module's other folders. A folder that is not listed may import nothing, and
+// an entry covers the folders below it unless they are listed themselves.
+var allowed = map[string][]string{
+	"replay":            {},
+	"replay/replaytest": {"replay"},
+	"sharedata":         {"replay"},
+	"schemas":           {},
+	"internal/wire":     {},
+	"internal/checker":  {"internal/wire", "replay", "sharedata"},
+	"internal/layout":   {},
+	"internal/promises": {},
+	"internal/interop":  {},
+	"realtime":          {"sharedata", "replay", "schemas", "internal/wire"},
+	"client":            {"internal/wire"},
+	"examples":          {"client", "realtime", "sharedata", "replay"},
+}
+
+// forTests lists what test files may import besides: oracles, and the other end
+// of a connection.
+var forTests = map[string][]string{
+	"internal/wire":     {"schemas"},
+	"replay":            {"replay/replaytest"},
+	"sharedata":         {"replay/replaytest"},
+	"internal/promises": {"client", "internal/checker", "internal/wire", "realtime", "replay", "sharedata"},
+	"internal/interop":  {"client", "realtime", "replay", "sharedata"},
+}
+
+func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && name != root || entry.Name() == "testdata" || entry.Name() == "node_modules"):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		relative, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		folder := path.Dir(filepath.ToSlash(relative))
+		rule := ruleFor(folder)
+		seen[rule] = true
+		may := allowed[rule]
+		if strings.HasSuffix(name, "_test.go") {
+			may = slices.Concat(may, forTests[rule])
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			target, ours := strings.CutPrefix(imported, module+"/")
+			if ours && !permitted(folder, target, may) {
+				t.Errorf("%s imports %s; allowed are %v", relative, target, may)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rule := range allowed {
+		if !seen[rule] {
+			t.Errorf("the layout has a rule for %s, where there is no code", rule)
+		}
+	}
+}
+
+// ruleFor finds the rule of a folder: its own or that of the nearest above.
+func ruleFor(folder string) string {
+	for ; folder != "."; folder = path.Dir(folder) {
+		if _, listed := allowed[folder]; listed {
+			return folder
+		}
+	}
+	return folder
+}
+
+// permitted says whether a folder may import target. A folder's own tests, and
+// folders under one rule, may import each other.
+func permitted(folder, target string, may []string) bool {
+	return target == folder || ruleFor(target) == ruleFor(folder) || slices.Contains(may, ruleFor(target))
+}

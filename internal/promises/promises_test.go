@@ -1,0 +1,412 @@
+package promises
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// Promise 1: a subscriber sees the transactions of one ShareData in the order
+// of their revisions.
+func TestOrdered(t *testing.T) {
+	s := storm{peers: 20, connections: 1, frames: 1, users: 4, proposers: 6, proposals: 150, size: 200}
+	w := newWorld(t, nil, s.options)
+	s.blow(w, seedOf(t))
+	w.judge(checker.Options{Complete: true}, checker.Summary{Live: 1000, Accepted: 400, Rejected: 10, Refused: 10})
+}
+
+// Promise 2: between a state and the end of that subscription a subscriber sees
+// every later revision exactly once, and state, replayed and live frames never
+// interleave.
+func TestGaplessOnce(t *testing.T) {
+	s := storm{
+		options: realtime.Options{MaxBufferedBytes: 32 << 10, ReplayWindow: 200},
+		peers:   16, connections: 12, frames: 300, stalls: 60,
+		users: 6, proposers: 5, proposals: 150, size: 4000, updates: 5, removals: 5,
+	}
+	w := newWorld(t, nil, s.options)
+	s.blow(w, seedOf(t))
+	w.judge(checker.Options{Window: s.options.ReplayWindow, Complete: true},
+		checker.Summary{States: 100, Live: 1000, Replayed: 100, Resumed: 10, Gaps: 10, Removals: 5, Disconnects: 50})
+}
+
+// Promise 3: resubscribing with a cursor inside the window yields exactly what
+// came after it; outside the window, or from another epoch, the subscriber is
+// told so and given the snapshot.
+func TestResumable(t *testing.T) {
+	const entries, window, kept = 60, 20, 15
+	small, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: kept})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name      string
+		store     replay.Store
+		reachable int // how far back a cursor may lie
+	}{
+		{"every cursor, window of 20", nil, window},
+		{"every cursor, store of 15", small, kept},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, test.store, realtime.Options{ReplayWindow: window})
+			id := counters[0]
+			w.recreate(id) // so that there is an epoch before
+			proposer := w.connect("proposer")
+			for i := range entries - 1 {
+				if i == entries-window/2 {
+					w.update(id, 7)
+					continue
+				}
+				proposer.propose(id, "add", json.RawMessage(fmt.Sprintf(`{"by":%d}`, i%3-1)), "")
+				proposer.answered()
+			}
+			snapshot, err := w.manager.Get(w.ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head := snapshot.Cursor
+			if head.Revision != entries {
+				t.Fatalf("the history has %d entries, want %d", head.Revision, entries)
+			}
+			for revision := uint64(1); revision <= entries; revision++ {
+				since := replay.Cursor{Epoch: head.Epoch, Revision: revision}
+				expectReplay(w, id, since.String(), head, int(entries-revision), int(entries-revision) <= test.reachable)
+			}
+			for _, since := range []string{
+				replay.Cursor{Epoch: head.Epoch, Revision: entries + 1}.String(),
+				replay.Cursor{Epoch: head.Epoch - 1, Revision: entries}.String(),
+				replay.Cursor{Epoch: head.Epoch}.String(),
+				"0-0", "-", "60", " " + head.String(), "0" + head.String(), "18446744073709551616-1",
+			} {
+				expectReplay(w, id, since, head, 0, false)
+			}
+			w.judge(checker.Options{Window: window, Retention: kept}, checker.Summary{States: entries, Replayed: 50, Gaps: 30})
+		})
+	}
+	t.Run("in the storm", func(t *testing.T) {
+		s := storm{
+			options: realtime.Options{ReplayWindow: 30},
+			peers:   12, connections: 20, frames: 80,
+			users: 6, proposers: 5, proposals: 120, size: 300, updates: 10, removals: 6,
+		}
+		w := newWorld(t, nil, s.options)
+		s.blow(w, seedOf(t))
+		w.judge(checker.Options{Window: s.options.ReplayWindow, Complete: true},
+			checker.Summary{Resumed: 30, Replayed: 100, Gaps: 30, Removals: 6, Disconnects: 100})
+	})
+}
+
+// expectReplay subscribes with a cursor and looks at what comes before the
+// answer to a ping.
+func expectReplay(w *world, id, since string, head replay.Cursor, missed int, resumed bool) {
+	w.t.Helper()
+	p := w.connect("late")
+	var replayed, told int
+	var state *wire.State
+	var mu sync.Mutex
+	pong := make(chan struct{})
+	w.received = func(frame wire.ServerMessage) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch f := frame.(type) {
+		case *wire.State:
+			state = f
+		case *wire.Transaction:
+			replayed++
+		case *wire.Lifecycle:
+			replayed++
+		case *wire.Error:
+			told++
+		case *wire.Pong:
+			close(pong)
+		}
+	}
+	defer func() { w.received = nil }()
+	p.subscribe(id, since)
+	wantReplayed, wantTold := missed, 0
+	if !resumed {
+		wantReplayed, wantTold = 0, 1
+	}
+	p.await(func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return state != nil && replayed >= wantReplayed && told >= wantTold
+	}, w.ctx.Done())
+	p.send(&wire.Ping{CorrelationID: "nothing else comes"})
+	<-pong
+	p.cut()
+	mu.Lock()
+	defer mu.Unlock()
+	if state.Cursor != head.String() || int(state.Replaying) != wantReplayed || replayed != wantReplayed || told != wantTold {
+		w.t.Errorf("since %q: state at %s replaying %d, then %d frames and %d errors; want %d frames and %d errors",
+			since, state.Cursor, state.Replaying, replayed, told, wantReplayed, wantTold)
+	}
+}
+
+// Promise 4: no frame and no result leaves before the store has taken the
+// entry; also when the store fails, before or after it has taken it.
+func TestCommittedBeforeSeen(t *testing.T) {
+	seed := seedOf(t)
+	memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &unreliable{
+		Store: memory, random: rand.New(rand.NewPCG(seed, 0)),
+		taken: make(map[string]map[replay.Cursor]bool), calm: true,
+	}
+	s := storm{peers: 8, connections: 4, frames: 200, users: 3, proposers: 6, proposals: 200, size: 300}
+	w := newWorld(t, store, s.options)
+	store.calm = false
+	w.received = func(frame wire.ServerMessage) {
+		id, cursor := "", ""
+		switch f := frame.(type) {
+		case *wire.State:
+			id, cursor = f.ShareDataID, f.Cursor
+		case *wire.Transaction:
+			id, cursor = f.ShareDataID, f.TransactionID
+		case *wire.Lifecycle:
+			id, cursor = f.ShareDataID, f.Cursor
+		case *wire.ProposalResult:
+			if cursor = f.TransactionID; cursor != "" && !store.hasAny(cursor) {
+				t.Errorf("a result refers to %s, which the store does not have", cursor)
+			}
+			return
+		default:
+			return
+		}
+		if !store.has(id, cursor) {
+			t.Errorf("%T of %s at %s was seen before the store had it", frame, id, cursor)
+		}
+	}
+	s.blow(w, seed)
+	w.judge(checker.Options{Complete: true}, checker.Summary{Live: 1000, Accepted: 300, Refused: 20})
+	t.Logf("%d appends failed, %d took effect unknown to their sender", store.failed, store.lost)
+	if store.failed < 3 || store.lost < 3 {
+		t.Error("the store failed too rarely for the test to mean something")
+	}
+}
+
+// Promise 6: a proposal with an idempotency key takes effect at most once
+// however often it is sent, and a repeat gets the first verdict back.
+func TestOnceOnly(t *testing.T) {
+	seed := seedOf(t)
+	w := newWorld(t, nil, realtime.Options{})
+	id := counters[0]
+	const proposers, keys = 8, 60
+	var wait sync.WaitGroup
+	for i := range proposers {
+		rng := rand.New(rand.NewPCG(seed, uint64(i)))
+		if i < proposers/2 {
+			u := w.user(fmt.Sprint("user-", i), 64)
+			u.line.breakAfter(rand.New(rand.NewPCG(seed, uint64(100+i))), 4<<10)
+			wait.Go(func() {
+				for _, key := range rng.Perm(keys) {
+					u.propose(id, "add", json.RawMessage(`{"by":1}`), fmt.Sprint("key-", key))
+				}
+				u.line.hold()
+			})
+			continue
+		}
+		wait.Go(func() {
+			for _, key := range rng.Perm(keys) {
+				// Each on a connection of its own, half of which are cut before
+				// the answer can have come.
+				p := w.connect(fmt.Sprint("peer-", i))
+				p.propose(id, "add", json.RawMessage(`{"by":1}`), fmt.Sprint("key-", key))
+				if rng.IntN(2) == 0 {
+					p.answered()
+				}
+				p.cut()
+			}
+		})
+	}
+	wait.Wait()
+	snapshot, err := w.manager.Get(w.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`{"value":%d}`, keys); string(snapshot.State) != want {
+		t.Errorf("after %d keys were proposed by %d proposers each, the counter is %s, want %s", keys, proposers, snapshot.State, want)
+	}
+	w.judge(checker.Options{}, checker.Summary{Accepted: keys, Duplicates: 2 * keys})
+}
+
+// Promise 7: a stalled, slow or hostile connection costs only itself, and a
+// function that panics, loops or blocks past its deadline harms one proposal.
+func TestIsolated(t *testing.T) {
+	const limit = 64 << 10
+	var overflows, most atomic.Int64
+	w := newWorld(t, nil, realtime.Options{
+		MaxBufferedBytes: limit,
+		Events: realtime.Events{Overflow: func(o realtime.Overflow) {
+			overflows.Add(1)
+			most.Store(max(most.Load(), int64(o.Buffered)))
+		}},
+	})
+	id := documents[0]
+	var healthy []*peer
+	for i := range 20 {
+		p := w.connect(fmt.Sprint("healthy-", i))
+		p.subscribe(id, "")
+		healthy = append(healthy, p)
+	}
+	stalled := w.connect("stalled")
+	stalled.subscribe(id, "")
+	stalled.await(func() bool { return stalled.frames > 0 }, nil)
+	resume := stalled.stall()
+	defer resume()
+
+	// Somebody whose function is held, by somebody who will not wait for it.
+	blocker := w.connect("blocker")
+	blocker.propose(counters[1], "hold", json.RawMessage("1"), "")
+
+	proposer := w.connect("proposer")
+	document := json.RawMessage(fmt.Sprintf(`{"pad":"%0*d"}`, 8<<10, 0))
+	for i := 0; overflows.Load() == 0 && w.ctx.Err() == nil; i++ {
+		hostile(w, i)
+		// What goes wrong in a function is the affair of its proposal.
+		proposer.propose(counters[0], []string{"panic", "block", "ignore its deadline"}[min(i, 2)%3], json.RawMessage("1"), "")
+		proposer.propose(counters[0], "add", json.RawMessage(`{"by":1}`), "")
+		proposer.propose(id, "set", document, "")
+		if !proposer.answered() {
+			t.Fatal("the proposer's connection ended")
+		}
+	}
+	snapshot, err := w.manager.Get(w.ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range healthy {
+		if !p.await(func() bool { return p.cursors[id] == snapshot.Cursor.String() }, w.ctx.Done()) {
+			t.Errorf("a healthy subscriber got to %s instead of %s", p.cursor(id), snapshot.Cursor)
+		}
+	}
+	if blocker.await(func() bool { return blocker.answers > 0 }, closedChannel()) {
+		t.Error("the function that is held was answered")
+	}
+	w.release()
+	if !blocker.answered() {
+		t.Error("the function that was held was never answered")
+	}
+	resume()
+	<-stalled.ended
+	if stalled.code != wire.CloseFellBehind {
+		t.Errorf("the stalled connection was closed with %d, want %d", stalled.code, wire.CloseFellBehind)
+	}
+	if overflows.Load() != 1 {
+		t.Errorf("%d connections fell behind, want only the stalled one", overflows.Load())
+	}
+	if bytes := most.Load(); bytes > limit+int64(len(document))+1000 {
+		t.Errorf("%d bytes waited for the stalled connection; the limit is %d and one frame", bytes, limit)
+	}
+	w.judge(checker.Options{Complete: true}, checker.Summary{FellBehind: 1, Refused: 3, Accepted: 3})
+	for _, p := range append(healthy, blocker, proposer) {
+		p.cut()
+	}
+}
+
+func closedChannel() <-chan struct{} {
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+// hostile opens a connection, does harm, and leaves.
+func hostile(w *world, i int) {
+	ws, _, err := websocket.Dial(w.ctx, w.url, nil)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	defer ws.CloseNow()
+	for _, message := range [][]byte{
+		[]byte("{"),
+		[]byte(`{"v":1,"type":"subscribe","shareDataId":"` + fmt.Sprint("nobody-", i) + `"}`),
+		make([]byte, 2<<20),
+		[]byte(`{"v":1,"type":"ping","correlationId":"1","correlationId":"2"}`),
+	}[i%4:] {
+		if ws.Write(w.ctx, websocket.MessageText, message) != nil {
+			return
+		}
+	}
+}
+
+// Promise 8: each entry carries the hash of the one before; anyone holding a
+// history can check that nothing was changed, removed or reordered.
+func TestAuditable(t *testing.T) {
+	s := storm{proposers: 4, proposals: 100, size: 300, updates: 5}
+	w := newWorld(t, nil, s.options)
+	s.blow(w, seedOf(t))
+	for _, id := range everyID {
+		// Somebody else is handed the history as a text and knows its end.
+		var copies []json.RawMessage
+		var end sharedata.Hash
+		for entry, err := range w.manager.History(w.ctx, id, replay.Cursor{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := entry.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			copies, end = append(copies, text), entry.Hash
+		}
+		verify := func(copies []json.RawMessage) error {
+			chain, err := sharedata.Verify(func(yield func(sharedata.Entry, error) bool) {
+				for _, text := range copies {
+					var entry sharedata.Entry
+					err := json.Unmarshal(text, &entry)
+					if !yield(entry, err) {
+						return
+					}
+				}
+			})
+			if err == nil && chain.Hash != end {
+				err = fmt.Errorf("it ends with %v instead of %v", chain.Hash, end)
+			}
+			return err
+		}
+		if err := verify(copies); err != nil {
+			t.Errorf("%s does not verify: %v", id, err)
+		}
+		n := len(copies)
+		for name, changed := range map[string][]json.RawMessage{
+			"without its end":    copies[:n-1],
+			"without an entry":   append(append([]json.RawMessage{}, copies[:n/2]...), copies[n/2+1:]...),
+			"with one moved":     append(append([]json.RawMessage{}, copies[1], copies[0]), copies[2:]...),
+			"with one repeated":  append(append([]json.RawMessage{}, copies[:n/2+1]...), copies[n/2:]...),
+			"with one rewritten": append(append([]json.RawMessage{}, copies[:n/2]...), append([]json.RawMessage{rewritten(t, copies[n/2])}, copies[n/2+1:]...)...),
+		} {
+			if verify(changed) == nil {
+				t.Errorf("%s verifies %s", id, name)
+			}
+		}
+	}
+	w.judge(checker.Options{}, checker.Summary{Accepted: 200})
+}
+
+// rewritten gives an entry another time.
+func rewritten(t *testing.T, text json.RawMessage) json.RawMessage {
+	var entry sharedata.Entry
+	if err := json.Unmarshal(text, &entry); err != nil {
+		t.Fatal(err)
+	}
+	entry.Time = entry.Time.Add(1)
+	changed, err := json.Marshal(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}

@@ -1,0 +1,179 @@
+package realtime_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// benchWorld has one ShareData "c" with a state of about size bytes.
+func benchWorld(b *testing.B, size int) (*sharedata.Manager, string) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	h := httptest.NewServer(server)
+	b.Cleanup(func() {
+		server.Close()
+		h.Close()
+		manager.Close()
+	})
+	if _, err := manager.Create(b.Context(), "c", counter{Pad: strings.Repeat("x", size)}, add); err != nil {
+		b.Fatal(err)
+	}
+	return manager, strings.TrimPrefix(h.URL, "http://")
+}
+
+// rawSubscriber is a client that costs little: it looks at frames' headers only.
+type rawSubscriber struct {
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func subscribeRaw(b *testing.B, address, since string) *rawSubscriber {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	r := bufio.NewReaderSize(conn, 32<<10)
+	if response, err := http.ReadResponse(r, nil); err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		b.Fatal(response, err)
+	}
+	conn.Write(masked(0x81, `{"v":1,"type":"subscribe","shareDataId":"c","since":"`+since+`"}`))
+	return &rawSubscriber{conn, r}
+}
+
+// skip reads n text frames.
+func (s *rawSubscriber) skip(n int) error {
+	for range n {
+		header, err := s.r.Peek(2)
+		if err != nil {
+			return err
+		}
+		if header[0] != 0x81 {
+			return fmt.Errorf("frame of type %#x", header[0])
+		}
+		length, skip := int(header[1]), 2
+		switch length {
+		case 126:
+			header, err = s.r.Peek(4)
+			length, skip = int(binary.BigEndian.Uint16(header[2:])), 4
+		case 127:
+			header, err = s.r.Peek(10)
+			length, skip = int(binary.BigEndian.Uint64(header[2:])), 10
+		}
+		if err == nil {
+			_, err = s.r.Discard(skip + length)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BenchmarkFanOut has 64 proposals in flight all the time and ends when every
+// subscriber has every transaction. One operation is one transaction.
+func BenchmarkFanOut(b *testing.B) {
+	for _, size := range []int{256, 16 << 10} {
+		for _, subscribers := range []int{1, 100, 1000} {
+			if size > 256 && subscribers > 100 {
+				continue // half a gigabyte a second would only measure the loopback
+			}
+			b.Run(fmt.Sprintf("state=%d/subscribers=%d", size, subscribers), func(b *testing.B) {
+				manager, address := benchWorld(b, size)
+				all := make([]*rawSubscriber, subscribers)
+				for i := range all {
+					all[i] = subscribeRaw(b, address, "")
+					defer all[i].conn.Close()
+					if err := all[i].skip(1); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ResetTimer()
+				var reading sync.WaitGroup
+				for _, s := range all {
+					reading.Go(func() {
+						if err := s.skip(b.N); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				window := make(chan struct{}, 64)
+				for range b.N {
+					window <- struct{}{}
+					manager.Submit(context.Background(), sharedata.Proposal{ShareDataID: "c", FunctionID: "add", Data: step{By: 1}},
+						func(_ sharedata.Verdict, err error) {
+							if err != nil {
+								b.Error(err)
+							}
+							<-window
+						})
+				}
+				reading.Wait()
+				b.ReportMetric(float64(b.N)*float64(subscribers)/b.Elapsed().Seconds(), "deliveries/s")
+			})
+		}
+	}
+}
+
+// BenchmarkReconnect dials, subscribes with a cursor that is 100 entries old,
+// and reads the state and the replay.
+func BenchmarkReconnect(b *testing.B) {
+	manager, address := benchWorld(b, 256)
+	const missed = 100
+	var head replay.Cursor
+	for range missed {
+		verdict, err := manager.Propose(b.Context(), sharedata.Proposal{ShareDataID: "c", FunctionID: "add", Data: step{By: 1}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		head = verdict.Cursor
+	}
+	since := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - missed}.String()
+	b.ReportAllocs()
+	for b.Loop() {
+		s := subscribeRaw(b, address, since)
+		if err := s.skip(1 + missed); err != nil {
+			b.Fatal(err)
+		}
+		s.conn.Close()
+	}
+	b.ReportMetric(float64(b.N)*missed/b.Elapsed().Seconds(), "replayed/s")
+}
+
+// BenchmarkRoundTrip is a proposal of a subscriber, from its frame to its
+// result.
+func BenchmarkRoundTrip(b *testing.B) {
+	_, address := benchWorld(b, 256)
+	s := subscribeRaw(b, address, "")
+	defer s.conn.Close()
+	if err := s.skip(1); err != nil {
+		b.Fatal(err)
+	}
+	propose := masked(0x81, `{"v":1,"type":"propose","shareDataId":"c","functionId":"add","proposedData":{"by":1},"correlationId":"c"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.conn.Write(propose); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.skip(2); err != nil && err != io.EOF {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package realtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// bench is a channel and subscriptions without sockets: what a peer would be
+// sent stays in its outbox.
+type bench struct {
+	*testing.T
+	server  *Server
+	channel *channel
+	head    replay.Cursor
+}
+
+func newBench(t *testing.T) *bench {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := manager.Create(t.Context(), "c", 0); err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(manager, nil)
+	t.Cleanup(func() {
+		server.Close()
+		manager.Close()
+	})
+	c, err := server.hub.acquire(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{T: t, server: server, channel: c, head: c.position()}
+}
+
+func (b *bench) subscription(since string) *subscription {
+	s := &session{server: b.server, ctx: context.Background(), subscriptions: make(map[string]*subscription)}
+	s.out = &outbox{limit: unlimited, wake: func() {}, overflow: func(int) {}}
+	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
+		b.Fatal(err)
+	}
+	sub := &subscription{session: s, id: "c", since: since, channel: b.channel}
+	s.subscriptions["c"] = sub
+	return sub
+}
+
+// commit lets the channel observe n transactions.
+func (b *bench) commit(n int) {
+	var events []sharedata.Event
+	for range n {
+		b.head = b.head.Next()
+		events = append(events, sharedata.Event{
+			Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head, Type: sharedata.EntryTransaction, Accepted: true},
+			State: json.RawMessage(fmt.Sprint(b.head.Revision)),
+		})
+	}
+	b.channel.Observe(events)
+}
+
+// received takes what a peer was sent since the last time, in short.
+func received(sub *subscription) []string {
+	o := sub.session.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var short []string
+	for _, f := range o.queue[o.first:] {
+		var m struct {
+			Type, Code, Event, CorrelationID string
+			Revision, Replaying              int
+			Replayed                         bool
+		}
+		if err := json.Unmarshal(f, &m); err != nil {
+			panic(err)
+		}
+		s := m.Type
+		switch m.Type {
+		case "state":
+			s = fmt.Sprintf("state %d+%d", m.Revision, m.Replaying)
+		case "transaction":
+			s = fmt.Sprint(m.Revision)
+			if m.Replayed {
+				s = "replayed " + s
+			}
+		case "lifecycle":
+			s = m.Event
+		case "error":
+			s = m.Code
+		}
+		short = append(short, s)
+	}
+	o.queue, o.first, o.queued = nil, 0, 0
+	return short
+}
+
+func (b *bench) want(sub *subscription, want ...string) {
+	b.Helper()
+	if got := received(sub); !slices.Equal(got, want) {
+		b.Errorf("got  %s\nwant %s", strings.Join(got, ", "), strings.Join(want, ", "))
+	}
+}
+
+func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
+	b := newBench(t)
+	one, two := b.subscription(""), b.subscription("")
+	one.begin(piece{}, nothingSilent, "")
+	two.begin(piece{}, nothingSilent, "")
+	b.commit(2)
+	for i := range 3 { // the state and two transactions
+		if &one.session.out.queue[i][0] != &two.session.out.queue[i][0] {
+			t.Errorf("frame %d is there twice", i)
+		}
+	}
+	b.want(one, "state 1+0", "2", "3")
+}
+
+func TestResetIsAStateAndSaysThatSomethingIsMissing(t *testing.T) {
+	b := newBench(t)
+	sub := b.subscription("")
+	sub.begin(piece{}, nothingSilent, "")
+	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
+	b.channel.Observe([]sharedata.Event{{
+		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
+	}})
+	b.commit(1)
+	b.want(sub, "state 1+0", "state 50+0", "replay-cursor-not-found", "51")
+}
+
+func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
+	b := newBench(t)
+	b.commit(3)
+	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
+	first := piece{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	if last, p, _ := sub.begin(first, nothingSilent, ""); p != onward || last != b.head {
+		t.Fatalf("got %v %v", last, p)
+	}
+	sub.feed(first.frames)
+	b.commit(1)
+	sub.answer(frame(`{"type":"proposal-result"}`))
+	b.head = replay.Cursor{Epoch: b.head.Epoch + 1, Revision: 1}
+	b.channel.Observe([]sharedata.Event{{
+		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
+	}})
+	b.commit(1)
+	if p, _ := sub.feed(first.frames); p != broken {
+		t.Fatalf("the replay goes on: %v", p)
+	}
+	sub.restart()
+	if _, p, _ := sub.begin(piece{}, nothingSilent, replayBroke); p != finished {
+		t.Fatalf("got %v", p)
+	}
+	b.commit(1)
+	b.want(sub, "state 4+3", "replayed 2", "state 2+0", "replay-cursor-not-found", "proposal-result", "3")
+	if sub.session.out.held != 0 {
+		t.Errorf("%d bytes are still held", sub.session.out.held)
+	}
+}
+
+func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
+	b := newBench(t)
+	sub := b.subscription("")
+	sub.begin(piece{}, nothingSilent, "")
+	received(sub)
+	b.channel.Observe([]sharedata.Event{{
+		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
+	}})
+	o := sub.session.out
+	if got, want := string(o.queue[o.first]), `{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed"}`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Events may come before the snapshot that they follow is known.
+func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
+	b := newBench(t)
+	early := &channel{hub: b.server.hub, id: "c", opened: make(chan struct{}), stop: func() {}}
+	at := b.channel.head
+	b.channel = early
+	b.commit(2)
+	early.attach(at)
+	if early.head.Cursor != b.head || string(early.head.State) != "3" || early.head.LastTransaction != b.head {
+		t.Errorf("head %+v, want %v", early.head, b.head)
+	}
+}
+
+func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
+	b := newBench(t)
+	b.commit(3)
+	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
+	sub := b.subscription(since.String())
+	first := piece{after: since, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	sub.begin(first, nothingSilent, "")
+	b.commit(1)
+	sub.answer(frame(`{"type":"proposal-result"}`))
+	sub.end()
+	b.commit(1)
+	b.want(sub, "state 4+3", "proposal-result")
+	if sub.answer(frame(`{}`)) {
+		t.Error("a subscription that has ended takes answers")
+	}
+}
+
+func TestChannelEndsWithItsLastHolder(t *testing.T) {
+	b := newBench(t)
+	sub := b.subscription("")
+	sub.begin(piece{}, nothingSilent, "")
+	sub.end()
+	sub.end()
+	if len(b.server.hub.channels) != 1 {
+		t.Error("the channel ended while it was held")
+	}
+	b.server.hub.release(b.channel)
+	if len(b.server.hub.channels) != 0 || len(b.channel.subscribers) != 0 {
+		t.Error("the channel lives on without holders")
+	}
+}
+
+func nothingSilent(replay.Cursor) uint64 { return 0 }

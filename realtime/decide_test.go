@@ -1,0 +1,124 @@
+package realtime
+
+import (
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+)
+
+func TestResume(t *testing.T) {
+	head := replay.Cursor{Epoch: 7, Revision: 200}
+	at := func(revision uint64) replay.Cursor { return replay.Cursor{Epoch: 7, Revision: revision} }
+	for _, test := range []struct {
+		name   string
+		since  string
+		window int
+		count  uint64
+		ok     bool
+	}{
+		{name: "nothing to resume", since: "", window: 100, ok: true},
+		{name: "the head", since: "7-200", window: 100, ok: true},
+		{name: "the head without a window", since: "7-200", window: 0, ok: true},
+		{name: "one before", since: "7-199", window: 100, count: 1, ok: true},
+		{name: "the edge of the window", since: "7-100", window: 100, count: 100, ok: true},
+		{name: "beyond the window", since: "7-99", window: 100},
+		{name: "no window", since: "7-199", window: 0},
+		{name: "the future", since: "7-201", window: 100},
+		{name: "an earlier epoch", since: "6-199", window: 100},
+		{name: "a later epoch", since: "8-199", window: 100},
+		{name: "before the first entry", since: "7-0", window: 1000},
+		{name: "the first entry", since: "7-1", window: 1000, count: 199, ok: true},
+		{name: "no cursor", since: "7", window: 100},
+		{name: "leading zero", since: "7-0199", window: 100},
+		{name: "largest", since: "7-18446744073709551615", window: 100},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := resume(head, test.since, test.window)
+			if r.count != test.count || (r.problem == "") != test.ok {
+				t.Errorf("got %+v", r)
+			}
+			if r.count > 0 && r.from != at(200-r.count) {
+				t.Errorf("from %v", r.from)
+			}
+		})
+	}
+}
+
+func TestPulse(t *testing.T) {
+	type beat struct {
+		heard, written uint64
+		busy           bool
+		lives          bool
+	}
+	for _, test := range []struct {
+		name  string
+		beats []beat
+	}{
+		{"a new connection was not asked yet", []beat{{0, 0, false, true}}},
+		{"answers", []beat{{0, 0, false, true}, {6, 2, false, true}, {12, 4, false, true}}},
+		{"does not answer", []beat{{0, 0, false, true}, {0, 2, false, false}}},
+		{"the network takes bytes for the dead", []beat{{0, 0, false, true}, {0, 5000, false, false}}},
+		{"takes what it is sent", []beat{{0, 0, true, true}, {0, 5000, true, true}, {0, 9000, true, true}}},
+		{"takes no more", []beat{{0, 0, true, true}, {0, 5000, true, true}, {0, 5000, true, false}}},
+		{"speaks but takes nothing", []beat{{0, 0, true, true}, {6, 0, true, true}, {12, 0, true, true}}},
+		{"took the rest, then answers the ping", []beat{{0, 0, true, true}, {0, 5000, false, true}, {6, 5002, false, true}}},
+		{"took the rest, then died", []beat{{0, 0, true, true}, {0, 5000, false, true}, {0, 5002, false, false}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var p pulse
+			for i, b := range test.beats {
+				if got := p.beat(b.heard, b.written, b.busy); got != b.lives {
+					t.Fatalf("beat %d: lives %v, want %v", i+1, got, b.lives)
+				}
+			}
+		})
+	}
+}
+
+func TestOptionsDefaults(t *testing.T) {
+	pick := func(o Options) []int {
+		return []int{o.ReplayWindow, o.MaxBufferedBytes, o.MaxMessageBytes, o.MaxSubscriptions, o.MaxProposalsInFlight, int(o.Heartbeat / time.Second)}
+	}
+	for _, test := range []struct {
+		name    string
+		options *Options
+		want    []int
+	}{
+		{"nil", nil, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
+		{"zero", &Options{}, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
+		{"off", &Options{nil, nil, nil, nil, -1, -1, -1, -1, -1, -1, nil, Events{}, nil}, []int{0, unlimited, unlimited, unlimited, unlimited, 0}},
+		{"mistaken", &Options{nil, nil, nil, nil, -2, -3, -4, -5, -6, -7, nil, Events{}, nil}, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
+		{"set", &Options{nil, nil, nil, nil, 1, 2, 3, 4, 5, 6 * time.Second, nil, Events{}, nil}, []int{1, 2, 3, 4, 5, 6}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := pick(test.options.withDefaults())
+			for i := range got {
+				if got[i] != test.want[i] {
+					t.Errorf("got %v, want %v", got, test.want)
+					break
+				}
+			}
+		})
+	}
+}
+
+func TestTrackerTellsWhenNothingIsUnderWay(t *testing.T) {
+	var k tracker
+	<-k.whenIdle()
+	k.add()
+	k.add()
+	idle := k.whenIdle()
+	k.done()
+	select {
+	case <-idle:
+		t.Fatal("one is still under way")
+	default:
+	}
+	k.close()
+	if k.add() {
+		t.Error("added after close")
+	}
+	k.done()
+	<-idle
+}

@@ -1,0 +1,103 @@
+package realtime
+
+import (
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// frame is the JSON text of one message. It is encoded once and shared by all
+// connections it goes to, so nobody changes it.
+type frame []byte
+
+func encode(message wire.ServerMessage) frame { return message.AppendTo(nil) }
+
+func stateFrame(at sharedata.Snapshot, replaying uint64) frame {
+	state := &wire.State{
+		ShareDataID:  at.ID,
+		CurrentState: at.State,
+		Cursor:       at.Cursor.String(),
+		Revision:     at.Cursor.Revision,
+		Replaying:    replaying,
+		HasReplaying: true,
+	}
+	if !at.LastTransaction.IsZero() {
+		state.LastTransactionID = at.LastTransaction.String()
+	}
+	return encode(state)
+}
+
+// liveFrame encodes an entry for those who have seen all before it. It returns
+// nil for entries that subscribers are not told of.
+func liveFrame(event sharedata.Event) frame {
+	switch event.Type {
+	case sharedata.EntryTransaction:
+		return encode(&wire.Transaction{
+			ShareDataID:   event.ShareDataID,
+			TransactionID: event.Cursor.String(),
+			Accepted:      event.Accepted,
+			CurrentState:  event.State,
+			Revision:      event.Revision(),
+			FunctionID:    event.FunctionID,
+		})
+	case sharedata.EntryUpdated:
+		return encode(&wire.Lifecycle{
+			ShareDataID:  event.ShareDataID,
+			Event:        wire.EventUpdated,
+			CurrentState: event.State,
+			Cursor:       event.Cursor.String(),
+			Revision:     event.Revision(),
+		})
+	case sharedata.EntryRemoved:
+		if event.Reset {
+			return removedFrame(event.ShareDataID) // the position is not known
+		}
+		return encode(&wire.Lifecycle{
+			ShareDataID: event.ShareDataID,
+			Event:       wire.EventRemoved,
+			Cursor:      event.Cursor.String(),
+			Revision:    event.Revision(),
+		})
+	}
+	return nil
+}
+
+// replayedFrame encodes an entry for those who were not there. It is nil for
+// entries that subscribers are not told of.
+func replayedFrame(entry sharedata.Entry) frame {
+	switch entry.Type {
+	case sharedata.EntryTransaction:
+		return encode(&wire.Transaction{
+			ShareDataID:   entry.ShareDataID,
+			TransactionID: entry.Cursor.String(),
+			Accepted:      entry.Accepted,
+			Replayed:      true,
+			Revision:      entry.Revision(),
+			FunctionID:    entry.FunctionID,
+		})
+	case sharedata.EntryUpdated:
+		return encode(&wire.Lifecycle{
+			ShareDataID: entry.ShareDataID,
+			Event:       wire.EventUpdated,
+			Replayed:    true,
+			Cursor:      entry.Cursor.String(),
+			Revision:    entry.Revision(),
+		})
+	}
+	return nil
+}
+
+// removedFrame says that a ShareData is gone where it is not known at which
+// position its history ended.
+func removedFrame(id string) frame {
+	return encode(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved})
+}
+
+func errorFrame(code, id, message string) frame {
+	return encode(&wire.Error{Code: code, Message: message, ShareDataID: id})
+}
+
+// notResumedFrame follows a state that does not continue what its subscriber
+// has seen.
+func notResumedFrame(id, why string) frame {
+	return errorFrame(wire.CodeReplayCursorNotFound, id, why)
+}

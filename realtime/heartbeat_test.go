@@ -1,0 +1,149 @@
+package realtime_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/realtime"
+)
+
+// deadPeer upgrades a connection and neither reads nor writes any more.
+func deadPeer(w *world) {
+	w.Helper()
+	conn, err := w.client.Transport.(*http.Transport).DialContext(w.Context(), "tcp", "in.memory:80")
+	if err != nil {
+		w.Fatal(err)
+	}
+	upgrade(w, conn)
+}
+
+func TestDeadPeerIsCutWithinTwoHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events()})
+		before := time.Now()
+		deadPeer(w)
+		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "sign of life") {
+			t.Errorf("got %+v", c)
+		}
+		if took := time.Since(before); took > time.Minute {
+			t.Errorf("cut after %v, want at most two intervals of 30 s", took)
+		}
+	})
+}
+
+func TestQuietPeerThatAnswersPingsIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events()})
+		p := w.dial()
+		ctx := p.conn.CloseRead(context.Background()) // answers pings
+		time.Sleep(time.Hour)
+		if err := ctx.Err(); err != nil || len(r.closed) != 0 {
+			t.Errorf("cut: %v", err)
+		}
+	})
+}
+
+func TestPeerThatPingsIsAnsweredAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events()})
+		p := w.dial()
+		p.conn.CloseRead(context.Background())
+		for range 100 {
+			if err := p.conn.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestHeartbeatCanBeSwitchedOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: -1})
+		deadPeer(w)
+		time.Sleep(24 * time.Hour)
+		if len(r.closed) != 0 {
+			t.Errorf("cut: %+v", <-r.closed)
+		}
+	})
+}
+
+// A large state on its way to a peer that takes it slowly must not count as
+// death, although no ping gets through meanwhile.
+func TestSlowReaderOfALargeFrameIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
+		const size = 1 << 20
+		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", size)}, add); err != nil {
+			t.Fatal(err)
+		}
+		p := w.dial()
+		p.subscribe("c", "")
+		_, message, err := p.conn.Reader(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := 0
+		for part := make([]byte, 32<<10); ; time.Sleep(4 * time.Second) {
+			n, err := message.Read(part)
+			read += n
+			if err != nil {
+				break
+			}
+		}
+		if read < size || len(r.closed) != 0 {
+			t.Errorf("cut after %d bytes", read)
+		}
+		p.wantPong("alive")
+	})
+}
+
+func TestPeerThatStopsTakingAFrameIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
+		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
+			t.Fatal(err)
+		}
+		p := w.dial()
+		p.subscribe("c", "")
+		synctest.Wait()
+		before := time.Now()
+		r.wantClosed(t, 1006)
+		if took := time.Since(before); took > 20*time.Second {
+			t.Errorf("cut after %v, want at most 20 s", took)
+		}
+	})
+}
+
+// The library answers a ping within 5 s or cuts the connection; a healthy peer
+// that pings while a large frame is on its way to it must not suffer that.
+func TestPingDuringALargeFrameIsAnsweredAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := overPipes(t, nil)
+		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
+			t.Fatal(err)
+		}
+		p := w.dial()
+		p.subscribe("c", "")
+		synctest.Wait()
+		ponged := make(chan error, 1)
+		go func() { ponged <- p.conn.Ping(t.Context()) }()
+		time.Sleep(20 * time.Second)
+		want[*wire.State](p)
+		p.conn.CloseRead(context.Background())
+		if err := <-ponged; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package realtime_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/realtime"
+)
+
+// upgrade does the opening handshake by hand; what is read from the result is
+// WebSocket frames.
+func upgrade(w *world, conn net.Conn) *bufio.Reader {
+	w.Helper()
+	w.Cleanup(func() { conn.Close() })
+	request := strings.ReplaceAll(`GET / HTTP/1.1
+Host: anybody
+Connection: Upgrade
+Upgrade: websocket
+Sec-WebSocket-Version: 13
+Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
+
+`, "\n", "\r\n")
+	if _, err := conn.Write([]byte(request)); err != nil {
+		w.Fatal(err)
+	}
+	buffered := bufio.NewReader(conn)
+	response, err := http.ReadResponse(buffered, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		w.Fatal(response, err)
+	}
+	return buffered
+}
+
+// masked is a client's frame (RFC 6455 section 5.2) with the masking key 0.
+func masked(first byte, payload string) []byte {
+	b := []byte{first}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, 0x80|byte(n))
+	case n <= 0xFFFF:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
+	}
+	return append(append(b, 0, 0, 0, 0), payload...)
+}
+
+// TestHostileInputHarmsOnlyItsConnection sends what no client would, and has a
+// good client at work all the time.
+func TestHostileInputHarmsOnlyItsConnection(t *testing.T) {
+	w := overSockets(t, &realtime.Options{MaxMessageBytes: 64 << 10, MaxBufferedBytes: 64 << 10})
+	w.create("c")
+	good := w.dial()
+	good.join("c", "")
+	next := uint64(2)
+
+	ping := `{"v":1,"type":"ping","correlationId":"a"}`
+	garbage := make([]byte, 1<<20)
+	chacha := rand.NewChaCha8([32]byte{7})
+	chacha.Read(garbage)
+	endless := func(conn net.Conn) {
+		conn.Write(masked(0x01, "{"))
+		for range 1000 {
+			if _, err := conn.Write(masked(0x00, strings.Repeat("x", 4<<10))); err != nil {
+				return
+			}
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		attack func(conn net.Conn)
+		close  int // code of the close frame that is to be seen; 0: any or none
+	}{
+		{name: "garbage", attack: func(conn net.Conn) { conn.Write(garbage) }},
+		{name: "frame of 2^62 bytes", attack: func(conn net.Conn) {
+			conn.Write(append([]byte{0x81, 0xFF, 0x40}, make([]byte, 7)...))
+			conn.Write(garbage)
+		}, close: wire.CloseInvalidMessage},
+		{name: "message without end", attack: endless, close: wire.CloseInvalidMessage},
+		{name: "reserved bits", attack: func(conn net.Conn) { conn.Write(masked(0xF1, ping)) }, close: 1002},
+		{name: "reserved bits and more unread", attack: func(conn net.Conn) {
+			conn.Write(append(masked(0xF1, ping), bytes.Repeat(masked(0x81, ping), 100)...))
+		}, close: 1002},
+		{name: "unknown opcode", attack: func(conn net.Conn) { conn.Write(masked(0x83, ping)) }, close: 1002},
+		{name: "long control frame", attack: func(conn net.Conn) { conn.Write(masked(0x89, strings.Repeat("x", 200))) }, close: 1002},
+		{name: "unmasked", attack: func(conn net.Conn) { conn.Write(append([]byte{0x81, byte(len(ping))}, ping...)) }},
+		{name: "continuation of nothing", attack: func(conn net.Conn) { conn.Write(masked(0x80, ping)) }, close: 1002},
+		{name: "deep", attack: func(conn net.Conn) {
+			conn.Write(masked(0x81, `{"v":1,"type":"propose","proposedData":`+strings.Repeat("[", 60<<10)))
+		}, close: wire.CloseInvalidMessage},
+		{name: "messages after the fatal one", attack: func(conn net.Conn) {
+			conn.Write(masked(0x81, "x"))
+			for range 1000 {
+				conn.Write(masked(0x81, ping))
+			}
+		}, close: wire.CloseInvalidMessage},
+		{name: "half a frame", attack: func(conn net.Conn) { conn.Write(masked(0x81, ping)[:10]) }},
+		{name: "flood of pings that are not read", attack: func(conn net.Conn) {
+			conn.SetWriteDeadline(time.Now().Add(patience))
+			conn.Write(bytes.Repeat(masked(0x89, "are you there?"), 100_000))
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			buffered := upgrade(w, conn)
+			test.attack(conn)
+			if test.close != 0 {
+				conn.SetReadDeadline(time.Now().Add(patience))
+				if got := closeCode(buffered); got != test.close {
+					t.Errorf("close code %d, want %d", got, test.close)
+				}
+			}
+			conn.Close()
+			good.propose("c", "add", `{"by":1}`, "1")
+			good.wantTransactions(next, next)
+			want[*wire.ProposalResult](good)
+			next++
+		})
+	}
+}
+
+// closeCode reads a server's frames up to the close frame.
+func closeCode(r io.Reader) int {
+	for {
+		var header [2]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return 0
+		}
+		n := int64(header[1])
+		switch n {
+		case 126:
+			var long [2]byte
+			io.ReadFull(r, long[:])
+			n = int64(binary.BigEndian.Uint16(long[:]))
+		case 127:
+			var long [8]byte
+			io.ReadFull(r, long[:])
+			n = int64(binary.BigEndian.Uint64(long[:]))
+		}
+		payload, err := io.ReadAll(io.LimitReader(r, n))
+		if err != nil {
+			return 0
+		}
+		if header[0]&0x0F == 0x8 {
+			return int(binary.BigEndian.Uint16(payload))
+		}
+	}
+}
+
+func TestFragmentedMessageIsTaken(t *testing.T) {
+	w := overSockets(t, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := upgrade(w, conn)
+	conn.Write(masked(0x01, `{"v":1,"type":"pi`))
+	conn.Write(masked(0x89, "in between"))
+	conn.Write(masked(0x00, `ng","correlation`))
+	conn.Write(masked(0x80, `Id":"a"}`))
+	conn.SetReadDeadline(time.Now().Add(patience))
+	got := make([]byte, 2+len("in between")+2+len(`{"v":1,"type":"pong","correlationId":"a"}`))
+	if _, err := io.ReadFull(frames, got); err != nil {
+		t.Fatal(err)
+	}
+	want := append([]byte{0x8A, 10}, "in between"...)
+	want = append(append(want, 0x81, 41), `{"v":1,"type":"pong","correlationId":"a"}`...)
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestTenThousandSubscribesAreBounded(t *testing.T) {
+	var r recorder
+	w := overSockets(t, &realtime.Options{Events: r.events()})
+	for _, id := range []string{"a", "b", "c"} {
+		w.create(id)
+	}
+	p := w.dial()
+	p.trusting = true
+	go func() {
+		for i := range 10_000 {
+			p.subscribe(string(rune('a'+i%3)), "nonsense")
+		}
+		p.ping("end")
+	}()
+	states := 0
+	for {
+		switch m := must(p).(type) {
+		case *wire.State:
+			states++
+			continue
+		case *wire.Error:
+			if m.Code != wire.CodeReplayCursorNotFound && m.Code != wire.CodeRateLimited {
+				t.Fatalf("got %s", m.AppendTo(nil))
+			}
+			continue
+		}
+		break
+	}
+	if states == 0 {
+		t.Error("not one was answered")
+	}
+	w.add("a", 1)
+	for {
+		if tx, ok := must(p).(*wire.Transaction); ok {
+			if tx.Revision != 2 {
+				t.Errorf("got %s", tx.AppendTo(nil))
+			}
+			break
+		}
+	}
+	p.conn.CloseNow()
+
+	p = w.dial()
+	for i := range 10_000 {
+		if err := p.conn.Write(t.Context(), 1, []byte(`{"v":1,"type":"subscribe","shareDataId":"`+string(rune('d'+i))+`"}`)); err != nil {
+			break
+		}
+	}
+	for {
+		e := want[*wire.Error](p)
+		if e.Code == wire.CodeUnknownShareData {
+			return
+		}
+		if e.Code != wire.CodeRateLimited {
+			t.Fatalf("got %s", e.AppendTo(nil))
+		}
+	}
+}

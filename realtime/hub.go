@@ -1,0 +1,94 @@
+package realtime
+
+import (
+	"context"
+	"sync"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// hub finds the channel of a ShareData, and makes and ends it with the first
+// and the last that holds it.
+type hub struct {
+	manager *sharedata.Manager
+	ctx     context.Context // the server's
+	window  int             // Options.ReplayWindow
+
+	mu       sync.Mutex
+	channels map[string]*channel
+}
+
+// acquire returns the channel of a ShareData, held once more. It waits until
+// the manager has loaded the ShareData or the context ends. Errors are the
+// manager's, sharedata.ErrUnknownShareData among them, or the context's.
+func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
+	h.mu.Lock()
+	c, found := h.channels[id]
+	if !found {
+		c = &channel{hub: h, id: id, opened: make(chan struct{})}
+		h.channels[id] = c
+	}
+	c.holders++
+	h.mu.Unlock()
+	if !found {
+		h.open(c)
+	}
+	select {
+	case <-c.opened:
+	case <-ctx.Done():
+		h.release(c)
+		return nil, ctx.Err()
+	}
+	if c.err != nil {
+		h.release(c)
+		return nil, c.err
+	}
+	return c, nil
+}
+
+// open has the channel observe the manager. It uses the server's context, as
+// others wait for the same channel.
+func (h *hub) open(c *channel) {
+	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
+	if err != nil {
+		c.err = err
+		h.drop(c)
+	} else {
+		c.stop = stop
+		c.attach(at)
+	}
+	close(c.opened)
+}
+
+// release gives back what acquire gave.
+func (h *hub) release(c *channel) {
+	h.mu.Lock()
+	c.holders--
+	last := c.holders == 0
+	if last && h.channels[c.id] == c {
+		delete(h.channels, c.id)
+	}
+	h.mu.Unlock()
+	if last && c.stop != nil {
+		c.stop()
+	}
+}
+
+// drop makes acquire no longer find the channel.
+func (h *hub) drop(c *channel) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.channels[c.id] == c {
+		delete(h.channels, c.id)
+	}
+}
+
+// snapshotAfterReset completes what an event after a break in the history says
+// of the new position. It does not block: the ShareData is loaded.
+func (h *hub) snapshotAfterReset(event sharedata.Event) sharedata.Snapshot {
+	at := sharedata.Snapshot{ID: event.ShareDataID, State: event.State, Cursor: event.Cursor}
+	if now, err := h.manager.Get(h.ctx, event.ShareDataID); err == nil && now.Cursor == at.Cursor {
+		at.LastTransaction = now.LastTransaction
+	}
+	return at
+}

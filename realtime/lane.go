@@ -1,0 +1,81 @@
+package realtime
+
+import (
+	"fmt"
+
+	"github.com/safe-go/safe/internal/wire"
+)
+
+// lane is what one connection has asked about one ShareData and what has not
+// been dealt with, in the order in which it came. A goroutine works it off, so
+// a hook or a store that is slow about one ShareData holds up neither the
+// others nor pings. Lanes exist only while they are not empty.
+type lane struct {
+	waiting []wire.ClientMessage
+}
+
+// enqueueLocked appends a message to its lane. It returns false if the server
+// is closing.
+func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
+	if l := s.lanes[id]; l != nil {
+		l.waiting = append(l.waiting, message)
+		return true
+	}
+	l := &lane{waiting: []wire.ClientMessage{message}}
+	s.lanes[id] = l
+	if !s.server.spawn(s, func() { s.workOff(id, l) }) {
+		delete(s.lanes, id)
+		return false
+	}
+	return true
+}
+
+// workOff is the goroutine of a lane.
+func (s *session) workOff(id string, l *lane) {
+	for {
+		s.mu.Lock()
+		if len(l.waiting) == 0 {
+			delete(s.lanes, id)
+			s.mu.Unlock()
+			return
+		}
+		message := l.waiting[0]
+		l.waiting[0] = nil
+		l.waiting = l.waiting[1:]
+		s.mu.Unlock()
+		switch m := message.(type) {
+		case *wire.Propose:
+			s.propose(m)
+		case *wire.Subscribe:
+			s.subscribe(m)
+			s.requestDone()
+		case *wire.Unsubscribe:
+			s.unsubscribe(m.ShareDataID)
+			s.requestDone()
+		}
+	}
+}
+
+// request puts a subscribe or an unsubscribe into its lane. Twice as many as a
+// connection may have subscriptions can wait, so that all of them may be
+// renewed at once, but a peer cannot queue without end.
+func (s *session) request(id string, message wire.ClientMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return // the peer is about to be told to go elsewhere
+	}
+	if most := 2 * s.server.options.MaxSubscriptions; s.requests >= most {
+		s.out.send(errorFrame(wire.CodeRateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their answers", most)))
+		return
+	}
+	if s.enqueueLocked(id, message) {
+		s.requests++
+	}
+}
+
+func (s *session) requestDone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests--
+}

@@ -1,0 +1,238 @@
+package realtime
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// newTestOutbox counts calls of the hooks.
+func newTestOutbox(limit int) (o *outbox, woken, fell *int) {
+	woken, fell = new(int), new(int)
+	return &outbox{
+		limit:    limit,
+		wake:     func() { *woken++ },
+		overflow: func(buffered int) { *fell = buffered },
+	}, woken, fell
+}
+
+// drainOutbox is a writer: it returns everything that is to be written.
+func drainOutbox(o *outbox, capacity int) (written []byte, chunks int, last bool) {
+	for {
+		c, more := o.next(make([]byte, 0, capacity))
+		if !more {
+			return written, chunks, last
+		}
+		written = append(append(written, c.head...), c.tail...)
+		chunks++
+		last = c.last
+	}
+}
+
+func text(payload string) []byte {
+	return append(appendHeader(nil, finalText, len(payload)), payload...)
+}
+
+func TestOutboxGathersFramesAndWakesTheWriterOnce(t *testing.T) {
+	o, woken, _ := newTestOutbox(1000)
+	o.send(frame("one"), frame("two"))
+	o.send(frame("three"))
+	if *woken != 1 {
+		t.Errorf("woken %d times, want once", *woken)
+	}
+	written, chunks, _ := drainOutbox(o, 1024)
+	if want := bytes.Join([][]byte{text("one"), text("two"), text("three")}, nil); !bytes.Equal(written, want) || chunks != 1 {
+		t.Errorf("got %q in %d chunks, want %q in one", written, chunks, want)
+	}
+	if o.send(frame("four")); *woken != 2 {
+		t.Errorf("woken %d times, want twice", *woken)
+	}
+}
+
+func TestOutboxWritesFramesOfAnySizeWhole(t *testing.T) {
+	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 5000, 65535, 65536, 200_000} {
+		o, _, _ := newTestOutbox(unlimited)
+		big := strings.Repeat("x", size)
+		o.send(frame("before"), frame(big), frame("after"))
+		want := bytes.Join([][]byte{text("before"), text(big), text("after")}, nil)
+		if written, _, _ := drainOutbox(o, 1024); !bytes.Equal(written, want) {
+			t.Errorf("size %d: %d bytes written, want %d", size, len(written), len(want))
+		}
+	}
+}
+
+func TestOutboxBound(t *testing.T) {
+	of := func(n int) frame { return frame(strings.Repeat("x", n)) }
+	for _, test := range []struct {
+		name string
+		fill func(o *outbox) bool
+		want int // bytes that overflow was told of; 0: no overflow
+	}{
+		{"exactly the bound", func(o *outbox) bool { return o.send(of(60), of(40)) }, 0},
+		{"one byte over", func(o *outbox) bool { return o.send(of(60), of(41)) }, 101},
+		{"one frame over alone", func(o *outbox) bool { return o.send(of(500)) }, 0},
+		{"and one more", func(o *outbox) bool { return o.send(of(500), of(1)) }, 501},
+		{"held counts", func(o *outbox) bool { return o.hold(60) && o.send(of(41)) }, 101},
+		{"released does not", func(o *outbox) bool {
+			o.hold(60)
+			o.release(60)
+			return o.send(of(100))
+		}, 0},
+		{"released frames count still", func(o *outbox) bool {
+			o.hold(60)
+			o.release(60, of(60))
+			return o.send(of(41))
+		}, 101},
+		{"what the writer has counts", func(o *outbox) bool {
+			o.send(of(60))
+			o.next(make([]byte, 0, 1024))
+			return o.send(of(41))
+		}, 101},
+		{"what it has written does not", func(o *outbox) bool {
+			o.send(of(60))
+			drainOutbox(o, 1024)
+			return o.send(of(100))
+		}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o, _, fell := newTestOutbox(100)
+			if ok := test.fill(o); ok != (test.want == 0) || *fell != test.want {
+				t.Errorf("taken: %v, overflow of %d, want of %d", ok, *fell, test.want)
+			}
+		})
+	}
+}
+
+func TestOutboxThatOverflowedWritesTheCloseFrameAndNoMore(t *testing.T) {
+	o, _, _ := newTestOutbox(10)
+	o.send(frame("under way"))
+	under, _ := o.next(make([]byte, 0, 1024))
+	if o.send(frame("dropped")) {
+		t.Error("taken")
+	}
+	if o.send(frame("x")) || o.hold(1) || o.closeAfterFlush(1001, "") {
+		t.Error("something is taken after the overflow")
+	}
+	if accepted, room := o.offer(frame("x")); accepted || room != nil {
+		t.Error("an offer is taken after the overflow")
+	}
+	written, _, last := drainOutbox(o, 1024)
+	if want := appendClose(nil, 4001, o.reason); !bytes.Equal(under.head, text("under way")) || !bytes.Equal(written, want) || !last {
+		t.Errorf("wrote %q, then %q", under.head, written)
+	}
+}
+
+func TestOutboxOffersWaitForRoom(t *testing.T) {
+	o, _, _ := newTestOutbox(100)
+	half := frame(strings.Repeat("x", 50))
+	if accepted, _ := o.offer(half); !accepted {
+		t.Fatal("refused although nothing waits")
+	}
+	accepted, room := o.offer(frame("y"))
+	if accepted || room == nil {
+		t.Fatal("taken beyond half of the bound")
+	}
+	select {
+	case <-room:
+		t.Fatal("there is no room yet")
+	default:
+	}
+	drainOutbox(o, 1024)
+	<-room
+	if accepted, _ := o.offer(frame(strings.Repeat("x", 500))); !accepted {
+		t.Error("a large frame is refused although nothing waits")
+	}
+}
+
+// What is held can only be released by the end of the replay that is offered,
+// so it must not keep that from being taken.
+func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
+	o, _, _ := newTestOutbox(100)
+	o.hold(90)
+	if accepted, _ := o.offer(frame(strings.Repeat("x", 20))); !accepted {
+		t.Error("refused although nothing is queued")
+	}
+}
+
+func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
+	for name, end := range map[string]func(o *outbox){
+		"nudge":    (*outbox).nudge,
+		"close":    (*outbox).close,
+		"goodbye":  func(o *outbox) { o.closeAfterFlush(1001, "") },
+		"overflow": func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
+	} {
+		o, _, _ := newTestOutbox(100)
+		o.send(frame(strings.Repeat("x", 80)))
+		_, room := o.offer(frame("y"))
+		end(o)
+		select {
+		case <-room:
+		default:
+			t.Errorf("%s: still waiting", name)
+		}
+	}
+}
+
+func TestOutboxClosesAfterTheFlush(t *testing.T) {
+	o, _, _ := newTestOutbox(1 << 20)
+	big := strings.Repeat("x", 5000)
+	o.send(frame("first"), frame(big))
+	if !o.closeAfterFlush(4004, "invalid message") || o.closeAfterFlush(1001, "") {
+		t.Error("want the first close to count, and only that")
+	}
+	o.send(frame("too late"))
+	written, _, last := drainOutbox(o, 1024)
+	want := append(append(text("first"), text(big)...), appendClose(nil, 4004, "invalid message")...)
+	if !bytes.Equal(written, want) || !last {
+		t.Errorf("got %d bytes, want %d", len(written), len(want))
+	}
+	if code, reason := o.goodbye(); code != 4004 || reason != "invalid message" {
+		t.Errorf("said %d %q", code, reason)
+	}
+}
+
+func TestOutboxPutsControlFramesFirstAndKeepsTheLatestPong(t *testing.T) {
+	o, _, _ := newTestOutbox(1000)
+	o.send(frame("data"))
+	o.sendPong([]byte("a"))
+	o.sendPong([]byte("b"))
+	o.sendPing()
+	written, _, _ := drainOutbox(o, 1024)
+	if want := append([]byte{0x8A, 1, 'b', 0x89, 0}, text("data")...); !bytes.Equal(written, want) {
+		t.Errorf("got %q, want %q", written, want)
+	}
+}
+
+// A queue that never empties used to keep the places of what it had written.
+func TestOutboxQueueDoesNotGrowWithWhatHasBeenWritten(t *testing.T) {
+	o, _, _ := newTestOutbox(1 << 20)
+	f := frame(strings.Repeat("x", 1000))
+	o.send(f, f)
+	for range 10_000 {
+		o.send(f)
+		if _, more := o.next(make([]byte, 0, 1100)); !more {
+			t.Fatal("the queue is empty")
+		}
+	}
+	if cap(o.queue) > 64 {
+		t.Errorf("the queue has %d places for %d frames", cap(o.queue), len(o.queue)-o.first)
+	}
+}
+
+func TestOutboxThatIsEmptyKeepsNoLargeQueue(t *testing.T) {
+	o, _, _ := newTestOutbox(1 << 20)
+	for range 1000 {
+		o.send(frame("x"))
+	}
+	drainOutbox(o, 1024)
+	if cap(o.queue) > keptSlots {
+		t.Errorf("the empty queue has %d places", cap(o.queue))
+	}
+}
+
+func TestCloseFrameHasRoomForItsReason(t *testing.T) {
+	got := appendClose(nil, 4001, strings.Repeat("x", 500))
+	if len(got) != 2+125 || got[1] != 125 {
+		t.Errorf("%d bytes with a payload of %d; a control frame's has at most 125 (RFC 6455 section 5.5)", len(got), got[1])
+	}
+}

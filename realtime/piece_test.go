@@ -1,0 +1,72 @@
+package realtime
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+func TestPieceIsBoundedInEntriesAndBytes(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	keep := sharedata.NewFunction("keep", func(_ context.Context, n int, _ string) (int, error) { return n + 1, nil })
+	for _, id := range []string{"many", "large", "none"} {
+		if _, err := manager.Create(t.Context(), id, 0, keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose := func(id, data string, n int) {
+		for range n {
+			if _, err := manager.Propose(t.Context(), sharedata.Proposal{ShareDataID: id, FunctionID: "keep", Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	propose("many", "", pieceEntries+1)
+	propose("large", strings.Repeat("x", pieceBytes/2), 5)
+	for id, want := range map[string]int{"many": pieceEntries, "large": 2, "none": 0} {
+		at, err := manager.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 1}
+		p, err := readPiece(t.Context(), manager, id, after, true)
+		if err != nil || len(p.frames) != want || p.last().Revision != 1+uint64(want) {
+			t.Errorf("%s: %d frames up to %v, want %d; %v", id, len(p.frames), p.last(), want, err)
+		}
+	}
+}
+
+func TestPieceDoesNotGoBeyondWhatObserversWereToldOf(t *testing.T) {
+	at := func(revision uint64) replay.Cursor { return replay.Cursor{Epoch: 7, Revision: revision} }
+	p := piece{after: at(10), frames: make([]frame, 5)}
+	for last, want := range map[uint64]int{10: 0, 12: 2, 15: 5, 20: 5} {
+		if got := p.upTo(at(last)); len(got.frames) != want {
+			t.Errorf("up to %d: %d frames, want %d", last, len(got.frames), want)
+		}
+	}
+	if rest := p.from(2); rest.after != at(12) || rest.last() != at(15) {
+		t.Errorf("the rest is after %v up to %v", rest.after, rest.last())
+	}
+}
+
+func TestPieceThatHasAHoleIsAnError(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	if _, err := manager.Create(t.Context(), "c", 0); err != nil {
+		t.Fatal(err)
+	}
+	// The zero cursor reads from the first entry, which cannot be replayed.
+	if p, err := readPiece(t.Context(), manager, "c", replay.Cursor{}, true); err == nil || len(p.frames) != 0 {
+		t.Errorf("got %d frames and %v", len(p.frames), err)
+	}
+}

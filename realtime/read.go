@@ -1,0 +1,157 @@
+package realtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/internal/wire"
+)
+
+// read takes messages until the connection ends, and returns why.
+func (s *session) read() error {
+	defer s.server.recoverIn(s)
+	for {
+		if err := s.readMessage(); err != nil {
+			s.drainAfter(err)
+			return err
+		}
+	}
+}
+
+func (s *session) readMessage() error {
+	// The context is not the session's: one that ends would make the library
+	// cut the connection in the middle of a close.
+	kind, message, err := s.conn.Reader(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case s.isClosing():
+		_, err := io.Copy(io.Discard, message)
+		return err
+	}
+	return s.take(kind, message)
+}
+
+// drainAfter lets the peer read the close frame that the library has sent over
+// a violation of the WebSocket protocol: to close the network connection while
+// something unread has come would take it away from the peer.
+func (s *session) drainAfter(err error) {
+	if code, _ := s.socket.goodbye(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
+		return
+	}
+	s.out.close()
+	s.leave()
+	io.Copy(io.Discard, s.socket)
+}
+
+// take reads one message and acts on it.
+func (s *session) take(kind websocket.MessageType, message io.Reader) error {
+	buffer := s.server.messages.Get().(*bytes.Buffer)
+	defer s.server.putMessage(buffer)
+	limit := s.server.options.MaxMessageBytes
+	_, err := buffer.ReadFrom(io.LimitReader(message, int64(limit)+1))
+	switch {
+	case err != nil:
+		return err
+	case buffer.Len() > limit:
+		s.refuse("the message is larger than the server takes", "")
+		_, err := io.Copy(io.Discard, message)
+		return err
+	case kind != websocket.MessageText:
+		s.refuse("the message is binary; send JSON as a text message", "")
+		return nil
+	}
+	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1})
+	if err != nil {
+		s.refuse(s.explain(buffer.Bytes(), err))
+		return nil
+	}
+	s.dispatch(m)
+	return nil
+}
+
+// dispatch acts on a message. What needs to wait for something goes into the
+// lane of its ShareData, so that nothing else waits for it.
+func (s *session) dispatch(message wire.ClientMessage) {
+	switch m := message.(type) {
+	case *wire.Ping:
+		s.out.send(encode(&wire.Pong{CorrelationID: m.CorrelationID}))
+	case *wire.Propose:
+		// It lives longer than the buffer it was read into.
+		m.ProposedData, m.Proof = bytes.Clone(m.ProposedData), bytes.Clone(m.Proof)
+		s.admit(m)
+	case *wire.Subscribe:
+		s.request(m.ShareDataID, m)
+	case *wire.Unsubscribe:
+		s.request(m.ShareDataID, m)
+	}
+}
+
+// refuse ends the connection over a message that is not of the protocol.
+func (s *session) refuse(why, correlationID string) {
+	s.out.send(encode(&wire.Error{Code: wire.CodeInvalidMessage, Message: why, CorrelationID: correlationID}))
+	s.close(wire.CloseInvalidMessage, "invalid message")
+}
+
+// maxExplained is the largest message that the schemas are asked about: they
+// take much longer than the decoder, and whoever sends garbage sends more.
+const maxExplained = 64 << 10
+
+// explain says what is wrong with a message, in the words of the schemas if
+// they find it.
+func (s *session) explain(data []byte, err error) (why, correlationID string) {
+	why = err.Error()
+	var invalid *wire.DecodeError
+	if errors.As(err, &invalid) {
+		correlationID = invalid.CorrelationID
+	}
+	if len(data) > maxExplained {
+		return why, correlationID
+	}
+	validator, err := s.server.validator()
+	if err != nil {
+		s.server.options.Logger.Error("schemas are broken", "error", err)
+		return why, correlationID
+	}
+	if detail := validator.ExplainClient(data); detail != nil {
+		why = shorten(detail.Error())
+	}
+	return why, correlationID
+}
+
+// shorten bounds a message that quotes what a peer has sent.
+func shorten(text string) string {
+	const most = 2 << 10
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}
+
+// ending says how the connection ended, once reading has ended with err.
+func (s *session) ending(err error, cause string) (code int, reason string) {
+	var peer websocket.CloseError
+	if code, reason = s.out.goodbye(); code != 0 {
+		return code, reason
+	}
+	if errors.As(err, &peer) {
+		return int(peer.Code), peer.Reason
+	}
+	if code, reason = s.socket.goodbye(); code != 0 {
+		return code, reason
+	}
+	switch {
+	case cause != "":
+		reason = cause
+	case err == nil || errors.Is(err, io.EOF):
+		reason = "the connection ended without a close frame"
+	default:
+		reason = shorten(err.Error())
+	}
+	return int(websocket.StatusAbnormalClosure), reason
+}

@@ -1,0 +1,159 @@
+package realtime
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	"github.com/safe-go/safe/schemas"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// Server serves the ShareData of a manager over WebSocket. It is an
+// http.Handler that may be mounted at any path, behind middleware that lets
+// the connection be hijacked or unwrapped. Make it with NewServer; all methods
+// may be called from any number of goroutines.
+type Server struct {
+	manager   *sharedata.Manager
+	options   Options
+	hub       *hub
+	validator func() (*schemas.Validator, error)
+
+	buffers  sync.Pool // *[]byte of bufferBytes, for writers
+	messages sync.Pool // *bytes.Buffer, for readers
+
+	// ctx ends with Close.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// running counts the goroutines of the server and the upgrades under way,
+	// proposals those in flight, whether their connections live or not.
+	running   tracker
+	proposals tracker
+
+	mu       sync.Mutex
+	draining bool
+	sessions map[*session]struct{}
+	lastID   uint64
+}
+
+// NewServer returns a Server for a manager. Nil options are good. The options
+// are copied. Shut it down before the manager.
+func NewServer(manager *sharedata.Manager, options *Options) *Server {
+	s := &Server{
+		manager:   manager,
+		options:   options.withDefaults(),
+		validator: sync.OnceValues(schemas.New),
+		sessions:  make(map[*session]struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.hub = &hub{manager: manager, ctx: s.ctx, window: s.options.ReplayWindow, channels: make(map[string]*channel)}
+	s.buffers.New = func() any {
+		buffer := make([]byte, 0, bufferBytes)
+		return &buffer
+	}
+	s.messages.New = func() any { return new(bytes.Buffer) }
+	return s
+}
+
+// Shutdown ends the server gently. New connections are refused with 503 from
+// now on; of those that are open, nothing but pings is taken any more. When a
+// connection's proposals are answered and what is queued for it is written, it
+// is closed with 1001. Whatever still lives when the context ends is cut.
+//
+// It returns when no goroutine of the server runs any more, with the context's
+// error if that had to be hastened. Calling it twice is fine, and so is Close
+// at the same time.
+func (s *Server) Shutdown(ctx context.Context) error {
+	for _, session := range s.refuseMore() {
+		session.drain()
+	}
+	err := wait(ctx, s.running.whenIdle())
+	if err == nil {
+		err = wait(ctx, s.proposals.whenIdle())
+	}
+	s.Close()
+	return err
+}
+
+func wait(ctx context.Context, idle <-chan struct{}) error {
+	select {
+	case <-idle:
+		return nil
+	default:
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the server at once: every connection is cut, and the contexts of
+// hooks and of proposals end. It returns when no goroutine of the server runs
+// any more, which takes as long as the slowest hook under way. Calling it
+// twice is fine. The error is nil.
+func (s *Server) Close() error {
+	s.running.close()
+	s.proposals.close()
+	s.cancel()
+	for _, session := range s.refuseMore() {
+		session.cut("the server was closed")
+	}
+	<-s.running.whenIdle()
+	return nil
+}
+
+// refuseMore makes the server take no more connections and returns those that
+// are open.
+func (s *Server) refuseMore() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	return slices.Collect(maps.Keys(s.sessions))
+}
+
+// spawn runs f on a goroutine that Close waits for, unless the server was
+// closed. session is whose goroutine it is; nil for nobody's.
+func (s *Server) spawn(session *session, f func()) bool {
+	if !s.running.add() {
+		return false
+	}
+	go func() {
+		defer s.running.done()
+		defer s.recoverIn(session)
+		f()
+	}()
+	return true
+}
+
+// during runs f while Close waits for it, unless the server was closed.
+func (s *Server) during(f func()) {
+	if s.running.add() {
+		defer s.running.done()
+		f()
+	}
+}
+
+// recoverIn is deferred where a panic shall cost one connection and no more.
+func (s *Server) recoverIn(session *session) {
+	if value := recover(); value != nil {
+		s.options.Logger.Error("panic in a connection", "panic", value, "stack", string(debug.Stack()))
+		if session != nil {
+			session.cut("internal error")
+		}
+	}
+}
+
+// keptMessage is the largest buffer that is kept for further messages.
+const keptMessage = 64 << 10
+
+func (s *Server) putMessage(buffer *bytes.Buffer) {
+	if buffer.Cap() <= keptMessage {
+		buffer.Reset()
+		s.messages.Put(buffer)
+	}
+}

@@ -1,0 +1,208 @@
+package realtime
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// Opcodes of WebSocket frames (RFC 6455 section 5.2), as the first byte of an
+// unfragmented one.
+const (
+	finalText  = 0x80 | 0x1
+	finalClose = 0x80 | 0x8
+	finalPing  = 0x80 | 0x9
+	finalPong  = 0x80 | 0xA
+)
+
+// maxHeader is the longest header of a frame that a server sends. Its frames
+// are not masked (RFC 6455 section 5.1), so their bytes are the same for every
+// peer.
+const maxHeader = 10
+
+// appendHeader appends the header of a frame with a payload of n bytes.
+func appendHeader(dst []byte, first byte, n int) []byte {
+	switch {
+	case n < 126:
+		return append(dst, first, byte(n))
+	case n <= 0xFFFF:
+		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(n))
+	}
+}
+
+// appendClose appends a close frame. A reason longer than fits is cut.
+func appendClose(dst []byte, code int, reason string) []byte {
+	reason = reason[:min(len(reason), 123)]
+	dst = appendHeader(dst, finalClose, 2+len(reason))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
+	return append(dst, reason...)
+}
+
+// writeStep is how much is given to the network at once, so that progress
+// shows while a large frame is under way.
+const writeStep = 64 << 10
+
+var errSaidGoodbye = errors.New("a close frame has been sent")
+
+// socket is the network connection under one WebSocket connection. The
+// WebSocket library reads from it and writes control frames of its own, namely
+// the echo of a close and the close after a protocol error; everything else is
+// written by writeFrames. Each side writes whole frames, one at a time, and
+// nothing after a close frame (RFC 6455 section 5.5.1).
+type socket struct {
+	net.Conn
+	early []byte // what net/http had read beyond the handshake
+
+	heard   atomic.Uint64 // bytes that came
+	written atomic.Uint64 // bytes that the network took
+
+	closing sync.Once
+
+	// writing is held while bytes are on their way. It is a channel because
+	// testing/synctest does not take waiting for a mutex for idleness.
+	writing chan struct{}
+	// said is the close frame that was sent first, without its header; nil if
+	// none was. Guarded by writing.
+	said []byte
+}
+
+func newSocket(conn net.Conn, early []byte) *socket {
+	return &socket{Conn: conn, early: early, writing: make(chan struct{}, 1)}
+}
+
+// Read is called by the WebSocket library.
+func (s *socket) Read(p []byte) (int, error) {
+	if len(s.early) > 0 {
+		n := copy(p, s.early)
+		if s.early = s.early[n:]; len(s.early) == 0 {
+			s.early = nil
+		}
+		return n, nil
+	}
+	n, err := s.Conn.Read(p)
+	s.heard.Add(uint64(n))
+	return n, err
+}
+
+// Write is called by the WebSocket library with one control frame.
+func (s *socket) Write(p []byte) (int, error) {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	if s.said != nil {
+		return len(p), nil // the echo of the peer's answer to our close
+	}
+	s.noteGoodbye(p)
+	return s.Conn.Write(p)
+}
+
+// writeFrames writes whole frames, the last of which may go on in tail. last
+// says that they end with a close frame.
+func (s *socket) writeFrames(head, tail []byte, last bool) error {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	if s.said != nil {
+		return errSaidGoodbye
+	}
+	if last {
+		s.said = []byte{}
+	}
+	if err := s.writeBytes(head); err != nil {
+		return err
+	}
+	return s.writeBytes(tail)
+}
+
+// noteGoodbye remembers the close frame that the library sends. writing is held.
+func (s *socket) noteGoodbye(p []byte) {
+	if len(p) >= 2 && p[0] == finalClose {
+		s.said = bytes.Clone(p[2:])
+	}
+}
+
+// goodbye returns what the close frame says that the library has sent, or 0 if
+// it sent none.
+func (s *socket) goodbye() (code int, reason string) {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	if len(s.said) < 2 {
+		return 0, ""
+	}
+	return int(binary.BigEndian.Uint16(s.said)), string(s.said[2:])
+}
+
+func (s *socket) writeBytes(p []byte) error {
+	for len(p) > 0 {
+		n, err := s.Conn.Write(p[:min(len(p), writeStep)])
+		s.written.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// Close ends the connection at once and unblocks whoever reads or writes.
+func (s *socket) Close() (err error) {
+	s.closing.Do(func() { err = s.Conn.Close() })
+	return err
+}
+
+// hijacker is an http.ResponseWriter whose connection becomes a socket.
+type hijacker struct {
+	http.ResponseWriter
+	socket *socket
+}
+
+// Buffers of the WebSocket library. They stay as long as the connection: the
+// reader's serves frame headers and small frames, the writer's holds one
+// control frame, which has at most 127 bytes.
+const (
+	readBuffer  = 512
+	writeBuffer = 128
+)
+
+// Hijack takes the connection over from net/http.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	early := make([]byte, buffered.Reader.Buffered())
+	if _, err := buffered.Reader.Read(early); len(early) > 0 && err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	h.socket = newSocket(conn, early)
+	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, readBuffer), bufio.NewWriterSize(h.socket, writeBuffer)), nil
+}
+
+// WriteHeaderNow is for middleware that delays the header; the WebSocket
+// library calls it before it takes the connection over.
+func (h *hijacker) WriteHeaderNow() {
+	if w, ok := h.ResponseWriter.(interface{ WriteHeaderNow() }); ok {
+		w.WriteHeaderNow()
+	}
+}
+
+// canHijack reports whether the connection behind w, or behind what w wraps,
+// can be taken over.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		switch inner := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			return false
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package realtime
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// subscribe begins a subscription and ends the one before to the same
+// ShareData: nothing of that is sent after the new state, or after a refusal.
+func (s *session) subscribe(m *wire.Subscribe) {
+	id := m.ShareDataID
+	if s.isClosing() {
+		return
+	}
+	if !s.maySubscribe(id) {
+		s.unsubscribe(id)
+		s.out.send(errorFrame(wire.CodeUnauthorizedSubscribe, id, fmt.Sprintf("not allowed to subscribe to %q", id)))
+		return
+	}
+	c, ok := s.acquire(id)
+	s.unsubscribe(id)
+	if !ok {
+		return
+	}
+	sub := &subscription{session: s, id: id, since: m.Since, lifecycle: m.ReplayLifecycle, channel: c}
+	if !s.add(sub) {
+		c.hub.release(c)
+		return
+	}
+	s.start(sub)
+}
+
+// unsubscribe ends a subscription, if there is one.
+func (s *session) unsubscribe(id string) {
+	s.mu.Lock()
+	sub := s.subscriptions[id]
+	delete(s.subscriptions, id)
+	s.mu.Unlock()
+	if sub != nil {
+		sub.end()
+	}
+}
+
+// add makes a subscription one of the session's, unless that has too many or
+// is closing.
+func (s *session) add(sub *subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if most := s.server.options.MaxSubscriptions; len(s.subscriptions) >= most {
+		s.out.send(errorFrame(wire.CodeTooManySubscriptions, sub.id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
+		return false
+	}
+	s.subscriptions[sub.id] = sub
+	return true
+}
+
+// acquire returns the channel of a ShareData, and tells the peer if there is
+// none.
+func (s *session) acquire(id string) (*channel, bool) {
+	c, err := s.server.hub.acquire(s.ctx, id)
+	switch {
+	case err == nil:
+		return c, true
+	case s.ctx.Err() != nil:
+	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
+		s.out.send(errorFrame(wire.CodeUnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
+		s.close(wire.CloseUnknownShareData, "unknown ShareData")
+	default:
+		s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
+		s.out.send(errorFrame(wire.CodeUnavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
+	}
+	return nil, false
+}
+
+// maySubscribe asks the application.
+func (s *session) maySubscribe(id string) bool {
+	ask := s.server.options.AuthorizeSubscribe
+	return ask == nil || s.allowed("AuthorizeSubscribe", func() error { return ask(s.ctx, s.who.Caller, id) })
+}

@@ -1,0 +1,235 @@
+package sharedata_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+func TestMoreThanMaxWaitingAreTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{MaxWaiting: 3}, 0, held("held", g))
+		var a answers
+		p := sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{100}}
+		m.Submit(t.Context(), p, a.done("held"))
+		<-g.arrived // it waits no more, it is judged
+		for i := range 5 {
+			m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+		}
+		early := a.all()
+		if len(early) != 2 || early[0].name != "3" || early[1].name != "4" || !errors.Is(early[0].err, sharedata.ErrBusy) || !errors.Is(early[1].err, sharedata.ErrBusy) {
+			t.Errorf("turned away: %+v", early)
+		}
+		if _, err := m.Update(t.Context(), "counter", 0); !errors.Is(err, sharedata.ErrBusy) {
+			t.Errorf("update: %v", err)
+		}
+		close(g.open)
+		synctest.Wait()
+		for _, answer := range a.all()[2:] {
+			if !answer.verdict.Accepted || answer.err != nil {
+				t.Errorf("%+v", answer)
+			}
+		}
+		wantState(t, m, "counter", `{"value":103}`)
+	})
+}
+
+// countingStore notes the size of each batch and holds each append up.
+func countingStore(t *testing.T, g *gate) (*store, *[]int) {
+	sizes := new([]int)
+	s := &store{Store: newMemory(t, nil)}
+	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+		g.pass()
+		*sizes = append(*sizes, len(batch.Entries))
+		return s.Store.Append(ctx, id, batch)
+	}
+	return s, sizes
+}
+
+func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		s, sizes := countingStore(t, g)
+		m := newManager(t, &sharedata.Options{Store: s, StoreTimeout: -1})
+		go func() { g.open <- struct{}{} }()
+		createCounter(t, m, "counter", 0)
+		var seen recorder
+		if _, _, err := m.Observe(t.Context(), "counter", &seen); err != nil {
+			t.Fatal(err)
+		}
+		var a answers
+		for i := range 11 {
+			m.Submit(t.Context(), addition("counter", i, ""), a.done(fmt.Sprint(i)))
+			if i == 0 {
+				synctest.Wait() // it is being appended
+			}
+		}
+		synctest.Wait()
+		if len(a.all()) != 0 || len(seen.all()) != 0 {
+			t.Errorf("told before the store has taken anything: %+v, %+v", a.all(), seen.all())
+		}
+		g.open <- struct{}{}
+		synctest.Wait()
+		if len(a.all()) != 1 || len(seen.all()) != 1 {
+			t.Errorf("after the first append: %+v, %+v", a.all(), seen.all())
+		}
+		close(g.open)
+		synctest.Wait()
+		if want := []int{1, 1, 10}; !slices.Equal(*sizes, want) {
+			t.Errorf("batches of %v, want %v", *sizes, want)
+		}
+		if len(a.all()) != 11 || len(seen.all()) != 11 || seen.commits != 2 {
+			t.Errorf("%d answers, %d events in %d commits", len(a.all()), len(seen.all()), seen.commits)
+		}
+		for i, answer := range a.all() {
+			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor.Revision != uint64(i+2) {
+				t.Errorf("answer %d is %+v", i, answer)
+			}
+		}
+		wantState(t, m, "counter", `{"value":55}`)
+		wholeHistory(t, m, "counter")
+	})
+}
+
+func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
+	for maxBatch, want := range map[int][]int{3: {1, 1, 3, 3, 3, 1}, 1: {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, -1: {1, 1, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate()
+			s, sizes := countingStore(t, g)
+			m := newManager(t, &sharedata.Options{Store: s, StoreTimeout: -1, MaxBatch: maxBatch})
+			go func() { g.open <- struct{}{} }()
+			createCounter(t, m, "counter", 0)
+			var a answers
+			for i := range 11 {
+				m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+				if i == 0 {
+					synctest.Wait()
+				}
+			}
+			close(g.open)
+			synctest.Wait()
+			if !slices.Equal(*sizes, want) {
+				t.Errorf("MaxBatch %d: batches of %v, want %v", maxBatch, *sizes, want)
+			}
+			for i, answer := range a.all() {
+				if answer.name != fmt.Sprint(i) || !answer.verdict.Accepted {
+					t.Errorf("MaxBatch %d: answer %d is %+v", maxBatch, i, answer)
+				}
+			}
+		})
+	}
+}
+
+func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		ran := 0
+		counted := sharedata.NewFunction("counted", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			ran++
+			return Counter{c.Value + 1000}, nil
+		})
+		m := newCounter(t, &sharedata.Options{FunctionTimeout: -1}, 0, held("held", g), counted)
+		submit := func(ctx context.Context, a *answers, function string) {
+			p := sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}}
+			m.Submit(ctx, p, a.done(function))
+		}
+		// Those behind the first are in the next batch; the one behind the
+		// second of these is in the batch whose evaluation has begun.
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var a answers
+		submit(t.Context(), &a, "held")
+		<-g.arrived
+		early, cancelEarly := context.WithCancel(t.Context())
+		submit(early, &a, "counted")
+		submit(t.Context(), &a, "held")
+		submit(ctx, &a, "counted")
+		submit(t.Context(), &a, "add")
+		cancelEarly()
+		g.open <- struct{}{}
+		<-g.arrived
+		cancel()
+		g.open <- struct{}{}
+		synctest.Wait()
+		if ran != 0 {
+			t.Errorf("%d proposals were judged that nobody waits for", ran)
+		}
+		cancelled := 0
+		for _, answer := range a.all() {
+			if answer.name == "counted" && errors.Is(answer.err, context.Canceled) {
+				cancelled++
+			} else if answer.err != nil || !answer.verdict.Accepted {
+				t.Errorf("%+v", answer)
+			}
+		}
+		if cancelled != 2 || len(a.all()) != 5 {
+			t.Errorf("%d of %d were answered as cancelled", cancelled, len(a.all()))
+		}
+		wantState(t, m, "counter", `{"value":3}`)
+	})
+}
+
+func TestAProposerWhoGivesUpIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, nil, 0, held("held", g))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := m.Propose(ctx, sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		close(g.open)
+	})
+}
+
+func TestProposalsOfOneGoroutineAreJudgedInItsOrder(t *testing.T) {
+	const proposers, each = 4, 100
+	list := sharedata.NewFunction("append", func(_ context.Context, s []string, in string) ([]string, error) {
+		return append(s, in), nil
+	})
+	m := newManager(t, &sharedata.Options{MaxBatch: 7})
+	if _, err := m.Create(t.Context(), "list", []string{}, list); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, proposers*each)
+	for p := range proposers {
+		go func() {
+			for i := range each {
+				proposal := sharedata.Proposal{ShareDataID: "list", FunctionID: "append", Data: fmt.Sprintf("%d:%04d", p, i)}
+				m.Submit(context.Background(), proposal, func(_ sharedata.Verdict, err error) { answered <- err })
+			}
+		}()
+	}
+	for range proposers * each {
+		if err := <-answered; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	if err := json.Unmarshal(mustGet(t, m, "list").State, &got); err != nil {
+		t.Fatal(err)
+	}
+	for p := range proposers {
+		var mine []string
+		for _, s := range got {
+			if strings.HasPrefix(s, fmt.Sprint(p, ":")) {
+				mine = append(mine, s)
+			}
+		}
+		if len(mine) != each || !slices.IsSorted(mine) {
+			t.Errorf("proposer %d: %d proposals, in order: %v", p, len(mine), slices.IsSorted(mine))
+		}
+	}
+}

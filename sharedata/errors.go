@@ -1,0 +1,141 @@
+package sharedata
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors of a Manager, to be tested with errors.Is. What they are wrapped in
+// names the ShareData and says what to do.
+var (
+	// ErrUnknownShareData: there is no ShareData by that id.
+	ErrUnknownShareData = errors.New("unknown ShareData")
+	// ErrExists: there is a ShareData by that id already.
+	ErrExists = errors.New("ShareData exists already")
+	// ErrInvalidID: an id is empty, longer than MaxIDBytes or not UTF-8.
+	ErrInvalidID = errors.New("invalid ShareData id")
+	// ErrUnknownFunction: the ShareData has no function by that id.
+	ErrUnknownFunction = errors.New("unknown function")
+	// ErrUnknownKind: no kind by that name was given to NewManager.
+	ErrUnknownKind = errors.New("unknown kind")
+	// ErrInvalidFunction: a function cannot be registered: its schema does not
+	// compile, its timeout is none, or its id is taken or not UTF-8.
+	ErrInvalidFunction = errors.New("invalid function")
+	// ErrInvalidInput: the proposed data is not what the function takes. The
+	// error is an *InputError.
+	ErrInvalidInput = errors.New("invalid input")
+	// ErrInvalidState: a state is not one valid JSON value in UTF-8, nests deeper
+	// than MaxDepth, or is not what the function takes.
+	ErrInvalidState  = errors.New("invalid state")
+	errNotStrictJSON = errors.New("not valid UTF-8, or an object with two members of one name")
+	errTooDeep       = fmt.Errorf("objects and arrays nest deeper than %d levels", MaxDepth)
+	// ErrInvalidKey: an idempotency key is longer than MaxKeyBytes or not UTF-8.
+	ErrInvalidKey = errors.New("invalid idempotency key")
+	// ErrProposingDisabled: the Resolver in force resolves nothing.
+	ErrProposingDisabled = errors.New("proposing is not enabled")
+	// ErrFunctionFailed: the function came to no verdict. The error is a
+	// *FunctionError.
+	ErrFunctionFailed = errors.New("function failed")
+	// ErrFunctionPanicked: the function panicked; the log has its stack.
+	ErrFunctionPanicked = errors.New("function panicked")
+	// ErrFunctionStuck: so many runs of the function ignore that their deadline
+	// is over that no further one is begun before one of them returns.
+	ErrFunctionStuck = errors.New("function is stuck")
+	// ErrBusy: as many changes wait for the ShareData as Options.MaxWaiting
+	// allows, or other processes were first for as long as Options.StoreTimeout.
+	ErrBusy = errors.New("too many proposals wait for this ShareData")
+	// ErrStore: the store failed. The error is a *StoreError.
+	ErrStore = errors.New("store failed")
+	// ErrClosed: the manager was closed.
+	ErrClosed = errors.New("manager is closed")
+)
+
+// InputError says where proposed data is not what a function takes.
+// errors.Is finds ErrInvalidInput in it.
+type InputError struct {
+	// FunctionID is the function's.
+	FunctionID string
+	// Pointer is the JSON Pointer (RFC 6901) to the place; empty for the whole.
+	Pointer string
+	// Problem says what is wrong there.
+	Problem string
+}
+
+// invalidInput returns an *InputError. The problem may quote what was proposed,
+// of which nobody needs to get much back.
+func invalidInput(functionID, pointer, problem string) *InputError {
+	const most = 300
+	if len(problem) > most {
+		problem = strings.ToValidUTF8(problem[:most], "") + "…"
+	}
+	return &InputError{FunctionID: functionID, Pointer: pointer, Problem: problem}
+}
+
+// Error names the function, the place and the problem.
+func (e *InputError) Error() string {
+	place := e.Pointer
+	if place == "" {
+		place = "the proposed data"
+	}
+	return fmt.Sprintf("%v for function %.60q: %.100s: %s", ErrInvalidInput, e.FunctionID, place, e.Problem)
+}
+
+// Unwrap returns ErrInvalidInput.
+func (e *InputError) Unwrap() error { return ErrInvalidInput }
+
+// FunctionError says why a function came to no verdict: it returned an error
+// that is no rejection, panicked, or missed its deadline. Nothing was
+// recorded, so the proposal may be made again. errors.Is finds
+// ErrFunctionFailed in it, and the cause.
+type FunctionError struct {
+	// FunctionID is the function's.
+	FunctionID string
+	// Err is the cause: the function's own error, ErrFunctionPanicked,
+	// ErrFunctionStuck, ErrInvalidState, or the context's error.
+	Err error
+}
+
+// Error names the function and the cause.
+func (e *FunctionError) Error() string {
+	return fmt.Sprintf("%v: %q: %v", ErrFunctionFailed, e.FunctionID, e.Err)
+}
+
+// Unwrap returns ErrFunctionFailed and the cause.
+func (e *FunctionError) Unwrap() []error { return []error{ErrFunctionFailed, e.Err} }
+
+// StoreError says that the store failed. After an append that failed, what
+// became of the proposals in it is not known: one that carried an idempotency
+// key can be made again safely. errors.Is finds ErrStore in it, and the cause.
+type StoreError struct {
+	// ShareDataID is the ShareData's; empty for List.
+	ShareDataID string
+	// Operation is "load", "append", "read", "find" or "list".
+	Operation string
+	// Err is the store's error.
+	Err error
+}
+
+// Error names the operation, the ShareData and the cause.
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("%v: %s of %.60q: %v", ErrStore, e.Operation, e.ShareDataID, e.Err)
+}
+
+// Unwrap returns ErrStore and the cause.
+func (e *StoreError) Unwrap() []error { return []error{ErrStore, e.Err} }
+
+// rejection is the error a function returns to reject.
+type rejection struct{ reason string }
+
+func (r *rejection) Error() string { return r.reason }
+
+// Reject returns the error by which a function rejects a proposal. The reason
+// is recorded in the transaction and told to the proposer, so it should say
+// what to propose instead. Any other error of a function is a failure, not a
+// verdict: it leaves no transaction.
+func Reject(reason string) error { return &rejection{reason} }
+
+// Rejectf is Reject with the reason formatted as by fmt.Sprintf.
+func Rejectf(format string, values ...any) error {
+	return &rejection{fmt.Sprintf(format, values...)}
+}

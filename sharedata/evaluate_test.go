@@ -1,0 +1,290 @@
+package sharedata
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// lockedBuffer is a log that several goroutines may write to.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func raw(f func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
+	return NewRawFunction("f", f)
+}
+
+func TestEvaluateDeadline(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		manager  time.Duration
+		function time.Duration
+		want     time.Duration // 0: none
+	}{
+		{"the manager's", 5 * time.Second, 0, 5 * time.Second},
+		{"its own, shorter", 5 * time.Second, time.Second, time.Second},
+		{"its own, longer", 5 * time.Second, time.Minute, time.Minute},
+		{"its own is none", 5 * time.Second, -1, 0},
+		{"the manager's is none", -1, 0, 0},
+		{"its own where the manager has none", -1, time.Second, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				want := test.want
+				if want == 0 {
+					want = time.Hour
+				}
+				begin := time.Now()
+				f := raw(func(ctx context.Context, _, _ json.RawMessage) (json.RawMessage, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}).WithTimeout(test.function)
+				_, err := evaluate(ctx, f, test.manager, nil, nil, quiet)
+				var failed *FunctionError
+				if !errors.As(err, &failed) || !errors.Is(err, context.DeadlineExceeded) || failed.FunctionID != "f" {
+					t.Errorf("got %v, want a FunctionError with DeadlineExceeded", err)
+				}
+				if took := time.Since(begin); took != want {
+					t.Errorf("it took %v, want %v", took, want)
+				}
+				if n := f.abandoned.Load(); n > 1 {
+					t.Errorf("%d runs count as abandoned", n)
+				}
+				synctest.Wait()
+				if n := f.abandoned.Load(); n != 0 {
+					t.Errorf("%d runs count as abandoned though it returned", n)
+				}
+			})
+		})
+	}
+}
+
+func TestAFunctionThatIgnoresItsContextIsLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			time.Sleep(time.Minute)
+			return json.RawMessage("1"), nil
+		})
+		begin := time.Now()
+		state, err := evaluate(t.Context(), f, time.Second, nil, nil, logger)
+		if state != nil || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrFunctionFailed) {
+			t.Errorf("got %s, %v", state, err)
+		}
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if f.abandoned.Load() != 1 || !strings.Contains(log.String(), "goes on after its time is over") {
+			t.Errorf("%d abandoned, log: %s", f.abandoned.Load(), &log)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if f.abandoned.Load() != 0 {
+			t.Error("it still counts as abandoned after it returned")
+		}
+	})
+}
+
+// Each run that ignores its deadline keeps a goroutine, so their number is
+// bounded, over the copies of a function too.
+func TestAbandonedRunsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			<-release
+			return json.RawMessage("1"), nil
+		})
+		copied := f.WithTimeout(2 * time.Second)
+		for i := range maxAbandoned {
+			if _, err := evaluate(t.Context(), f, time.Second, nil, nil, quiet); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("run %d: %v", i, err)
+			}
+		}
+		begin := time.Now()
+		for _, function := range []*Function{f, copied} {
+			if _, err := evaluate(t.Context(), function, time.Second, nil, nil, quiet); !errors.Is(err, ErrFunctionStuck) || !errors.Is(err, ErrFunctionFailed) {
+				t.Errorf("got %v, want ErrFunctionStuck", err)
+			}
+		}
+		if time.Since(begin) != 0 {
+			t.Error("a stuck function is waited for")
+		}
+		release <- struct{}{}
+		synctest.Wait()
+		if _, err := evaluate(t.Context(), f, time.Second, nil, nil, quiet); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after one run returned: %v, want another attempt", err)
+		}
+		close(release)
+		synctest.Wait()
+		if state, err := evaluate(t.Context(), f, time.Second, nil, nil, quiet); err != nil || string(state) != "1" {
+			t.Errorf("after all runs returned: %s, %v", state, err)
+		}
+		if n := f.abandoned.Load(); n != 0 {
+			t.Errorf("%d runs still count as abandoned", n)
+		}
+	})
+}
+
+// spoiled is an error whose methods panic, such as one of a nil pointer.
+type spoiled struct{ cause error }
+
+func (e *spoiled) Error() string { return e.cause.Error() }
+func (e *spoiled) Unwrap() error { return e.cause }
+
+func TestAFunctionThatDoesNotReturnFailsItsProposalOnly(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		f    *Function
+		want error // besides ErrFunctionFailed
+		log  string
+	}{
+		{"panic", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			panic("out of cheese")
+		}), ErrFunctionPanicked, "out of cheese"},
+		{"panic with nil", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			panic(nil)
+		}), ErrFunctionPanicked, "panic called with nil argument"},
+		{"panic with an error whose Error panics", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			panic(&spoiled{})
+		}), ErrFunctionPanicked, "stack"},
+		{"a runtime error", raw(func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
+			return state[:len(state)*100], nil
+		}), ErrFunctionPanicked, "out of range"},
+		{"nil function", NewRawFunction("f", nil), ErrFunctionPanicked, "nil pointer"},
+		{"runtime.Goexit", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			runtime.Goexit()
+			return nil, nil
+		}), errNoResult, ""},
+		{"panic in MarshalJSON", NewFunction("f", func(context.Context, panicking, int) (panicking, error) {
+			return panicking{}, nil
+		}), ErrFunctionPanicked, "cannot be written"},
+		{"panic in UnmarshalJSON", NewFunction("f", func(context.Context, int, panicking) (int, error) {
+			return 0, nil
+		}), ErrFunctionPanicked, "cannot be read"},
+		{"an error whose Unwrap panics", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			var e *spoiled
+			return nil, e
+		}), ErrFunctionPanicked, "nil pointer"},
+		{"its own error", raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			return nil, errBroken
+		}), errBroken, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log lockedBuffer
+			state, err := evaluate(t.Context(), test.f, time.Minute, json.RawMessage("1"), json.RawMessage("2"), slog.New(slog.NewTextHandler(&log, nil)))
+			var failed *FunctionError
+			if state != nil || !errors.As(err, &failed) || !errors.Is(err, ErrFunctionFailed) || !errors.Is(err, test.want) {
+				t.Fatalf("got %s, %v, want a FunctionError with %v", state, err, test.want)
+			}
+			if err.Error() == "" {
+				t.Error("the error says nothing")
+			}
+			switch text := log.String(); {
+			case test.log == "" && text != "":
+				t.Errorf("it is in the log: %s", text)
+			case !strings.Contains(text, test.log):
+				t.Errorf("%q is not in the log: %s", test.log, text)
+			case test.log != "" && !strings.Contains(text, "evaluate.go"):
+				t.Errorf("the log has no stack: %s", text)
+			}
+		})
+	}
+}
+
+type panicking struct{}
+
+func (panicking) MarshalJSON() ([]byte, error) { panic("cannot be written") }
+
+func (p *panicking) UnmarshalJSON(data []byte) error {
+	if string(data) == "2" { // the input, not the state
+		panic("cannot be read")
+	}
+	return nil
+}
+
+func TestAVerdictMayBeWrapped(t *testing.T) {
+	f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+		return json.RawMessage("1"), errors.Join(errBroken, Rejectf("use at most %d", 3))
+	})
+	state, err := evaluate(t.Context(), f, time.Minute, nil, nil, quiet)
+	if r, ok := err.(*rejection); !ok || r.reason != "use at most 3" || state != nil {
+		t.Errorf("got %s, %v", state, err)
+	}
+}
+
+// The run and the wait for it may end at the same moment.
+func TestAFunctionThatReturnsAtItsDeadlineIsNotAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := raw(func(_ context.Context, _, input json.RawMessage) (json.RawMessage, error) {
+			time.Sleep(time.Second)
+			return input, nil
+		})
+		late := 0
+		for range 500 {
+			state, err := evaluate(t.Context(), f, time.Second, nil, json.RawMessage("1"), quiet)
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				late++
+			case err != nil || string(state) != "1":
+				t.Fatalf("got %s, %v", state, err)
+			}
+			synctest.Wait()
+			if n := f.abandoned.Load(); n != 0 {
+				t.Fatalf("%d runs count as abandoned", n)
+			}
+		}
+		t.Logf("%d of 500 were late", late)
+	})
+}
+
+// A client that proposes and goes away, again and again, must not make the
+// function stuck for the others, nor have several runs of it at once.
+func TestAProposerWhoGivesUpLeavesNoRunBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := raw(func(ctx context.Context, _, input json.RawMessage) (json.RawMessage, error) {
+			time.Sleep(time.Second)
+			return input, context.Cause(ctx)
+		})
+		begin := time.Now()
+		for i := range 2 * maxAbandoned {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if _, err := evaluate(ctx, f, 5*time.Second, nil, nil, quiet); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("run %d: %v", i, err)
+			}
+			if n := f.abandoned.Load(); n != 0 {
+				t.Fatalf("run %d: %d runs go on", i, n)
+			}
+		}
+		if took := time.Since(begin); took != 2*maxAbandoned*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

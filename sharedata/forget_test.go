@@ -1,0 +1,157 @@
+package sharedata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/safe-go/safe/replay"
+)
+
+func (m *Manager) held() (shareData, functions int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.shareData), len(m.functions)
+}
+
+func nop(_ context.Context, s, _ any) (any, error) { return s, nil }
+
+func newTestManager(t *testing.T, store replay.Store) *Manager {
+	t.Helper()
+	m, err := NewManager(&Options{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// Otherwise anybody could fill the memory by asking.
+func TestAskingForUnknownIDsLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager(t, nil)
+		ctx := t.Context()
+		var wait sync.WaitGroup
+		for i := range 100 {
+			wait.Go(func() {
+				id := fmt.Sprint("unknown-", i%30) // some are asked for at once
+				_, errGet := m.Get(ctx, id)
+				_, errPropose := m.Propose(ctx, Proposal{ShareDataID: id, FunctionID: "f"})
+				_, errUpdate := m.Update(ctx, id, 0)
+				_, _, errObserve := m.Observe(ctx, id, ObserverFunc(func([]Event) {}))
+				for _, err := range []error{errGet, errPropose, errUpdate, errObserve, m.Remove(ctx, id)} {
+					if !errors.Is(err, ErrUnknownShareData) {
+						t.Errorf("%q: %v", id, err)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		synctest.Wait()
+		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
+		}
+	})
+}
+
+func TestWhatIsRemovedLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager(t, nil)
+		ctx := t.Context()
+		for i := range 30 {
+			id := fmt.Sprint(i)
+			if _, err := m.Create(ctx, id, 0, NewFunction("f", nop)); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := m.Observe(ctx, id, ObserverFunc(func([]Event) {})); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Propose(ctx, Proposal{ShareDataID: id, FunctionID: "f"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Remove(ctx, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
+		}
+	})
+}
+
+func TestWhatAnotherManagerRemovedLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, err := replay.NewMemory(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := newTestManager(t, memory), newTestManager(t, memory)
+		ctx := t.Context()
+		if _, err := a.Create(ctx, "x", 0, NewFunction("f", nop)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Remove(ctx, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Propose(ctx, Proposal{ShareDataID: "x", FunctionID: "f"}); !errors.Is(err, ErrUnknownShareData) {
+			t.Errorf("got %v", err)
+		}
+		synctest.Wait()
+		if shareData, functions := a.held(); shareData != 0 || functions != 0 {
+			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
+		}
+	})
+}
+
+// failing is a store that cannot load.
+type failing struct{ replay.Store }
+
+func (failing) Load(context.Context, string) (replay.Head, error) {
+	return replay.Head{}, replay.ErrUnavailable
+}
+
+func TestWhatCannotBeLoadedLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager(t, failing{})
+		for i := range 30 {
+			if _, err := m.Get(t.Context(), fmt.Sprint(i)); !errors.Is(err, replay.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+		synctest.Wait()
+		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
+		}
+	})
+}
+
+func TestObserversThatStoppedAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestManager(t, nil)
+		if _, err := m.Create(t.Context(), "x", 0); err != nil {
+			t.Fatal(err)
+		}
+		var stops []func()
+		for range 20 {
+			_, stop, err := m.Observe(t.Context(), "x", ObserverFunc(func([]Event) {}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stops = append(stops, stop, m.ObserveAll(ObserverFunc(func([]Event) {})))
+		}
+		for _, stop := range stops {
+			stop()
+			stop()
+		}
+		s := m.loaded("x")
+		s.handover.Lock()
+		defer s.handover.Unlock()
+		if len(s.observers) != 0 || len(m.everywhere()) != 0 {
+			t.Errorf("%d and %d observers are held", len(s.observers), len(m.everywhere()))
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package sharedata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// History reads the entries of a ShareData that come after a cursor, oldest
+// first and without holes, up to the newest. The zero cursor reads all that
+// the store keeps. An error ends the sequence: ErrUnknownShareData, ErrClosed,
+// ErrStore, the context's, or, where it is not possible to return exactly what
+// followed the cursor, a *replay.CursorError (replay.ErrCursorTooOld,
+// replay.ErrUnknownEpoch, replay.ErrFutureCursor).
+func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for {
+			page, err := m.page(ctx, id, after)
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			for _, stored := range page {
+				e, err := entryFrom(id, stored)
+				if err != nil {
+					yield(Entry{}, &StoreError{ShareDataID: id, Operation: "read", Err: err})
+					return
+				}
+				if !yield(e, nil) {
+					return
+				}
+				after = e.Cursor
+			}
+			if len(page) < readPage {
+				return
+			}
+		}
+	}
+}
+
+// page reads the next entries after a cursor.
+func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]replay.Entry, error) {
+	m.mu.RLock()
+	closed := m.closed
+	m.mu.RUnlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	call, cancel := m.storeContext(ctx)
+	defer cancel()
+	if !after.IsZero() {
+		page, err := m.options.Store.Read(call, id, after, readPage)
+		return page, readError(ctx, id, err)
+	}
+	for {
+		head, err := m.options.Store.Load(call, id)
+		if err != nil {
+			return nil, readError(ctx, id, err)
+		}
+		oldest := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Oldest - 1}
+		page, err := m.options.Store.Read(call, id, oldest, readPage)
+		if errors.Is(err, replay.ErrCursorTooOld) || errors.Is(err, replay.ErrUnknownEpoch) {
+			continue // trimmed or started over since the head was loaded
+		}
+		return page, readError(ctx, id, err)
+	}
+}
+
+// readError sorts the errors of reading a history.
+func readError(ctx context.Context, id string, err error) error {
+	var cursorError *replay.CursorError
+	switch {
+	case err == nil || errors.As(err, &cursorError):
+		return err
+	case errors.Is(err, replay.ErrNotFound):
+		return unknown(id)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return &StoreError{ShareDataID: id, Operation: "read", Err: err}
+}
+
+// VerifyHistory checks the whole history that the store keeps, and that it
+// leads to what the manager holds: Verify, and that the entry at the current
+// position is there, has the current hash and led to the current state.
+func (m *Manager) VerifyHistory(ctx context.Context, id string) (Chain, error) {
+	at, err := m.look(ctx, id)
+	if err != nil {
+		return Chain{}, err
+	}
+	if !at.exists {
+		return Chain{}, unknown(id)
+	}
+	var problem string
+	chain, err := Verify(func(yield func(Entry, error) bool) {
+		for e, err := range m.History(ctx, id, replay.Cursor{}) {
+			switch {
+			case err != nil || e.Cursor != at.cursor:
+			case e.Hash != at.hash:
+				problem = "it is not the entry that led to the current state"
+			case e.StateHash != HashState(at.state):
+				problem = "the current state does not have the hash that it recorded"
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return chain, err
+	case problem != "":
+		return chain, &ChainError{Cursor: at.cursor, Problem: problem}
+	case chain.Last.Epoch == at.cursor.Epoch && chain.Last.Revision < at.cursor.Revision:
+		return chain, &ChainError{Cursor: chain.Last.Next(), Problem: fmt.Sprintf("it is missing, and so is all up to the current %s", at.cursor)}
+	}
+	return chain, nil
+}

@@ -1,0 +1,134 @@
+package sharedata
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Create begins the history of a new ShareData, with functions of its own. The
+// state is raw JSON (json.RawMessage) or anything that encoding/json marshals.
+// The functions are forgotten when the ShareData is removed or the process
+// ends; see Ensure and CreateKind for stores that outlive the process.
+//
+// It fails with ErrExists, ErrInvalidID, ErrInvalidState, ErrInvalidFunction,
+// ErrStore or ErrClosed.
+func (m *Manager) Create(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
+	own := Functions(slices.Clone(functions))
+	if err := own.check(); err != nil {
+		return Snapshot{}, err
+	}
+	return m.create(ctx, id, "", state, own)
+}
+
+// CreateKind begins the history of a new ShareData with the functions of a
+// kind, which it has again when a later process loads it from the store. It
+// fails like Create, and with ErrUnknownKind.
+func (m *Manager) CreateKind(ctx context.Context, id, kind string, state any) (Snapshot, error) {
+	if _, known := m.kinds[kind]; !known {
+		return Snapshot{}, fmt.Errorf("%w: %q; give it to NewManager in Options.Kinds", ErrUnknownKind, kind)
+	}
+	return m.create(ctx, id, kind, state, nil)
+}
+
+// Ensure creates the ShareData unless it exists, and registers the functions
+// for it either way: what a service calls at its start for a ShareData that
+// may be in the store already. The state is used only for a new one. It fails
+// like Create, except that it does not fail with ErrExists.
+func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
+	snapshot, err := m.Create(ctx, id, state, functions...)
+	if !errors.Is(err, ErrExists) {
+		return snapshot, err
+	}
+	m.setFunctions(id, slices.Clone(functions))
+	return m.Get(ctx, id)
+}
+
+func (m *Manager) create(ctx context.Context, id, kind string, state any, own Functions) (Snapshot, error) {
+	raw, err := toState(state)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("create %.60q: %w", id, err)
+	}
+	return m.snapshotAfter(ctx, id, &request{
+		change:    change{kind: changeCreate, state: raw, kindName: kind},
+		functions: own,
+	})
+}
+
+// Get returns the ShareData's state and position. It fails with
+// ErrUnknownShareData, ErrStore or ErrClosed.
+func (m *Manager) Get(ctx context.Context, id string) (Snapshot, error) {
+	at, err := m.look(ctx, id)
+	if err == nil && !at.exists {
+		err = unknown(id)
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return at.snapshot(id), nil
+}
+
+// List returns the ids of all ShareData in the store, sorted. It fails with
+// ErrStore or ErrClosed.
+func (m *Manager) List(ctx context.Context) ([]string, error) {
+	m.mu.RLock()
+	closed := m.closed
+	m.mu.RUnlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	var ids []string
+	for id, err := range m.options.Store.IDs(ctx) {
+		if err != nil {
+			return nil, &StoreError{Operation: "list", Err: err}
+		}
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// Update replaces the state wholesale, past all functions: for the service's
+// own use, such as an import or a repair. It is an entry of the history like
+// any other. It fails with ErrUnknownShareData, ErrInvalidState, ErrStore or
+// ErrClosed.
+func (m *Manager) Update(ctx context.Context, id string, state any) (Snapshot, error) {
+	raw, err := toState(state)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("update %.60q: %w", id, err)
+	}
+	return m.snapshotAfter(ctx, id, &request{change: change{kind: changeUpdate, state: raw}})
+}
+
+// Remove ends the ShareData and its history. One that is created by the same
+// id later has a new epoch. It fails with ErrUnknownShareData, ErrStore or
+// ErrClosed.
+func (m *Manager) Remove(ctx context.Context, id string) error {
+	_, err := m.snapshotAfter(ctx, id, &request{change: change{kind: changeRemove}})
+	return err
+}
+
+func (m *Manager) snapshotAfter(ctx context.Context, id string, r *request) (Snapshot, error) {
+	r.change.caller = CallerFrom(ctx)
+	if err := r.change.caller.check(); err != nil {
+		return Snapshot{}, err
+	}
+	o, err := m.do(ctx, id, r)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return o.at.snapshot(id), nil
+}
+
+// toState makes raw JSON of a state.
+func toState(state any) (json.RawMessage, error) {
+	raw, err := toJSON(state)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+	}
+	return slices.Clone(raw), nil
+}

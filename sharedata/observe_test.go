@@ -1,0 +1,444 @@
+package sharedata_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+func mustObserve(t testing.TB, m *sharedata.Manager, id string, o sharedata.Observer) (sharedata.Snapshot, func()) {
+	t.Helper()
+	snapshot, stop, err := m.Observe(context.Background(), id, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot, stop
+}
+
+func TestAnObserverIsToldOfEveryKindOfEntryWithTheState(t *testing.T) {
+	m := newCounter(t, nil, 1)
+	mustAdd(t, m, "counter", 1)
+	var seen recorder
+	snapshot, _ := mustObserve(t, m, "counter", &seen)
+	if string(snapshot.State) != `{"value":2}` || snapshot.Cursor.Revision != 2 || snapshot.LastTransaction != snapshot.Cursor {
+		t.Errorf("it joined at %+v", snapshot)
+	}
+	mustAdd(t, m, "counter", 1)
+	_, _ = m.Propose(t.Context(), addition("counter", -9, ""))
+	_, _ = m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"})
+	if _, err := m.Update(t.Context(), "counter", Counter{7}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Remove(t.Context(), "counter"); err != nil {
+		t.Fatal(err)
+	}
+	createCounter(t, m, "counter", 100)
+	mustAdd(t, m, "counter", 1)
+	want := []string{
+		`3 add {"by":1} accepted -> {"value":3}`, `4 add {"by":-9} rejected -> {"value":3}`,
+		`5 updated -> {"value":7}`, `6 removed -> `,
+	}
+	if got := seen.lines(); !slices.Equal(got, want) {
+		t.Errorf("told of\n%q, want\n%q", got, want)
+	}
+	wantContinuous(t, snapshot, seen.all())
+}
+
+// Also where the next incarnation follows without a pause.
+func TestTheRemovalEndsTheObservation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, nil, 0, held("held", g))
+		var seen, all recorder
+		snapshot, _ := mustObserve(t, m, "counter", &seen)
+		m.ObserveAll(&all)
+		results := make(chan error)
+		queue := func(call func() error) {
+			go func() { results <- call() }()
+			synctest.Wait()
+		}
+		queue(func() error {
+			_, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"})
+			return err
+		})
+		queue(func() error { return m.Remove(t.Context(), "counter") })
+		queue(func() error { _, err := m.Create(t.Context(), "counter", Counter{5}, add); return err })
+		queue(func() error { _, err := m.Update(t.Context(), "counter", Counter{6}); return err })
+		close(g.open)
+		for range 4 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		wantContinuous(t, snapshot, seen.all())
+		want := []string{`2 held null accepted -> {"value":0}`, `3 removed -> `}
+		if got := seen.lines(); !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+		want = append(want, `1 created -> {"value":5}`, `2 updated -> {"value":6}`)
+		if got := all.lines(); !slices.Equal(got, want) {
+			t.Errorf("told everywhere of %q, want %q", got, want)
+		}
+		mustAdd(t, m, "counter", 1)
+	})
+}
+
+// The value after each add is one more than before, so a snapshot that does
+// not belong to its position shows.
+func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
+	const proposers, each, observers = 4, 60, 12
+	m := newCounter(t, nil, 0)
+	var wait sync.WaitGroup
+	for range proposers {
+		wait.Go(func() {
+			for range each {
+				mustAdd(t, m, "counter", 1)
+			}
+		})
+	}
+	type observed struct {
+		snapshot sharedata.Snapshot
+		recorder recorder
+	}
+	all := make([]observed, observers)
+	for i := range all {
+		wait.Go(func() {
+			for mustGet(t, m, "counter").Cursor.Revision < uint64(1+i*proposers*each/observers) {
+				mustAdd(t, m, "counter", 0)
+			}
+			all[i].snapshot, _ = mustObserve(t, m, "counter", &all[i].recorder)
+		})
+	}
+	wait.Wait()
+	last := mustGet(t, m, "counter")
+	for i := range all {
+		from, events := all[i].snapshot, all[i].recorder.all()
+		wantContinuous(t, from, events)
+		if want := last.Cursor.Revision - from.Cursor.Revision; uint64(len(events)) != want {
+			t.Errorf("observer %d was told of %d entries, not %d", i, len(events), want)
+		}
+		state, _ := sharedata.Decode[Counter](from.State)
+		for _, e := range events {
+			in, _ := sharedata.Decode[Add](e.Data)
+			state.Value += in.By
+			if got, _ := sharedata.Decode[Counter](e.State); got != state {
+				t.Fatalf("observer %d: the state at %s is %+v, want %+v", i, e.Cursor, got, state)
+			}
+		}
+	}
+	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, proposers*each))
+}
+
+func TestAnObserverIsToldBeforeTheProposerIsAnswered(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	var seen recorder
+	mustObserve(t, m, "counter", &seen)
+	var all recorder
+	m.ObserveAll(&all)
+	for i := range 50 {
+		told := make(chan [2]int)
+		m.Submit(t.Context(), addition("counter", 1, ""), func(sharedata.Verdict, error) {
+			count := [2]int{len(seen.all()), len(all.all())}
+			go func() { told <- count }()
+		})
+		if got := <-told; got != [2]int{i + 1, i + 1} {
+			t.Fatalf("when verdict %d came, the observers had been told of %v", i+1, got)
+		}
+	}
+}
+
+func TestStopInsideTheObserver(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	var other recorder
+	var stop func()
+	told := 0
+	_, stop = mustObserve(t, m, "counter", sharedata.ObserverFunc(func([]sharedata.Event) {
+		told++
+		stop()
+		stop()
+	}))
+	mustObserve(t, m, "counter", &other)
+	var stopAll func()
+	toldAll := 0
+	stopAll = m.ObserveAll(sharedata.ObserverFunc(func([]sharedata.Event) {
+		toldAll++
+		stopAll()
+		stopAll()
+	}))
+	for range 3 {
+		mustAdd(t, m, "counter", 1)
+	}
+	if told != 1 || toldAll != 1 {
+		t.Errorf("told %d and %d times after being stopped at once", told, toldAll)
+	}
+	if len(other.all()) != 3 {
+		t.Errorf("another observer was told of %d", len(other.all()))
+	}
+}
+
+func TestAnObserverThatAnotherOneStopsIsNotTold(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	var stops []func()
+	var told []string
+	observe := func(name string) sharedata.ObserverFunc {
+		return func([]sharedata.Event) {
+			told = append(told, name)
+			for _, stop := range stops {
+				stop()
+			}
+		}
+	}
+	_, stopFirst := mustObserve(t, m, "counter", observe("first"))
+	_, stopSecond := mustObserve(t, m, "counter", observe("second"))
+	stops = []func(){stopFirst, stopSecond, m.ObserveAll(observe("everywhere"))}
+	mustAdd(t, m, "counter", 1)
+	mustAdd(t, m, "counter", 1)
+	if !slices.Equal(told, []string{"first"}) {
+		t.Errorf("told, though stopped: %q", told)
+	}
+}
+
+func TestStopNeverBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newCounter(t, nil, 0)
+		g := newGate()
+		_, stop := mustObserve(t, m, "counter", sharedata.ObserverFunc(func([]sharedata.Event) { g.pass() }))
+		done := make(chan error)
+		go func() {
+			_, err := m.Propose(t.Context(), addition("counter", 1, ""))
+			done <- err
+		}()
+		<-g.arrived
+		stop()
+		close(g.open)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		mustAdd(t, m, "counter", 1)
+		if len(g.arrived) != 0 {
+			t.Error("told after it was stopped")
+		}
+	})
+}
+
+func TestGetInsideTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newCounter(t, nil, 0)
+		createCounter(t, m, "other", 0)
+		var got []string
+		look := func(id string) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			snapshot, err := m.Get(ctx, id)
+			switch {
+			case errors.Is(err, sharedata.ErrUnknownShareData):
+				got = append(got, id+" unknown")
+			case err != nil:
+				got = append(got, err.Error())
+			default:
+				got = append(got, id+" "+string(snapshot.State))
+			}
+		}
+		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
+			look("counter")
+			look("other")
+		}))
+		mustAdd(t, m, "counter", 1)
+		if err := m.Remove(t.Context(), "counter"); err != nil {
+			t.Error(err)
+		}
+		want := []string{`counter {"value":1}`, `other {"value":0}`, "counter unknown", `other {"value":0}`}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestSubmitInsideTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newCounter(t, nil, 0)
+		var a answers
+		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
+			if events[0].Revision() < 5 {
+				m.Submit(t.Context(), addition("counter", 1, ""), a.done("inside"))
+			}
+		}))
+		mustAdd(t, m, "counter", 1)
+		synctest.Wait()
+		for _, answer := range a.all() {
+			if answer.err != nil || !answer.verdict.Accepted {
+				t.Errorf("%+v", answer)
+			}
+		}
+		wantState(t, m, "counter", `{"value":4}`)
+	})
+}
+
+func TestAPanicInAnObserverGoesNoFurther(t *testing.T) {
+	var log strings.Builder
+	m := newCounter(t, &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
+	told := 0
+	panics := sharedata.ObserverFunc(func([]sharedata.Event) { told++; panic("observer's cause") })
+	mustObserve(t, m, "counter", panics)
+	m.ObserveAll(panics)
+	var after recorder
+	mustObserve(t, m, "counter", &after)
+	mustAdd(t, m, "counter", 1)
+	mustAdd(t, m, "counter", 1)
+	if told != 4 || len(after.all()) != 2 {
+		t.Errorf("told %d times, the one after it of %d", told, len(after.all()))
+	}
+	if text := log.String(); !strings.Contains(text, "observer's cause") || !strings.Contains(text, "observe_test.go") {
+		t.Errorf("the log has no cause and stack: %s", text)
+	}
+}
+
+func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
+	const shareData, each = 8, 20
+	m := newManager(t, nil)
+	createCounter(t, m, "before", 0)
+	var mu sync.Mutex
+	events := make(map[string][]sharedata.Event)
+	stop := m.ObserveAll(sharedata.ObserverFunc(func(told []sharedata.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range told {
+			events[e.ShareDataID] = append(events[e.ShareDataID], e)
+		}
+	}))
+	mustAdd(t, m, "before", 1)
+	var wait sync.WaitGroup
+	for i := range shareData {
+		wait.Go(func() {
+			id := fmt.Sprint(i)
+			createCounter(t, m, id, 0)
+			for range each {
+				mustAdd(t, m, id, 1)
+			}
+			if err := m.Remove(context.Background(), id); err != nil {
+				t.Error(err)
+			}
+			createCounter(t, m, id, 0)
+		})
+	}
+	wait.Wait()
+	stop()
+	mustAdd(t, m, "before", 1)
+	if got := events["before"]; len(got) != 1 || got[0].Revision() != 2 {
+		t.Errorf("of what existed before: %+v", got)
+	}
+	for i := range shareData {
+		id := fmt.Sprint(i)
+		got := events[id]
+		if len(got) != each+3 {
+			t.Fatalf("%q: told of %d entries", id, len(got))
+		}
+		first := sharedata.Snapshot{ID: id, Cursor: got[0].Cursor}
+		if got[0].Type != sharedata.EntryCreated || got[0].Revision() != 1 {
+			t.Errorf("%q: the first is %+v", id, got[0])
+		}
+		wantContinuous(t, first, got[1:each+2])
+		if removed, created := got[each+1], got[each+2]; removed.Type != sharedata.EntryRemoved || created.Type != sharedata.EntryCreated || created.Cursor.Epoch <= removed.Cursor.Epoch {
+			t.Errorf("%q: at the end %+v and %+v", id, removed, created)
+		}
+	}
+}
+
+func TestOneCallAtATimeForEachShareData(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	var inside, overlaps atomic.Int32
+	o := sharedata.ObserverFunc(func([]sharedata.Event) {
+		if inside.Add(1) != 1 {
+			overlaps.Add(1)
+		}
+		inside.Add(-1)
+	})
+	mustObserve(t, m, "counter", o)
+	m.ObserveAll(o)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 30 {
+				mustAdd(t, m, "counter", 1)
+			}
+		})
+	}
+	wait.Wait()
+	if n := overlaps.Load(); n != 0 {
+		t.Errorf("%d calls overlapped", n)
+	}
+}
+
+func TestObserveFailsWhereThereIsNothingToObserve(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	if err := m.Remove(t.Context(), "counter"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"counter", "never"} {
+		if _, stop, err := m.Observe(t.Context(), id, &recorder{}); !errors.Is(err, sharedata.ErrUnknownShareData) || stop != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// Whoever observes while the ShareData is removed and created again observes
+// one of its incarnations, to its end.
+func TestObserveDuringRemovalAndReCreation(t *testing.T) {
+	m := newManager(t, nil)
+	stopped := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+			createCounter(t, m, "counter", 0)
+			mustAdd(t, m, "counter", 1)
+			if err := m.Remove(context.Background(), "counter"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	recorders := make([]recorder, 100)
+	for i := range recorders {
+		ended := make(chan struct{}, 10)
+		var snapshot sharedata.Snapshot
+		err := sharedata.ErrUnknownShareData
+		for errors.Is(err, sharedata.ErrUnknownShareData) {
+			snapshot, _, err = m.Observe(t.Context(), "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
+				recorders[i].Observe(events)
+				if events[len(events)-1].Type == sharedata.EntryRemoved {
+					ended <- struct{}{}
+				}
+			}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		events := recorders[i].all()
+		wantContinuous(t, snapshot, events)
+		if last := events[len(events)-1]; last.Type != sharedata.EntryRemoved || last.Revision() != 3 {
+			t.Fatalf("it ended with %+v", last)
+		}
+	}
+	close(stopped)
+	wait.Wait()
+	for i := range recorders {
+		if events := recorders[i].all(); events[len(events)-1].Type != sharedata.EntryRemoved {
+			t.Errorf("told of %+v after the removal", events[len(events)-1])
+		}
+	}
+}

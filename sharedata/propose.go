@@ -1,0 +1,186 @@
+package sharedata
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// MaxKeyBytes is the longest idempotency key.
+const MaxKeyBytes = 1024
+
+// Proposal asks for one run of one function on one ShareData.
+type Proposal struct {
+	// ShareDataID is the ShareData's.
+	ShareDataID string
+	// FunctionID is what the Resolver resolves.
+	FunctionID string
+	// Resolver decides what FunctionID means, in place of the manager's.
+	// Default: the manager's.
+	Resolver Resolver
+	// Function is run instead of what FunctionID means, if it is not nil. It
+	// need not be registered; internal functions are proposed to so.
+	Function *Function
+	// Data is the proposed data: a json.RawMessage is taken as it is, anything
+	// else is marshalled by encoding/json.
+	Data any
+	// Caller is who proposes. Default: the context's, see WithCaller.
+	Caller *Caller
+	// IdempotencyKey makes repeats of the proposal harmless: at most one of all
+	// proposals of one Subject with one key takes effect on a ShareData, and
+	// the others get its verdict. It is remembered as long as the store keeps
+	// the transaction, which the store's retention bounds, and forgotten when
+	// the ShareData is removed. Choose it at random, or from what the proposal
+	// is about. Default: none. At most MaxKeyBytes of UTF-8.
+	IdempotencyKey string
+	// Proof is the proof that came with the proposal; nil for none.
+	Proof json.RawMessage
+}
+
+// Verdict is what a function decided on a proposal.
+type Verdict struct {
+	// Accepted says whether the state is now what the function returned.
+	Accepted bool
+	// Reason is why it was rejected.
+	Reason string
+	// Cursor is the transaction's position: its transactionId.
+	Cursor replay.Cursor
+	// Duplicate says that the proposal repeats an earlier one by its
+	// idempotency key, and the verdict and the Cursor are the first one's.
+	Duplicate bool
+}
+
+// Propose has a proposal judged and waits for the verdict. A rejection is a
+// verdict, not an error. Errors say that the proposal left no transaction,
+// with two exceptions in which that is not known: a context that ended while
+// the proposal was under way, and a *StoreError from "append".
+func (m *Manager) Propose(ctx context.Context, proposal Proposal) (Verdict, error) {
+	type answer struct {
+		verdict Verdict
+		err     error
+	}
+	answered := make(chan answer, 1)
+	m.Submit(ctx, proposal, func(verdict Verdict, err error) { answered <- answer{verdict, err} })
+	select {
+	case a := <-answered:
+		return a.verdict, a.err
+	case <-ctx.Done():
+	}
+	select {
+	case a := <-answered:
+		return a.verdict, a.err
+	default:
+		return Verdict{}, fmt.Errorf("waiting for the verdict of function %.60q on %.60q: %w", proposal.FunctionID, proposal.ShareDataID, ctx.Err())
+	}
+}
+
+// Submit is Propose without the wait: done is called exactly once with what
+// Propose would have returned, after the observers have seen the transaction.
+// It may be called before Submit returns, and must neither block nor panic.
+// Proposals that one goroutine submits to one ShareData are judged in that
+// order, and the ones that wait together are committed together.
+//
+// Submit blocks while the ShareData is loaded from the store and while the
+// Resolver works. A proposal whose context ends before its turn is not judged.
+func (m *Manager) Submit(ctx context.Context, proposal Proposal, done func(Verdict, error)) {
+	r, err := m.prepare(ctx, proposal)
+	if err == nil {
+		r.done = func(o outcome) { done(o.verdict, o.err) }
+		err = m.enqueue(proposal.ShareDataID, r)
+	}
+	if err != nil {
+		done(Verdict{}, err)
+	}
+}
+
+// prepare does all that can be done before the proposal's turn: it turns away
+// what cannot reach a function, and finds the function.
+func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
+	data, err := toJSON(p.Data)
+	if err != nil {
+		return nil, invalidInput(p.FunctionID, "", err.Error())
+	}
+	data = bytes.Clone(data) // it outlives the call, which the caller's bytes need not
+	if p.Caller == nil {
+		p.Caller = CallerFrom(ctx)
+	} else {
+		ctx = WithCaller(ctx, p.Caller)
+	}
+	if err := p.Caller.check(); err != nil {
+		return nil, err
+	}
+	if len(p.IdempotencyKey) > MaxKeyBytes || !utf8.ValidString(p.IdempotencyKey) {
+		return nil, fmt.Errorf("%w: it has %d bytes; use at most %d of UTF-8", ErrInvalidKey, len(p.IdempotencyKey), MaxKeyBytes)
+	}
+	at, err := m.look(ctx, p.ShareDataID)
+	if err != nil {
+		return nil, err
+	}
+	if !at.exists {
+		return nil, unknown(p.ShareDataID)
+	}
+	function := p.Function
+	if function == nil {
+		if function, err = m.resolve(ctx, p, at.kind); err != nil {
+			return nil, err
+		}
+	}
+	if err := (Functions{function}).check(); err != nil {
+		return nil, err
+	}
+	if err := function.checkInput(data); err != nil {
+		return nil, err
+	}
+	return &request{ctx: ctx, change: change{
+		kind:  changePropose,
+		epoch: at.cursor.Epoch,
+		key:   storeKey(p.Caller, p.IdempotencyKey),
+		apply: func(state json.RawMessage) (json.RawMessage, error) {
+			// Functions before it in its batch may have taken their time.
+			if err := m.refuse(ctx); err != nil {
+				return nil, err
+			}
+			return evaluate(ctx, function, m.options.FunctionTimeout, state, data, m.options.Logger)
+		},
+		functionID: function.id, data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey,
+	}}, nil
+}
+
+// resolve asks the Resolver, which is the application's: a panic in it fails
+// the proposal, no more.
+func (m *Manager) resolve(ctx context.Context, p Proposal, kind string) (function *Function, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			m.options.Logger.Error("resolver panicked", "shareData", p.ShareDataID, "function", p.FunctionID, "panic", value, "stack", string(debug.Stack()))
+			function, err = nil, fmt.Errorf("%w: %.60q: the resolver panicked", ErrUnknownFunction, p.FunctionID)
+		}
+	}()
+	resolver := p.Resolver
+	if resolver == nil {
+		resolver = m.options.Resolver
+	}
+	function, err = resolver(ctx, p.ShareDataID, p.FunctionID, m.functionsOf(p.ShareDataID, kind))
+	if err == nil && function == nil {
+		err = fmt.Errorf("%w: %.60q has no function %.60q", ErrUnknownFunction, p.ShareDataID, p.FunctionID)
+	}
+	return function, err
+}
+
+// storeKey is the key by which the store remembers a proposal. The subject is
+// in it so that nobody is given the verdict on somebody else's proposal.
+func storeKey(caller *Caller, key string) string {
+	if key == "" {
+		return ""
+	}
+	var subject string
+	if caller != nil {
+		subject = caller.Subject
+	}
+	return strconv.Itoa(len(subject)) + ":" + subject + key
+}

@@ -1,0 +1,142 @@
+package sharedata
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// The record of an entry is written by hand: a hash is taken of it, so the same
+// entry must give the same bytes for ever, and raw JSON must stay as it came
+// (encoding/json would compact it and escape HTML in it).
+
+func appendRecord(dst []byte, e *Entry) []byte {
+	return appendHash(appendBody(dst, e), e.Hash)
+}
+
+// appendBody appends what an entry's hash is taken of.
+func appendBody(dst []byte, e *Entry) []byte {
+	dst = append(dst, `{"shareDataId":`...)
+	dst = appendString(dst, e.ShareDataID)
+	dst = append(dst, `,"cursor":"`...)
+	dst = e.Cursor.AppendTo(dst)
+	dst = append(dst, `","type":`...)
+	dst = appendString(dst, string(e.Type))
+	dst = append(dst, `,"time":"`...)
+	dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
+	dst = append(dst, '"')
+	if e.Kind != "" {
+		dst = appendString(append(dst, `,"kind":`...), e.Kind)
+	}
+	if e.Type == EntryTransaction {
+		dst = appendString(append(dst, `,"functionId":`...), e.FunctionID)
+		dst = appendRaw(append(dst, `,"proposedData":`...), e.Data)
+		if e.Accepted {
+			dst = append(dst, `,"accepted":true`...)
+		} else {
+			dst = appendString(append(dst, `,"accepted":false,"reason":`...), e.Reason)
+		}
+	}
+	if e.IdempotencyKey != "" {
+		dst = appendString(append(dst, `,"idempotencyKey":`...), e.IdempotencyKey)
+	}
+	if e.Caller != nil {
+		dst = appendString(append(dst, `,"caller":{"subject":`...), e.Caller.Subject)
+		if e.Caller.Claims != nil {
+			dst = appendRaw(append(dst, `,"claims":`...), e.Caller.Claims)
+		}
+		dst = append(dst, '}')
+	}
+	if e.Type != EntryRemoved {
+		dst = appendHex(append(dst, `,"stateHash":"`...), e.StateHash)
+	}
+	return appendHex(append(dst, `,"previous":"`...), e.Previous)
+}
+
+func appendHash(body []byte, hash Hash) []byte {
+	return append(appendHex(append(body, `,"hash":"`...), hash), '}')
+}
+
+func appendHex(dst []byte, hash Hash) []byte {
+	const digits = "0123456789abcdef"
+	for _, b := range hash {
+		dst = append(dst, digits[b>>4], digits[b&15])
+	}
+	return append(dst, '"')
+}
+
+func appendString(dst []byte, text string) []byte {
+	// The only error is about invalid UTF-8, which is replaced.
+	dst, _ = jsontext.AppendQuote(dst, text)
+	return dst
+}
+
+// appendRaw appends a JSON value in the form that stays as it is when
+// encoding/json reads it and writes it again: without space between tokens, and
+// with <, >, & and the line separators escaped. Entries are handed on as JSON,
+// and their hashes must go on to fit.
+func appendRaw(dst []byte, raw json.RawMessage) []byte {
+	switch {
+	case len(raw) == 0:
+		return append(dst, "null"...)
+	case !bytes.ContainsAny(raw, " \t\r\n<>&\u2028\u2029"):
+		return append(dst, raw...)
+	}
+	var compact, escaped bytes.Buffer
+	if json.Compact(&compact, raw) != nil {
+		return append(dst, raw...) // not JSON, which nothing lets in here
+	}
+	json.HTMLEscape(&escaped, compact.Bytes())
+	return append(dst, escaped.Bytes()...)
+}
+
+// record is the form in which encoding/json reads what appendRecord wrote.
+type record struct {
+	ShareDataID    string          `json:"shareDataId"`
+	Cursor         replay.Cursor   `json:"cursor"`
+	Type           EntryType       `json:"type"`
+	Time           time.Time       `json:"time"`
+	Kind           string          `json:"kind"`
+	FunctionID     string          `json:"functionId"`
+	Data           json.RawMessage `json:"proposedData"`
+	Accepted       bool            `json:"accepted"`
+	Reason         string          `json:"reason"`
+	IdempotencyKey string          `json:"idempotencyKey"`
+	Caller         *struct {
+		Subject string          `json:"subject"`
+		Claims  json.RawMessage `json:"claims"`
+	} `json:"caller"`
+	StateHash Hash `json:"stateHash"`
+	Previous  Hash `json:"previous"`
+	Hash      Hash `json:"hash"`
+}
+
+func decodeRecord(data []byte) (Entry, error) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", ErrBadRecord, err)
+	}
+	switch r.Type {
+	case EntryCreated, EntryTransaction, EntryUpdated, EntryRemoved:
+	default:
+		return Entry{}, fmt.Errorf("%w: its type is %.40q", ErrBadRecord, r.Type)
+	}
+	if year := r.Time.UTC().Year(); year < 0 || year > 9999 {
+		return Entry{}, fmt.Errorf("%w: its time is in the year %d", ErrBadRecord, year)
+	}
+	e := Entry{
+		ShareDataID: r.ShareDataID, Cursor: r.Cursor, Type: r.Type, Time: r.Time,
+		Kind: r.Kind, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted, Reason: r.Reason,
+		IdempotencyKey: r.IdempotencyKey,
+		StateHash:      r.StateHash, Previous: r.Previous, Hash: r.Hash,
+	}
+	if r.Caller != nil {
+		e.Caller = &Caller{Subject: r.Caller.Subject, Claims: r.Caller.Claims}
+	}
+	return e, nil
+}

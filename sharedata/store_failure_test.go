@@ -1,0 +1,559 @@
+package sharedata_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+var errDisk = errors.New("disk on fire")
+
+// wantStoreError checks that the error says which call of the store failed and
+// why.
+func wantStoreError(t *testing.T, err error, operation, id string, cause error) {
+	t.Helper()
+	var failed *sharedata.StoreError
+	if !errors.As(err, &failed) || !errors.Is(err, sharedata.ErrStore) || !errors.Is(err, cause) {
+		t.Errorf("got %v, want a StoreError with %v", err, cause)
+		return
+	}
+	if failed.Operation != operation || failed.ShareDataID != id {
+		t.Errorf("got %q of %q, want %q of %q", failed.Operation, failed.ShareDataID, operation, id)
+	}
+}
+
+// failingAppend is a store whose appends fail while fail is set: before they
+// take effect, or after it (lost).
+type failingAppend struct {
+	store
+	fail, lost bool
+}
+
+func newFailingAppend(t *testing.T) *failingAppend {
+	s := &failingAppend{store: store{Store: newMemory(t, nil)}}
+	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+		if s.lost {
+			if _, err := s.Store.Append(ctx, id, batch); err != nil {
+				t.Error(err)
+			}
+		}
+		if s.fail || s.lost {
+			return 0, errDisk
+		}
+		return s.Store.Append(ctx, id, batch)
+	}
+	return s
+}
+
+func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
+	var log strings.Builder
+	s := newFailingAppend(t)
+	m := newCounter(t, &sharedata.Options{Store: s, Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
+	var seen recorder
+	snapshot, _ := mustObserve(t, m, "counter", &seen)
+	mustAdd(t, m, "counter", 1)
+	s.fail = true
+	for range 3 {
+		_, err := m.Propose(t.Context(), addition("counter", 100, "k"))
+		wantStoreError(t, err, "append", "counter", errDisk)
+		_, err = m.Update(t.Context(), "counter", Counter{100})
+		wantStoreError(t, err, "append", "counter", errDisk)
+		wantStoreError(t, m.Remove(t.Context(), "counter"), "append", "counter", errDisk)
+		_, err = m.Create(t.Context(), "other", Counter{}, add)
+		wantStoreError(t, err, "append", "other", errDisk)
+	}
+	wantState(t, m, "counter", `{"value":1}`)
+	if _, err := m.Get(t.Context(), "other"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(log.String(), "disk on fire") {
+		t.Errorf("the log does not say so: %s", log.String())
+	}
+	s.fail = false
+	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate || v.Cursor.Revision != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	createCounter(t, m, "other", 0)
+	mustAdd(t, m, "other", 1)
+	wantContinuous(t, snapshot, seen.all())
+	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
+}
+
+func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
+	s := newFailingAppend(t)
+	m := newCounter(t, &sharedata.Options{Store: s}, 0)
+	var seen recorder
+	snapshot, _ := mustObserve(t, m, "counter", &seen)
+	s.lost = true
+	_, err := m.Propose(t.Context(), addition("counter", 1, "k"))
+	wantStoreError(t, err, "append", "counter", errDisk)
+	s.lost = false
+	v, err := m.Propose(t.Context(), addition("counter", 1, "k"))
+	if err != nil || !v.Accepted || !v.Duplicate || v.Cursor.Revision != 2 {
+		t.Errorf("the repeat: %+v, %v", v, err)
+	}
+	if len(seen.all()) != 1 {
+		t.Errorf("when the repeat was answered, told of %+v", seen.all())
+	}
+	mustAdd(t, m, "counter", 1)
+	wantContinuous(t, snapshot, seen.all())
+	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
+	if got := seen.lines(); !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
+	}
+	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
+}
+
+func TestObserversHearOfALostReplyWithoutAnotherChange(t *testing.T) {
+	s := newFailingAppend(t)
+	m := newCounter(t, &sharedata.Options{Store: s}, 0)
+	told := make(chan string, 1)
+	_, stop, err := m.Observe(t.Context(), "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
+		for _, e := range events {
+			told <- string(e.State)
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	s.lost = true
+	_, err = m.Propose(t.Context(), addition("counter", 1, ""))
+	wantStoreError(t, err, "append", "counter", errDisk)
+	if got := <-told; got != `{"value":1}` {
+		t.Errorf("told of %s", got)
+	}
+}
+
+func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
+	for name, next := range map[string]func(m *sharedata.Manager) error{
+		"a proposal": func(m *sharedata.Manager) error {
+			v, err := m.Propose(context.Background(), addition("counter", -5, ""))
+			if err == nil && v.Cursor.Revision != 3 {
+				err = fmt.Errorf("at %s", v.Cursor)
+			}
+			return err
+		},
+		"a proposal that fails": func(m *sharedata.Manager) error {
+			_, err := m.Propose(context.Background(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"})
+			if errors.Is(err, errBroken) {
+				return nil
+			}
+			return err
+		},
+		"an update": func(m *sharedata.Manager) error {
+			_, err := m.Update(context.Background(), "counter", Counter{3})
+			return err
+		},
+		"a removal": func(m *sharedata.Manager) error { return m.Remove(context.Background(), "counter") },
+		"a create": func(m *sharedata.Manager) error {
+			_, err := m.Create(context.Background(), "counter", 0)
+			if errors.Is(err, sharedata.ErrExists) {
+				return nil
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFailingAppend(t)
+			m := newCounter(t, &sharedata.Options{Store: s}, 0)
+			var seen recorder
+			snapshot, _ := mustObserve(t, m, "counter", &seen)
+			s.lost = true
+			if _, err := m.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrStore) {
+				t.Fatal(err)
+			}
+			s.lost = false
+			if err := next(m); err != nil {
+				t.Error(err)
+			}
+			wantContinuous(t, snapshot, seen.all())
+			if got := seen.lines(); len(got) == 0 || got[0] != `2 add {"by":1} accepted -> {"value":1}` {
+				t.Errorf("told of %q", got)
+			}
+		})
+	}
+}
+
+func TestACreateWhoseReplyWasLost(t *testing.T) {
+	s := newFailingAppend(t)
+	m := newManager(t, &sharedata.Options{Store: s})
+	s.lost = true
+	_, err := m.Create(t.Context(), "counter", Counter{5}, add)
+	wantStoreError(t, err, "append", "counter", errDisk)
+	s.lost = false
+	if _, err := m.Create(t.Context(), "counter", Counter{9}, add); !errors.Is(err, sharedata.ErrExists) {
+		t.Errorf("created again: %v", err)
+	}
+	if got, err := m.Ensure(t.Context(), "counter", Counter{9}, add); err != nil || string(got.State) != `{"value":5}` {
+		t.Errorf("ensured: %+v, %v", got, err)
+	}
+	mustAdd(t, m, "counter", 1)
+	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`)
+}
+
+func TestARemovalWhoseReplyWasLost(t *testing.T) {
+	s := newFailingAppend(t)
+	m := newCounter(t, &sharedata.Options{Store: s}, 5)
+	before := mustGet(t, m, "counter")
+	var seen recorder
+	mustObserve(t, m, "counter", &seen)
+	s.lost = true
+	wantStoreError(t, m.Remove(t.Context(), "counter"), "append", "counter", errDisk)
+	s.lost = false
+	if err := m.Remove(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+		t.Errorf("removed again: %v", err)
+	}
+	if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
+		t.Errorf("told of %q", got)
+	}
+	if again := createCounter(t, m, "counter", 1); again.Cursor.Epoch <= before.Cursor.Epoch {
+		t.Errorf("created at %s after %s", again.Cursor, before.Cursor)
+	}
+}
+
+// What rests on an entry of the same batch must not be answered when that was
+// not stored.
+func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		s := newFailingAppend(t)
+		m := newManager(t, &sharedata.Options{Store: s})
+		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+			if len(g.arrived) == 0 {
+				g.pass() // so that all the rest waits together
+			}
+			return s.Store.Load(ctx, id)
+		}
+		s.fail = true
+		type result struct {
+			name string
+			err  error
+		}
+		done := make(chan result, 10)
+		in := func(name string, call func() error) {
+			go func() { done <- result{name, call()} }()
+			synctest.Wait()
+		}
+		in("first get", func() error { _, err := m.Get(t.Context(), "counter"); return err })
+		in("create", func() error { _, err := m.Create(t.Context(), "counter", Counter{1}, add); return err })
+		in("create again", func() error { _, err := m.Create(t.Context(), "counter", Counter{2}, add); return err })
+		in("get", func() error {
+			snapshot, err := m.Get(t.Context(), "counter")
+			if err == nil {
+				t.Errorf("a get returned %s, which was not stored", snapshot.State)
+			}
+			return err
+		})
+		close(g.open)
+		results := make(map[string]error)
+		for range 4 {
+			r := <-done
+			results[r.name] = r.err
+		}
+		if err := results["first get"]; !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Errorf("the get before: %v", err)
+		}
+		for _, name := range []string{"create", "create again"} {
+			if err := results[name]; !errors.Is(err, errDisk) || errors.Is(err, sharedata.ErrExists) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := m.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+func TestAStoreThatCannotLoad(t *testing.T) {
+	s := &store{Store: newMemory(t, nil)}
+	newCounter(t, &sharedata.Options{Store: s}, 5)
+	m := newManager(t, &sharedata.Options{Store: s})
+	s.load = func(context.Context, string) (replay.Head, error) { return replay.Head{}, errDisk }
+	_, errGet := m.Get(t.Context(), "counter")
+	_, errCreate := m.Create(t.Context(), "counter", 0)
+	_, errPropose := m.Propose(t.Context(), addition("counter", 1, ""))
+	_, errUpdate := m.Update(t.Context(), "counter", 0)
+	_, _, errObserve := m.Observe(t.Context(), "counter", &recorder{})
+	for _, err := range []error{errGet, errCreate, errPropose, errUpdate, errObserve, m.Remove(t.Context(), "counter")} {
+		wantStoreError(t, err, "load", "counter", errDisk)
+	}
+	_, err := revisions(t.Context(), m, "counter", replay.Cursor{})
+	wantStoreError(t, err, "read", "counter", errDisk)
+	s.load = nil
+	wantState(t, m, "counter", `{"value":5}`)
+}
+
+func TestAStoreThatCannotFind(t *testing.T) {
+	s := &store{Store: newMemory(t, nil)}
+	m := newCounter(t, &sharedata.Options{Store: s}, 0)
+	s.find = func(context.Context, string, []string) ([]replay.Entry, error) { return nil, errDisk }
+	_, err := m.Propose(t.Context(), addition("counter", 1, "k"))
+	wantStoreError(t, err, "find", "counter", errDisk)
+	mustAdd(t, m, "counter", 1) // without a key nothing is looked for
+	s.find = nil
+	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate {
+		t.Errorf("%+v, %v", v, err)
+	}
+	wantState(t, m, "counter", `{"value":2}`)
+}
+
+func TestAStoreThatCannotRead(t *testing.T) {
+	s := newFailingAppend(t)
+	m := newCounter(t, &sharedata.Options{Store: s}, 0)
+	var seen recorder
+	snapshot, _ := mustObserve(t, m, "counter", &seen)
+	s.read = func(context.Context, string, replay.Cursor, int) ([]replay.Entry, error) { return nil, errDisk }
+	_, err := revisions(t.Context(), m, "counter", replay.Cursor{})
+	wantStoreError(t, err, "read", "counter", errDisk)
+	_, err = m.VerifyHistory(t.Context(), "counter")
+	wantStoreError(t, err, "read", "counter", errDisk)
+	mustAdd(t, m, "counter", 1) // for this nothing is read
+
+	s.lost = true
+	_, err = m.Propose(t.Context(), addition("counter", 1, ""))
+	wantStoreError(t, err, "append", "counter", errDisk)
+	s.lost = false
+	for range 2 { // as long as it is not known what became of the append
+		_, err = m.Propose(t.Context(), addition("counter", 1, ""))
+		wantStoreError(t, err, "read", "counter", errDisk)
+	}
+	cannotRead := s.read
+	s.read = nil
+	mustAdd(t, m, "counter", 1)
+	s.read = cannotRead
+	mustAdd(t, m, "counter", 1) // now it is known
+	wantContinuous(t, snapshot, seen.all())
+	wantState(t, m, "counter", `{"value":4}`)
+}
+
+func TestAStoreThatCannotList(t *testing.T) {
+	s := &store{Store: newMemory(t, nil), ids: func(context.Context) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			_ = yield("a", nil) && yield("", errDisk)
+		}
+	}}
+	ids, err := newManager(t, &sharedata.Options{Store: s}).List(t.Context())
+	wantStoreError(t, err, "list", "", errDisk)
+	if ids != nil {
+		t.Errorf("it lists %q", ids)
+	}
+}
+
+// A medium that hangs fails each call after StoreTimeout, whatever the patience
+// of the caller.
+func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
+	hang := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	propose := func(m *sharedata.Manager) error {
+		_, err := m.Propose(context.Background(), addition("counter", 1, "k"))
+		return err
+	}
+	for _, test := range []struct {
+		operation string
+		id        string
+		prepare   func(s *store)
+		call      func(m *sharedata.Manager) error
+	}{
+		{"load", "new", func(s *store) {
+			s.load = func(ctx context.Context, _ string) (replay.Head, error) { return replay.Head{}, hang(ctx) }
+		}, func(m *sharedata.Manager) error {
+			_, err := m.Get(context.Background(), "new")
+			return err
+		}},
+		{"append", "counter", func(s *store) {
+			s.append = func(ctx context.Context, _ string, _ replay.Batch) (uint64, error) { return 0, hang(ctx) }
+		}, propose},
+		{"find", "counter", func(s *store) {
+			s.find = func(ctx context.Context, _ string, _ []string) ([]replay.Entry, error) { return nil, hang(ctx) }
+		}, propose},
+		{"read", "counter", func(s *store) {
+			s.read = func(ctx context.Context, _ string, _ replay.Cursor, _ int) ([]replay.Entry, error) {
+				return nil, hang(ctx)
+			}
+		}, func(m *sharedata.Manager) error {
+			_, err := revisions(context.Background(), m, "counter", replay.Cursor{})
+			return err
+		}},
+		{"list", "", func(s *store) {
+			s.ids = func(ctx context.Context) iter.Seq2[string, error] {
+				return func(yield func(string, error) bool) { yield("", hang(ctx)) }
+			}
+		}, func(m *sharedata.Manager) error {
+			_, err := m.List(context.Background())
+			return err
+		}},
+	} {
+		for option, want := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Second: time.Second} {
+			t.Run(fmt.Sprint(test.operation, " ", option), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &store{Store: newMemory(t, nil)}
+					m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: option}, 0)
+					test.prepare(s)
+					begin := time.Now()
+					err := test.call(m)
+					wantStoreError(t, err, test.operation, test.id, context.DeadlineExceeded)
+					if took := time.Since(begin); took != want {
+						t.Errorf("it took %v, want %v", took, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Whoever waits for a hanging store need not wait as long as it hangs.
+func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{Store: newMemory(t, nil)}
+		m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: time.Hour}, 0)
+		s.append = func(ctx context.Context, _ string, _ replay.Batch) (uint64, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		for _, call := range []func(ctx context.Context) error{
+			func(ctx context.Context) error { _, err := m.Propose(ctx, addition("counter", 1, "")); return err },
+			func(ctx context.Context) error { _, err := m.Update(ctx, "counter", 0); return err },
+			func(ctx context.Context) error { _, err := m.Create(ctx, "new", 0); return err },
+			func(ctx context.Context) error { return m.Remove(ctx, "counter") },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			begin := time.Now()
+			if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+				t.Errorf("%v after %v", err, time.Since(begin))
+			}
+			cancel()
+		}
+		wantState(t, m, "counter", `{"value":0}`) // needs no store
+	})
+}
+
+func TestRecordsThatCannotBeReadAreReported(t *testing.T) {
+	for name, spoil := range map[string]func(e *replay.Entry){
+		"no JSON":                      func(e *replay.Entry) { e.Data = []byte("garbage") },
+		"nothing":                      func(e *replay.Entry) { e.Data = nil },
+		"another position's":           func(e *replay.Entry) { e.Cursor.Revision++ },
+		"a type that is not known yet": func(e *replay.Entry) { e.Data = []byte(strings.Replace(string(e.Data), "transaction", "migrated", 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, on := tampered(t, func(e *replay.Entry) {
+				if e.Cursor.Revision == 2 {
+					spoil(e)
+				}
+			})
+			s.find = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
+				entries, err := s.Store.Find(ctx, id, keys)
+				for i := range entries {
+					if *on {
+						spoil(&entries[i])
+					}
+				}
+				return entries, err
+			}
+			m := newCounter(t, &sharedata.Options{Store: s}, 0)
+			if _, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil {
+				t.Fatal(err)
+			}
+			*on = true
+			got, err := revisions(t.Context(), m, "counter", replay.Cursor{})
+			wantStoreError(t, err, "read", "counter", sharedata.ErrBadRecord)
+			wantRun(t, got, 1, 1)
+			_, err = m.VerifyHistory(t.Context(), "counter")
+			wantStoreError(t, err, "read", "counter", sharedata.ErrBadRecord)
+			_, err = m.Propose(t.Context(), addition("counter", 1, "k"))
+			wantStoreError(t, err, "find", "counter", sharedata.ErrBadRecord)
+			mustAdd(t, m, "counter", 1)
+		})
+	}
+}
+
+// Entries that cannot be followed are not guessed: the observers are told that
+// there is a break.
+func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
+	for name, spoil := range map[string]func(e *replay.Entry){
+		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
+		"a state that is not there": func(e *replay.Entry) { e.State = nil },
+		"another chain": func(e *replay.Entry) {
+			before, after, _ := strings.Cut(string(e.Data), `"previous":"`)
+			e.Data = []byte(before + `"previous":"00000000` + after[8:])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, on := tampered(t, spoil)
+			a := newCounter(t, &sharedata.Options{Store: s.Store}, 0)
+			b := newManager(t, &sharedata.Options{Store: s})
+			s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+				oldest, err := s.Store.Append(ctx, id, batch)
+				var conflict *replay.ConflictError
+				if errors.As(err, &conflict) {
+					conflict.Missed = nil // so that they have to be read
+				}
+				return oldest, err
+			}
+			if _, err := b.Ensure(t.Context(), "counter", nil, add); err != nil {
+				t.Fatal(err)
+			}
+			var seen recorder
+			mustObserve(t, b, "counter", &seen)
+			mustAdd(t, a, "counter", 1)
+			*on = true
+			mustAdd(t, b, "counter", 1)
+			want := []string{`reset  -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
+			if got := seen.lines(); !slices.Equal(got, want) {
+				t.Errorf("told of %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestMetaThatCannotBeReadIsReported(t *testing.T) {
+	for name, meta := range map[string]string{"nothing": "", "no JSON": "{", "another form": `{"hash":5}`} {
+		t.Run(name, func(t *testing.T) {
+			s := &store{Store: newMemory(t, nil)}
+			newCounter(t, &sharedata.Options{Store: s}, 0)
+			s.load = func(ctx context.Context, id string) (replay.Head, error) {
+				head, err := s.Store.Load(ctx, id)
+				head.Meta = []byte(meta)
+				return head, err
+			}
+			m := newManager(t, &sharedata.Options{Store: s})
+			_, err := m.Get(t.Context(), "counter")
+			wantStoreError(t, err, "load", "counter", sharedata.ErrBadRecord)
+			_, err = m.Propose(t.Context(), addition("counter", 1, ""))
+			wantStoreError(t, err, "load", "counter", sharedata.ErrBadRecord)
+		})
+	}
+}
+
+func TestANewManagerGoesOnWhereTheLastOneEnded(t *testing.T) {
+	memory := newMemory(t, &replay.MemoryOptions{MaxEntries: 2})
+	var last sharedata.Snapshot
+	for i := range 5 {
+		m := newManager(t, &sharedata.Options{Store: memory})
+		if _, err := m.Ensure(t.Context(), "counter", Counter{}, add); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustGet(t, m, "counter"); i > 0 && (got.Cursor != last.Cursor || got.LastTransaction != last.LastTransaction || string(got.State) != string(last.State)) {
+			t.Errorf("it begins at %+v, the one before ended at %+v", got, last)
+		}
+		mustAdd(t, m, "counter", 1)
+		_, _ = m.Update(t.Context(), "counter", Counter{10 * i})
+		last = mustGet(t, m, "counter")
+		if _, err := m.VerifyHistory(t.Context(), "counter"); err != nil {
+			t.Error(err)
+		}
+		m.Close()
+	}
+}

@@ -1,0 +1,187 @@
+package sharedata
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+)
+
+func sequence(entries []Entry) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// someHistory has seven entries, one of each type and verdict.
+func someHistory(id string, epoch uint64) []Entry {
+	caller := &Caller{Subject: "ann", Claims: json.RawMessage(`{"role":"admin"}`)}
+	changes := []change{create(3), proposeKeyed("k", 2), propose(-9), update(7), propose(1), propose(0), remove()}
+	for i := range changes {
+		changes[i].caller = caller
+	}
+	d := decide(position{}, changes, circumstances{id: id, epoch: epoch, now: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)})
+	return d.entries
+}
+
+// reseal hides a change of an entry from itself by recomputing its hash.
+func reseal(e *Entry) { e.Hash = e.computeHash() }
+
+func TestVerifyUnbroken(t *testing.T) {
+	history := someHistory("n", 7)
+	for first := range history {
+		for end := first + 1; end <= len(history); end++ {
+			chain, err := Verify(sequence(history[first:end]))
+			last := history[end-1]
+			want := Chain{First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash}
+			if err != nil || chain != want {
+				t.Errorf("entries %d to %d: %+v, %v; want %+v", first, end, chain, err, want)
+			}
+		}
+	}
+	if chain, err := Verify(sequence(nil)); err != nil || chain != (Chain{}) {
+		t.Errorf("no entries: %+v, %v", chain, err)
+	}
+}
+
+func TestVerifyUnbrokenAfterJSON(t *testing.T) {
+	history := someHistory("n", 7)
+	history[6].Caller = &Caller{Subject: "<&>", Claims: json.RawMessage(`{ "a" : "<&>" }`)}
+	reseal(&history[6])
+	var decoded []Entry
+	for _, e := range history {
+		text, err := e.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d Entry
+		if err := json.Unmarshal(text, &d); err != nil {
+			t.Fatal(err)
+		}
+		decoded = append(decoded, d)
+	}
+	if _, err := Verify(sequence(decoded)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVerifyFindsTampering(t *testing.T) {
+	foreign := someHistory("m", 7)
+	otherEpoch := someHistory("n", 8)
+	at := func(revision uint64) replay.Cursor { return replay.Cursor{Epoch: 7, Revision: revision} }
+	for _, test := range []struct {
+		name   string
+		tamper func(h []Entry) []Entry
+		want   replay.Cursor // the position of the first entry that does not fit
+	}{
+		{"a changed entry", func(h []Entry) []Entry { h[2].Reason = "other"; return h }, at(3)},
+		{"a changed entry with its hash recomputed", func(h []Entry) []Entry { h[2].Reason = "other"; reseal(&h[2]); return h }, at(4)},
+		{"a turned verdict", func(h []Entry) []Entry { h[2].Accepted = true; return h }, at(3)},
+		{"a turned verdict with its hash recomputed", func(h []Entry) []Entry { h[2].Accepted = true; reseal(&h[2]); return h }, at(4)},
+		{"a changed hash", func(h []Entry) []Entry { h[3].Hash[0] ^= 1; return h }, at(4)},
+		{"a changed reference", func(h []Entry) []Entry { h[3].Previous[31] ^= 1; reseal(&h[3]); return h }, at(4)},
+		{"a changed first entry", func(h []Entry) []Entry { h[0].Kind = "other"; return h }, at(1)},
+		{"a changed first entry with its hash recomputed", func(h []Entry) []Entry { h[0].Kind = "other"; reseal(&h[0]); return h }, at(2)},
+		{"a changed last entry", func(h []Entry) []Entry { h[6].Caller = nil; return h }, at(7)},
+		{"a dropped entry", func(h []Entry) []Entry { return slices.Delete(h, 2, 3) }, at(4)},
+		{"a dropped entry, the rest renumbered and sealed again but for one", func(h []Entry) []Entry {
+			h = slices.Delete(h, 2, 3)
+			for i := 2; i < len(h); i++ {
+				h[i].Cursor.Revision--
+				reseal(&h[i])
+			}
+			return h
+		}, at(3)},
+		{"a repeated entry", func(h []Entry) []Entry { return slices.Insert(h, 3, h[2]) }, at(3)},
+		{"a repeated first entry", func(h []Entry) []Entry { return slices.Insert(h, 1, h[0]) }, at(1)},
+		{"swapped neighbours", func(h []Entry) []Entry { h[2], h[3] = h[3], h[2]; return h }, at(4)},
+		{"a swapped first", func(h []Entry) []Entry { h[0], h[1] = h[1], h[0]; return h }, at(1)},
+		{"an inserted entry", func(h []Entry) []Entry {
+			put := h[2]
+			put.Data, put.Cursor.Revision, put.Previous = json.RawMessage("1"), 4, h[2].Hash
+			reseal(&put)
+			return slices.Insert(h, 3, put)
+		}, at(4)},
+		{"a first entry that refers to one before", func(h []Entry) []Entry { h[0].Previous[0] = 1; reseal(&h[0]); return h }, at(1)},
+		{"a first entry of another type", func(h []Entry) []Entry { h[0].Type = EntryUpdated; reseal(&h[0]); return h }, at(1)},
+		{"a creation in the middle", func(h []Entry) []Entry { h[3].Type = EntryCreated; reseal(&h[3]); return h }, at(4)},
+		{"a creation at the front of a part", func(h []Entry) []Entry {
+			h[3].Type = EntryCreated
+			reseal(&h[3])
+			return h[3:]
+		}, at(4)},
+		{"an entry of another ShareData", func(h []Entry) []Entry { h[4] = foreign[4]; return h }, at(5)},
+		{"another ShareData's entry, chained and sealed", func(h []Entry) []Entry {
+			h[6] = foreign[6]
+			h[6].Previous = h[5].Hash
+			reseal(&h[6])
+			return h
+		}, at(7)},
+		{"an entry of another epoch", func(h []Entry) []Entry { h[4] = otherEpoch[4]; return h }, replay.Cursor{Epoch: 8, Revision: 5}},
+		{"another incarnation after the removal", func(h []Entry) []Entry { return append(h, otherEpoch...) }, replay.Cursor{Epoch: 8, Revision: 1}},
+		{"an entry after the removal", func(h []Entry) []Entry {
+			more := h[3]
+			more.Cursor.Revision, more.Previous = 8, h[6].Hash
+			reseal(&more)
+			return append(h, more)
+		}, at(8)},
+		{"revision 0", func(h []Entry) []Entry { h[3].Cursor.Revision = 0; reseal(&h[3]); return h[3:] }, at(0)},
+		{"epoch 0", func(h []Entry) []Entry { h[3].Cursor.Epoch = 0; reseal(&h[3]); return h[3:] }, replay.Cursor{Revision: 4}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tampered := test.tamper(someHistory("n", 7))
+			chain, err := Verify(sequence(tampered))
+			var broken *ChainError
+			if !errors.As(err, &broken) || !errors.Is(err, ErrChainBroken) {
+				t.Fatalf("got %v, want a ChainError", err)
+			}
+			if broken.Cursor != test.want {
+				t.Errorf("found at %s (%s), want %s", broken.Cursor, broken.Problem, test.want)
+			}
+			i := slices.IndexFunc(tampered, func(e Entry) bool { return e.Cursor == chain.Last })
+			if !chain.Last.IsZero() && (i < 0 || chain.Hash != tampered[i].Hash) {
+				t.Errorf("checked up to %s with hash %s, which is no entry", chain.Last, chain.Hash)
+			}
+		})
+	}
+}
+
+// Who can rewrite all that follows can only be found out by a copy of the hash
+// at the end.
+func TestChainHashTellsARewrittenHistory(t *testing.T) {
+	history := someHistory("n", 7)
+	before, err := Verify(sequence(history))
+	if err != nil {
+		t.Fatal(err)
+	}
+	history[2].Data = json.RawMessage("-99")
+	reseal(&history[2])
+	for i := 3; i < len(history); i++ {
+		history[i].Previous = history[i-1].Hash
+		reseal(&history[i])
+	}
+	after, err := Verify(sequence(history))
+	if err != nil || after.Hash == before.Hash || after.Last != before.Last {
+		t.Errorf("%+v, %v; before %+v", after, err, before)
+	}
+}
+
+func TestVerifyReturnsTheErrorOfTheSequence(t *testing.T) {
+	history := someHistory("n", 7)
+	chain, err := Verify(func(yield func(Entry, error) bool) {
+		if yield(history[0], nil) && yield(Entry{}, errBroken) {
+			t.Error("it goes on after an error")
+		}
+	})
+	if err != errBroken || chain.Last != history[0].Cursor {
+		t.Errorf("%+v, %v", chain, err)
+	}
+}
