@@ -21,7 +21,8 @@
 //     subscribe to the same ShareData begins a new subscription; the end of a
 //     ShareData ends it, also if one by the same name is created later.
 //   - Resumable: a subscribe with a cursor inside the window is answered with
-//     the state, which says how many replayed frames follow, and exactly those.
+//     the state, which says how many replayed frames follow, and exactly those:
+//     transactions, and wholesale updates too where the subscribe asked for them.
 //     Any other cursor is answered with the state and the error
 //     replay-cursor-not-found: never a guess, and never a part of a replay that
 //     passes for the whole.
