@@ -29,6 +29,9 @@ type channel struct {
 
 	holders int // guarded by hub.mu
 
+	// over is closed when the ShareData was removed.
+	over chan struct{}
+
 	mu   sync.Mutex
 	head sharedata.Snapshot
 	// early are events that came before the snapshot that they follow.
@@ -43,6 +46,10 @@ type channel struct {
 	// replayed: many subscribers may begin at the same place.
 	state          frame
 	stateReplaying uint64
+}
+
+func newChannel(h *hub, id string) *channel {
+	return &channel{hub: h, id: id, opened: make(chan struct{}), over: make(chan struct{})}
 }
 
 // attach sets the snapshot at which the channel joined the manager's events.
@@ -78,6 +85,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 		switch {
 		case event.Type == sharedata.EntryRemoved:
 			b.removed, c.ended = true, true
+			close(c.over)
 		case event.Reset:
 			b.reset = true
 			c.updates = nil

@@ -180,7 +180,7 @@ func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
 // Events may come before the snapshot that they follow is known.
 func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
 	b := newBench(t)
-	early := &channel{hub: b.server.hub, id: "c", opened: make(chan struct{}), stop: func() {}}
+	early := newChannel(b.server.hub, "c")
 	at := b.channel.head
 	b.channel = early
 	b.commit(2)

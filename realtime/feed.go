@@ -2,16 +2,18 @@ package realtime
 
 import (
 	"errors"
+	"time"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // feed takes one subscription from waiting to live. States and replays can be
 // had again at any time, so it sends them only as fast as the peer takes them:
 // a replay of any length needs no more than a part of the send buffer.
 //
-// One goroutine at a time has it: first the lane, which does what it can
-// without waiting for the peer, then the session's feeder.
+// One goroutine at a time has it: first the lane, until the state is sent, then
+// the session's feeder.
 type feed struct {
 	session *session
 	sub     *subscription
@@ -29,10 +31,17 @@ type feed struct {
 	silent  []uint64
 }
 
-// start takes a subscription to live, or hands it to the feeder.
+// start sends the state, for which it waits until there is room: what was asked
+// about the ShareData after the subscribe is dealt with after it, so each
+// subscribe has its own answer. If there is a replay that does not go out at
+// once, the feeder sends the rest.
 func (s *session) start(sub *subscription) {
 	f := &feed{session: s, sub: sub}
-	p, _ := f.advance()
+	p, room := f.advance()
+	for p == blocked && !f.begun {
+		<-room
+		p, room = f.advance()
+	}
 	if p != blocked {
 		return
 	}
@@ -45,7 +54,7 @@ func (s *session) start(sub *subscription) {
 }
 
 // feed is the feeder: a goroutine that waits for the peer on behalf of the
-// subscriptions that are not live, one after the other.
+// subscriptions that are being replayed, one after the other.
 func (s *session) feed() {
 	for {
 		s.mu.Lock()
@@ -127,6 +136,8 @@ func (f *feed) readFirst() {
 	first, err := readPiece(f.session.ctx, server.manager, f.sub.id, r.from, f.sub.lifecycle)
 	var missing *replay.CursorError
 	switch {
+	case errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval():
+		// There is no state to begin with, which begin will notice.
 	case errors.As(err, &missing):
 		f.problem = "what followed since is no longer kept; the state is current"
 	case err != nil || len(first.frames) == 0:
@@ -137,6 +148,24 @@ func (f *feed) readFirst() {
 	if f.problem == "" && !f.sub.lifecycle {
 		f.count(first)
 	}
+}
+
+// removalNotice is how long the news of a removal may be behind it.
+const removalNotice = time.Second
+
+// awaitRemoval waits for the channel to learn that the ShareData was removed,
+// which the store has already told: between the commit and its observers there
+// is a moment in which the state is still there and the history is not.
+func (f *feed) awaitRemoval() bool {
+	timer := time.NewTimer(removalNotice)
+	defer timer.Stop()
+	select {
+	case <-f.sub.channel.over:
+		return true
+	case <-f.session.ctx.Done():
+	case <-timer.C:
+	}
+	return false
 }
 
 // count finds out which entries the subscriber is not told of, because the
@@ -154,6 +183,9 @@ func (f *feed) count(first piece) {
 			return
 		}
 		next, err := readPiece(f.session.ctx, f.session.server.manager, f.sub.id, f.counted, false)
+		if errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval() {
+			return
+		}
 		if err != nil {
 			f.problem = "what followed since could not be read; the state is current"
 			return

@@ -25,7 +25,7 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 	h.mu.Lock()
 	c, found := h.channels[id]
 	if !found {
-		c = &channel{hub: h, id: id, opened: make(chan struct{})}
+		c = newChannel(h, id)
 		h.channels[id] = c
 	}
 	c.holders++

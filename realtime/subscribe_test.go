@@ -371,6 +371,44 @@ func TestRemovalDuringAReplayThatBreaksOffIsToldAsSuch(t *testing.T) {
 	})
 }
 
+// lagging is a store whose removals take their time after they are committed.
+type lagging struct {
+	replay.Store
+	removed, goOn chan struct{}
+}
+
+func (l *lagging) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	oldest, err := l.Store.Append(ctx, id, batch)
+	if batch.Remove {
+		close(l.removed)
+		<-l.goOn
+	}
+	return oldest, err
+}
+
+// A subscriber used to be told that its cursor was not found, although it was
+// inside the window, when the history had just been removed and the news of
+// that was still on its way.
+func TestResumeDuringARemovalFindsTheShareDataGone(t *testing.T) {
+	store := &lagging{Store: newFragile(t, nil), removed: make(chan struct{}), goOn: make(chan struct{})}
+	w := onStore(t, store, nil)
+	w.create("c")
+	since := w.cursor("c").String()
+	w.add("c", 3)
+	removal := make(chan error, 1)
+	go func() { removal <- w.manager.Remove(t.Context(), "c") }()
+	<-store.removed
+	p := w.dial()
+	p.subscribe("c", since)
+	p.wantPong("the subscribe waits")
+	close(store.goOn)
+	p.wantError(wire.CodeUnknownShareData, "c")
+	p.wantClose(wire.CloseUnknownShareData)
+	if err := <-removal; err != nil {
+		t.Error(err)
+	}
+}
+
 // blockedBehind has a subscription to "c" wait behind a state that the peer
 // does not read.
 func blockedBehind(w *world) *peer {
@@ -422,15 +460,58 @@ func TestRemovedBeforeItsStateWasSentIsUnknown(t *testing.T) {
 func TestResultWaitsForTheStateThatShowsItsEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := overPipes(t, &realtime.Options{Heartbeat: -1})
-		w.create("c")
-		p := blockedBehind(w)
-		p.propose("c", "add", `{"by":1}`, "1")
+		slow, letGo := gate("slow")
+		w.create("c", slow)
+		if _, err := w.manager.Create(t.Context(), "big", counter{Pad: strings.Repeat("x", 900<<10)}, add); err != nil {
+			t.Fatal(err)
+		}
+		p := slowly(w)
+		p.propose("c", "slow", "null", "before")
+		p.subscribe("big", "")
+		synctest.Wait()
+		p.subscribe("c", "")
+		synctest.Wait()
+		letGo()
+		p.propose("c", "add", `{"by":1}`, "behind")
 		synctest.Wait()
 		want[*wire.State](p)
 		if state := want[*wire.State](p); state.ShareDataID != "c" || state.Revision != 2 {
 			t.Errorf("got %s", state.AppendTo(nil))
 		}
-		want[*wire.ProposalResult](p)
+		if result := want[*wire.ProposalResult](p); result.CorrelationID != "before" {
+			t.Errorf("got %s", result.AppendTo(nil))
+		}
+		p.wantTransactions(3, 3)
+		if result := want[*wire.ProposalResult](p); result.CorrelationID != "behind" {
+			t.Errorf("got %s", result.AppendTo(nil))
+		}
+	})
+}
+
+// A subscribe whose answer had no room used to be left unanswered when another
+// one to the same ShareData came, so that its client took the state that
+// answered that one for its own, with a replay or without.
+func TestEverySubscribeIsAnsweredOnceAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := overPipes(t, &realtime.Options{Heartbeat: -1})
+		w.create("c")
+		since := w.cursor("c").String()
+		w.add("c", 3)
+		p := blockedBehind(w)
+		p.subscribe("c", since)
+		p.subscribe("c", "nonsense")
+		p.subscribe("c", "")
+		synctest.Wait()
+		want[*wire.State](p) // the large one
+		want[*wire.State](p)
+		if state := want[*wire.State](p); state.Replaying != 3 {
+			t.Errorf("got %s", state.AppendTo(nil))
+		}
+		p.wantReplayed(2, 4)
+		want[*wire.State](p)
+		p.wantError(wire.CodeReplayCursorNotFound, "c")
+		want[*wire.State](p)
+		p.wantPong("the end")
 	})
 }
 
@@ -439,13 +520,28 @@ func TestResubscribesBehindABlockedOneAreBounded(t *testing.T) {
 		w := overPipes(t, &realtime.Options{Heartbeat: -1})
 		w.create("c")
 		p := blockedBehind(w)
-		for range 1000 {
+		p.trusting = true
+		const n = 500
+		for range n {
 			p.subscribe("c", "")
 			synctest.Wait()
 		}
-		want[*wire.State](p)
-		want[*wire.State](p)
-		p.wantPong("one state for all of them")
+		states, refused := 0, 0
+		for states+refused < n+2 { // and those that blockedBehind made
+			switch m := must(p).(type) {
+			case *wire.State:
+				states++
+			case *wire.Error:
+				if m.Code != wire.CodeRateLimited {
+					t.Fatalf("got %s", m.AppendTo(nil))
+				}
+				refused++
+			}
+		}
+		p.wantPong("each was answered once")
+		if refused == 0 {
+			t.Error("all of them were queued")
+		}
 	})
 }
 
