@@ -66,7 +66,11 @@ func TestUpdatesAreReplayedOnlyToThoseWhoAsk(t *testing.T) {
 // What is committed between the counting of what will be replayed and the state
 // that says how much it is must be in the count.
 func TestStateCountsWhatIsReplayedWhileUpdatesGoOn(t *testing.T) {
-	w := overSockets(t, &realtime.Options{ReplayWindow: 100_000})
+	everything, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := onStore(t, everything, &realtime.Options{ReplayWindow: 100_000})
 	w.create("c")
 	epoch := w.cursor("c").Epoch
 	stop := make(chan struct{})
