@@ -70,7 +70,8 @@ type Lifecycle struct {
 }
 
 // Gap says that events were missed and will not be delivered: the server could
-// not continue from Cursor. A State follows, which is where things stand.
+// not continue from Cursor. What follows is where things stand: a State, or the
+// Lifecycle event that says Removed.
 type Gap struct {
 	ShareDataID string
 	// Cursor is that of the last event before the gap; empty where there was

@@ -1,11 +1,19 @@
 package checker
 
-import "github.com/safe-go/safe/sharedata"
+import (
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
 
 // frame judges the frame of an entry.
 func (s *stream) frame(r *record) {
 	rd := s.round
 	switch {
+	case rd == nil && s.gapTold && r.kind == removed:
+		// Where the ShareData is gone, there is no state to follow the gap.
+		s.judge.sawRemoval(s.log.shareData, s.before.Epoch)
+		s.before, s.gapTold = replay.Cursor{}, false
+		return
 	case rd == nil && s.gapTold:
 		s.report(Resumable, "no state came between the gap and this")
 		return
