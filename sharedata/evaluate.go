@@ -32,17 +32,11 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 	if f.timeout != 0 {
 		timeout = f.timeout
 	}
-	// A proposer who gives up tells the function so, but does not leave it
-	// behind: who could do that at will would soon have it stuck for everybody.
-	// Only where there is no deadline it is the proposer's patience that counts.
-	var late <-chan time.Time
-	gone := ctx.Done()
+	var deadline time.Time
 	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late, gone = timer.C, nil
+		deadline = time.Now().Add(timeout)
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
 	done := make(chan evaluation, 1)
@@ -64,14 +58,23 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 		state, err := f.apply(ctx, state, data)
 		result = evaluation{state: state, err: verdictOf(f.id, err)}
 	}()
-	var cause error
 	select {
 	case result := <-done:
 		return result.state, result.err
-	case <-late:
+	case <-ctx.Done():
+	}
+	cause := ctx.Err()
+	if timeout > 0 {
+		// A proposer who gives up tells the function so, but does not leave it
+		// behind: who could do that at will would soon have it stuck for
+		// everybody. Only where there is no deadline it is the proposer's
+		// patience that counts.
+		select {
+		case result := <-done:
+			return result.state, result.err
+		case <-time.After(time.Until(deadline)):
+		}
 		cause = context.DeadlineExceeded
-	case <-gone:
-		cause = ctx.Err()
 	}
 	f.abandoned.Add(1)
 	if settled.Swap(true) {

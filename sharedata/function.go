@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -125,6 +126,20 @@ func (f *Function) WithTimeout(timeout time.Duration) *Function {
 	with := *f
 	with.timeout = timeout
 	return &with
+}
+
+// check refuses what could not be called: a schema that does not compile, a
+// timeout that is none, or an id that is not text.
+func (f *Function) check() error {
+	switch {
+	case f.invalid != nil:
+		return fmt.Errorf("%w: %q: %w", ErrInvalidFunction, f.id, f.invalid)
+	case f.timeout < -1:
+		return fmt.Errorf("%w: %q: its timeout is %v: use 0 for the manager's, or -1 for none", ErrInvalidFunction, f.id, f.timeout)
+	case !utf8.ValidString(f.id):
+		return fmt.Errorf("%w: the id %q is not UTF-8", ErrInvalidFunction, f.id)
+	}
+	return nil
 }
 
 // checkInput refuses proposed data that breaks the function's schema.

@@ -3,7 +3,6 @@ package sharedata
 import (
 	"context"
 	"fmt"
-	"unicode/utf8"
 )
 
 // Kind is a named set of functions. The name is stored with every ShareData of
@@ -37,22 +36,16 @@ func (f Functions) ByID(id string) *Function {
 	return nil
 }
 
-// check refuses what could not be called: a schema that does not compile, a
-// timeout that is none, or an id that is not text or stands for two functions.
+// check refuses functions that could not be called, and an id that stands for
+// two of them.
 func (f Functions) check() error {
 	seen := make(map[string]bool, len(f))
 	for i, function := range f {
 		if function == nil {
 			return fmt.Errorf("%w: number %d is nil", ErrInvalidFunction, i+1)
 		}
-		if function.invalid != nil {
-			return fmt.Errorf("%w: %q: %w", ErrInvalidFunction, function.id, function.invalid)
-		}
-		if function.timeout < -1 {
-			return fmt.Errorf("%w: %q: its timeout is %v: use 0 for the manager's, or -1 for none", ErrInvalidFunction, function.id, function.timeout)
-		}
-		if !utf8.ValidString(function.id) {
-			return fmt.Errorf("%w: the id %q is not UTF-8", ErrInvalidFunction, function.id)
+		if err := function.check(); err != nil {
+			return err
 		}
 		if function.id != "" && seen[function.id] {
 			return fmt.Errorf("%w: the id %q is given to two functions", ErrInvalidFunction, function.id)

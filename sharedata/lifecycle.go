@@ -130,5 +130,5 @@ func toState(state any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}
-	return slices.Clone(raw), nil
+	return raw, nil
 }

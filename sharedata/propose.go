@@ -1,7 +1,6 @@
 package sharedata
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,7 +105,6 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	if err != nil {
 		return nil, invalidInput(p.FunctionID, "", err.Error())
 	}
-	data = bytes.Clone(data) // it outlives the call, which the caller's bytes need not
 	if p.Caller == nil {
 		p.Caller = CallerFrom(ctx)
 	} else {
@@ -131,7 +129,7 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 			return nil, err
 		}
 	}
-	if err := (Functions{function}).check(); err != nil {
+	if err := function.check(); err != nil {
 		return nil, err
 	}
 	if err := function.checkInput(data); err != nil {

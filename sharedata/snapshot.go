@@ -35,14 +35,15 @@ func Decode[T any](state json.RawMessage) (T, error) {
 	return value, nil
 }
 
-// toJSON makes one valid JSON value of anything: raw JSON is checked and taken
-// as it is, the rest is marshalled.
+// toJSON makes one valid JSON value of anything: raw JSON is checked and copied,
+// as the value outlives the call, which the caller's bytes need not; the rest
+// is marshalled.
 func toJSON(value any) (json.RawMessage, error) {
 	switch value := value.(type) {
 	case json.RawMessage:
-		return value, validJSON(value)
+		return bytes.Clone(value), validJSON(value)
 	case jsontext.Value:
-		return json.RawMessage(value), validJSON(json.RawMessage(value))
+		return json.RawMessage(bytes.Clone(value)), validJSON(json.RawMessage(value))
 	}
 	return marshal(value)
 }
