@@ -150,7 +150,7 @@ func (s *shareData) drop(requests []*request) []*request {
 // refuse says why a request is not to be judged any more, nil if it is.
 func (m *Manager) refuse(ctx context.Context) error {
 	err := ctx.Err()
-	if m.closing.Load() {
+	if m.closed.Load() {
 		err = ErrClosed
 	}
 	if err != nil {
@@ -314,8 +314,8 @@ func (s *shareData) storeError(operation string, err error) error {
 	return err
 }
 
-// retry spaces out the attempts of a commit that keeps meeting conflicts. The
-// zero retry of a manager's options is ready to use.
+// retry spaces out the attempts of a commit that keeps meeting conflicts, for
+// at most limit; without a bound where that is not positive.
 type retry struct {
 	limit   time.Duration
 	backoff backoff.BackOff

@@ -43,10 +43,7 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 
 // page reads the next entries after a cursor.
 func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]replay.Entry, error) {
-	m.mu.RLock()
-	closed := m.closed
-	m.mu.RUnlock()
-	if closed {
+	if m.closed.Load() {
 		return nil, ErrClosed
 	}
 	if err := checkID(id); err != nil {

@@ -73,10 +73,7 @@ func (m *Manager) Get(ctx context.Context, id string) (Snapshot, error) {
 // List returns the ids of all ShareData in the store, sorted. It fails with
 // ErrStore or ErrClosed.
 func (m *Manager) List(ctx context.Context) ([]string, error) {
-	m.mu.RLock()
-	closed := m.closed
-	m.mu.RUnlock()
-	if closed {
+	if m.closed.Load() {
 		return nil, ErrClosed
 	}
 	ctx, cancel := m.storeContext(ctx)

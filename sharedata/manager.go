@@ -22,17 +22,16 @@ type Manager struct {
 	options Options
 	kinds   map[string]Functions
 
-	// running counts the goroutines of shareData.run. closing tells them to
-	// turn away what waits.
+	// running counts the goroutines of shareData.run. closed tells them to turn
+	// away what waits; it is set with mu held, so that none is started after.
 	running sync.WaitGroup
-	closing atomic.Bool
+	closed  atomic.Bool
 
 	observersMu sync.Mutex
 	observers   []*observation // copied when changed
 
-	// mu is taken before the locks of a shareData, see there.
+	// mu has its place in the order of locks that shareData gives.
 	mu        sync.RWMutex
-	closed    bool
 	shareData map[string]*shareData
 	functions map[string]Functions // by the id of the ShareData
 }
@@ -73,9 +72,8 @@ func NewManager(options *Options) (*Manager, error) {
 // call it.
 func (m *Manager) Close() error {
 	m.mu.Lock()
-	m.closed = true
+	m.closed.Store(true)
 	m.mu.Unlock()
-	m.closing.Store(true)
 	m.running.Wait()
 	return nil
 }
@@ -94,12 +92,12 @@ func (m *Manager) enqueue(id string, r *request) error {
 		m.mu.RUnlock()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if s, found = m.shareData[id]; !found && !m.closed {
+		if s, found = m.shareData[id]; !found && !m.closed.Load() {
 			s = &shareData{manager: m, id: id}
 			m.shareData[id] = s
 		}
 	}
-	if m.closed {
+	if m.closed.Load() {
 		return fmt.Errorf("%.60q: %w", id, ErrClosed)
 	}
 	s.mu.Lock()
@@ -157,13 +155,10 @@ func (m *Manager) do(ctx context.Context, id string, r *request) (outcome, error
 // look returns where a history stands, from memory if it is loaded. Then it does
 // not wait, so that observers may look too.
 func (m *Manager) look(ctx context.Context, id string) (position, error) {
-	m.mu.RLock()
-	closed, s := m.closed, m.shareData[id]
-	m.mu.RUnlock()
-	if closed {
+	if m.closed.Load() {
 		return position{}, fmt.Errorf("%.60q: %w", id, ErrClosed)
 	}
-	if s != nil {
+	if s := m.loaded(id); s != nil {
 		if at := s.current.Load(); at != nil {
 			return *at, nil
 		}
