@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
@@ -162,10 +163,9 @@ func display(value any) string {
 
 // pointer writes a JSON Pointer (RFC 6901).
 func pointer(tokens []string) string {
-	var b strings.Builder
+	var pointer jsontext.Pointer
 	for _, token := range tokens {
-		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		pointer = pointer.AppendToken(token)
 	}
-	return b.String()
+	return string(pointer)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
@@ -98,11 +99,9 @@ func costlyNumber(value any, at []string) (place []string, found bool) {
 
 // jsonPointer writes a location as RFC 6901 section 3 says.
 func jsonPointer(location []string) string {
-	var pointer strings.Builder
-	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var pointer jsontext.Pointer
 	for _, token := range location {
-		pointer.WriteByte('/')
-		_, _ = escape.WriteString(&pointer, token)
+		pointer = pointer.AppendToken(token)
 	}
-	return pointer.String()
+	return string(pointer)
 }
