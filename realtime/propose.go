@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -156,8 +157,10 @@ func explainFailure(m *wire.Propose, err error) string {
 		return fmt.Sprintf("the idempotencyKey is not valid; use at most %d bytes", sharedata.MaxKeyBytes)
 	case errors.Is(err, sharedata.ErrBusy):
 		return "too many proposals wait for this ShareData; propose again later"
+	case errors.Is(err, replay.ErrUnavailable) && errors.As(err, &store) && store.Operation != "append":
+		return "the store is unreachable; nothing was changed; propose again later"
 	case errors.As(err, &store) && store.Operation == "append":
-		return "the store failed, and it is not known whether the proposal took effect; propose again with the same idempotencyKey"
+		return "the store failed or is unreachable, and it is not known whether the proposal took effect; propose again with the same idempotencyKey"
 	case errors.Is(err, sharedata.ErrStore):
 		return "the store failed; nothing was changed; propose again later"
 	case errors.Is(err, sharedata.ErrFunctionFailed) && errors.Is(err, context.DeadlineExceeded):

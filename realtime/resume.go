@@ -42,6 +42,12 @@ func resume(head replay.Cursor, since string, window int) resumption {
 	return resumption{from: from, count: missed}
 }
 
+// isAhead reports whether since, if it is a cursor, is later than head.
+func isAhead(since string, head replay.Cursor) bool {
+	at, err := replay.ParseCursor(since)
+	return err == nil && (at.Epoch > head.Epoch || at.Epoch == head.Epoch && at.Revision > head.Revision)
+}
+
 func notResumed(why string) resumption {
 	return resumption{problem: why + "; what was missed is not replayed, the state is current"}
 }

@@ -25,6 +25,10 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if !ok {
 		return
 	}
+	if !s.catchUp(c, m.Since) {
+		c.hub.release(c)
+		return
+	}
 	sub := &subscription{session: s, id: id, since: m.Since, lifecycle: m.ReplayLifecycle, channel: c}
 	if !s.add(sub) {
 		c.hub.release(c)
@@ -72,10 +76,32 @@ func (s *session) acquire(id string) (*channel, bool) {
 		s.out.send(errorFrame(wire.CodeUnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
 		s.close(wire.CloseUnknownShareData, "unknown ShareData")
 	default:
-		s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
-		s.out.send(errorFrame(wire.CodeUnavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
+		s.unavailable(id, err)
 	}
 	return nil, false
+}
+
+// catchUp makes sure that this process knows as much of the ShareData as its
+// subscriber, who may have been told more by another process that was faster: he
+// must neither be shown an older state nor be told that his cursor is unknown.
+// It returns false, and tells the peer, if the store cannot be asked.
+func (s *session) catchUp(c *channel, since string) bool {
+	if !isAhead(since, c.position()) {
+		return true
+	}
+	_, err := s.server.manager.Refresh(s.ctx, c.id)
+	if err == nil || errors.Is(err, sharedata.ErrUnknownShareData) {
+		return true // the channel has learned of it
+	}
+	if s.ctx.Err() == nil {
+		s.unavailable(c.id, err)
+	}
+	return false
+}
+
+func (s *session) unavailable(id string, err error) {
+	s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
+	s.out.send(errorFrame(wire.CodeUnavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
 }
 
 // maySubscribe asks the application.

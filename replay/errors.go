@@ -3,13 +3,14 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Errors of a Store, to be tested with errors.Is.
 var (
 	// ErrNotFound: there is no history by that id.
 	ErrNotFound = errors.New("no history by this id")
-	// ErrConflict: the head is not the one the batch expected. The error is a
+	// ErrConflict: the history is not as the batch demands. The error is a
 	// *ConflictError.
 	ErrConflict = errors.New("the history has moved on")
 	// ErrInvalidBatch: the batch is not numbered as Batch demands.
@@ -26,7 +27,9 @@ var (
 	ErrUnavailable = errors.New("store is unreachable")
 )
 
-// ConflictError says where the history is instead of where it was expected.
+// ConflictError says where the history is instead of where it was expected, or
+// what else of the batch's demands it does not meet: the head is looked at
+// first, then its Meta, then the keys, and the first that is amiss is named.
 // errors.Is finds ErrConflict in it.
 type ConflictError struct {
 	// ID is the history's.
@@ -43,13 +46,29 @@ type ConflictError struct {
 	// along with the refusal, whole and without holes; otherwise nil, and the
 	// caller reads them.
 	Missed []Entry
+	// Replaced says that the head is at Expected but does not carry the
+	// batch's ExpectMeta: another history has taken its place.
+	Replaced bool
+	// Known are the entries that Find finds by the batch's keys, where the
+	// batch was refused for nothing but its NewKeys; otherwise nil.
+	Known []Entry
+	// Claimed, if it is not zero, is how long another process's claim to the next
+	// turn may last (Batch.Claim): the batch was refused for that alone.
+	Claimed time.Duration
 }
 
 // Error names the history and both positions.
 func (e *ConflictError) Error() string {
 	at := e.Head.String()
-	if e.Removed {
+	switch {
+	case e.Removed:
 		at += " (removed)"
+	case e.Replaced:
+		return fmt.Sprintf("%v: %.60q is at %s, but that is another history than was expected", ErrConflict, e.ID, at)
+	case e.Claimed > 0:
+		return fmt.Sprintf("%v: at %s of %.60q it is another process's turn, for %v at most", ErrConflict, at, e.ID, e.Claimed)
+	case e.Known != nil:
+		return fmt.Sprintf("%v: %.60q has %d of the entries' keys already", ErrConflict, e.ID, len(e.Known))
 	}
 	return fmt.Sprintf("%v: %.60q is at %s, not at %s", ErrConflict, e.ID, at, e.Expected)
 }

@@ -37,7 +37,8 @@ type MemoryOptions struct {
 
 // Memory is the Store that needs nothing installed: it lives as long as the
 // process. It is safe for any number of goroutines, calls for different ids
-// proceed in parallel, and it runs no goroutine and no timer of its own.
+// proceed in parallel, and it runs no goroutine and no timer of its own. Of a
+// history that starts over it keeps nothing from before.
 //
 // An epoch of an id must be later than all that the id has had, also after its
 // history was removed. To know that of every id for ever would take memory
@@ -178,9 +179,9 @@ func (m *Memory) Append(ctx context.Context, id string, batch Batch) (oldest uin
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if batch.Expect != h.head {
-		h.expireLocked()
-		return 0, h.conflictLocked(id, batch.Expect)
+	h.expireLocked()
+	if conflict := h.conflictLocked(id, batch); conflict != nil {
+		return 0, conflict
 	}
 	if batch.Remove {
 		delete(s.histories, id)

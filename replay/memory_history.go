@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"time"
@@ -50,8 +51,11 @@ func (h *history) oldestLocked() uint64 {
 	return h.head.Revision + 1 - uint64(h.entries.len())
 }
 
-// commitLocked takes a valid batch that expects the head.
+// commitLocked takes a valid batch that is in no conflict.
 func (h *history) commitLocked(batch Batch) {
+	if batch.Starts() {
+		h.state, h.entries, h.bytes, h.keys = nil, ring{}, 0, nil
+	}
 	now := h.limits.now()
 	for _, entry := range batch.Entries {
 		h.head = entry.Cursor
@@ -139,11 +143,42 @@ func (h *history) findLocked(keys []string) []Entry {
 	return entries
 }
 
-// conflictLocked refuses a batch that did not expect the head.
-func (h *history) conflictLocked(id string, expected Cursor) error {
-	conflict := &ConflictError{ID: id, Expected: expected, Head: h.head}
-	if h.headLocked().Check(id, expected) == nil && h.head.Revision-expected.Revision <= maxMissed {
-		conflict.Missed = h.afterLocked(expected.Revision, maxMissed)
+// conflictLocked says what speaks against a valid batch; nil if nothing does.
+func (h *history) conflictLocked(id string, batch Batch) *ConflictError {
+	var missed, known []Entry
+	replaced := false
+	switch {
+	case batch.Expect != h.head:
+		missed = h.missedLocked(batch.Expect)
+	case batch.ExpectMeta != nil && !bytes.Equal(batch.ExpectMeta, h.meta):
+		replaced = true
+	default:
+		if batch.NewKeys {
+			known = h.knownLocked(batch.Entries)
+		}
+		if known == nil {
+			return nil
+		}
 	}
-	return conflict
+	return &ConflictError{ID: id, Expected: batch.Expect, Head: h.head, Missed: missed, Replaced: replaced, Known: known}
+}
+
+// missedLocked returns what followed the cursor, or nil where it cannot or
+// where that is a lot.
+func (h *history) missedLocked(after Cursor) []Entry {
+	if h.headLocked().Check("", after) != nil || h.head.Revision-after.Revision > maxMissed {
+		return nil
+	}
+	return h.afterLocked(after.Revision, maxMissed)
+}
+
+// knownLocked returns what is found by the keys of entries to come.
+func (h *history) knownLocked(entries []Entry) []Entry {
+	var keys []string
+	for i := range entries {
+		if _, known := h.keys[entries[i].Key]; known {
+			keys = append(keys, entries[i].Key)
+		}
+	}
+	return h.findLocked(keys)
 }

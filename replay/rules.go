@@ -13,8 +13,8 @@ func (b Batch) Validate() error {
 		return fmt.Errorf("%w: it has no entries", ErrInvalidBatch)
 	}
 	want := b.Expect.Next()
-	if b.Expect.IsZero() {
-		want.Epoch = b.Entries[0].Cursor.Epoch
+	if b.Starts() {
+		want = Cursor{Epoch: b.Entries[0].Cursor.Epoch, Revision: 1}
 	}
 	if want.Epoch == 0 {
 		return fmt.Errorf("%w: epoch 0 names no history", ErrInvalidBatch)
@@ -29,6 +29,12 @@ func (b Batch) Validate() error {
 		want.Revision++
 	}
 	return nil
+}
+
+// Starts reports whether the batch starts a history, or starts one over: its
+// epoch is not that of Expect. A valid one then begins with revision 1.
+func (b Batch) Starts() bool {
+	return b.Expect.IsZero() || len(b.Entries) > 0 && b.Entries[0].Cursor.Epoch > b.Expect.Epoch
 }
 
 // Last is the position of the last entry: the head, once the batch is

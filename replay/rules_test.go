@@ -23,7 +23,15 @@ func TestValidateSaysWhatIsWrongWithABatch(t *testing.T) {
 		{"epoch 0", replay.Batch{Entries: []replay.Entry{entry(0, 1)}}, "epoch 0"},
 		{"a start at 2", replay.Batch{Entries: []replay.Entry{entry(4, 2)}}, "entry 0 is numbered 4-2 instead of 4-1"},
 		{"a hole", replay.Batch{Entries: []replay.Entry{entry(4, 1), entry(4, 3)}}, "entry 1 is numbered 4-3 instead of 4-2"},
-		{"another epoch", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 8)}}, "numbered 5-8 instead of 4-8"},
+		{"another epoch", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 8)}}, "numbered 5-8 instead of 5-1"},
+		{"an earlier epoch", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(3, 1)}}, "numbered 3-1 instead of 4-8"},
+		{"the same epoch from its start", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(4, 1)}}, "numbered 4-1 instead of 4-8"},
+		{"a start over", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(5, 2)}}, ""},
+		{"a start over with a hole", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(5, 3)}}, "entry 1 is numbered 5-3 instead of 5-2"},
+		{"a start over in two epochs", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(6, 2)}}, "entry 1 is numbered 6-2 instead of 5-2"},
+		{"a start over where no revision is left", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 1<<64 - 1}, Entries: []replay.Entry{entry(5, 1)}}, ""},
+		{"nothing to follow", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}}, "no entries"},
+		{"demands", replay.Batch{ExpectMeta: []byte("x"), NewKeys: true, Entries: []replay.Entry{entry(4, 1)}}, ""},
 		{"no revision left", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 1<<64 - 1}, Entries: []replay.Entry{entry(4, 0)}}, "no revision is left"},
 	}
 	for _, test := range tests {
@@ -94,6 +102,14 @@ func TestErrorsNameTheHistoryAndBothPositions(t *testing.T) {
 			`the history has moved on: "id" is at 4-9 (removed), not at 0-0`,
 		},
 		{
+			&replay.ConflictError{ID: "id", Expected: at, Head: at, Replaced: true},
+			`the history has moved on: "id" is at 4-9, but that is another history than was expected`,
+		},
+		{
+			&replay.ConflictError{ID: "id", Expected: at, Head: at, Known: make([]replay.Entry, 2)},
+			`the history has moved on: "id" has 2 of the entries' keys already`,
+		},
+		{
 			&replay.CursorError{ID: "id", Cursor: replay.Cursor{Epoch: 4}, Head: at, Oldest: 6, Reason: replay.ErrCursorTooOld},
 			`cursor too old: entries after it are no longer kept: 4-0 of "id", which is at 4-9 and kept from revision 6`,
 		},
@@ -101,6 +117,32 @@ func TestErrorsNameTheHistoryAndBothPositions(t *testing.T) {
 	for _, test := range tests {
 		if got := test.err.Error(); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
+		}
+	}
+}
+
+func TestStartsIsSoWhereTheEpochIsNotTheExpectedOne(t *testing.T) {
+	expect := replay.Cursor{Epoch: 4, Revision: 7}
+	first := func(cursor replay.Cursor) []replay.Entry { return []replay.Entry{{Cursor: cursor}} }
+	tests := []struct {
+		name  string
+		batch replay.Batch
+		want  bool
+	}{
+		{"a start", replay.Batch{Entries: first(replay.Cursor{Epoch: 4, Revision: 1})}, true},
+		{"a start without entries", replay.Batch{}, true},
+		{"a batch that follows", replay.Batch{Expect: expect, Entries: first(expect.Next())}, false},
+		{"a start over", replay.Batch{Expect: expect, Entries: first(replay.Cursor{Epoch: 5, Revision: 1})}, true},
+		{"an earlier epoch", replay.Batch{Expect: expect, Entries: first(replay.Cursor{Epoch: 3, Revision: 1})}, false},
+		{"nothing to follow", replay.Batch{Expect: expect}, false},
+		{"the largest epochs", replay.Batch{
+			Expect:  replay.Cursor{Epoch: 1<<64 - 2, Revision: 7},
+			Entries: first(replay.Cursor{Epoch: 1<<64 - 1, Revision: 1}),
+		}, true},
+	}
+	for _, test := range tests {
+		if got := test.batch.Starts(); got != test.want {
+			t.Errorf("%s: %t; want %t", test.name, got, test.want)
 		}
 	}
 }

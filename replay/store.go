@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // Entry is one step of a history. Its contents are opaque to the store.
@@ -25,10 +26,25 @@ type Batch struct {
 	// Expect is the head that the entries were decided on: Append commits only
 	// if it still is the head. Zero: there is no history, or it was removed.
 	Expect Cursor
-	// Entries are at least one, numbered consecutively from Expect.Next(), or,
-	// where Expect is zero, from revision 1 of an epoch that is later than any
-	// this id has had.
+	// ExpectMeta, if it is not nil and Expect is not zero, is the Meta that the
+	// head must carry as well. A position alone does not tell a history from
+	// one that has taken its place, as after a failover or from a backup.
+	ExpectMeta []byte
+	// Entries are at least one, numbered consecutively: from Expect.Next(), or
+	// from revision 1 of an epoch that is later than any this id has had. The
+	// latter starts the history where Expect is zero, and otherwise starts it
+	// over: nothing before them can be read any more.
 	Entries []Entry
+	// NewKeys makes Append commit only if Find would find none of the entries'
+	// keys.
+	NewKeys bool
+	// Claim asks for the next turn, for this long, in case the batch is refused
+	// because the head has moved on: until the next Append to the history by the
+	// same Store, the batches of others are refused (ConflictError.Claimed). So a
+	// process makes progress that decides more slowly than others, or is farther
+	// from the store. A store that is not shared by processes takes no notice of
+	// it; one that is grants one claim at a time, of a second at most.
+	Claim time.Duration
 	// Meta replaces what Load returns as Head.Meta.
 	Meta []byte
 	// Remove ends the history with the last of Entries: nothing of it is kept
@@ -67,10 +83,10 @@ type Store interface {
 	// there is none or it was removed.
 	Load(ctx context.Context, id string) (Head, error)
 
-	// Append commits the batch if its Expect is still the head, and returns
-	// the new head's Oldest. Otherwise nothing changes and the error is a
-	// *ConflictError. A batch that breaks the rules on Batch fails with
-	// ErrInvalidBatch.
+	// Append commits the batch if the history is as the batch demands, with
+	// Expect, ExpectMeta and NewKeys, and returns the new head's Oldest.
+	// Otherwise nothing changes and the error is a *ConflictError. A batch that
+	// breaks the rules on Batch fails with ErrInvalidBatch.
 	Append(ctx context.Context, id string, batch Batch) (oldest uint64, err error)
 
 	// Read returns up to limit entries that follow the cursor after, oldest
@@ -82,14 +98,37 @@ type Store interface {
 	// first entry; the zero Cursor is of no epoch.
 	Read(ctx context.Context, id string, after Cursor, limit int) ([]Entry, error)
 
-	// Find returns the retained entries of the current epoch that carry one of
-	// the keys, in any order; keys that are not there are left out, and a
+	// Find returns the retained entries that carry one of the keys, of each key
+	// the newest, in any order; keys that are not there are left out, and a
 	// history that is not there has none. Keys are remembered as long as their
-	// entries, not longer.
+	// entries, not longer. A store that keeps the entries from before a history
+	// was started over finds those too, in their own epoch; nothing of a
+	// history that was removed is ever found.
 	Find(ctx context.Context, id string, keys []string) ([]Entry, error)
 
 	// IDs yields the id of every history that Load would find, each once, in
 	// any order. An id that is created or removed meanwhile may be yielded or
 	// not. An error ends the sequence.
 	IDs(ctx context.Context) iter.Seq2[string, error]
+}
+
+// Follower is a Store that several processes append to, and that tells each of
+// what the others do.
+type Follower interface {
+	// Follow has tell called with what is appended to the history by anybody,
+	// until stop is called: with the entries of one batch, or with nil where
+	// the caller has to look at the history for itself. That is once as soon as
+	// the telling has begun; each time that something may have been missed; and
+	// when a check now and then shows that the history is not where it was told
+	// to be. Entries may come late, twice and out of order, and a batch that is
+	// too large to be handed around comes as nil.
+	//
+	// A Manager calls it for the ShareData that it serves to somebody. Follow
+	// and stop return at once and may be called from any number of goroutines,
+	// also by tell; stop may be called again. A call of tell that is under way
+	// may end after stop. tell is called by one goroutine of the store's at a
+	// time for each Follow, never inside a call to the store, so that a caller
+	// may hold a lock that tell takes; but it must not block. Closing the store
+	// ends all following, and waits for calls of tell that are under way.
+	Follow(id string, tell func(entries []Entry)) (stop func())
 }

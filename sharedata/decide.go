@@ -2,6 +2,7 @@ package sharedata
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,23 +20,38 @@ type position struct {
 	// is zero then.
 	exists bool
 	cursor replay.Cursor
+	// origin is the epoch in which the ShareData was created. The history may
+	// have been started over since.
+	origin uint64
 	state  json.RawMessage
 	kind   string
 	// lastTransaction is the cursor of the newest transaction, zero for none.
 	lastTransaction replay.Cursor
 	// hash is the newest entry's.
 	hash Hash
+	// stored is the Meta that the store has with it; nil where it was not the
+	// store that said so, see metaOf.
+	stored []byte
 }
 
 func (p position) snapshot(id string) Snapshot {
 	return Snapshot{ID: id, Kind: p.kind, State: p.state, Cursor: p.cursor, LastTransaction: p.lastTransaction}
 }
 
+// isBefore reports whether p is the position of an older state than that of the
+// other.
+func (p position) isBefore(other position) bool {
+	return p.cursor.Epoch < other.cursor.Epoch || p.cursor.Epoch == other.cursor.Epoch && p.cursor.Revision < other.cursor.Revision
+}
+
 // change is one wish to add an entry.
 type change struct {
 	kind changeKind
-	// epoch is the only one in which the change makes sense; 0 for any.
-	epoch uint64
+	binding
+	// fresh asks for what the store holds by now, unless it tells of what other
+	// processes add; strict, for that in any case, and for an error where it
+	// cannot be had.
+	fresh, strict bool
 	// state is the new one of a create or an update.
 	state json.RawMessage
 	// kindName is the kind of a create.
@@ -43,14 +59,20 @@ type change struct {
 	// key is the proposal's idempotency key as the store knows it (storeKey);
 	// empty for none.
 	key string
-	// apply runs a proposal's function on a state. Its error is a *rejection,
-	// or says why there is no verdict.
-	apply func(state json.RawMessage) (json.RawMessage, error)
-	// functionID, data, caller and idempotencyKey go into the entry.
-	functionID     string
+	// data, caller and idempotencyKey go into the entry, and the function's id.
 	data           json.RawMessage
 	caller         *Caller
 	idempotencyKey string
+}
+
+// binding is a proposal's function, as found for the ShareData that there was.
+type binding struct {
+	// origin is that of the only ShareData for which it makes sense; 0 for any.
+	origin     uint64
+	functionID string
+	// apply runs the function on a state. Its error is a *rejection, or says why
+	// there is no verdict.
+	apply func(w *worker, state json.RawMessage) (json.RawMessage, error)
 }
 
 type changeKind int
@@ -86,6 +108,9 @@ type decision struct {
 	next    position
 	// remove says that the last entry ends the history.
 	remove bool
+	// unsure are the keys of changes that came to no verdict: one that was
+	// reached before would stand.
+	unsure []string
 }
 
 // circumstances are what a decision depends on besides the position.
@@ -94,8 +119,22 @@ type circumstances struct {
 	now time.Time
 	// epoch is the one to use if a history is to begin.
 	epoch uint64
-	// known are the entries that the store remembers by the changes' keys.
-	known map[string]Entry
+	// worker runs the functions.
+	worker *worker
+	// known are the entries that the store remembers by the changes' keys, as
+	// far as it was asked; looked are the keys for which it was asked in vain.
+	known  map[string]Entry
+	looked map[string]bool
+	// carried are entries by keys that the store does not remember any more.
+	carried map[string]Entry
+}
+
+func (c *circumstances) verdictBy(key string) (Entry, bool) {
+	if e, ok := c.known[key]; ok || key == "" {
+		return e, ok
+	}
+	e, ok := c.carried[key]
+	return e, ok
 }
 
 // decide takes the changes in their order, each on the state that the one
@@ -112,7 +151,7 @@ func decide(at position, changes []change, given circumstances) decision {
 			d.outcomes = append(d.outcomes, outcome{verdict: first, pending: true})
 			continue
 		}
-		if first, ok := given.known[c.key]; ok {
+		if first, ok := given.verdictBy(c.key); ok {
 			verdict := verdictIn(first)
 			verdict.Duplicate = true
 			d.outcomes = append(d.outcomes, outcome{verdict: verdict})
@@ -120,6 +159,9 @@ func decide(at position, changes []change, given circumstances) decision {
 		}
 		entry, state, err := d.next.take(c, given)
 		if err != nil || entry.Type == "" {
+			if c.key != "" && d.next.exists && !given.looked[c.key] {
+				d.unsure = append(d.unsure, c.key)
+			}
 			d.outcomes = append(d.outcomes, outcome{at: d.next, err: err, pending: len(d.entries) > 0})
 			continue
 		}
@@ -152,8 +194,8 @@ func (p position) take(c *change, given circumstances) (Entry, json.RawMessage, 
 		return Entry{}, nil, fmt.Errorf("%w: %.60q", ErrExists, given.id)
 	case c.kind != changeCreate && !p.exists:
 		return Entry{}, nil, unknown(given.id)
-	case c.epoch != 0 && c.epoch != p.cursor.Epoch:
-		return Entry{}, nil, fmt.Errorf("%w: %.60q was removed and created anew meanwhile; look at it and propose again", ErrUnknownShareData, given.id)
+	case c.origin != 0 && c.origin != p.origin:
+		return Entry{}, nil, fmt.Errorf("%w: %.60q %w; look at it and propose again", ErrUnknownShareData, given.id, errCreatedAnew)
 	}
 	e := Entry{Caller: c.caller}
 	switch c.kind {
@@ -168,7 +210,7 @@ func (p position) take(c *change, given circumstances) (Entry, json.RawMessage, 
 		return e, nil, nil
 	}
 	e.Type, e.FunctionID, e.Data, e.IdempotencyKey = EntryTransaction, c.functionID, c.data, c.idempotencyKey
-	state, err := c.apply(p.state)
+	state, err := c.apply(given.worker, p.state)
 	if err == nil {
 		e.Accepted = true
 		return e, state, nil
@@ -209,16 +251,22 @@ func (p position) after(e Entry, state json.RawMessage) position {
 	case EntryRemoved:
 		return position{}
 	case EntryCreated:
-		p = position{exists: true, kind: e.Kind}
+		origin := p.origin
+		if e.Continues.IsZero() {
+			origin = e.Cursor.Epoch
+		}
+		p = position{exists: true, origin: origin, kind: e.Kind}
 	case EntryTransaction:
 		p.lastTransaction = e.Cursor
 	}
-	p.cursor, p.hash = e.Cursor, e.Hash
+	p.cursor, p.hash, p.stored = e.Cursor, e.Hash, nil
 	if state != nil {
 		p.state = state
 	}
 	return p
 }
+
+var errCreatedAnew = errors.New("was removed and created anew meanwhile")
 
 func unknown(id string) error {
 	return fmt.Errorf("%w: %.60q; create it first", ErrUnknownShareData, id)

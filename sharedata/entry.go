@@ -60,6 +60,11 @@ type Entry struct {
 
 	// Kind names the kind of a created ShareData; empty for none.
 	Kind string
+	// Continues is zero but for the first entry of an epoch in which a history
+	// was started over, because the store had gone back behind what was known
+	// of it. It is the position from which the state was taken, and Previous is
+	// that entry's Hash.
+	Continues replay.Cursor
 	// FunctionID is the transaction's function; empty for an internal one.
 	FunctionID string
 	// Data is the transaction's proposed data. The record has it as encoding/json
@@ -76,7 +81,8 @@ type Entry struct {
 
 	// StateHash is the hash of the state after the entry; zero for a removal.
 	StateHash Hash
-	// Previous is the Hash of the entry before; zero in the first one.
+	// Previous is the Hash of the entry before; zero in a first one that
+	// continues nothing.
 	Previous Hash
 	// Hash is the entry's own.
 	Hash Hash

@@ -25,7 +25,7 @@ type evaluation struct {
 // evaluate runs a function on a goroutine of its own, so that one that panics,
 // loops or blocks past its deadline harms one proposal. The error is nil, a
 // *rejection, an *InputError or a *FunctionError.
-func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, data json.RawMessage, logger *slog.Logger) (json.RawMessage, error) {
+func (w *worker) evaluate(ctx context.Context, f *Function, timeout time.Duration, state, data json.RawMessage, logger *slog.Logger) (json.RawMessage, error) {
 	if f.abandoned.Load() >= maxAbandoned {
 		return nil, failure(f.id, ErrFunctionStuck)
 	}
@@ -43,7 +43,7 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 	// settled is swapped by the run when it ends and by the wait when it gives
 	// up: whoever comes second knows that the other was first.
 	var settled atomic.Bool
-	go func() {
+	w.start(func() {
 		result := evaluation{err: failure(f.id, errNoResult)} // stands if the function ends its goroutine
 		defer func() {
 			if value := recover(); value != nil {
@@ -57,10 +57,16 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 		}()
 		state, err := f.apply(ctx, state, data)
 		result = evaluation{state: state, err: verdictOf(f.id, err)}
-	}()
+	})
+	ended := func(result evaluation) (json.RawMessage, error) {
+		if errors.Is(result.err, errNoResult) {
+			w.abandon() // its goroutine has ended too
+		}
+		return result.state, result.err
+	}
 	select {
 	case result := <-done:
-		return result.state, result.err
+		return ended(result)
 	case <-ctx.Done():
 	}
 	cause := ctx.Err()
@@ -71,7 +77,7 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 		// patience that counts.
 		select {
 		case result := <-done:
-			return result.state, result.err
+			return ended(result)
 		case <-time.After(time.Until(deadline)):
 		}
 		cause = context.DeadlineExceeded
@@ -79,9 +85,9 @@ func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, da
 	f.abandoned.Add(1)
 	if settled.Swap(true) {
 		f.abandoned.Add(-1)
-		result := <-done
-		return result.state, result.err
+		return ended(<-done)
 	}
+	w.abandon()
 	logger.Warn("function goes on after its time is over; its result will be discarded",
 		"function", f.id, "cause", cause)
 	return nil, failure(f.id, cause)

@@ -288,3 +288,10 @@ func TestAProposerWhoGivesUpLeavesNoRunBehind(t *testing.T) {
 		}
 	})
 }
+
+// evaluate runs a function on a worker of its own.
+func evaluate(ctx context.Context, f *Function, timeout time.Duration, state, data json.RawMessage, logger *slog.Logger) (json.RawMessage, error) {
+	var w worker
+	defer w.stop()
+	return w.evaluate(ctx, f, timeout, state, data, logger)
+}

@@ -26,115 +26,164 @@ func (s *shareData) load() error {
 
 // stored is the position that the store holds.
 func (s *shareData) stored() (position, error) {
-	ctx, cancel := s.manager.storeContext(context.Background())
+	return s.manager.storedPosition(context.Background(), s.id)
+}
+
+// storedPosition is where the store has a history.
+func (m *Manager) storedPosition(ctx context.Context, id string) (position, error) {
+	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	head, err := s.manager.options.Store.Load(ctx, s.id)
+	head, err := m.options.Store.Load(ctx, id)
 	if errors.Is(err, replay.ErrNotFound) {
 		return position{}, nil
 	}
 	if err != nil {
-		return position{}, s.storeError("load", err)
+		return position{}, m.storeError(id, "load", err)
 	}
-	at, err := positionOf(s.id, head)
+	at, err := positionOf(id, head)
 	if err != nil {
-		return position{}, s.storeError("load", err)
+		return position{}, m.storeError(id, "load", err)
 	}
 	return at, nil
 }
 
+// maxRounds bounds how often follow looks again because the history was changed
+// under it. Each round means that somebody ended a history or began one.
+const maxRounds = 16
+
 // follow applies what the store holds beyond the current position, and tells
-// the observers. conflict is the error by which that was noticed, if so.
-func (s *shareData) follow(conflict error) error {
-	at := position{}
+// the observers.
+func (s *shareData) follow() error {
+	for range maxRounds {
+		next, err := s.stored()
+		if err != nil {
+			return err
+		}
+		if err := s.reach(next); !errors.Is(err, errOvertaken) {
+			s.stale = s.stale && err != nil
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %.60q is ended and begun all the time", ErrBusy, s.id)
+}
+
+// errOvertaken says that the store no longer holds the position that was to be
+// reached.
+var errOvertaken = errors.New("the history was changed meanwhile")
+
+// reach goes from the current position to one that the store held a moment ago.
+func (s *shareData) reach(next position) error {
+	var at position
 	if current := s.current.Load(); current != nil {
 		at = *current
 	}
-	var c *replay.ConflictError
-	if errors.As(conflict, &c) {
-		s.epoch = max(s.epoch, c.Head.Epoch)
-	}
-	missed, err := s.missed(at, c)
-	if err != nil {
-		return err
-	}
-	next, events, err := s.replay(at, missed)
-	if err != nil {
-		// The entries in between cannot be had, so the snapshot has to do.
-		if next, err = s.stored(); err != nil {
-			return err
-		}
-		events = s.discontinuity(at, next)
-	}
-	s.stale = false
-	if len(events) > 0 || s.current.Load() == nil {
-		s.publish(next, events)
+	switch {
+	case at.cursor == next.cursor && at.hash == next.hash:
+		s.publish(next, nil)
+	case !at.exists || next.cursor.Epoch > at.cursor.Epoch:
+		s.jump(at, next)
+	case !next.exists:
+		return s.vanished(at)
+	case next.cursor.Epoch == at.cursor.Epoch && next.cursor.Revision > at.cursor.Revision:
+		return s.advance(next)
+	default:
+		return s.startOver(at, next)
 	}
 	return nil
 }
 
-var errNoContinuation = errors.New("the history does not continue from here")
-
-// missed returns the entries after at, as the conflict brought them along or
-// else from the store. A nil slice with a nil error means there is no way to
-// have them.
-func (s *shareData) missed(at position, c *replay.ConflictError) ([]replay.Entry, error) {
-	if !at.exists {
-		return nil, nil
-	}
-	if c != nil && len(c.Missed) > 0 && c.Missed[0].Cursor == at.cursor.Next() {
-		return c.Missed, nil
-	}
-	missed := []replay.Entry{}
-	for after := at.cursor; ; after = missed[len(missed)-1].Cursor {
-		ctx, cancel := s.manager.storeContext(context.Background())
-		page, err := s.manager.options.Store.Read(ctx, s.id, after, readPage)
-		cancel()
-		var cursorError *replay.CursorError
-		switch {
-		case errors.As(err, &cursorError) || errors.Is(err, replay.ErrNotFound):
-			return nil, nil
-		case err != nil:
-			return nil, s.storeError("read", err)
+// advance reads the entries between the current position and a later one of the
+// same epoch.
+func (s *shareData) advance(to position) error {
+	for {
+		at := *s.current.Load()
+		if at.cursor.Epoch != to.cursor.Epoch || at.cursor.Revision >= to.cursor.Revision {
+			return nil
 		}
-		missed = append(missed, page...)
-		if len(page) < readPage {
-			return missed, nil
+		page, err := s.read(at.cursor, readPage)
+		switch {
+		case errors.Is(err, replay.ErrCursorTooOld):
+			s.jump(at, to)
+			return nil
+		case errors.Is(err, replay.ErrNotFound), errors.Is(err, replay.ErrUnknownEpoch), errors.Is(err, replay.ErrFutureCursor):
+			return errOvertaken
+		case err != nil:
+			return s.storeError("read", err)
+		case len(page) == 0:
+			return errOvertaken
+		}
+		switch err := s.extend(page); {
+		case errors.Is(err, errOtherHistory):
+			return s.startOver(at, to)
+		case err != nil:
+			s.manager.options.Logger.Warn("history cannot be followed entry by entry", "shareData", s.id, "after", at.cursor.String(), "error", err)
+			s.jump(at, to) // the snapshot has to do
+			return nil
 		}
 	}
 }
 
-// replay follows the entries from at. It fails where they do not continue the
-// history or lack the states that they led to.
-func (s *shareData) replay(at position, missed []replay.Entry) (position, []Event, error) {
-	if missed == nil {
-		return at, nil, errNoContinuation
-	}
+func (s *shareData) read(after replay.Cursor, limit int) ([]replay.Entry, error) {
+	ctx, cancel := s.manager.storeContext(context.Background())
+	defer cancel()
+	return s.manager.options.Store.Read(ctx, s.id, after, limit)
+}
+
+// jump makes a position current that lies elsewhere in the history, or in
+// another one: observers cannot be told what lies between.
+func (s *shareData) jump(at, next position) {
+	s.epoch = max(s.epoch, at.cursor.Epoch)
 	var events []Event
-	for _, stored := range missed {
+	switch {
+	case s.current.Load() == nil:
+	case next.exists:
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true}}
+	case at.exists:
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
+	}
+	s.publish(next, events)
+}
+
+var (
+	errNoContinuation = errors.New("the entries do not continue the history from here")
+	errOtherHistory   = errors.New("the entries continue another history")
+)
+
+// extend applies entries that follow the current position; those up to it are
+// passed over. Where they do not continue the history, or lack the states that
+// they led to, it changes nothing; except that a removal among them counts.
+func (s *shareData) extend(entries []replay.Entry) error {
+	at := *s.current.Load()
+	var events []Event
+	for i, stored := range entries {
+		if at.exists && stored.Cursor.Epoch == at.cursor.Epoch && stored.Cursor.Revision <= at.cursor.Revision {
+			continue
+		}
 		e, err := entryFrom(s.id, stored)
 		changes := e.Type != EntryRemoved && (e.Type != EntryTransaction || e.Accepted)
 		switch {
 		case err != nil:
-			return at, nil, err
-		case e.Cursor != at.cursor.Next() || e.Previous != at.hash:
-			return at, nil, fmt.Errorf("%w: %s comes after %s", errNoContinuation, e.Cursor, at.cursor)
-		case changes && stored.State == nil:
-			return at, nil, fmt.Errorf("%w: the state at %s is not kept", errNoContinuation, e.Cursor)
+			return err
+		case !at.exists || e.Cursor != at.cursor.Next():
+			return fmt.Errorf("%w: %s does not come after %s", errNoContinuation, e.Cursor, at.cursor)
+		case e.Previous != at.hash:
+			return fmt.Errorf("%w: what %s comes after is not the entry at %s that was known", errOtherHistory, e.Cursor, at.cursor)
+		case changes && len(stored.State) == 0:
+			return fmt.Errorf("%w: the state at %s is not kept", errNoContinuation, e.Cursor)
 		}
 		at = at.after(e, stored.State)
 		events = append(events, Event{Entry: e, State: at.state})
+		if e.Type == EntryRemoved {
+			s.epoch = max(s.epoch, e.Cursor.Epoch)
+			s.publish(at, events)
+			if i+1 < len(entries) {
+				return fmt.Errorf("%w: it ends with %s", errNoContinuation, e.Cursor)
+			}
+			return nil
+		}
 	}
-	return at, events, nil
-}
-
-// discontinuity is what observers are told who cannot be told what lies
-// between two positions.
-func (s *shareData) discontinuity(at, next position) []Event {
-	switch {
-	case !at.exists && !next.exists, at.cursor == next.cursor && at.hash == next.hash:
-		return nil
-	case !next.exists:
-		return []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
+	if len(events) > 0 {
+		s.publish(at, events)
 	}
-	return []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true}}
+	return nil
 }

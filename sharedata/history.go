@@ -19,20 +19,15 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 	return func(yield func(Entry, error) bool) {
 		for {
 			page, err := m.page(ctx, id, after)
-			if err != nil {
-				yield(Entry{}, err)
-				return
-			}
-			for _, stored := range page {
-				e, err := entryFrom(id, stored)
-				if err != nil {
-					yield(Entry{}, &StoreError{ShareDataID: id, Operation: "read", Err: err})
-					return
-				}
+			for _, e := range page {
 				if !yield(e, nil) {
 					return
 				}
 				after = e.Cursor
+			}
+			if err != nil {
+				yield(Entry{}, err)
+				return
 			}
 			if len(page) < readPage {
 				return
@@ -41,8 +36,31 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 	}
 }
 
-// page reads the next entries after a cursor.
-func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]replay.Entry, error) {
+// page returns the next entries after a cursor: from memory if they are there,
+// and otherwise from the store. With an error come those before it.
+func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]Entry, error) {
+	if s := m.loaded(id); s != nil && !after.IsZero() && !m.closed.Load() {
+		if page, ok := s.recent.after(after, readPage); ok {
+			return page, nil
+		}
+	}
+	stored, err := m.storedPage(ctx, id, after)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]Entry, 0, len(stored))
+	for i := range stored {
+		e, err := entryFrom(id, stored[i])
+		if err != nil {
+			return page, &StoreError{ShareDataID: id, Operation: "read", Err: err}
+		}
+		page = append(page, e)
+	}
+	return page, nil
+}
+
+// storedPage reads the next entries after a cursor.
+func (m *Manager) storedPage(ctx context.Context, id string, after replay.Cursor) ([]replay.Entry, error) {
 	if m.closed.Load() {
 		return nil, ErrClosed
 	}

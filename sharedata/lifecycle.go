@@ -35,14 +35,18 @@ func (m *Manager) CreateKind(ctx context.Context, id, kind string, state any) (S
 
 // Ensure creates the ShareData unless it exists, and registers the functions
 // for it either way: what a service calls at its start for a ShareData that
-// may be in the store already. The state is used only for a new one. It fails
-// like Create, except that it does not fail with ErrExists.
+// may be in the store already. The state is used only for a new one. The
+// functions stay registered also when another process removes the ShareData
+// and creates it anew. It fails like Create, except that it does not fail with
+// ErrExists.
 func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
 	snapshot, err := m.Create(ctx, id, state, functions...)
+	if err == nil || errors.Is(err, ErrExists) {
+		m.setFunctions(id, registration{functions: slices.Clone(functions), lasting: true})
+	}
 	if !errors.Is(err, ErrExists) {
 		return snapshot, err
 	}
-	m.setFunctions(id, slices.Clone(functions))
 	return m.Get(ctx, id)
 }
 
@@ -52,15 +56,33 @@ func (m *Manager) create(ctx context.Context, id, kind string, state any, own Fu
 		return Snapshot{}, fmt.Errorf("create %.60q: %w", id, err)
 	}
 	return m.snapshotAfter(ctx, id, &request{
-		change:    change{kind: changeCreate, state: raw, kindName: kind},
+		change:    change{kind: changeCreate, state: raw, kindName: kind, strict: true},
 		functions: own,
 	})
 }
 
-// Get returns the ShareData's state and position. It fails with
-// ErrUnknownShareData, ErrStore or ErrClosed.
+// Get returns the ShareData's state and position. Where other processes append
+// to the store it is asked what they did, unless the ShareData is observed, and
+// so is followed, here; if the store cannot be reached, what was known last is
+// returned. It fails with ErrUnknownShareData, ErrStore or ErrClosed.
 func (m *Manager) Get(ctx context.Context, id string) (Snapshot, error) {
-	at, err := m.look(ctx, id)
+	at, err := m.lookAgain(ctx, id)
+	return snapshotOf(id, at, err)
+}
+
+// Refresh is Get once everything that the store held when it was called is known
+// here and observers have been told of it. It is for those who know of a later
+// position than the manager's, as from another process. Where that cannot be
+// done it fails, with the errors of Get.
+func (m *Manager) Refresh(ctx context.Context, id string) (Snapshot, error) {
+	if m.follower == nil {
+		return m.Get(ctx, id)
+	}
+	o, err := m.do(ctx, id, &request{change: change{kind: changeNothing, strict: true}})
+	return snapshotOf(id, o.at, err)
+}
+
+func snapshotOf(id string, at position, err error) (Snapshot, error) {
 	if err == nil && !at.exists {
 		err = unknown(id)
 	}

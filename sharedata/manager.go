@@ -3,10 +3,13 @@ package sharedata
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // MaxIDBytes is the longest id of a ShareData.
@@ -19,8 +22,19 @@ const MaxIDBytes = 1024
 // ErrInvalidID, those that change something with ErrBusy and ErrInvalidCaller,
 // and all with the context's error where that ends first.
 type Manager struct {
-	options Options
-	kinds   map[string]Functions
+	options  Options
+	kinds    map[string]Functions
+	follower replay.Follower // the store, if other processes append to it
+
+	// loadedBytes is the memory that loaded ShareData are counted for, and clock
+	// counts the loads, which tells how long ago one was used.
+	loadedBytes atomic.Int64
+	clock       atomic.Uint64
+
+	complaints complaints
+	// looking is filled by those that look at the store because it told them to:
+	// after an outage, that may be everybody at once.
+	looking chan struct{}
 
 	// running counts the goroutines of shareData.run. closed tells them to turn
 	// away what waits; it is set with mu held, so that none is started after.
@@ -33,7 +47,17 @@ type Manager struct {
 	// mu has its place in the order of locks that shareData gives.
 	mu        sync.RWMutex
 	shareData map[string]*shareData
-	functions map[string]Functions // by the id of the ShareData
+	functions map[string]registration // by the id of the ShareData
+}
+
+// registration is the functions that were registered for one ShareData.
+type registration struct {
+	functions Functions
+	// origin names the ShareData by that id that they were created with; there
+	// may be another one by now.
+	origin uint64
+	// lasting ones, of Ensure, are for any.
+	lasting bool
 }
 
 // NewManager returns a Manager. Nil options are good: histories are kept in
@@ -48,8 +72,10 @@ func NewManager(options *Options) (*Manager, error) {
 		options:   o,
 		kinds:     make(map[string]Functions, len(o.Kinds)),
 		shareData: make(map[string]*shareData),
-		functions: make(map[string]Functions),
+		functions: make(map[string]registration),
 	}
+	m.looking = make(chan struct{}, maxLooking)
+	m.follower, _ = o.Store.(replay.Follower)
 	for _, kind := range o.Kinds {
 		functions := Functions(slices.Clone(kind.Functions))
 		if err := functions.check(); err != nil {
@@ -75,7 +101,21 @@ func (m *Manager) Close() error {
 	m.closed.Store(true)
 	m.mu.Unlock()
 	m.running.Wait()
+	for _, s := range m.all() {
+		s.handover.Lock()
+		s.observers = nil
+		s.followOrNot()
+		s.handover.Unlock()
+		s.lookNoMore()
+	}
 	return nil
+}
+
+// all returns what is loaded.
+func (m *Manager) all() []*shareData {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Values(m.shareData))
 }
 
 // enqueue gives the request to the ShareData's goroutine, which it starts where
@@ -94,6 +134,8 @@ func (m *Manager) enqueue(id string, r *request) error {
 		defer m.mu.Unlock()
 		if s, found = m.shareData[id]; !found && !m.closed.Load() {
 			s = &shareData{manager: m, id: id}
+			s.recent.max = max(m.options.RecentEntries, 0)
+			m.clock.Add(1)
 			m.shareData[id] = s
 		}
 	}
@@ -105,13 +147,20 @@ func (m *Manager) enqueue(id string, r *request) error {
 	if limit := m.options.MaxWaiting; limit > 0 && len(s.waiting) >= limit {
 		return fmt.Errorf("%w: %d wait for %.60q; propose again later", ErrBusy, len(s.waiting), id)
 	}
+	s.touch()
 	s.waiting = append(s.waiting, r)
+	s.startLocked()
+	return nil
+}
+
+// startLocked starts the goroutine unless it runs. It is called with
+// Manager.mu held as well, so that none is started after Close.
+func (s *shareData) startLocked() {
 	if !s.running {
 		s.running = true
-		m.running.Add(1)
+		s.manager.running.Add(1)
 		go s.run()
 	}
-	return nil
 }
 
 func checkID(id string) error {
@@ -119,21 +168,6 @@ func checkID(id string) error {
 		return fmt.Errorf("%w: %.60q has %d bytes; use 1 to %d of UTF-8", ErrInvalidID, id, len(id), MaxIDBytes)
 	}
 	return nil
-}
-
-// forget drops a ShareData that has no history, unless something waits for it:
-// asking for ids that do not exist must not cost memory.
-func (m *Manager) forget(s *shareData) {
-	if at := s.current.Load(); at != nil && at.exists {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at := s.current.Load(); !s.running && m.shareData[s.id] == s && (at == nil || !at.exists) {
-		delete(m.shareData, s.id)
-	}
 }
 
 // do has a change made and waits for its outcome.
@@ -153,18 +187,68 @@ func (m *Manager) do(ctx context.Context, id string, r *request) (outcome, error
 }
 
 // look returns where a history stands, from memory if it is loaded. Then it does
-// not wait, so that observers may look too.
+// not wait, so that observers may look too. That there is nothing is believed
+// only where no other process may have created it.
 func (m *Manager) look(ctx context.Context, id string) (position, error) {
-	if m.closed.Load() {
-		return position{}, fmt.Errorf("%.60q: %w", id, ErrClosed)
+	s, err := m.use(id)
+	if err != nil {
+		return position{}, err
 	}
-	if s := m.loaded(id); s != nil {
-		if at := s.current.Load(); at != nil {
+	if s != nil {
+		if at := s.current.Load(); at != nil && (at.exists || m.follower == nil || s.telling.Load()) {
 			return *at, nil
 		}
 	}
 	o, err := m.do(ctx, id, &request{change: change{kind: changeNothing}})
 	return o.at, err
+}
+
+// lookAgain is look for those who want to know what other processes have done
+// up to now. Where a ShareData is followed, memory knows. Where the store
+// cannot be reached, what is in memory is the best there is.
+func (m *Manager) lookAgain(ctx context.Context, id string) (position, error) {
+	s := m.loaded(id)
+	if m.follower == nil || s == nil || s.followed.Load() || s.telling.Load() {
+		return m.look(ctx, id)
+	}
+	if !s.judging.Load() {
+		o, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}})
+		return o.at, err
+	}
+	// Who asks may be one of its functions, for which its goroutine waits.
+	known, err := m.recall(id)
+	if err != nil {
+		return position{}, err
+	}
+	held, err := m.storedPosition(ctx, id)
+	if known.exists && (err != nil && ctx.Err() == nil || held.isBefore(known)) {
+		return known, nil
+	}
+	return held, err
+}
+
+// recall returns where a history stands as far as is known.
+func (m *Manager) recall(id string) (position, error) {
+	s, err := m.use(id)
+	if s == nil || err != nil {
+		return position{}, err
+	}
+	if at := s.current.Load(); at != nil {
+		return *at, nil
+	}
+	return position{}, nil
+}
+
+// use returns what is loaded, or nil, and notes the use.
+func (m *Manager) use(id string) (*shareData, error) {
+	if m.closed.Load() {
+		return nil, fmt.Errorf("%.60q: %w", id, ErrClosed)
+	}
+	s := m.loaded(id)
+	if s != nil {
+		s.touch()
+	}
+	return s, nil
 }
 
 func (m *Manager) loaded(id string) *shareData {
@@ -184,22 +268,32 @@ func (m *Manager) storeContext(parent context.Context) (context.Context, context
 
 // functionsOf returns the functions registered for a ShareData: its own and
 // its kind's.
-func (m *Manager) functionsOf(id, kind string) Functions {
+func (m *Manager) functionsOf(id string, at position) Functions {
 	m.mu.RLock()
 	own := m.functions[id]
 	m.mu.RUnlock()
-	if len(own) == 0 {
-		return m.kinds[kind]
+	if len(own.functions) == 0 || !own.lasting && own.origin != at.origin {
+		return m.kinds[at.kind]
 	}
-	return append(slices.Clone(own), m.kinds[kind]...)
+	return append(slices.Clone(own.functions), m.kinds[at.kind]...)
 }
 
-func (m *Manager) setFunctions(id string, functions Functions) {
+func (m *Manager) setFunctions(id string, own registration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(functions) == 0 {
+	if len(own.functions) == 0 {
 		delete(m.functions, id)
 		return
 	}
-	m.functions[id] = functions
+	m.functions[id] = own
+}
+
+// forgetFunctions drops the functions of a ShareData that was removed, unless
+// they are to be there when it is created anew.
+func (m *Manager) forgetFunctions(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.functions[id].lasting {
+		delete(m.functions, id)
+	}
 }

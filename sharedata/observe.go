@@ -41,8 +41,18 @@ func (f ObserverFunc) Observe(events []Event) { f(events) }
 // observation is an observer that was registered.
 type observation struct {
 	observer Observer
-	stopped  atomic.Bool
 	manager  *Manager
+	stopped  atomic.Bool
+	joined   atomic.Pointer[shareData] // whose observers it is among, or was
+}
+
+// stop ends the observation, also if it has not begun yet.
+func (o *observation) stop() {
+	o.stopped.Store(true)
+	if s := o.joined.Load(); s != nil {
+		s.departed.Store(true)
+		s.forgetStopped()
+	}
 }
 
 func (o *observation) tell(events []Event) {
@@ -64,47 +74,65 @@ func (o *observation) tell(events []Event) {
 // stop ends it earlier. It may be called at any time from anywhere, never
 // blocks, and a call of the observer that is under way may end after it.
 func (m *Manager) Observe(ctx context.Context, id string, observer Observer) (snapshot Snapshot, stop func(), err error) {
-	for {
-		at, err := m.look(ctx, id)
-		if err != nil {
-			return Snapshot{}, nil, err
+	o := &observation{observer: observer, manager: m}
+	if s := m.loaded(id); s != nil && (m.follower == nil || s.followed.Load()) {
+		if at := s.join(o); at.exists {
+			return at.snapshot(id), o.stop, nil
 		}
-		if !at.exists {
-			return Snapshot{}, nil, unknown(id)
-		}
-		if s := m.loaded(id); s != nil {
-			if snapshot, stop := s.observe(observer); stop != nil {
-				return snapshot, stop, nil
-			}
-		}
-		// It was removed since it was looked at; look again.
 	}
+	// At its turn, as it might be unloaded again before this goroutine gets to it.
+	joined, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}, joining: o})
+	if err == nil && !joined.at.exists {
+		err = unknown(id)
+	}
+	if err != nil {
+		o.stop()
+		return Snapshot{}, nil, err
+	}
+	return joined.at.snapshot(id), o.stop, nil
 }
 
-// observe joins the observer; stop is nil if there is nothing to observe.
-func (s *shareData) observe(observer Observer) (snapshot Snapshot, stop func()) {
+// join adds an observation, and returns the position at which it begins; where
+// there is nothing to observe, one that does not exist.
+func (s *shareData) join(o *observation) position {
 	s.handover.Lock()
-	defer s.handover.Unlock()
+	defer s.leave()
 	at := s.current.Load()
-	if at == nil || !at.exists {
-		return Snapshot{}, nil
+	if at == nil || !at.exists || s.unloaded || s.manager.closed.Load() {
+		return position{}
 	}
-	o := &observation{observer: observer, manager: s.manager}
 	s.observers = append(slices.DeleteFunc(s.observers, isStopped), o)
-	return at.snapshot(s.id), func() {
-		o.stopped.Store(true)
-		// Whoever holds the lock forgets the observer later.
-		if s.handover.TryLock() {
-			s.observers = slices.DeleteFunc(s.observers, isStopped)
-			s.handover.Unlock()
-		}
+	o.joined.Store(s)
+	if o.stopped.Load() { // before it could know what it has joined
+		s.departed.Store(true)
+	}
+	s.followOrNot()
+	return *at
+}
+
+// leave gives handover back.
+func (s *shareData) leave() {
+	s.handover.Unlock()
+	s.forgetStopped()
+}
+
+// forgetStopped forgets the observations that have ended. It never waits: where
+// handover is held, its holder does it on leaving.
+func (s *shareData) forgetStopped() {
+	for s.departed.Load() && s.handover.TryLock() {
+		s.departed.Store(false)
+		s.observers = slices.DeleteFunc(s.observers, isStopped)
+		s.followOrNot()
+		s.handover.Unlock()
 	}
 }
 
 func isStopped(o *observation) bool { return o.stopped.Load() }
 
 // ObserveAll registers an observer for every ShareData, also those that do not
-// exist yet, from the next commit of each on. stop is that of Observe.
+// exist yet: it is told of what is committed from now on by this manager, and of
+// what other processes commit to ShareData that are observed here besides. stop
+// is that of Observe.
 func (m *Manager) ObserveAll(observer Observer) (stop func()) {
 	o := &observation{observer: observer, manager: m}
 	m.observersMu.Lock()

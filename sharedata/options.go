@@ -32,6 +32,18 @@ type Options struct {
 	// MaxWaiting is the largest number of changes that may wait for one
 	// ShareData; further ones fail with ErrBusy. Default: 16,384.
 	MaxWaiting int
+	// MaxLoadedBytes is how much memory loaded ShareData may take, in bytes, as
+	// far as they can be unloaded: states count, and about 1 KiB for each.
+	// Beyond that, those that were idle for longest and that nobody observes are
+	// left to the store, and loaded again when they are needed. A Memory keeps
+	// what it holds in memory all the same. Default: 256 MiB.
+	MaxLoadedBytes int
+	// RecentEntries is how many of the newest entries are kept in memory of each
+	// ShareData that is observed, where other processes append to the store (a
+	// replay.Follower): History reads those without asking the store, so that
+	// subscribers are replayed what they missed also while the store cannot be
+	// reached. Data of up to 256 KiB is kept. Default: 128.
+	RecentEntries int
 	// Logger gets panics of functions and observers with their stacks, runs
 	// left behind, and failures of the store. Default: none, nothing is logged.
 	Logger *slog.Logger
@@ -67,10 +79,21 @@ func (o *Options) withDefaults() (Options, error) {
 			return c, err
 		}
 	}
-	if err := withDefault("MaxBatch", &c.MaxBatch, 512); err != nil {
-		return c, err
+	for _, n := range []struct {
+		name  string
+		value *int
+		zero  int
+	}{
+		{"MaxBatch", &c.MaxBatch, 512},
+		{"MaxWaiting", &c.MaxWaiting, 16384},
+		{"MaxLoadedBytes", &c.MaxLoadedBytes, 256 << 20},
+		{"RecentEntries", &c.RecentEntries, 128},
+	} {
+		if err := withDefault(n.name, n.value, n.zero); err != nil {
+			return c, err
+		}
 	}
-	return c, withDefault("MaxWaiting", &c.MaxWaiting, 16384)
+	return c, nil
 }
 
 // withDefault turns 0 into the default and refuses negatives other than -1.

@@ -3,6 +3,7 @@ package sharedata
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
@@ -116,43 +117,60 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	if len(p.IdempotencyKey) > MaxKeyBytes || !utf8.ValidString(p.IdempotencyKey) {
 		return nil, fmt.Errorf("%w: it has %d bytes; use at most %d of UTF-8", ErrInvalidKey, len(p.IdempotencyKey), MaxKeyBytes)
 	}
-	at, err := m.look(ctx, p.ShareDataID)
+	r := &request{ctx: ctx, change: change{
+		kind: changePropose, key: storeKey(p.Caller, p.IdempotencyKey),
+		data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey,
+	}}
+	r.change.binding, err = m.bind(ctx, p, data, m.look)
+	if m.follower == nil {
+		return r, err
+	}
+	r.bindAgain = func() (binding, error) {
+		// The ShareData's goroutine waits for this, so it cannot be asked.
+		recall := func(_ context.Context, id string) (position, error) { return m.recall(id) }
+		return m.bind(ctx, p, data, recall)
+	}
+	if errors.Is(err, ErrUnknownFunction) || errors.Is(err, ErrInvalidInput) {
+		// Another process may have created it anew, with other functions.
+		r.change.binding, err = m.bind(ctx, p, data, m.lookAgain)
+	}
+	return r, err
+}
+
+// bind finds the function that a proposal is for.
+func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, look func(context.Context, string) (position, error)) (binding, error) {
+	at, err := look(ctx, p.ShareDataID)
 	if err != nil {
-		return nil, err
+		return binding{}, err
 	}
 	if !at.exists {
-		return nil, unknown(p.ShareDataID)
+		return binding{}, unknown(p.ShareDataID)
 	}
 	function := p.Function
 	if function == nil {
-		if function, err = m.resolve(ctx, p, at.kind); err != nil {
-			return nil, err
+		if function, err = m.resolve(ctx, p, at); err != nil {
+			return binding{}, err
 		}
 	}
 	if err := function.check(); err != nil {
-		return nil, err
+		return binding{}, err
 	}
 	if err := function.checkInput(data); err != nil {
-		return nil, err
+		return binding{}, err
 	}
-	return &request{ctx: ctx, change: change{
-		kind:  changePropose,
-		epoch: at.cursor.Epoch,
-		key:   storeKey(p.Caller, p.IdempotencyKey),
-		apply: func(state json.RawMessage) (json.RawMessage, error) {
-			// Functions before it in its batch may have taken their time.
-			if err := m.refuse(ctx); err != nil {
-				return nil, err
-			}
-			return evaluate(ctx, function, m.options.FunctionTimeout, state, data, m.options.Logger)
-		},
-		functionID: function.id, data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey,
-	}}, nil
+	apply := func(w *worker, state json.RawMessage) (json.RawMessage, error) {
+		// Functions before it in its batch may have taken their time.
+		if err := m.refuse(ctx); err != nil {
+			return nil, err
+		}
+		return w.evaluate(ctx, function, m.options.FunctionTimeout, state, data, m.options.Logger)
+	}
+	return binding{origin: at.origin, functionID: function.id, apply: apply}, nil
 }
 
 // resolve asks the Resolver, which is the application's: a panic in it fails
 // the proposal, no more.
-func (m *Manager) resolve(ctx context.Context, p Proposal, kind string) (function *Function, err error) {
+func (m *Manager) resolve(ctx context.Context, p Proposal, at position) (function *Function, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			m.options.Logger.Error("resolver panicked", "shareData", p.ShareDataID, "function", p.FunctionID, "panic", value, "stack", string(debug.Stack()))
@@ -163,7 +181,7 @@ func (m *Manager) resolve(ctx context.Context, p Proposal, kind string) (functio
 	if resolver == nil {
 		resolver = m.options.Resolver
 	}
-	function, err = resolver(ctx, p.ShareDataID, p.FunctionID, m.functionsOf(p.ShareDataID, kind))
+	function, err = resolver(ctx, p.ShareDataID, p.FunctionID, m.functionsOf(p.ShareDataID, at))
 	if err == nil && function == nil {
 		err = fmt.Errorf("%w: %.60q has no function %.60q", ErrUnknownFunction, p.ShareDataID, p.FunctionID)
 	}

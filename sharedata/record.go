@@ -33,6 +33,9 @@ func appendBody(dst []byte, e *Entry) []byte {
 	if e.Kind != "" {
 		dst = appendString(append(dst, `,"kind":`...), e.Kind)
 	}
+	if !e.Continues.IsZero() {
+		dst = append(e.Continues.AppendTo(append(dst, `,"continues":"`...)), '"')
+	}
 	if e.Type == EntryTransaction {
 		dst = appendString(append(dst, `,"functionId":`...), e.FunctionID)
 		dst = appendRaw(append(dst, `,"proposedData":`...), e.Data)
@@ -95,6 +98,12 @@ func appendRaw(dst []byte, raw json.RawMessage) []byte {
 	return append(dst, escaped.Bytes()...)
 }
 
+// recordHas reports whether a record ends with the hash, as one does whose hash
+// it is.
+func recordHas(record []byte, hash Hash) bool {
+	return bytes.HasSuffix(record, appendHash(nil, hash))
+}
+
 // record is the form in which encoding/json reads what appendRecord wrote.
 type record struct {
 	ShareDataID    string          `json:"shareDataId"`
@@ -102,6 +111,7 @@ type record struct {
 	Type           EntryType       `json:"type"`
 	Time           time.Time       `json:"time"`
 	Kind           string          `json:"kind"`
+	Continues      replay.Cursor   `json:"continues"`
 	FunctionID     string          `json:"functionId"`
 	Data           json.RawMessage `json:"proposedData"`
 	Accepted       bool            `json:"accepted"`
@@ -131,7 +141,7 @@ func decodeRecord(data []byte) (Entry, error) {
 	}
 	e := Entry{
 		ShareDataID: r.ShareDataID, Cursor: r.Cursor, Type: r.Type, Time: r.Time,
-		Kind: r.Kind, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted, Reason: r.Reason,
+		Kind: r.Kind, Continues: r.Continues, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted, Reason: r.Reason,
 		IdempotencyKey: r.IdempotencyKey,
 		StateHash:      r.StateHash, Previous: r.Previous, Hash: r.Hash,
 	}

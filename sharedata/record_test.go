@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// golden are the records of someHistory("n", 7). A change here makes every
-// history that is stored anywhere fail its audit.
+// golden are the records of someHistory("n", 7), and goldenContinued is that of
+// the third of startedOver. A change here makes every history that is stored
+// anywhere fail its audit.
 var golden = []string{
 	`{"shareDataId":"n","cursor":"7-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa"}`,
 	`{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":2,"accepted":true,"idempotencyKey":"k","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa","hash":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55"}`,
@@ -27,17 +29,20 @@ var golden = []string{
 	`{"shareDataId":"n","cursor":"7-7","type":"removed","time":"2030-01-02T03:04:05.000000006Z","caller":{"subject":"ann","claims":{"role":"admin"}},"previous":"8ed3b0c2ae4bd553ed219a80742cf315e0a7a6fa1ff13791e71fde0a7cf1dae1","hash":"776de41163c2ab80dd4fc8f908af21db7e83e46dea37da9cbd6f6690a03bc799"}`,
 }
 
+const goldenContinued = `{"shareDataId":"n","cursor":"8-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","continues":"7-2","stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55","hash":"4452a52eeb3ad6fd73cb131e5cd1a079894033c6a07fcebada8625f5415873e2"}`
+
 func TestRecordFormatIsPinned(t *testing.T) {
-	history := someHistory("n", 7)
-	if len(history) != len(golden) {
-		t.Fatalf("%d entries, %d golden records", len(history), len(golden))
+	history := append(someHistory("n", 7), startedOver()[2])
+	want := append(slices.Clone(golden), goldenContinued)
+	if len(history) != len(want) {
+		t.Fatalf("%d entries, %d golden records", len(history), len(want))
 	}
 	for i, e := range history {
-		if got := string(appendRecord(nil, &e)); got != golden[i] {
-			t.Errorf("record %d\n got %s\nwant %s", i, got, golden[i])
+		if got := string(appendRecord(nil, &e)); got != want[i] {
+			t.Errorf("record %d\n got %s\nwant %s", i, got, want[i])
 		}
 		// This is all that an auditor needs to know.
-		body, hash, _ := strings.Cut(golden[i], `,"hash":"`)
+		body, hash, _ := strings.Cut(want[i], `,"hash":"`)
 		if sum := sha256.Sum256([]byte(body)); hash != hex.EncodeToString(sum[:])+`"}` {
 			t.Errorf("record %d: the hash is not that of the text before it", i)
 		}
@@ -62,6 +67,7 @@ func TestHashCoversEveryField(t *testing.T) {
 		"Type":           {func(e *Entry) { e.Type = EntryUpdated }},
 		"Time":           {func(e *Entry) { e.Time = e.Time.Add(1) }},
 		"Kind":           {func(e *Entry) { e.Kind = "" }, func(e *Entry) { e.Kind = "kinds" }},
+		"Continues":      {func(e *Entry) { e.Continues.Epoch = 6 }, func(e *Entry) { e.Continues.Revision = 9 }},
 		"FunctionID":     {func(e *Entry) { e.FunctionID = "" }, func(e *Entry) { e.FunctionID = "g" }},
 		"Data":           {func(e *Entry) { e.Data = nil }, func(e *Entry) { e.Data = json.RawMessage(`{"by":1.0}`) }},
 		"Accepted":       {func(e *Entry) { e.Accepted = true }},
@@ -108,6 +114,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		for j, r := range raw {
 			for _, e := range []Entry{
 				{Type: EntryCreated, Kind: s, StateHash: Hash{1}},
+				{Type: EntryCreated, Kind: s, Continues: replay.Cursor{Epoch: uint64(j) + 1, Revision: 1<<64 - 1}, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Accepted: true, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, StateHash: Hash{1}},
 				{Type: EntryUpdated, StateHash: Hash{1}, Caller: &Caller{}},
@@ -194,6 +201,7 @@ func TestBadRecordsAreRefused(t *testing.T) {
 		{"no type", `"type":"transaction",`, ``},
 		{"a mistyped member", `"functionId":"f"`, `"functionId":5`},
 		{"a cursor that is none", `"cursor":"7-2"`, `"cursor":"7-02"`},
+		{"a continued cursor that is none", `"functionId":"f"`, `"continues":"7","functionId":"f"`},
 		{"a short hash", `"previous":"02`, `"previous":"2`},
 		{"a long hash", `"previous":"02`, `"previous":"0202`},
 		{"a hash of other letters", `"previous":"02`, `"previous":"zz`},
@@ -236,11 +244,13 @@ func TestStoredEntryMustBeWhereItSays(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	for _, record := range golden {
+	for _, record := range append(slices.Clone(golden), goldenContinued) {
 		f.Add([]byte(record))
 	}
 	f.Add([]byte(`{"type":"removed","time":"2030-01-02T03:04:05+01:00","caller":{},"proposedData": 1 }`))
 	f.Add([]byte(`{"type":"transaction","time":"0000-01-01T00:00:00+23:59","shareDataId":"\ud800"}`))
+	f.Add([]byte(`{"type":"created","time":"2030-01-02T03:04:05Z","continues":"0-0"}`))
+	f.Add([]byte(`{"type":"created","time":"2030-01-02T03:04:05Z","continues":"0-7"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := decodeRecord(data)
 		if err != nil {

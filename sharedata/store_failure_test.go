@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,25 +31,31 @@ func wantStoreError(t *testing.T, err error, operation, id string, cause error) 
 	}
 }
 
-// failingAppend is a store whose appends fail while fail is set: before they
-// take effect, or after it (lost).
+// failingAppend is a store whose appends fail while fail is set, before they
+// take effect, and while lost is set, after it. While cut is set it cannot be
+// asked which.
 type failingAppend struct {
 	store
-	fail, lost bool
+	fail, lost, cut bool
 }
 
 func newFailingAppend(t *testing.T) *failingAppend {
 	s := &failingAppend{store: store{Store: newMemory(t, nil)}}
 	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-		if s.lost {
-			if _, err := s.Store.Append(ctx, id, batch); err != nil {
-				t.Error(err)
-			}
-		}
-		if s.fail || s.lost {
+		if s.fail {
 			return 0, errDisk
 		}
-		return s.Store.Append(ctx, id, batch)
+		oldest, err := s.Store.Append(ctx, id, batch)
+		if err == nil && s.lost {
+			return 0, errDisk
+		}
+		return oldest, err
+	}
+	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		if s.cut {
+			return replay.Head{}, errDisk
+		}
+		return s.Store.Load(ctx, id)
 	}
 	return s
 }
@@ -87,139 +92,6 @@ func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
 	mustAdd(t, m, "other", 1)
 	wantContinuous(t, snapshot, seen.all())
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
-}
-
-func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
-	s := newFailingAppend(t)
-	m := newCounter(t, &sharedata.Options{Store: s}, 0)
-	var seen recorder
-	snapshot, _ := mustObserve(t, m, "counter", &seen)
-	s.lost = true
-	_, err := m.Propose(t.Context(), addition("counter", 1, "k"))
-	wantStoreError(t, err, "append", "counter", errDisk)
-	s.lost = false
-	v, err := m.Propose(t.Context(), addition("counter", 1, "k"))
-	if err != nil || !v.Accepted || !v.Duplicate || v.Cursor.Revision != 2 {
-		t.Errorf("the repeat: %+v, %v", v, err)
-	}
-	if len(seen.all()) != 1 {
-		t.Errorf("when the repeat was answered, told of %+v", seen.all())
-	}
-	mustAdd(t, m, "counter", 1)
-	wantContinuous(t, snapshot, seen.all())
-	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
-	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
-	}
-	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
-}
-
-func TestObserversHearOfALostReplyWithoutAnotherChange(t *testing.T) {
-	s := newFailingAppend(t)
-	m := newCounter(t, &sharedata.Options{Store: s}, 0)
-	told := make(chan string, 1)
-	_, stop, err := m.Observe(t.Context(), "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-		for _, e := range events {
-			told <- string(e.State)
-		}
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	s.lost = true
-	_, err = m.Propose(t.Context(), addition("counter", 1, ""))
-	wantStoreError(t, err, "append", "counter", errDisk)
-	if got := <-told; got != `{"value":1}` {
-		t.Errorf("told of %s", got)
-	}
-}
-
-func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
-	for name, next := range map[string]func(m *sharedata.Manager) error{
-		"a proposal": func(m *sharedata.Manager) error {
-			v, err := m.Propose(context.Background(), addition("counter", -5, ""))
-			if err == nil && v.Cursor.Revision != 3 {
-				err = fmt.Errorf("at %s", v.Cursor)
-			}
-			return err
-		},
-		"a proposal that fails": func(m *sharedata.Manager) error {
-			_, err := m.Propose(context.Background(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"})
-			if errors.Is(err, errBroken) {
-				return nil
-			}
-			return err
-		},
-		"an update": func(m *sharedata.Manager) error {
-			_, err := m.Update(context.Background(), "counter", Counter{3})
-			return err
-		},
-		"a removal": func(m *sharedata.Manager) error { return m.Remove(context.Background(), "counter") },
-		"a create": func(m *sharedata.Manager) error {
-			_, err := m.Create(context.Background(), "counter", 0)
-			if errors.Is(err, sharedata.ErrExists) {
-				return nil
-			}
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newFailingAppend(t)
-			m := newCounter(t, &sharedata.Options{Store: s}, 0)
-			var seen recorder
-			snapshot, _ := mustObserve(t, m, "counter", &seen)
-			s.lost = true
-			if _, err := m.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrStore) {
-				t.Fatal(err)
-			}
-			s.lost = false
-			if err := next(m); err != nil {
-				t.Error(err)
-			}
-			wantContinuous(t, snapshot, seen.all())
-			if got := seen.lines(); len(got) == 0 || got[0] != `2 add {"by":1} accepted -> {"value":1}` {
-				t.Errorf("told of %q", got)
-			}
-		})
-	}
-}
-
-func TestACreateWhoseReplyWasLost(t *testing.T) {
-	s := newFailingAppend(t)
-	m := newManager(t, &sharedata.Options{Store: s})
-	s.lost = true
-	_, err := m.Create(t.Context(), "counter", Counter{5}, add)
-	wantStoreError(t, err, "append", "counter", errDisk)
-	s.lost = false
-	if _, err := m.Create(t.Context(), "counter", Counter{9}, add); !errors.Is(err, sharedata.ErrExists) {
-		t.Errorf("created again: %v", err)
-	}
-	if got, err := m.Ensure(t.Context(), "counter", Counter{9}, add); err != nil || string(got.State) != `{"value":5}` {
-		t.Errorf("ensured: %+v, %v", got, err)
-	}
-	mustAdd(t, m, "counter", 1)
-	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`)
-}
-
-func TestARemovalWhoseReplyWasLost(t *testing.T) {
-	s := newFailingAppend(t)
-	m := newCounter(t, &sharedata.Options{Store: s}, 5)
-	before := mustGet(t, m, "counter")
-	var seen recorder
-	mustObserve(t, m, "counter", &seen)
-	s.lost = true
-	wantStoreError(t, m.Remove(t.Context(), "counter"), "append", "counter", errDisk)
-	s.lost = false
-	if err := m.Remove(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-		t.Errorf("removed again: %v", err)
-	}
-	if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-		t.Errorf("told of %q", got)
-	}
-	if again := createCounter(t, m, "counter", 1); again.Cursor.Epoch <= before.Cursor.Epoch {
-		t.Errorf("created at %s after %s", again.Cursor, before.Cursor)
-	}
 }
 
 // What rests on an entry of the same batch must not be answered when that was
@@ -298,14 +170,19 @@ func TestAStoreThatCannotFind(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	s.find = func(context.Context, string, []string) ([]replay.Entry, error) { return nil, errDisk }
-	_, err := m.Propose(t.Context(), addition("counter", 1, "k"))
-	wantStoreError(t, err, "find", "counter", errDisk)
-	mustAdd(t, m, "counter", 1) // without a key nothing is looked for
-	s.find = nil
-	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate {
-		t.Errorf("%+v, %v", v, err)
+	failing := sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: "k"}
+	_, err := m.Propose(t.Context(), failing)
+	wantStoreError(t, err, "find", "counter", errDisk) // it may have had a verdict before
+	failing.IdempotencyKey = ""
+	if _, err := m.Propose(t.Context(), failing); !errors.Is(err, errBroken) {
+		t.Errorf("without a key nothing need be looked for: %v", err)
 	}
-	wantState(t, m, "counter", `{"value":2}`)
+	for _, again := range []bool{false, true} { // the append itself looks for the key
+		if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate != again {
+			t.Errorf("%+v, %v", v, err)
+		}
+	}
+	wantState(t, m, "counter", `{"value":1}`)
 }
 
 func TestAStoreThatCannotRead(t *testing.T) {
@@ -350,16 +227,12 @@ func TestAStoreThatCannotList(t *testing.T) {
 	}
 }
 
-// A medium that hangs fails each call after StoreTimeout, whatever the patience
-// of the caller.
+// A call that hangs fails after StoreTimeout, whatever the patience of the
+// caller.
 func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
 	hang := func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
-	}
-	propose := func(m *sharedata.Manager) error {
-		_, err := m.Propose(context.Background(), addition("counter", 1, "k"))
-		return err
 	}
 	for _, test := range []struct {
 		operation string
@@ -375,10 +248,16 @@ func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
 		}},
 		{"append", "counter", func(s *store) {
 			s.append = func(ctx context.Context, _ string, _ replay.Batch) (uint64, error) { return 0, hang(ctx) }
-		}, propose},
+		}, func(m *sharedata.Manager) error {
+			_, err := m.Propose(context.Background(), addition("counter", 1, "k"))
+			return err
+		}},
 		{"find", "counter", func(s *store) {
 			s.find = func(ctx context.Context, _ string, _ []string) ([]replay.Entry, error) { return nil, hang(ctx) }
-		}, propose},
+		}, func(m *sharedata.Manager) error {
+			_, err := m.Propose(context.Background(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: "k"})
+			return err
+		}},
 		{"read", "counter", func(s *store) {
 			s.read = func(ctx context.Context, _ string, _ replay.Cursor, _ int) ([]replay.Entry, error) {
 				return nil, hang(ctx)
@@ -438,103 +317,6 @@ func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
 		}
 		wantState(t, m, "counter", `{"value":0}`) // needs no store
 	})
-}
-
-func TestRecordsThatCannotBeReadAreReported(t *testing.T) {
-	for name, spoil := range map[string]func(e *replay.Entry){
-		"no JSON":                      func(e *replay.Entry) { e.Data = []byte("garbage") },
-		"nothing":                      func(e *replay.Entry) { e.Data = nil },
-		"another position's":           func(e *replay.Entry) { e.Cursor.Revision++ },
-		"a type that is not known yet": func(e *replay.Entry) { e.Data = []byte(strings.Replace(string(e.Data), "transaction", "migrated", 1)) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, on := tampered(t, func(e *replay.Entry) {
-				if e.Cursor.Revision == 2 {
-					spoil(e)
-				}
-			})
-			s.find = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
-				entries, err := s.Store.Find(ctx, id, keys)
-				for i := range entries {
-					if *on {
-						spoil(&entries[i])
-					}
-				}
-				return entries, err
-			}
-			m := newCounter(t, &sharedata.Options{Store: s}, 0)
-			if _, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil {
-				t.Fatal(err)
-			}
-			*on = true
-			got, err := revisions(t.Context(), m, "counter", replay.Cursor{})
-			wantStoreError(t, err, "read", "counter", sharedata.ErrBadRecord)
-			wantRun(t, got, 1, 1)
-			_, err = m.VerifyHistory(t.Context(), "counter")
-			wantStoreError(t, err, "read", "counter", sharedata.ErrBadRecord)
-			_, err = m.Propose(t.Context(), addition("counter", 1, "k"))
-			wantStoreError(t, err, "find", "counter", sharedata.ErrBadRecord)
-			mustAdd(t, m, "counter", 1)
-		})
-	}
-}
-
-// Entries that cannot be followed are not guessed: the observers are told that
-// there is a break.
-func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
-	for name, spoil := range map[string]func(e *replay.Entry){
-		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
-		"a state that is not there": func(e *replay.Entry) { e.State = nil },
-		"another chain": func(e *replay.Entry) {
-			before, after, _ := strings.Cut(string(e.Data), `"previous":"`)
-			e.Data = []byte(before + `"previous":"00000000` + after[8:])
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, on := tampered(t, spoil)
-			a := newCounter(t, &sharedata.Options{Store: s.Store}, 0)
-			b := newManager(t, &sharedata.Options{Store: s})
-			s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := s.Store.Append(ctx, id, batch)
-				var conflict *replay.ConflictError
-				if errors.As(err, &conflict) {
-					conflict.Missed = nil // so that they have to be read
-				}
-				return oldest, err
-			}
-			if _, err := b.Ensure(t.Context(), "counter", nil, add); err != nil {
-				t.Fatal(err)
-			}
-			var seen recorder
-			mustObserve(t, b, "counter", &seen)
-			mustAdd(t, a, "counter", 1)
-			*on = true
-			mustAdd(t, b, "counter", 1)
-			want := []string{`reset  -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
-			if got := seen.lines(); !slices.Equal(got, want) {
-				t.Errorf("told of %q, want %q", got, want)
-			}
-		})
-	}
-}
-
-func TestMetaThatCannotBeReadIsReported(t *testing.T) {
-	for name, meta := range map[string]string{"nothing": "", "no JSON": "{", "another form": `{"hash":5}`} {
-		t.Run(name, func(t *testing.T) {
-			s := &store{Store: newMemory(t, nil)}
-			newCounter(t, &sharedata.Options{Store: s}, 0)
-			s.load = func(ctx context.Context, id string) (replay.Head, error) {
-				head, err := s.Store.Load(ctx, id)
-				head.Meta = []byte(meta)
-				return head, err
-			}
-			m := newManager(t, &sharedata.Options{Store: s})
-			_, err := m.Get(t.Context(), "counter")
-			wantStoreError(t, err, "load", "counter", sharedata.ErrBadRecord)
-			_, err = m.Propose(t.Context(), addition("counter", 1, ""))
-			wantStoreError(t, err, "load", "counter", sharedata.ErrBadRecord)
-		})
-	}
 }
 
 func TestANewManagerGoesOnWhereTheLastOneEnded(t *testing.T) {

@@ -43,6 +43,7 @@ type Chain struct {
 // Verify checks that the entries, in this order, are an unbroken part of one
 // history: that none was changed, left out, put in or moved. It returns what
 // it checked up to the first *ChainError, or the first error of the sequence.
+// An entry that Continues the one before, in a later epoch, is part of it.
 //
 // Each Hash covers all that an entry says and the Hash before it, so a change
 // anywhere shows at its own entry or, if the hash was recomputed to hide it,
@@ -77,13 +78,15 @@ func follows(last, e Entry) string {
 		return "its position is not one of an entry"
 	case (e.Cursor.Revision == 1) != (e.Type == EntryCreated):
 		return fmt.Sprintf("a %s entry cannot have revision %d", e.Type, e.Cursor.Revision)
-	case e.Cursor.Revision == 1 && e.Previous != Hash{}:
-		return "it is the first entry but refers to one before"
+	case e.Cursor.Revision == 1 && (e.Previous != Hash{}) != !e.Continues.IsZero():
+		return "it is the first entry, but it does not say as well what it continues as by what hash"
+	case !e.Continues.IsZero() && (e.Cursor.Revision != 1 || e.Continues.Epoch >= e.Cursor.Epoch):
+		return fmt.Sprintf("it cannot continue %s", e.Continues)
 	case first:
 		return ""
 	case e.ShareDataID != last.ShareDataID:
 		return fmt.Sprintf("it belongs to %.60q, the one before to %.60q", e.ShareDataID, last.ShareDataID)
-	case e.Cursor != last.Cursor.Next():
+	case e.Cursor != last.Cursor.Next() && e.Continues != last.Cursor:
 		return fmt.Sprintf("it follows %s: entries are missing, repeated or moved", last.Cursor)
 	case last.Type == EntryRemoved:
 		return "it follows a removal"

@@ -52,10 +52,115 @@ func TestVerifyUnbroken(t *testing.T) {
 	}
 }
 
+// startedOver are two entries of a history, and four of one that continues it.
+func startedOver() []Entry {
+	h := someHistory("n", 7)[:2]
+	for epoch := uint64(8); epoch < 10; epoch++ {
+		last := h[len(h)-1]
+		at := position{exists: true, cursor: last.Cursor, state: json.RawMessage("5"), kind: "number", hash: last.Hash}
+		d := decision{next: at}
+		given := circumstances{id: "n", epoch: epoch, now: last.Time}
+		d.add(Entry{Type: EntryCreated, Kind: at.kind, Continues: at.cursor}, at.state, "", given)
+		h = append(h, d.entries...)
+		h = append(h, decide(d.next, []change{propose(0)}, given).entries...)
+	}
+	return h
+}
+
+func TestVerifyAcrossEpochs(t *testing.T) {
+	history := startedOver()
+	for first := range history {
+		for end := first + 1; end <= len(history); end++ {
+			chain, err := Verify(sequence(history[first:end]))
+			last := history[end-1]
+			want := Chain{First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash}
+			if err != nil || chain != want {
+				t.Errorf("entries %d to %d: %+v, %v; want %+v", first, end, chain, err, want)
+			}
+		}
+	}
+}
+
+func TestVerifyFindsForgedContinuations(t *testing.T) {
+	const at = 2 // the first entry that continues another one
+	for name, forge := range map[string]func(h []Entry) []Entry{
+		"without what it continues":          func(h []Entry) []Entry { h[at].Continues = replay.Cursor{}; return h },
+		"without the hash of that":           func(h []Entry) []Entry { h[at].Previous = Hash{}; return h },
+		"as if nothing had been before":      func(h []Entry) []Entry { h[at].Continues, h[at].Previous = replay.Cursor{}, Hash{}; return h },
+		"of another hash":                    func(h []Entry) []Entry { h[at].Previous[0] ^= 1; return h },
+		"of an earlier entry":                func(h []Entry) []Entry { h[at].Continues.Revision--; return h },
+		"of an earlier entry, with its hash": func(h []Entry) []Entry { h[at].Continues, h[at].Previous = h[0].Cursor, h[0].Hash; return h },
+		"of a later entry":                   func(h []Entry) []Entry { h[at].Continues.Revision++; return h },
+		"of another epoch":                   func(h []Entry) []Entry { h[at].Continues.Epoch--; return h },
+		"in the same epoch":                  func(h []Entry) []Entry { h[at].Cursor.Epoch = 7; return h },
+		"in an earlier epoch":                func(h []Entry) []Entry { h[at].Cursor.Epoch = 6; return h },
+		"of itself":                          func(h []Entry) []Entry { h[at].Continues = h[at].Cursor; return h },
+		"in the middle":                      func(h []Entry) []Entry { h[at].Cursor.Revision = 2; return h },
+		"of another type":                    func(h []Entry) []Entry { h[at].Type = EntryUpdated; return h },
+		"of another ShareData":               func(h []Entry) []Entry { h[at].ShareDataID = "m"; return h },
+		"of an entry that is left out":       func(h []Entry) []Entry { return slices.Delete(h, at-1, at) },
+		"of one that another one continues":  func(h []Entry) []Entry { return slices.Delete(h, at, at+2) },
+		"twice":                              func(h []Entry) []Entry { return slices.Insert(h, at+1, h[at]) },
+		"after a removal": func(h []Entry) []Entry {
+			h[at-1].Type = EntryRemoved
+			reseal(&h[at-1])
+			h[at].Previous = h[at-1].Hash
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forged := forge(startedOver())
+			if name != "of one that another one continues" && name != "twice" {
+				for i := range forged { // all is sealed again as far as that hides it
+					if i >= at-1 {
+						reseal(&forged[i])
+					}
+					if i > at {
+						forged[i].Previous = forged[i-1].Hash
+						reseal(&forged[i])
+					}
+				}
+			}
+			chain, err := Verify(sequence(forged))
+			if !errors.Is(err, ErrChainBroken) {
+				t.Errorf("%+v, %v", chain, err)
+			}
+		})
+	}
+}
+
+// Whoever does not hold what was continued has to take it on trust, but not what
+// cannot be.
+func TestVerifyOfAContinuationAlone(t *testing.T) {
+	for name, forge := range map[string]func(e *Entry){
+		"of a later epoch":          func(e *Entry) { e.Continues.Epoch = 9 },
+		"of the same epoch":         func(e *Entry) { e.Continues.Epoch = 8 },
+		"without a hash":            func(e *Entry) { e.Previous = Hash{} },
+		"without what it continues": func(e *Entry) { e.Continues = replay.Cursor{} },
+		"in the middle":             func(e *Entry) { e.Cursor.Revision, e.Type = 2, EntryUpdated },
+	} {
+		alone := startedOver()[2:3]
+		if _, err := Verify(sequence(alone)); err != nil {
+			t.Fatal(err)
+		}
+		forge(&alone[0])
+		reseal(&alone[0])
+		if _, err := Verify(sequence(alone)); !errors.Is(err, ErrChainBroken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestVerifyUnbrokenAfterJSON(t *testing.T) {
 	history := someHistory("n", 7)
 	history[6].Caller = &Caller{Subject: "<&>", Claims: json.RawMessage(`{ "a" : "<&>" }`)}
 	reseal(&history[6])
+	verifyAfterJSON(t, history)
+	verifyAfterJSON(t, startedOver())
+}
+
+func verifyAfterJSON(t *testing.T, history []Entry) {
+	t.Helper()
 	var decoded []Entry
 	for _, e := range history {
 		text, err := e.MarshalJSON()

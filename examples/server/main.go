@@ -6,6 +6,9 @@
 // It serves the ShareData "counter" ({"value":0}; functions add and reset) and
 // "doc" (null; function set) at -path. Its first line on standard output is
 // "listening on http://HOST:PORT". SIGINT and SIGTERM shut it down gently.
+//
+// -store says where histories are kept: in memory, in a file that outlives the
+// process, or in a Redis server that any number of these processes share.
 package main
 
 import (
@@ -23,7 +26,6 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -33,6 +35,7 @@ const shutdownTimeout = 10 * time.Second
 type config struct {
 	addr        string
 	path        string
+	store       string
 	replay      int
 	maxBuffered int
 	heartbeat   time.Duration
@@ -43,6 +46,7 @@ func main() {
 	var c config
 	flag.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 takes a free one")
 	flag.StringVar(&c.path, "path", "/realtime", "URL `path` of the WebSocket endpoint")
+	flag.StringVar(&c.store, "store", "mem:", "where histories are kept: `mem:`, bolt:FILE or redis://HOST:PORT")
 	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
 	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
@@ -61,20 +65,17 @@ func main() {
 // run serves until ctx ends, and then shuts down gently. Its first line on out
 // says where it listens.
 func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
-	// The store must keep what the window promises.
-	memory, err := replay.NewMemory(&replay.MemoryOptions{
-		MaxEntries: max(c.replay, 1000),
-		MaxBytes:   64 << 20,
-	})
+	store, closeStore, err := openStore(c.store, c.replay, logger)
 	if err != nil {
 		return err
 	}
-	manager, err := sharedata.NewManager(&sharedata.Options{Store: memory, Kinds: kinds(), Logger: logger})
+	defer closeStore()
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds(), Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
-	if err := createAll(ctx, manager); err != nil {
+	if err := createAll(ctx, manager, logger); err != nil {
 		return err
 	}
 

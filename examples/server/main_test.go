@@ -25,6 +25,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start(t *testing.T, c config) string {
 	t.Helper()
 	c.addr = "127.0.0.1:0"
+	if c.store == "" {
+		c.store = "mem:"
+	}
 	if c.path == "" {
 		c.path = "/realtime"
 	}

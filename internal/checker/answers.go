@@ -48,12 +48,8 @@ func (j *judge) judgeVerdict(v verdict) {
 	report := func(promise Promise, format string, values ...any) {
 		j.reportAnswer(v.Operation, promise, "it was %s: %s", v.Answer, fmt.Sprintf(format, values...))
 	}
-	c := claim{hasType: true, entryType: sharedata.EntryTransaction, hasVerdict: true, accepted: v.Answer.Accepted}
-	if !v.Answer.Duplicate {
-		c.function = v.Proposal.Function // a repeat may ask for another one, and gets the first verdict all the same
-	}
-	if j.claimed(v.Proposal.ShareData, v.cursor, c, report) {
-		j.sight(v.Proposal.ShareData, v.Proposal.Proposer, v.AnswerOrder, v.cursor)
+	if j.claimed(v.Proposal.ShareData, v.cursor, v.claim(), report) {
+		j.sight(v.Proposal.ShareData, v.Proposal.Proposer, sighting{v.AnswerOrder, v.cursor, v.Proposal.Server})
 	}
 	h := j.histories[v.Proposal.ShareData]
 	if h == nil || h.chains[v.cursor.Epoch] == nil {
@@ -64,9 +60,23 @@ func (j *judge) judgeVerdict(v verdict) {
 	case e == nil || e.Type != sharedata.EntryTransaction:
 	case v.Proposal.Key != "" && e.IdempotencyKey != v.Proposal.Key:
 		report(OnceOnly, "that transaction has the key %.60q", e.IdempotencyKey)
-	case !v.Answer.Duplicate && !sameJSON(v.Proposal.Data, e.Data):
+	case v.Kind == OperationPropose && !v.Answer.Duplicate && !sameJSON(v.Proposal.Data, e.Data):
 		report(CommittedBeforeSeen, "that transaction is about the data %.60s", e.Data)
 	}
+}
+
+// claim is what the answer says of the entry that it names.
+func (v verdict) claim() claim {
+	c := claim{hasType: true, entryType: v.entryType()}
+	switch {
+	case v.Kind != OperationPropose:
+		c.hasState, c.state = true, sharedata.HashState(v.Proposal.Data)
+		return c
+	case !v.Answer.Duplicate:
+		c.function = v.Proposal.Function // a repeat may ask for another one, and gets the first verdict all the same
+	}
+	c.hasVerdict, c.accepted = true, v.Answer.Accepted
+	return c
 }
 
 func sameJSON(a, b json.RawMessage) bool {

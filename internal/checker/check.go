@@ -24,7 +24,10 @@ func (r *Recorder) Check(options Options) Violations {
 	j := &judge{
 		options:   options.withDefaults(),
 		histories: r.histories,
+		losses:    r.losses,
+		outages:   r.outages,
 		states:    r.states,
+		last:      r.last,
 		witnessed: make(map[position]claim),
 		told:      make(map[string]map[uint64]string),
 		removals:  make(map[string]map[uint64]bool),
@@ -35,7 +38,7 @@ func (r *Recorder) Check(options Options) Violations {
 	for _, p := range r.proposals {
 		j.answers = append(j.answers, &p.operation)
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.histories)) {
+	for _, id := range sortedKeys(r.histories) {
 		j.audit(id, r.histories[id])
 		j.onceInHistory(id, r.histories[id])
 		j.model(id, r.histories[id])
@@ -46,6 +49,7 @@ func (r *Recorder) Check(options Options) Violations {
 	j.judgeAnswers()
 	j.judgeTime()
 	j.judgeLoss()
+	j.judgeOperations()
 	return j.found.tidy()
 }
 
@@ -53,7 +57,10 @@ func (r *Recorder) Check(options Options) Violations {
 type judge struct {
 	options   Options
 	histories map[string]*histories
+	losses    map[string][]*loss
+	outages   []*outage
 	states    map[sharedata.Hash]json.RawMessage
+	last      uint64 // the number of the newest record
 	answers   []*Operation
 	// witnessed is what was seen of entries whose history was not recorded.
 	witnessed map[position]claim
@@ -68,12 +75,16 @@ type judge struct {
 	found     Violations
 }
 
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 func (j *judge) report(v Violation) { j.found = append(j.found, v) }
 
-// sighting says that a position was known to somebody at a time.
+// sighting says that a position was known to somebody at a time, and which
+// server had told of it, if that is known.
 type sighting struct {
 	at     uint64
 	cursor replay.Cursor
+	server string
 }
 
 // question says which snapshot a subscribe that was sent at a time got.
@@ -82,15 +93,15 @@ type question struct {
 	report func(Promise, string, ...any)
 }
 
-func (j *judge) sight(shareData, who string, at uint64, cursor replay.Cursor) {
-	j.sightings[shareData] = append(j.sightings[shareData], sighting{at, cursor})
+func (j *judge) sight(shareData, who string, s sighting) {
+	j.sightings[shareData] = append(j.sightings[shareData], s)
 	epochs := j.told[shareData]
 	if epochs == nil {
 		epochs = make(map[uint64]string)
 		j.told[shareData] = epochs
 	}
-	if _, known := epochs[cursor.Epoch]; !known {
-		epochs[cursor.Epoch] = who
+	if _, known := epochs[s.cursor.Epoch]; !known {
+		epochs[s.cursor.Epoch] = who
 	}
 }
 
@@ -99,23 +110,6 @@ func (j *judge) sawRemoval(shareData string, epoch uint64) {
 		j.removals[shareData] = make(map[uint64]bool)
 	}
 	j.removals[shareData][epoch] = true
-}
-
-// surelyKept reports whether everything after a position, up to another one of
-// the same epoch, was certainly inside the window and in the store.
-func (j *judge) surelyKept(shareData string, from, to replay.Cursor) bool {
-	missed := to.Revision - from.Revision
-	switch {
-	case missed == 0:
-		return true
-	case from.Revision == 0, missed > uint64(j.options.Window), j.options.Retention < 0,
-		j.options.Retention > 0 && missed > uint64(j.options.Retention):
-		return false
-	}
-	if h := j.histories[shareData]; h != nil && h.chains[from.Epoch] != nil {
-		return from.Revision+1 >= h.chains[from.Epoch].kept
-	}
-	return true
 }
 
 // head is where the history of a ShareData ended; ok is false where none was
@@ -134,30 +128,4 @@ func (j *judge) head(shareData string) (head replay.Cursor, ok bool) {
 		}
 	}
 	return head, ok
-}
-
-// judgeLoss looks for epochs that are gone without having been removed.
-func (j *judge) judgeLoss() {
-	if !j.options.Durable {
-		return
-	}
-	for _, id := range slices.Sorted(maps.Keys(j.told)) {
-		var lost []uint64
-		h := j.histories[id]
-		for epoch := range j.told[id] {
-			if (h == nil || h.chains[epoch] == nil || len(h.chains[epoch].entries) == 0) && !j.removals[id][epoch] {
-				lost = append(lost, epoch)
-			}
-		}
-		if h != nil && len(lost) <= h.removals {
-			continue
-		}
-		slices.Sort(lost)
-		for _, epoch := range lost {
-			j.report(Violation{
-				Promise: CommittedBeforeSeen, ShareData: id, Subscriber: j.told[id][epoch], Where: fmt.Sprintf("epoch %d", epoch),
-				Explanation: "it was told of this epoch, whose history is gone though nobody removed it",
-			})
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 type Connection struct {
 	recorder *Recorder
 	name     string
+	server   string
 
 	mu          sync.Mutex // taken before Recorder.mu
 	subscribers map[string]*Subscriber
@@ -22,13 +23,19 @@ type Connection struct {
 
 // Connection records one connection, from its opening to its close. Names are
 // for reports; those of several connections may be the same.
-func (r *Recorder) Connection(name string) *Connection {
+func (r *Recorder) Connection(name string) *Connection { return r.ConnectionTo("", name) }
+
+// ConnectionTo is Connection where it is known which process is at the other
+// end; one that was restarted is another one. Then no state may be older than
+// what anybody had from the same process before.
+func (r *Recorder) ConnectionTo(server, name string) *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.connections++
 	return &Connection{
 		recorder:    r,
 		name:        fmt.Sprintf("%s/%d", name, r.connections),
+		server:      server,
 		subscribers: make(map[string]*Subscriber),
 		unanswered:  make(map[string]*Pending),
 	}
@@ -47,6 +54,7 @@ func (c *Connection) Sent(frame wire.ClientMessage) {
 		s := c.subscribers[f.ShareDataID]
 		if s == nil {
 			s = c.recorder.Subscriber(c.name, f.ShareDataID)
+			s.log.server = c.server
 			c.subscribers[f.ShareDataID] = s
 		}
 		s.Subscribed(f.Since)
@@ -56,7 +64,7 @@ func (c *Connection) Sent(frame wire.ClientMessage) {
 		}
 	case *wire.Propose:
 		c.unanswered[f.CorrelationID] = c.recorder.Proposed(Proposal{
-			Proposer: c.name, Connection: c.name,
+			Proposer: c.name, Connection: c.name, Server: c.server,
 			ShareData: f.ShareDataID, Function: f.FunctionID, Data: f.ProposedData, Key: f.IdempotencyKey,
 		})
 	}

@@ -34,6 +34,10 @@ func TestConnections(t *testing.T) {
 	}{
 		{"a verdict after its transaction", []frame{propose("a"), transaction("1-4"), answer("a", "1-4")}, nil},
 		{"a verdict before its transaction", []frame{propose("a"), answer("a", "1-4"), transaction("1-4")}, []checker.Promise{checker.Ordered}},
+		{"a verdict, and the end of the connection", []frame{propose("a"), answer("a", "1-4")}, nil},
+		{"a verdict on a later proposal before a transaction", []frame{
+			propose("a"), propose("b"), answer("b", "1-5"), transaction("1-4"), transaction("1-5"), answer("a", "1-4"),
+		}, []checker.Promise{checker.Ordered}},
 		{"a repeated verdict before the transaction", []frame{
 			propose("a"), &wire.ProposalResult{CorrelationID: "a", TransactionID: "1-4", Accepted: true, Duplicate: true}, transaction("1-4"),
 		}, []checker.Promise{checker.OnceOnly}}, // only because it has no key

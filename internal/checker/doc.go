@@ -18,8 +18,9 @@
 //     says the same.
 //   - OneWinner: each revision was decided once, after its proposal was sent
 //     and after whatever had been seen by then, with the outcome that a Model
-//     computes.
-//   - OnceOnly: one idempotency key, one transaction, one verdict.
+//     computes; where asked for, a search for a linearization finds one.
+//   - OnceOnly: one idempotency key, one transaction, one verdict; where asked
+//     for, nothing is in the history that nobody had asked for.
 //   - Auditable: the chain of hashes is unbroken and ends with the final state.
 //   - Complete: where asked for, whoever is still subscribed got to the end.
 //
@@ -30,7 +31,8 @@
 // There are three ways to record a subscriber, by what the test has in hand:
 // a Connection for all the frames of a raw connection, a Subscriber for the
 // frames of one ShareData, a User for what a reconnecting client delivers.
-// Recorder.Proposed records proposals, Recorder.Observe and Recorder.History
-// what was committed. A thing is recorded before it is sent and after it was
+// Recorder.Proposed, Updating and Creating record what is asked for,
+// Recorder.Observe, History and HistorySoFar what was committed, and
+// Recorder.Losing that the test makes a store lose it. A thing is recorded before it is sent and after it was
 // received; then the order of recording is good evidence of the order in time.
 package checker

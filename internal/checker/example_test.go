@@ -57,5 +57,5 @@ func Example() {
 
 	// Output:
 	// gapless: counter of alice misses something
-	// 1 states, 2 live frames, 3 proposals, 3 accepted, 4 entries
+	// 1 states, 2 live frames, 3 proposals, 3 accepted, 1 histories, 4 entries
 }

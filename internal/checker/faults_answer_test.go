@@ -13,7 +13,7 @@ func (p *planter) answer(fits func(st, proposed *step) bool) (int, bool) {
 		case proposes:
 			proposed[st.op] = st
 		case hears:
-			if fits(st, proposed[st.op]) {
+			if proposed[st.op] != nil && fits(st, proposed[st.op]) {
 				steps = append(steps, i)
 			}
 		}
@@ -54,14 +54,14 @@ var answerFaults = []fault{
 		}
 		return ok
 	}},
-	{"an answer accepts without naming a transaction", checker.CommittedBeforeSeen, nil, func(p *planter) bool {
+	{"an answer accepts without naming a transaction", checker.CommittedBeforeSeen, []checker.Promise{checker.OnceOnly}, func(p *planter) bool {
 		i, ok := p.answer(func(st, _ *step) bool { return st.answer.Accepted })
 		if ok {
 			p.script[i].answer.TransactionID = ""
 		}
 		return ok
 	}},
-	{"an answer names what is no cursor", checker.CommittedBeforeSeen, nil, func(p *planter) bool {
+	{"an answer names what is no cursor", checker.CommittedBeforeSeen, []checker.Promise{checker.OnceOnly}, func(p *planter) bool {
 		i, ok := p.answer(func(st, _ *step) bool { return st.answer.TransactionID != "" })
 		if ok {
 			p.script[i].answer.TransactionID = "nonsense"

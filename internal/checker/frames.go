@@ -96,6 +96,10 @@ func (s *stream) liveFrame(r *record) {
 		s.report(NeverInterleaved, "it is live though the state, revision %d, has it already", rd.at.Revision)
 		return
 	}
+	if revision <= rd.early {
+		s.report(Ordered, "it came after the verdict on a proposal of the same connection, which was decided at revision %d", rd.early)
+		rd.early = 0
+	}
 	rd.anyLive = true
 	s.unchangedByRejection(r)
 	s.inOrder(&rd.live, revision)
@@ -174,8 +178,9 @@ func (s *stream) compareState(r *record) {
 	}
 }
 
-// result judges the verdict on a proposal of the same connection: who holds it
-// has seen its effect.
+// result notes a verdict on a proposal of the same connection that came before
+// its transaction. That is a violation once the transaction comes: a connection
+// that the server is closing gets verdicts, and no transactions any more.
 func (s *stream) result(r *record) {
 	rd := s.round
 	if rd == nil || rd.ending || rd.removed || rd.brokenOff || r.repeated || len(s.asks) > 0 ||
@@ -183,6 +188,6 @@ func (s *stream) result(r *record) {
 		return
 	}
 	if r.cursor.Revision > rd.live.last {
-		s.report(Ordered, "the verdict on its own proposal came before the transaction; revision %d was the newest", rd.live.last)
+		rd.early = r.cursor.Revision
 	}
 }

@@ -26,6 +26,8 @@ type chain struct {
 	// kept is the oldest revision that History was given; 0 if it was given
 	// none. The store may have dropped what is older.
 	kept uint64
+	// partial says that there may be more than was recorded.
+	partial bool
 	// unknown are revisions that an observer could not be told of.
 	unknown []span
 }
@@ -33,19 +35,21 @@ type chain struct {
 // History records entries as they were read from the store, in the order in
 // which they were read; of one ShareData or of several, one after the other.
 // Read at the end of a run, it is all that can be known of what the store kept.
-func (r *Recorder) History(entries []sharedata.Entry) {
+func (r *Recorder) History(entries []sharedata.Entry) { r.history(entries, false) }
+
+func (r *Recorder) history(entries []sharedata.Entry, partial bool) {
 	for len(entries) > 0 {
 		first := entries[0]
 		n := 1
 		for n < len(entries) && entries[n].ShareDataID == first.ShareDataID && entries[n].Cursor.Epoch == first.Cursor.Epoch {
 			n++
 		}
-		r.historyOfOne(entries[:n])
+		r.historyOfOne(entries[:n], partial)
 		entries = entries[n:]
 	}
 }
 
-func (r *Recorder) historyOfOne(entries []sharedata.Entry) {
+func (r *Recorder) historyOfOne(entries []sharedata.Entry, partial bool) {
 	violation, broken := verify(entries)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,7 +62,7 @@ func (r *Recorder) historyOfOne(entries []sharedata.Entry) {
 		r.addEntryLocked(e)
 	}
 	c := r.chainLocked(entries[0])
-	c.kept = max(c.kept, oldest)
+	c.kept, c.partial = max(c.kept, oldest), partial
 }
 
 // Observe records entries as they are committed, which makes a Recorder a
@@ -183,7 +187,7 @@ func (c *chain) newest() uint64 {
 // missing reports whether an entry that was committed at the revision ought to
 // have been recorded, and was not.
 func (c *chain) missing(revision uint64) bool {
-	if len(c.entries) == 0 || revision < c.oldest() || c.entry(revision) != nil {
+	if len(c.entries) == 0 || revision < c.oldest() || c.partial && revision > c.newest() || c.entry(revision) != nil {
 		return false
 	}
 	return !slices.ContainsFunc(c.unknown, func(s span) bool { return s.first <= revision && revision <= s.last })

@@ -90,11 +90,17 @@ func follow(model Model, before json.RawMessage, e *sharedata.Entry) (after json
 	case !accepted:
 		next = before
 	}
-	if sharedata.HashState(next) == e.StateHash {
-		return next, ""
-	}
-	if compact, err := json.Marshal(next); err == nil && sharedata.HashState(compact) == e.StateHash {
-		return compact, ""
+	if after, ok := hashed(next, e.StateHash); ok {
+		return after, ""
 	}
 	return nil, fmt.Sprintf("%q of %.60s on %.60s leads to %.60s, which does not have the recorded hash %s", e.FunctionID, e.Data, before, next, e.StateHash)
+}
+
+// hashed returns the form of a state that has the hash: as it is, or compact.
+func hashed(state json.RawMessage, hash sharedata.Hash) (json.RawMessage, bool) {
+	if sharedata.HashState(state) == hash {
+		return state, true
+	}
+	compact, err := json.Marshal(state)
+	return compact, err == nil && sharedata.HashState(compact) == hash
 }

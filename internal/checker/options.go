@@ -1,5 +1,7 @@
 package checker
 
+import "time"
+
 // Options say what was promised in the run that was recorded. The zero value
 // is good for one with default options and a store that kept working.
 type Options struct {
@@ -24,8 +26,17 @@ type Options struct {
 	Durable bool
 	// FreshReads demands that a snapshot is no older than anything that anybody
 	// had seen before the subscribe was sent. One process promises that; of
-	// several that share a store, one may lag behind.
+	// several that share a store, one may lag behind. What is known to have come
+	// from one process (Recorder.ConnectionTo) is judged so in any case.
 	FreshReads bool
+	// Attributed demands that every transaction and every update in a recorded
+	// history was asked for: the test recorded whatever anybody asked for.
+	Attributed bool
+	// Linearize is how long the search for a linearization may take for one
+	// ShareData that has a model: an order of what was asked for that agrees with
+	// the order in time, with the answers and with the revisions. One that takes
+	// longer is a violation of Recorded. The default is not to search.
+	Linearize time.Duration
 	// Models are the rules of the functions, by the id of the ShareData. The
 	// proposals to one without a model are not judged anew.
 	Models map[string]Model

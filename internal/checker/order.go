@@ -2,7 +2,6 @@ package checker
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sort"
 
@@ -77,20 +76,32 @@ func (j *judge) sentBeforeDecided(verdicts []verdict) {
 }
 
 // question notes which snapshot a subscribe got.
-func (j *judge) question(shareData string, at uint64, got replay.Cursor, report func(Promise, string, ...any)) {
-	if j.options.FreshReads {
-		j.asked[shareData] = append(j.asked[shareData], question{sighting{at, got}, report})
+func (j *judge) question(shareData string, got sighting, report func(Promise, string, ...any)) {
+	if j.options.FreshReads || got.server != "" {
+		j.asked[shareData] = append(j.asked[shareData], question{got, report})
 	}
 }
 
-// judgeTime holds snapshots against what was known when they were asked for.
+// judgeTime holds snapshots against what was known when they were asked for: to
+// anybody, or else from the same server.
 func (j *judge) judgeTime() {
-	for _, shareData := range slices.Sorted(maps.Keys(j.asked)) {
-		questions := j.asked[shareData]
+	for _, shareData := range sortedKeys(j.asked) {
 		known := newTimeline(j.sightings[shareData])
-		for _, q := range questions {
-			if newest := known.before(q.at); later(newest, q.cursor) {
-				q.report(OneWinner, "the state is of %s, but %s was known before it was asked for", q.cursor, newest)
+		byServer := make(map[string][]sighting)
+		for _, s := range j.sightings[shareData] {
+			byServer[s.server] = append(byServer[s.server], s)
+		}
+		told := make(map[string]timeline)
+		for server, sightings := range byServer {
+			told[server] = newTimeline(sightings)
+		}
+		for _, q := range j.asked[shareData] {
+			newest, from := known.before(q.at), "known"
+			if !j.options.FreshReads {
+				newest, from = told[q.server].before(q.at), "told of by the same server"
+			}
+			if later(newest, q.cursor) {
+				q.report(OneWinner, "the state is of %s, but %s was %s before it was asked for", q.cursor, newest, from)
 			}
 		}
 	}

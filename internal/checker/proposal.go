@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/safe-go/safe/sharedata"
 )
 
 // Proposal is one that is about to be sent.
@@ -21,6 +23,8 @@ type Proposal struct {
 	// subject: keys of different subjects are different keys.
 	Key     string
 	Subject string
+	// Server, where it is not empty, names the process that was asked.
+	Server string
 }
 
 // Answer is what became of a proposal, as its proposer was told.
@@ -39,9 +43,24 @@ type Pending struct {
 	operation Operation // all but Proposal is guarded by recorder.mu
 }
 
+// OperationKind says what was asked for.
+type OperationKind int
+
+const (
+	// OperationPropose asks for one run of a function.
+	OperationPropose OperationKind = iota
+	// OperationUpdate replaces the state, past all functions.
+	OperationUpdate
+	// OperationCreate begins a history.
+	OperationCreate
+)
+
 // Operation is a proposal and its answer. Operations are what a search for a
 // linearization takes as its input.
 type Operation struct {
+	// Kind says how to read Proposal: of an update and of a creation, only the
+	// Proposer, the ShareData, the Server and, as Data, the state mean something.
+	Kind     OperationKind
 	Proposal Proposal
 	// Answered is false where the outcome is not known; Answer, AnswerOrder and
 	// AnsweredAt are zero then.
@@ -55,9 +74,25 @@ type Operation struct {
 
 // Proposed records a proposal that is about to be sent. One that is sent again
 // is recorded again, unless a client does that by itself.
-func (r *Recorder) Proposed(p Proposal) *Pending {
+func (r *Recorder) Proposed(p Proposal) *Pending { return r.asked(OperationPropose, p) }
+
+// Updating records a wholesale update that is about to be asked for: like a
+// proposal, except that Data is the new state, byte for byte as it will be
+// kept. Its answer is accepted and has the position of the update.
+func (r *Recorder) Updating(p Proposal) *Pending {
+	r.keepState(p.Data)
+	return r.asked(OperationUpdate, p)
+}
+
+// Creating records that a ShareData is about to be created, like Updating.
+func (r *Recorder) Creating(p Proposal) *Pending {
+	r.keepState(p.Data)
+	return r.asked(OperationCreate, p)
+}
+
+func (r *Recorder) asked(kind OperationKind, p Proposal) *Pending {
 	p.Data = bytes.Clone(p.Data)
-	pending := &Pending{recorder: r, operation: Operation{Proposal: p, SentAt: time.Now()}}
+	pending := &Pending{recorder: r, operation: Operation{Kind: kind, Proposal: p, SentAt: time.Now()}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if pending.operation.SendOrder = r.nextLocked(); pending.operation.SendOrder != 0 {
@@ -87,8 +122,8 @@ func (p *Pending) Answered(answer Answer) {
 	}
 }
 
-// Operations returns the proposals to one ShareData in the order in which they
-// were sent.
+// Operations returns what was asked of one ShareData, in the order in which it
+// was sent.
 func (r *Recorder) Operations(shareData string) []Operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,10 +156,33 @@ func (o *Operation) place() string {
 	if o.Proposal.Key != "" {
 		key = fmt.Sprintf(" with key %.60q", o.Proposal.Key)
 	}
+	switch o.Kind {
+	case OperationUpdate:
+		return fmt.Sprintf("update #%d to %.60s", o.SendOrder, o.Proposal.Data)
+	case OperationCreate:
+		return fmt.Sprintf("creation #%d with %.60s", o.SendOrder, o.Proposal.Data)
+	}
 	return fmt.Sprintf("proposal #%d of %.60s to %q%s", o.SendOrder, o.Proposal.Data, o.Proposal.Function, key)
 }
 
+// entryType is what the operation leaves in the history.
+func (o *Operation) entryType() sharedata.EntryType {
+	switch o.Kind {
+	case OperationUpdate:
+		return sharedata.EntryUpdated
+	case OperationCreate:
+		return sharedata.EntryCreated
+	}
+	return sharedata.EntryTransaction
+}
+
 func (o *Operation) count(s *Summary) {
+	if o.Kind != OperationPropose {
+		if o.Answered && o.Answer.TransactionID != "" {
+			s.Administered++
+		}
+		return
+	}
 	s.Proposals++
 	switch {
 	case !o.Answered:

@@ -34,6 +34,10 @@ type Recorder struct {
 	connections int
 	proposals   []*Pending
 	histories   map[string]*histories
+	// losses are the times that a store lost something, by ShareData.
+	losses map[string][]*loss
+	// outages are the times that the store was out of reach.
+	outages []*outage
 	// states are texts of states by their hashes, of stateBytes in all.
 	states     map[sharedata.Hash]json.RawMessage
 	stateBytes int
@@ -46,6 +50,7 @@ func NewRecorder() *Recorder {
 	return &Recorder{
 		limit:     MaxRecords,
 		histories: make(map[string]*histories),
+		losses:    make(map[string][]*loss),
 		states:    make(map[sharedata.Hash]json.RawMessage),
 	}
 }
@@ -69,6 +74,7 @@ type log struct {
 	name      string
 	shareData string
 	user      bool
+	server    string   // which process it is about; empty where that changes
 	records   []record // guarded by recorder.mu
 }
 
@@ -136,8 +142,11 @@ type Summary struct {
 	Proposals, Accepted, Rejected, Refused, Unanswered int
 	// Duplicates are answers that repeat an earlier verdict.
 	Duplicates int
-	// Entries are those of all histories.
-	Entries int
+	// Administered are creations and wholesale updates that were acknowledged.
+	Administered int
+	// Histories are the incarnations of which something was recorded, Entries
+	// what they hold.
+	Histories, Entries int
 }
 
 // String names the figures that are not zero.
@@ -151,7 +160,8 @@ func (s Summary) String() string {
 		{s.Replayed, "replayed frames"}, {s.Removals, "removals seen"}, {s.Disconnects, "disconnects"},
 		{s.FellBehind, "fell behind"}, {s.Proposals, "proposals"}, {s.Accepted, "accepted"},
 		{s.Rejected, "rejected"}, {s.Refused, "refused"}, {s.Unanswered, "unanswered"},
-		{s.Duplicates, "duplicates"}, {s.Entries, "entries"},
+		{s.Duplicates, "duplicates"}, {s.Administered, "creations and updates"},
+		{s.Histories, "histories"}, {s.Entries, "entries"},
 	} {
 		if figure.n != 0 {
 			text += fmt.Sprintf(", %d %s", figure.n, figure.name)
@@ -179,6 +189,9 @@ func (r *Recorder) Summary() Summary {
 	for _, h := range r.histories {
 		for _, c := range h.chains {
 			s.Entries += len(c.entries)
+			if len(c.entries) > 0 {
+				s.Histories++
+			}
 		}
 	}
 	return s

@@ -42,14 +42,31 @@ func (s *stream) refused() {
 
 // state begins a round with the snapshot that answers a subscribe.
 func (s *stream) state(r *record) {
+	if s.round != nil && len(s.asks) == 0 && s.round.doubtful != nil {
+		// So the one before was not the answer.
+		s.asks = []ask{*s.round.doubtful}
+	}
 	if len(s.asks) == 0 {
 		s.unaskedState(r)
 		return
 	}
+	// Where a history did not continue, a state that nobody asked for may come
+	// just when somebody asks.
+	before := s.round
+	broke := before != nil && !before.removed && before.at.Epoch != r.cursor.Epoch
+	first := s.asks[0]
 	s.endRound()
 	s.round = newRound(r)
 	s.round.counted = r.counted
 	plan := s.choose(r)
+	if broke {
+		s.round.doubtful = &first
+		if plan.word == mustNotCome {
+			plan.word = mayCome
+		}
+	} else {
+		s.judge.question(s.log.shareData, sighting{first.at, r.cursor, s.log.server}, s.reporter())
+	}
 	if plan.problem != "" {
 		s.report(Resumable, "%s", plan.problem)
 	}
@@ -73,7 +90,7 @@ func (s *stream) unaskedState(r *record) {
 		return
 	}
 	from := before.position()
-	if from.Epoch == r.cursor.Epoch && (from.Revision >= r.cursor.Revision || s.judge.surelyKept(s.log.shareData, from, r.cursor)) {
+	if from.Epoch == r.cursor.Epoch && (from.Revision >= r.cursor.Revision || s.judge.surelyKept(s.log.shareData, from, r.cursor, s.sinceWhen(), r.at)) {
 		s.report(Resumable, "it was begun anew though the history continues from %s", from)
 	}
 	if r.number > 0 {
@@ -107,21 +124,20 @@ func (s *stream) choose(r *record) plan {
 		s.asks[i].doubtful = true // unless there is only one, which is taken off
 	}
 	for _, a := range s.asks[:candidates] {
-		if chosen = s.judge.plan(s.log.shareData, a.since, r); chosen.problem == "" {
+		if chosen = s.judge.plan(s.log.shareData, a, r); chosen.problem == "" {
 			break
 		}
 	}
 	if candidates > 1 && chosen.word == mustNotCome {
 		chosen.word = mayCome // it may be the answer to another one
 	}
-	s.judge.question(s.log.shareData, s.asks[0].at, r.cursor, s.reporter())
 	s.asks = s.asks[1:]
 	return chosen
 }
 
 // plan says what must follow the state that answers a subscribe.
-func (j *judge) plan(shareData, since string, r *record) plan {
-	announced := ""
+func (j *judge) plan(shareData string, a ask, r *record) plan {
+	since, announced := a.since, ""
 	if r.number > 0 {
 		announced = fmt.Sprintf("%d replayed frames are announced though ", r.number)
 	}
@@ -149,7 +165,7 @@ func (j *judge) plan(shareData, since string, r *record) plan {
 		return tell(fmt.Sprintf("%s is in the future", from))
 	}
 	missed := r.cursor.Revision - from.Revision
-	sure := j.surelyKept(shareData, from, r.cursor)
+	sure := j.surelyKept(shareData, from, r.cursor, a.at, r.at)
 	p := plan{resumes: true, from: from.Revision, word: mayCome}
 	if sure {
 		p.word = mustNotCome
@@ -218,9 +234,20 @@ func (s *stream) userState(r *record) {
 	case from.IsZero():
 	case !told:
 		s.report(Resumable, "neither a resumption nor a gap was told after %s", from)
-	case continues && s.judge.surelyKept(s.log.shareData, from, r.cursor):
+	case continues && s.judge.surelyKept(s.log.shareData, from, r.cursor, s.sinceWhen(), r.at):
 		s.report(Resumable, "a gap was told though %s was inside the window", from)
 	}
+}
+
+// sinceWhen is a record before which a state that nobody asked for, or that a
+// user was given after a gap, was not decided on: the last one before the gap.
+func (s *stream) sinceWhen() uint64 {
+	for i := s.index - 1; i >= 0; i-- {
+		if s.log.records[i].kind != gap {
+			return s.log.records[i].at
+		}
+	}
+	return 0
 }
 
 // reporter is report for later, at the current record.

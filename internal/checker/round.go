@@ -24,8 +24,10 @@ type round struct {
 	word word
 	why  string
 	told bool
-	// unasked says that nobody asked for the state.
-	unasked bool
+	// unasked says that nobody asked for the state; doubtful is the subscribe
+	// that it answers unless nobody asked for it, nil where that is sure.
+	unasked  bool
+	doubtful *ask
 	// brokenOff says that it was told in the middle of the replay: the rest
 	// cannot be had, and a new state or the removal must follow.
 	brokenOff bool
@@ -33,6 +35,8 @@ type round struct {
 	// it was reported that they should not have come.
 	anyReplayed, anyLive bool
 	stray, interleaved   bool
+	// early is the revision of a verdict that came before its transaction.
+	early uint64
 	// ending says that an end was asked for: frames may still come, but need
 	// not. removed says that the ShareData is gone: nothing may.
 	ending, removed bool

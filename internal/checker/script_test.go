@@ -27,9 +27,10 @@ type step struct {
 	frame   wire.ServerMessage // gets
 	resumed bool               // gets a state, as a user
 
-	op       int // proposes, hears
-	proposal checker.Proposal
-	answer   checker.Answer
+	op        int // proposes, administers, hears
+	operation checker.OperationKind
+	proposal  checker.Proposal
+	answer    checker.Answer
 
 	id       string            // removing
 	entries  []sharedata.Entry // reads
@@ -51,6 +52,7 @@ const (
 	loses
 	gapTold
 	proposes
+	administers
 	hears
 	removing
 	commits
@@ -83,6 +85,12 @@ func (s script) play() *checker.Recorder {
 		switch st.kind {
 		case proposes:
 			pending[st.op] = rec.Proposed(st.proposal)
+		case administers:
+			if st.operation == checker.OperationUpdate {
+				pending[st.op] = rec.Updating(st.proposal)
+			} else {
+				pending[st.op] = rec.Creating(st.proposal)
+			}
 		case hears:
 			pending[st.op].Answered(st.answer)
 		case removing:

@@ -93,7 +93,7 @@ func (s *stream) judgeAll() {
 // from here on.
 func (s *stream) known(r *record) {
 	if s.judge.claimed(s.log.shareData, r.cursor, r.claim(), s.report) {
-		s.judge.sight(s.log.shareData, s.log.name, r.at, r.cursor)
+		s.judge.sight(s.log.shareData, s.log.name, sighting{r.at, r.cursor, s.log.server})
 	}
 }
 

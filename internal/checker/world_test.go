@@ -85,6 +85,7 @@ func newWorld(seed uint64) *world {
 func (w *world) options() checker.Options {
 	return checker.Options{
 		Window: w.window, Retention: w.retention, Complete: true, FreshReads: true,
+		Attributed: true, Linearize: time.Minute,
 		Models: map[string]checker.Model{"counter": checker.Counter, "doc": checker.Register},
 	}
 }
@@ -147,7 +148,7 @@ func (w *world) act() {
 	case n < 191:
 		p.disconnect()
 	case n < 197:
-		w.commit(t, sharedata.Entry{Type: sharedata.EntryUpdated}, w.anyState(t))
+		w.administer(t, checker.OperationUpdate, sharedata.EntryUpdated)
 	case n < 198:
 		w.remove(t)
 	case n < 199 && w.rng.IntN(4) == 0:
@@ -166,7 +167,19 @@ func (w *world) anyState(t *thing) json.RawMessage {
 func (w *world) create(t *thing) {
 	w.epoch += 1 + w.rng.Uint64N(5)
 	t.exists, t.entries, t.states = true, nil, nil
-	w.commit(t, sharedata.Entry{Type: sharedata.EntryCreated}, w.anyState(t))
+	w.administer(t, checker.OperationCreate, sharedata.EntryCreated)
+}
+
+// administer commits something that no function decides. One in five answers
+// is lost.
+func (w *world) administer(t *thing, kind checker.OperationKind, entryType sharedata.EntryType) {
+	state := w.anyState(t)
+	op := w.names
+	w.script = append(w.script, step{kind: administers, op: op, operation: kind, proposal: checker.Proposal{Proposer: "admin", ShareData: t.id, Data: state}})
+	w.commit(t, sharedata.Entry{Type: entryType}, state)
+	if op%5 > 0 {
+		w.script = append(w.script, step{kind: hears, op: op, answer: checker.Answer{Accepted: true, TransactionID: t.head().Cursor.String()}})
+	}
 }
 
 func (w *world) remove(t *thing) {

@@ -18,28 +18,38 @@ const module = "github.com/safe-go/safe"
 // module's other folders. A folder that is not listed may import nothing, and
 // an entry covers the folders below it unless they are listed themselves.
 var allowed = map[string][]string{
-	"replay":            {},
-	"replay/replaytest": {"replay"},
-	"sharedata":         {"replay"},
-	"schemas":           {},
-	"internal/wire":     {},
-	"internal/checker":  {"internal/wire", "replay", "sharedata"},
-	"internal/layout":   {},
-	"internal/promises": {},
-	"internal/interop":  {},
-	"realtime":          {"sharedata", "replay", "schemas", "internal/wire"},
-	"client":            {"internal/wire"},
-	"examples":          {"client", "realtime", "sharedata", "replay"},
+	"replay":              {},
+	"replay/replaytest":   {"replay"},
+	"replay/bolt":         {"replay"},
+	"replay/redis":        {"replay"},
+	"sharedata":           {"replay"},
+	"schemas":             {},
+	"internal/wire":       {},
+	"internal/checker":    {"internal/wire", "replay", "sharedata"},
+	"internal/layout":     {},
+	"internal/promises":   {},
+	"internal/interop":    {},
+	"internal/redistest":  {},
+	"internal/benchmarks": {},
+	"internal/torture": {"client", "internal/checker", "internal/redistest", "internal/wire", "realtime", "replay",
+		"replay/bolt", "replay/redis", "sharedata"},
+	"realtime": {"sharedata", "replay", "schemas", "internal/wire"},
+	"client":   {"internal/wire"},
+	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis"},
 }
 
 // forTests lists what test files may import besides: oracles, and the other end
 // of a connection.
 var forTests = map[string][]string{
-	"internal/wire":     {"schemas"},
-	"replay":            {"replay/replaytest"},
-	"sharedata":         {"replay/replaytest"},
-	"internal/promises": {"client", "internal/checker", "internal/wire", "realtime", "replay", "sharedata"},
-	"internal/interop":  {"client", "realtime", "replay", "sharedata"},
+	"internal/wire":       {"schemas"},
+	"replay":              {"replay/replaytest"},
+	"replay/bolt":         {"replay/replaytest"},
+	"replay/redis":        {"replay/replaytest", "internal/redistest"},
+	"sharedata":           {"replay/replaytest"},
+	"realtime":            {"replay/replaytest"},
+	"internal/benchmarks": {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
+	"internal/promises":   {"client", "internal/checker", "internal/wire", "realtime", "replay", "sharedata"},
+	"internal/interop":    {"client", "realtime", "replay", "sharedata"},
 }
 
 func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {

@@ -49,6 +49,8 @@ func headsBeside(want *history) map[string]replay.Cursor {
 		"the first":            want.at(1),
 		"one in the future":    head.Next(),
 		"far in the future":    {Epoch: head.Epoch, Revision: 1 << 62},
+		"beyond 2^63":          {Epoch: head.Epoch, Revision: 1<<63 + 1},
+		"near the last":        {Epoch: head.Epoch, Revision: math.MaxUint64 - 3},
 		"before the first":     want.zero(),
 		"in a later epoch":     {Epoch: head.Epoch + 1, Revision: head.Revision},
 		"in an earlier epoch":  {Epoch: head.Epoch - 1, Revision: head.Revision},
@@ -64,6 +66,7 @@ func refusesOtherHeads(f *fixture) {
 		s.conflictAt("id", want, follow(other, contents("lost")...))
 		s.conflictAt("id", want, removing(follow(other, contents("lost")...)))
 	}
+	s.conflictAt("id", want, follow(want.at(math.MaxUint64-1), contents("the last there can be")...))
 	for _, epoch := range []uint64{firstEpoch - 1, firstEpoch, firstEpoch + 1} {
 		s.conflictAt("id", want, start(epoch, contents("lost")...))
 		s.conflictAt("id", want, removing(start(epoch, contents("lost")...)))
@@ -144,26 +147,31 @@ func refusesMisnumberedBatches(f *fixture) {
 	three := func() replay.Batch { return want.next(many("x ", 3)...) }
 	fresh := func() replay.Batch { return start(firstEpoch+5, many("x ", 3)...) }
 	tests := map[string]replay.Batch{
-		"no entries":                   {Expect: head},
-		"no entries, to start":         {},
-		"no entries, to remove":        {Expect: head, Remove: true},
-		"a hole":                       renumbered(three(), 2, want.at(head.Revision+4)),
-		"a hole at the start":          renumbered(three(), 0, want.at(head.Revision+2)),
-		"a repeated number":            renumbered(three(), 1, want.at(head.Revision+1)),
-		"the head's number":            renumbered(three(), 0, head),
-		"a later epoch":                renumbered(three(), 0, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 1}),
-		"another epoch on the way":     renumbered(three(), 1, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 2}),
-		"an epoch from its start":      {Expect: head, Entries: fresh().Entries},
-		"no number":                    {Expect: head, Entries: contents("x")},
-		"no number, to start":          {Entries: contents("x")},
-		"a start at 2":                 {Entries: follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...).Entries},
-		"a start at 0":                 renumbered(start(firstEpoch+5, contents("x")...), 0, replay.Cursor{Epoch: firstEpoch + 5}),
-		"a start with a hole":          renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 5, Revision: 3}),
-		"a start in two epochs":        renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 6, Revision: 2}),
-		"a start in epoch 0":           start(0, contents("x")...),
-		"epoch 0":                      follow(replay.Cursor{Revision: head.Revision}, contents("x")...),
-		"more than there are numbers":  follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64}, contents("x")...),
-		"more than numbers on the way": follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64 - 1}, contents("x", "y")...),
+		"no entries":                    {Expect: head},
+		"no entries, to start":          {},
+		"no entries, to remove":         {Expect: head, Remove: true},
+		"a hole":                        renumbered(three(), 2, want.at(head.Revision+4)),
+		"a hole at the start":           renumbered(three(), 0, want.at(head.Revision+2)),
+		"a repeated number":             renumbered(three(), 1, want.at(head.Revision+1)),
+		"the head's number":             renumbered(three(), 0, head),
+		"a later epoch":                 renumbered(three(), 0, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 1}),
+		"another epoch on the way":      renumbered(three(), 1, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 2}),
+		"the same epoch from its start": {Expect: head, Entries: start(firstEpoch, many("x ", 3)...).Entries},
+		"an earlier epoch":              {Expect: head, Entries: start(firstEpoch-1, many("x ", 3)...).Entries},
+		"a distant epoch":               {Expect: head, Entries: start(1, contents("x")...).Entries},
+		"a start over at 2":             {Expect: head, Entries: follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...).Entries},
+		"a start over with a hole":      {Expect: head, Entries: renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 5, Revision: 3}).Entries},
+		"a start over in two epochs":    {Expect: head, Entries: renumbered(fresh(), 2, replay.Cursor{Epoch: firstEpoch + 6, Revision: 3}).Entries},
+		"no number":                     {Expect: head, Entries: contents("x")},
+		"no number, to start":           {Entries: contents("x")},
+		"a start at 2":                  {Entries: follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...).Entries},
+		"a start at 0":                  renumbered(start(firstEpoch+5, contents("x")...), 0, replay.Cursor{Epoch: firstEpoch + 5}),
+		"a start with a hole":           renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 5, Revision: 3}),
+		"a start in two epochs":         renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 6, Revision: 2}),
+		"a start in epoch 0":            start(0, contents("x")...),
+		"epoch 0":                       follow(replay.Cursor{Revision: head.Revision}, contents("x")...),
+		"more than there are numbers":   follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64}, contents("x")...),
+		"more than numbers on the way":  follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64 - 1}, contents("x", "y")...),
 	}
 	for name, batch := range tests {
 		for _, id := range []string{"id", "no history"} {

@@ -3,7 +3,6 @@ package replaytest
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/safe-go/safe/replay"
@@ -69,6 +68,10 @@ func eachRevisionWonOnce(f *fixture) {
 			}
 			if conflict.Head == head || conflict.Removed {
 				return fmt.Errorf("expecting %s: ConflictError has head %s, removed %t", head, conflict.Head, conflict.Removed)
+			}
+			if n := len(conflict.Missed); n > 0 && (conflict.Missed[0].Cursor != head.Next() || conflict.Missed[n-1].Cursor != conflict.Head) {
+				return fmt.Errorf("expecting %s, with the head at %s: ConflictError.Missed is from %s to %s",
+					head, conflict.Head, conflict.Missed[0].Cursor, conflict.Missed[n-1].Cursor)
 			}
 			missed[worker] = append(missed[worker], conflict.Missed...)
 			head = conflict.Head
@@ -196,165 +199,6 @@ func idsAreIndependent(f *fixture) {
 	for worker, want := range wants {
 		s.holds(fmt.Sprint("id ", worker), want)
 	}
-}
-
-func readersSeeNoHoles(f *fixture)        { f.readWhileWriting(f.open(), unbounded, 1) }
-func trimmedReadersSeeNoHoles(f *fixture) { f.readWhileWriting(f.openBounded(5), 5, 1) }
-func readersSeeOneEpoch(f *fixture)       { f.readWhileWriting(f.open(), unbounded, 12) }
-
-// unbounded is the bound of a store that trims nothing in these tests.
-const unbounded = -1
-
-// entryAt is the entry that readWhileWriting writes at a position; whoever
-// reads it can tell that it is the right one.
-func entryAt(cursor replay.Cursor) replay.Entry {
-	entry := replay.Entry{Cursor: cursor, Key: "key " + cursor.String(), Data: []byte("data " + cursor.String())}
-	if cursor.Revision%3 == 1 {
-		entry.State = stateAt(cursor)
-	}
-	return entry
-}
-
-// stateAt is the newest state and metaAt the meta when cursor is the head.
-func stateAt(cursor replay.Cursor) []byte {
-	cursor.Revision -= (cursor.Revision + 2) % 3
-	return []byte("state " + cursor.String())
-}
-
-func metaAt(cursor replay.Cursor) []byte { return []byte("meta " + cursor.String()) }
-
-// readWhileWriting writes an id, in that many epochs, while readers check each
-// answer they get for what was committed.
-func (f *fixture) readWhileWriting(s *subject, bound, epochs int) {
-	f.Helper()
-	const batches, readers = 120, 3
-	handles := []*subject{s, f.second(s)}
-	written, failed := make(chan struct{}), make(chan struct{})
-	fail := sync.OnceFunc(func() { close(failed) })
-	looked := make(chan struct{})
-	// The writer waits for a reader now and then, so that they meet however
-	// fast the store is.
-	pace := func(batch int) {
-		if batch%2 == 1 {
-			select {
-			case <-looked:
-			case <-failed:
-			}
-		}
-	}
-	f.together(1+readers, func(i int) error {
-		if i == 0 {
-			defer close(written)
-			return writeEpochs(f, s.store, epochs, batches/epochs, pace)
-		}
-		r := reader{fixture: f, store: handles[i%2].store, bound: bound}
-		for {
-			over := ended(written)
-			if err := r.look(); err != nil {
-				fail()
-				return err
-			}
-			if over {
-				return nil
-			}
-			select {
-			case looked <- struct{}{}:
-			default:
-				runtime.Gosched()
-			}
-		}
-	})
-}
-
-// writeEpochs writes an id in that many epochs of that many batches each, and
-// calls pace after each batch.
-func writeEpochs(f *fixture, store replay.Store, epochs, batches int, pace func(batch int)) error {
-	for epoch := range uint64(epochs) {
-		head := replay.Cursor{Epoch: firstEpoch + epoch}
-		for i := range batches {
-			batch := replay.Batch{Expect: head}
-			if i == 0 {
-				batch.Expect = replay.Cursor{}
-			}
-			for range 1 + i%3 {
-				head = head.Next()
-				batch.Entries = append(batch.Entries, entryAt(head))
-			}
-			batch.Meta = metaAt(head)
-			batch.Remove = i == batches-1 && epoch < uint64(epochs)-1
-			if _, err := store.Append(f.ctx, "id", batch); err != nil {
-				return fmt.Errorf("the only writer, at %s: %w", batch.Expect, err)
-			}
-			pace(i)
-		}
-	}
-	return nil
-}
-
-// reader follows the history that writeEpochs writes.
-type reader struct {
-	*fixture
-	store replay.Store
-	bound int
-	at    replay.Cursor // all up to here was seen, or was said to be trimmed
-	head  replay.Cursor // the newest head that was seen
-}
-
-// look loads the head and reads on to it.
-func (r *reader) look() error {
-	head, err := r.store.Load(r.ctx, "id")
-	if errors.Is(err, replay.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("load: %w", err)
-	}
-	if head.Cursor.Epoch < r.head.Epoch || head.Cursor.Epoch == r.head.Epoch && head.Cursor.Revision < r.head.Revision {
-		return fmt.Errorf("load: the head went back from %s to %s", r.head, head.Cursor)
-	}
-	if string(head.State) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {
-		return fmt.Errorf("load: head %s has state %q and meta %q", head.Cursor, head.State, head.Meta)
-	}
-	if r.bound == unbounded && head.Oldest != 1 {
-		return fmt.Errorf("load: head %s has oldest %d, but nothing had to be trimmed", head.Cursor, head.Oldest)
-	}
-	if head.Cursor.Epoch != r.head.Epoch {
-		r.at = replay.Cursor{Epoch: head.Cursor.Epoch}
-	}
-	r.head = head.Cursor
-	for r.at.Revision < head.Cursor.Revision {
-		over, err := r.piece()
-		if over || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// piece reads a few entries. It is over when the epoch is.
-func (r *reader) piece() (over bool, err error) {
-	entries, err := r.store.Read(r.ctx, "id", r.at, 10)
-	refusal, refused := errors.AsType[*replay.CursorError](err)
-	switch {
-	case errors.Is(err, replay.ErrNotFound):
-		return true, nil
-	case errors.Is(err, replay.ErrUnknownEpoch) && refused && refusal.Head.Epoch > r.at.Epoch:
-		return true, nil
-	case errors.Is(err, replay.ErrCursorTooOld) && refused && r.bound != unbounded && refusal.Oldest > r.at.Revision+1:
-		r.at.Revision = refusal.Oldest - 1
-		return false, nil
-	case err != nil:
-		return true, fmt.Errorf("read after %s, when the head was %s: %w", r.at, r.head, err)
-	case len(entries) == 0:
-		return true, fmt.Errorf("read after %s, when the head was %s: no entries", r.at, r.head)
-	}
-	for _, entry := range entries {
-		r.at = r.at.Next()
-		if difference := differ(entry, entryAt(r.at)); difference != "" {
-			return true, fmt.Errorf("read when the head was %s: %s", r.head, difference)
-		}
-	}
-	return false, nil
 }
 
 // ended says whether the channel is closed.

@@ -25,6 +25,8 @@ func blobs() [][]byte {
 		[]byte("null"),
 		[]byte(" "),
 		[]byte("*1\r\n$4\r\nQUIT\r\n"),
+		[]byte("%s %d %%"),
+		[]byte("\x1b[2J{}:*?[^a]\\"),
 		large,
 	}
 }
@@ -39,33 +41,21 @@ func keepsContents(f *fixture) {
 		s.commit(id, want, first)
 		s.holds(id, want)
 
-		second := want.next(replay.Entry{Data: []byte("data"), State: blob})
+		second := want.next(replay.Entry{Data: []byte("data"), State: blob, Key: "key"})
 		second.Meta = []byte("meta")
 		s.commit(id, want, second)
 		s.holds(id, want)
+
+		// Also where a refusal or a key brings them along.
+		s.sameEntries("Find", s.find(id, "key"), want.entries[2:])
+		s.conflictAt(id, want, follow(want.at(1), contents("lost")...))
+		s.conflictKnown(id, want, newKeys(want.next(keyed("key")...)), want.entries[2:])
 	}
 	// Data may be empty, and so may the meta; the state stays what it was.
 	want := s.started("empty", replay.Entry{State: []byte("state")}, replay.Entry{Data: []byte{}}, replay.Entry{Data: nil})
 	s.holds("empty", want)
 
 	s.keepsHandsOff()
-}
-
-// keepsHandsOff checks that a store does not change what it was given.
-func (s *subject) keepsHandsOff() {
-	s.Helper()
-	data, state, meta := []byte("data"), []byte("state"), []byte("meta")
-	batch := start(firstEpoch, replay.Entry{Data: data, State: state, Key: "key"})
-	batch.Meta = meta
-	s.append("hands off", batch)
-	for range 3 {
-		batch = follow(batch.Last(), replay.Entry{Data: data, State: state, Key: "key"})
-		batch.Meta = meta
-		s.append("hands off", batch)
-	}
-	if string(data) != "data" || string(state) != "state" || string(meta) != "meta" {
-		s.Errorf("Append changed what it was given to %q, %q, %q", data, state, meta)
-	}
 }
 
 // texts returns names that a store might confuse with one another or with
@@ -76,8 +66,8 @@ func texts() []string {
 		"a", "A", "aa", "a ", " a", " ",
 		"a:b", "a:", ":a", ":", "a/b", "a/b/c", "/", "//", "..", "../a", "a.b", "a|b", "a,b", "a;b", "a-b", "a_b",
 		"a\x00b", "a\x00", "\x00", "\x00\x00", "a\nb", "a\r\nb", "a\tb", "\u2028", "\x7f",
-		"{a}", "{a}b", "{", "}", "{}", "}{", "{{a}}", "a{b}c",
-		"*", "?", "a*", "[a]", "\\", "a\\b", "'", `"`, "`", "$", "%", "%00", "%s", "#", "&", "=", "+", "<a>",
+		"{a}", "{a}b", "{", "}", "{}", "}{", "{{a}}", "a{b}c", "{}a", "{}{a}", "{a}{b}", "a}", "a}b{c}", "{a\x00}",
+		"*", "?", "a*", "a?", "[a]", "[^a]", "[a-z]", "a[", "**", "\\*", "\n", "\n\n", "a\n", "\\", "a\\b", "'", `"`, "`", "$", "%", "%00", "%s", "#", "&", "=", "+", "<a>",
 		"0", "00", "1", "1-1", "-1", "null", "true", "nil", "undefined",
 		"id", "ids", "key", "keys", "meta", "head", "state", "stream", "history", "bucket",
 		"é", "e\u0301", "É", "\u00c5", "\u212b", "ß", "ss", "ı", "i", "I", "İ", "ﬁ", "fi",
@@ -125,4 +115,29 @@ func keepsKeys(f *fixture) {
 	}
 	s.sameEntries("Find of all keys", s.find("id", names...), want.entries)
 	s.sameEntries("Find of other keys", s.find("id", "aaa", "a\x01b", "b", strings.Repeat("long ", 1024/5)+"c"), nil)
+}
+
+// keepsIDsAndKeysApart writes ids and keys that are the same text where a store
+// puts one behind the other.
+func keepsIDsAndKeysApart(f *fixture) {
+	s := f.open()
+	wants := make(map[string]*history)
+	var keys []string
+	for _, separator := range []string{"", ":", "\x00", "/", "|", "-", ".", "}", "{", " ", "\n", "\xc3\xa9", "1", "\x01"} {
+		for _, at := range []int{1, 2, 3} {
+			name := []string{"a", "b", "c", "d"}
+			id, key := strings.Join(name[:at], separator), strings.Join(name[at:], separator)
+			keys = append(keys, key)
+			if wants[id] == nil {
+				wants[id] = &history{}
+				s.commit(id, wants[id], newKeys(start(firstEpoch, keyed(key)...)))
+			} else if wants[id].newest(key) == nil {
+				s.commit(id, wants[id], newKeys(wants[id].next(keyed(key)...)))
+			}
+		}
+	}
+	for id, want := range wants {
+		s.holds(id, want)
+		s.finds(id, want, 1, keys...)
+	}
 }

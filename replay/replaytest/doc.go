@@ -8,7 +8,15 @@
 //		})
 //	}
 //
+// What only some stores promise is skipped for the others: to keep content in a
+// file, to share it, and to be a replay.Follower.
+//
 // The suite sleeps nowhere, so a store must answer when its work is done and
-// not before. It may be run under the race detector. A test at random prints
-// its seed when it fails; Harness.Seed repeats it.
+// not before; for what a Follower tells it waits as long as Harness.Patience.
+// It may be run under the race detector, and sees goroutines that following
+// leaves behind; a store's own TestMain should look for all others. A test at
+// random prints its seed when it fails; Harness.Seed repeats it.
+//
+// The package also has Shared, a medium in memory that several processes share
+// and that fails on demand, for the tests of whoever uses a shared store.
 package replaytest

@@ -67,8 +67,7 @@ func (s *faulty) Close() error {
 // handle is a further handle on a store. Closing it closes nothing else.
 type handle struct{ replay.Store }
 
-// harnessOf returns a harness of Memories with a fault. The fault sits in the
-// store, or in how the harness gets at it.
+// harnessOf returns a harness of Memories with a fault.
 func harnessOf(f fault) Harness {
 	open := func(t testing.TB, options *replay.MemoryOptions) replay.Store {
 		m := mustMemory(t, options)
@@ -94,18 +93,19 @@ func harnessOf(f fault) Harness {
 }
 
 // fault is something that a store may get wrong, and the checks that must see
-// it.
+// it. It sits in a Memory, in a harness of Memories, or in a Process.
 type fault struct {
-	name    string
-	store   func(s *faulty, m *replay.Memory)
-	harness func(h *Harness)
-	caught  []string
+	name      string
+	store     func(s *faulty, m *replay.Memory)
+	harness   func(h *Harness)
+	following func(p *tattler)
+	caught    []string
 }
 
 // renumbered returns the batch as it would have to be at the head.
 func renumbered(batch replay.Batch, head replay.Cursor) replay.Batch {
 	b := follow(head, batch.Entries...)
-	b.Meta, b.Remove = batch.Meta, batch.Remove
+	b.ExpectMeta, b.NewKeys, b.Meta, b.Remove = batch.ExpectMeta, batch.NewKeys, batch.Meta, batch.Remove
 	return b
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -31,7 +32,12 @@ type Harness struct {
 
 	// Second returns another handle on the content of the store, as another
 	// process would open it; both stay open. Nil if content cannot be shared.
+	// If the store is a replay.Follower, so is the handle.
 	Second func(t testing.TB, store replay.Store) replay.Store
+
+	// Patience is how long a replay.Follower may take to tell what it must. The
+	// default is 30 seconds.
+	Patience time.Duration
 
 	// Seed starts the operations at random. Zero draws a seed.
 	Seed uint64
@@ -62,6 +68,20 @@ func checks() []check {
 		{"a refusal says what was missed or nothing", refusalSaysWhatWasMissed},
 		{"a misnumbered batch is invalid", refusesMisnumberedBatches},
 		{"every batch replaces the meta", replacesMeta},
+		{"a batch that expects another meta is refused", refusesOtherMetas},
+		{"a meta that is nil, or without a head, is not compared", nilMetaIsNotCompared},
+		{"a batch with a known key is refused", refusesKnownKeys},
+		{"a batch with new keys commits", takesNewKeys},
+		{"a new key is new once", oneNewKeyWins},
+		{"a refusal names one reason: the head, then the meta, then the keys", refusesInOrder},
+
+		{"a history starts over whole", startsOver},
+		{"a batch may start a history over and end it", startsOverAndEnds},
+		{"a history starts over at its head and in a later epoch", startsOverOnlyAtTheHead},
+		{"the epochs of a start over are compared exactly", startsOverInExactlyLaterEpochs},
+		{"earlier keys are found in their own epoch or not at all", findsEarlierKeysInTheirEpoch},
+		{"a trimmed history starts over", trimsWhatStartsOver},
+		{"one of many starts over wins", oneStartOverWins},
 
 		{"read returns exactly what followed", readsWhatFollowed},
 		{"read in pieces repeats and misses nothing", readsInPieces},
@@ -87,6 +107,9 @@ func checks() []check {
 		{"contents come back byte for byte", keepsContents},
 		{"ids are any text", keepsIDs},
 		{"keys are any text", keepsKeys},
+		{"ids and keys are told apart", keepsIDsAndKeysApart},
+		{"a batch may be long", keepsLongBatches},
+		{"what was returned stays as it was", keepsWhatItReturned},
 
 		{"each revision is won once", eachRevisionWonOnce},
 		{"one of many starts wins", oneStartWins},
@@ -94,12 +117,32 @@ func checks() []check {
 		{"readers see a growing history without holes", readersSeeNoHoles},
 		{"readers of a trimmed history see no holes", trimmedReadersSeeNoHoles},
 		{"readers of a history that starts over see one epoch at a time", readersSeeOneEpoch},
+		{"readers of a history that starts over without an end see one epoch at a time", readersSeeItStartOver},
+		{"readers of a trimmed history that starts over see one epoch at a time", trimmedReadersSeeItStartOver},
 
 		{"an ended context changes nothing", honoursContexts},
+		{"a context that ends meanwhile leaves a whole batch or none", endsContextsMeanwhile},
 		{"a closed store refuses everything", refusesWhenClosed},
 		{"a reopened store has kept everything", reopens},
 		{"a reopened store knows the epochs of removed histories", reopensWithEpochs},
+		{"a reopened store knows where a history started over", reopensWhatStartedOver},
+		{"a reopened store keeps what it had not trimmed", reopensTrimmed},
+		{"what was acknowledged is there after reopening", reopensWithAcknowledged},
 		{"handles see each other's changes", handlesAgree},
+
+		{"a follower is told when the telling has begun", tellsThatItTells},
+		{"a follower is told what any handle appends", tellsWhatIsAppended},
+		{"a follower is told of contents of any kind and size", tellsOfAnyContents},
+		{"a follower is told of starts, starts over and ends", tellsOfStartsAndEnds},
+		{"a follower is told of its own history", tellsOfOneHistory},
+		{"stop ends the telling", stopEndsTheTelling},
+		{"nobody waits for tell, and tell may follow and stop", tellIsFree},
+		{"any number may follow at once", manyFollow},
+		{"closing the store ends the telling", closeEndsTheTelling},
+
+		{"a claim keeps others out", claimKeepsOthersOut},
+		{"a claim ends with the next append", claimEndsWithTheNextAppend},
+		{"a claim ends by itself", claimEndsByItself},
 
 		{"any sequence of operations does what the model does", matchesModel},
 		{"any sequence of operations on a trimmed store does what the model does", matchesModelTrimmed},
@@ -152,6 +195,14 @@ func (f *fixture) closing(store replay.Store) *subject {
 		})
 	}
 	return &subject{fixture: f, store: store}
+}
+
+// patience is Harness.Patience or its default.
+func (f *fixture) patience() time.Duration {
+	if f.harness.Patience > 0 {
+		return f.harness.Patience
+	}
+	return 30 * time.Second
 }
 
 // fixture is one run of one check.

@@ -11,13 +11,18 @@ import (
 // apart from its neighbours.
 const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 
-// history is what one epoch of an id should hold.
+// history is what an id should hold, from its start to its removal.
 type history struct {
-	entries []replay.Entry
+	entries []replay.Entry // of the newest epoch
 	meta    []byte
+	earlier []replay.Entry // from before it started over
 }
 
 func (h *history) add(batch replay.Batch) {
+	if batch.Starts() {
+		h.earlier = append(h.earlier, h.entries...)
+		h.entries = nil
+	}
 	h.entries = append(h.entries, batch.Entries...)
 	h.meta = batch.Meta
 }
@@ -53,6 +58,13 @@ func (h *history) state() []byte {
 // next numbers the entries as a batch after the head.
 func (h *history) next(entries ...replay.Entry) replay.Batch { return follow(h.head(), entries...) }
 
+// over numbers the entries as a batch that starts the history over.
+func (h *history) over(epoch uint64, entries ...replay.Entry) replay.Batch {
+	batch := start(epoch, entries...)
+	batch.Expect = h.head()
+	return batch
+}
+
 // start numbers the entries as the first batch of an epoch.
 func start(epoch uint64, entries ...replay.Entry) replay.Batch {
 	batch := follow(replay.Cursor{Epoch: epoch}, entries...)
@@ -74,6 +86,12 @@ func follow(expect replay.Cursor, entries ...replay.Entry) replay.Batch {
 // removing makes the batch the last of its history.
 func removing(batch replay.Batch) replay.Batch {
 	batch.Remove = true
+	return batch
+}
+
+// newKeys makes the batch demand that its keys are new.
+func newKeys(batch replay.Batch) replay.Batch {
+	batch.NewKeys = true
 	return batch
 }
 

@@ -49,33 +49,53 @@ func repeatedKeyFindsNewest(f *fixture) {
 	s := f.open()
 	want := s.started("id", keyed("twice", "once")...)
 	s.commit("id", want, want.next(keyed("", "twice")...))
-	s.newestIsFound("id", want, 1, "twice")
+	s.finds("id", want, 1, "twice")
 	s.commit("id", want, want.next(keyed("twice", "twice")...))
-	s.newestIsFound("id", want, 1, "twice")
+	s.finds("id", want, 1, "twice")
 	s.sameEntries("Find", s.find("id", "once"), want.entries[1:2])
 }
 
-// newestIsFound checks that a key that several entries carry finds the newest
-// of them, and nothing that does not carry it or is no longer kept. Older ones
-// may be found too.
-func (s *subject) newestIsFound(id string, want *history, oldest uint64, key string) {
+// finds checks what the keys find in a history that is kept from the revision
+// oldest on, and returns it: of each key the newest entry that carries it and
+// nothing else. Where that is from before the history started over, it may be
+// left out.
+func (s *subject) finds(id string, want *history, oldest uint64, keys ...string) []replay.Entry {
 	s.Helper()
-	var carriers []replay.Entry
-	for _, entry := range want.entries {
-		if entry.Key == key && entry.Cursor.Revision >= oldest {
-			carriers = append(carriers, entry)
+	found := s.find(id, keys...)
+	for i, entry := range found {
+		if i > 0 && entry.Cursor == found[i-1].Cursor {
+			s.Errorf("Find in %.40q: the entry at %s twice", id, entry.Cursor)
+		}
+		newest := want.newest(entry.Key)
+		if newest == nil || !slices.Contains(keys, entry.Key) {
+			s.Errorf("Find in %.40q: the entry at %s with key %.60q, which was not asked for or never carried",
+				id, entry.Cursor, entry.Key)
+		} else if difference := differ(entry, *newest); difference != "" {
+			s.Errorf("Find in %.40q: not the newest entry with the key: %s", id, difference)
+		} else if entry.Cursor.Epoch == want.head().Epoch && entry.Cursor.Revision < oldest {
+			s.Errorf("Find in %.40q: the entry at %s with key %.60q, oldest being %d", id, entry.Cursor, entry.Key, oldest)
 		}
 	}
-	found := s.find(id, key)
-	for _, entry := range found {
-		if !slices.ContainsFunc(carriers, func(c replay.Entry) bool { return differ(entry, c) == "" }) {
-			s.Errorf("Find of %q: entry %s with key %q, oldest being %d", key, entry.Cursor, entry.Key, oldest)
+	for _, key := range keys {
+		newest := want.newest(key)
+		if newest == nil || newest.Cursor.Epoch != want.head().Epoch || newest.Cursor.Revision < oldest {
+			continue
+		}
+		if !slices.ContainsFunc(found, func(e replay.Entry) bool { return e.Cursor == newest.Cursor }) {
+			s.Errorf("Find of %.60q in %.40q: %d entries without the newest, %s", key, id, len(found), newest.Cursor)
 		}
 	}
-	if len(carriers) > 0 {
-		newest := carriers[len(carriers)-1]
-		if len(found) == 0 || found[len(found)-1].Cursor != newest.Cursor {
-			s.Errorf("Find of %q: %d entries without the newest, %s", key, len(found), newest.Cursor)
+	return found
+}
+
+// newest returns the newest entry that carries the key, nil if there is none.
+func (h *history) newest(key string) *replay.Entry {
+	for _, entries := range [][]replay.Entry{h.entries, h.earlier} {
+		for i := len(entries) - 1; i >= 0 && key != ""; i-- {
+			if entries[i].Key == key {
+				return &entries[i]
+			}
 		}
 	}
+	return nil
 }

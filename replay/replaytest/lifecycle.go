@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/safe-go/safe/replay"
@@ -20,8 +22,11 @@ func (s *subject) calls(ctx context.Context, want *history) map[string]error {
 		_, errs["Find in "+id] = s.store.Find(ctx, id, []string{"key", "absent"})
 	}
 	batches := map[string]replay.Batch{
-		"Append":              want.next(replay.Entry{Data: []byte("lost"), State: []byte("lost"), Key: "lost"}),
-		"Append that removes": removing(want.next(contents("lost")...)),
+		"Append":                  want.next(replay.Entry{Data: []byte("lost"), State: []byte("lost"), Key: "lost"}),
+		"Append that removes":     removing(want.next(contents("lost")...)),
+		"Append that starts over": want.over(want.head().Epoch+1, contents("lost")...),
+		"Append of new keys":      newKeys(want.next(keyed("lost")...)),
+		"Append of known keys":    newKeys(want.next(keyed("key")...)),
 	}
 	for name, batch := range batches {
 		_, errs[name] = s.store.Append(ctx, "id", batch)
@@ -55,6 +60,61 @@ func honoursContexts(f *fixture) {
 	s.commit("id", want, want.next(contents("after")...))
 	s.holds("id", want)
 	s.started("no history")
+}
+
+// endsContextsMeanwhile cancels contexts at any moment of an Append. What that
+// leaves behind is a whole batch or nothing of it.
+func endsContextsMeanwhile(f *fixture) {
+	const rounds, length = 60, 3
+	s := f.open()
+	want := s.started("id", many("entry ", length)...)
+	head := want.head()
+	acknowledged := make(map[string]bool)
+	for round := range rounds {
+		name := fmt.Sprint("round ", round, " entry ")
+		ctx, cancel := context.WithCancel(f.ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range round * 10 {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		_, err := s.store.Append(ctx, "id", follow(head, many(name, length)...))
+		<-done
+		switch conflict, refused := errors.AsType[*replay.ConflictError](err); {
+		case err == nil:
+			acknowledged[name] = true
+			head.Revision += length
+		case refused:
+			head = conflict.Head // an earlier one took effect late
+		case errors.Is(err, context.Canceled):
+			head = s.load("id").Cursor
+		default:
+			s.Fatalf("Append with a context that ends meanwhile: %v", err)
+		}
+	}
+	for range attempts {
+		_, err := s.store.Append(f.ctx, "id", follow(head, many("last ", length)...))
+		conflict, refused := errors.AsType[*replay.ConflictError](err)
+		if !refused {
+			if err != nil {
+				s.Fatalf("Append after contexts have ended: %v", err)
+			}
+			break
+		}
+		head = conflict.Head
+	}
+	entries := s.read("id", want.zero(), all)
+	for i := 0; i+length <= len(entries); i += length {
+		name := strings.TrimSuffix(string(entries[i].Data), "0")
+		s.sameEntries("Read of one batch", entries[i:i+length], follow(want.at(uint64(i)), many(name, length)...).Entries)
+		delete(acknowledged, name)
+	}
+	if len(entries)%length != 0 || len(acknowledged) > 0 {
+		s.Errorf("%d entries of batches of %d; %d acknowledged batches are missing", len(entries), length, len(acknowledged))
+	}
 }
 
 func refusesWhenClosed(f *fixture) {
@@ -96,47 +156,6 @@ func refusesWhenClosed(f *fixture) {
 	}
 }
 
-func reopens(f *fixture) {
-	s := f.open()
-	wants := map[string]*history{
-		"id":    s.grown("id", 5),
-		"other": s.started("other", keyed("key")...),
-		"🙂 {}":  s.started("🙂 {}"),
-	}
-	batch := wants["other"].next(replay.Entry{Data: []byte{0, 0xff}, State: []byte("state")}, replay.Entry{})
-	batch.Meta = []byte("meta")
-	s.commit("other", wants["other"], batch)
-	for range 3 {
-		s = f.reopen(s)
-		s.sameIDs([]string{"id", "other", "🙂 {}"})
-		for id, want := range wants {
-			s.holds(id, want)
-			s.conflictAt(id, want, start(firstEpoch+1, contents("lost")...))
-			s.conflictAt(id, want, follow(want.head().Next(), contents("lost")...))
-			s.readRefused(id, want.head().Next(), replay.ErrFutureCursor, want.head(), 1)
-			s.commit(id, want, want.next(contents("after reopening")...))
-		}
-		s.sameEntries("Find after reopening", s.find("other", "key"), wants["other"].entries[:1])
-	}
-}
-
-func reopensWithEpochs(f *fixture) {
-	s := f.open()
-	want := s.started("id")
-	s.append("id", removing(want.next(contents("the end")...)))
-	s = f.reopen(s)
-	want.add(want.next(contents("the end")...))
-	s.removed("id", want)
-	for _, epoch := range []uint64{1, firstEpoch - 1, firstEpoch} {
-		s.conflictRemoved("id", want.head(), start(epoch, contents("lost")...))
-	}
-	again := &history{}
-	s.commit("id", again, start(firstEpoch+1, contents("again")...))
-	s = f.reopen(s)
-	s.holds("id", again)
-	s.readRefused("id", want.zero(), replay.ErrUnknownEpoch, again.head(), 1)
-}
-
 func handlesAgree(f *fixture) {
 	s := f.open()
 	if f.harness.Second == nil {
@@ -156,14 +175,30 @@ func handlesAgree(f *fixture) {
 		}
 		batch = want.next(replay.Entry{Data: []byte("data"), State: fmt.Append(nil, "state ", i)})
 	}
-	other.append("id", removing(batch))
+	for i, handle := range []*subject{other, s} {
+		over := want.over(firstEpoch+1+uint64(i), keyed(fmt.Sprint("over ", i), "")...)
+		over.ExpectMeta, over.Meta, over.NewKeys = want.meta, fmt.Append(nil, "over ", i), true
+		handle.commit("id", want, over)
+		for _, each := range []*subject{s, other} {
+			each.holds("id", want)
+			each.finds("id", want, 1, "key 0", "over 0", "over 1")
+			each.readRefused("id", replay.Cursor{Epoch: firstEpoch + uint64(i), Revision: 1}, replay.ErrUnknownEpoch, want.head(), 1)
+			each.conflictKnown("id", want, newKeys(want.next(keyed(fmt.Sprint("over ", i))...)), want.entries[:1])
+			over.ExpectMeta = []byte("other meta")
+			over.Expect, over.Entries = want.head(), want.over(firstEpoch+9, contents("lost")...).Entries
+			each.conflictReplaced("id", want, over)
+		}
+	}
+	batch = removing(want.next(contents("the end")...))
+	other.append("id", batch)
 	want.add(batch)
 	for _, each := range []*subject{s, other} {
 		each.removed("id", want)
 		each.conflictRemoved("id", want.head(), start(firstEpoch, contents("lost")...))
+		each.conflictRemoved("id", want.head(), start(firstEpoch+2, contents("lost")...))
 	}
 	again := &history{}
-	s.commit("id", again, start(firstEpoch+1, contents("again")...))
+	s.commit("id", again, start(firstEpoch+3, contents("again")...))
 	other.readRefused("id", want.head(), replay.ErrUnknownEpoch, again.head(), 1)
 
 	// A handle that closes takes nothing away from the other.

@@ -124,19 +124,47 @@ func (m *model) commit(s *subject, id string) {
 	batch := start(max(at.last.Epoch, firstEpoch)+1+m.random.Uint64N(3), m.entries()...)
 	if at.now != nil {
 		batch = at.now.next(m.entries()...)
+		if m.random.IntN(12) == 0 {
+			batch = at.now.over(at.now.head().Epoch+1+m.random.Uint64N(3), m.entries()...)
+		}
 	}
 	if m.random.IntN(2) == 0 {
 		batch.Meta = fmt.Append(nil, "meta of step ", len(m.trace))
 	}
+	if m.random.IntN(2) == 0 {
+		batch.ExpectMeta = append([]byte{}, want.meta...)
+	}
 	batch.Remove = m.random.IntN(20) == 0
-	m.note("Append to %q of %s to %s, remove %t", id, firstOf(batch), batch.Last(), batch.Remove)
+	batch.NewKeys = m.random.IntN(3) == 0
+	m.note("Append to %q expecting %s, of %s to %s, remove %t, new keys %t",
+		id, batch.Expect, firstOf(batch), batch.Last(), batch.Remove, batch.NewKeys)
+	if batch.NewKeys && at.now != nil {
+		if known := s.finds(id, at.now, at.oldest, keysOf(batch.Entries)...); len(known) > 0 {
+			m.note("%d of the keys are known", len(known))
+			s.conflictKnown(id, at.now, batch, known)
+			return
+		}
+	}
 	oldest := s.commit(id, want, batch)
 	if batch.Remove {
 		*at = modelled{last: batch.Last()}
 		return
 	}
-	m.trims(want, at.oldest, oldest)
+	before := at.oldest
+	if batch.Starts() {
+		before = 1
+	}
+	m.trims(want, before, oldest)
 	at.now, at.oldest = want, oldest
+}
+
+// keysOf returns the keys of entries.
+func keysOf(entries []replay.Entry) []string {
+	keys := make([]string, len(entries))
+	for i := range entries {
+		keys[i] = entries[i].Key
+	}
+	return keys
 }
 
 // trims checks that a store may trim a history so far.
@@ -158,6 +186,10 @@ func (m *model) trims(want *history, before, oldest uint64) {
 func (m *model) conflict(s *subject, id string) {
 	m.Helper()
 	at := m.ids[id]
+	if at.now != nil && m.random.IntN(4) == 0 {
+		m.conflictReplaced(s, id)
+		return
+	}
 	expect := replay.Cursor{Epoch: at.last.Epoch + 1, Revision: 1 + m.random.Uint64N(9)}
 	if at.now != nil {
 		expect = m.cursor(at)
@@ -166,6 +198,10 @@ func (m *model) conflict(s *subject, id string) {
 		}
 	}
 	batch := follow(expect, m.entries()...)
+	if m.random.IntN(5) == 0 {
+		batch = start(expect.Epoch+1+m.random.Uint64N(3), m.entries()...)
+		batch.Expect = expect
+	}
 	if m.random.IntN(3) == 0 && (at.now != nil || !at.last.IsZero()) {
 		epoch := max(1, at.last.Epoch-m.random.Uint64N(3))
 		if at.now != nil {
@@ -175,6 +211,10 @@ func (m *model) conflict(s *subject, id string) {
 	}
 	batch.Meta = []byte("lost")
 	batch.Remove = m.random.IntN(5) == 0
+	batch.NewKeys = m.random.IntN(3) == 0
+	if m.random.IntN(3) == 0 {
+		batch.ExpectMeta = []byte("of no batch")
+	}
 	m.note("Append to %q expecting %s, from %s, remove %t: conflict", id, batch.Expect, firstOf(batch), batch.Remove)
 	switch {
 	case at.now != nil:
@@ -184,6 +224,25 @@ func (m *model) conflict(s *subject, id string) {
 	default:
 		s.conflict(id, batch)
 	}
+}
+
+// conflictReplaced appends at the head, but expects another meta.
+func (m *model) conflictReplaced(s *subject, id string) {
+	m.Helper()
+	now := m.ids[id].now
+	batch := now.next(m.entries()...)
+	if m.random.IntN(4) == 0 {
+		batch = now.over(now.head().Epoch+1, m.entries()...)
+	}
+	batch.ExpectMeta = []byte("of no batch")
+	if len(now.meta) > 0 && m.random.IntN(2) == 0 {
+		batch.ExpectMeta = now.meta[:len(now.meta)-1]
+	}
+	batch.Meta = []byte("lost")
+	batch.Remove = m.random.IntN(5) == 0
+	batch.NewKeys = m.random.IntN(3) == 0
+	m.note("Append to %q from %s expecting meta %q: conflict", id, firstOf(batch), batch.ExpectMeta)
+	s.conflictReplaced(id, now, batch)
 }
 
 func (m *model) invalid(s *subject, id string) {
@@ -211,6 +270,10 @@ func (m *model) cursor(at *modelled) replay.Cursor {
 		cursor.Epoch = at.last.Epoch
 	case 1:
 		cursor.Epoch++
+	case 2:
+		if n := len(at.now.earlier); n > 0 {
+			cursor.Epoch = at.now.earlier[m.random.IntN(n)].Cursor.Epoch
+		}
 	}
 	return cursor
 }
@@ -248,24 +311,19 @@ func (m *model) find(s *subject, id string) {
 	for range 5 {
 		keys = append(keys, fmt.Sprint("key ", m.random.IntN(m.keys+2)))
 	}
-	var want []replay.Entry
-	if at.now != nil {
-		for _, entry := range at.now.entries {
-			if entry.Key == "" || entry.Key == "repeated" || entry.Cursor.Revision < at.oldest {
-				continue
-			}
-			if m.random.IntN(4) == 0 {
-				keys = append(keys, entry.Key)
-			}
-			if slices.Contains(keys, entry.Key) {
-				want = append(want, entry)
-			}
+	keys = append(keys, "repeated")
+	if at.now == nil {
+		m.note("Find in %q, which is not there, of %q", id, keys)
+		s.sameEntries("Find", s.find(id, keys...), nil)
+		return
+	}
+	for _, entry := range slices.Concat(at.now.entries, at.now.earlier) {
+		if entry.Key != "" && m.random.IntN(4) == 0 {
+			keys = append(keys, entry.Key)
 		}
-		m.note("Find in %q of repeated", id)
-		s.newestIsFound(id, at.now, at.oldest, "repeated")
 	}
 	m.note("Find in %q of %q", id, keys)
-	s.sameEntries("Find", s.find(id, keys...), want)
+	s.finds(id, at.now, at.oldest, keys...)
 }
 
 func (m *model) listIDs(s *subject) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -166,24 +165,5 @@ func lifecycleFaults() []fault {
 				return m.Close()
 			}
 		}, caught: []string{"a closed store refuses everything"}},
-		{name: "is empty after reopening", harness: func(h *Harness) {
-			h.Reopen = func(t testing.TB, _ replay.Store) replay.Store { return mustMemory(t, nil) }
-		}, caught: []string{"a reopened store has kept everything", "any sequence of operations does what the model does"}},
-		{name: "forgets keys when it is reopened", harness: func(h *Harness) {
-			h.Reopen = func(t testing.TB, store replay.Store) replay.Store {
-				s := &faulty{Memory: copied(t, store)}
-				s.onFind = func(context.Context, string, []string) ([]replay.Entry, error) { return nil, nil }
-				return s
-			}
-		}, caught: []string{"a reopened store has kept everything"}},
-		{name: "forgets removed histories when it is reopened", harness: func(h *Harness) {
-			h.Reopen = func(t testing.TB, store replay.Store) replay.Store { return copied(t, store) }
-		}, caught: []string{"a reopened store knows the epochs of removed histories"}},
-		{name: "opens a second handle on a copy", harness: func(h *Harness) {
-			h.Second = func(t testing.TB, store replay.Store) replay.Store { return copied(t, store) }
-		}, caught: []string{"handles see each other's changes", "each revision is won once"}},
-		{name: "closes all handles with one", harness: func(h *Harness) {
-			h.Second = func(_ testing.TB, store replay.Store) replay.Store { return store }
-		}, caught: []string{"handles see each other's changes"}},
 	}
 }

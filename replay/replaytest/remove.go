@@ -108,15 +108,21 @@ func startsAndEnds(f *fixture) {
 	s.holds("id", want)
 }
 
-func comparesEpochsExactly(f *fixture) {
-	s := f.open()
-	for id, epochs := range map[string][]uint64{
+// closeEpochs returns rising epochs that a store might take for one another, by
+// what they are.
+func closeEpochs() map[string][]uint64 {
+	return map[string][]uint64{
 		"small":        {1, 2, 9, 10, 11, 99, 100},
 		"beyond 2^53":  {1<<53 - 1, 1 << 53, 1<<53 + 1, 1<<53 + 2},
 		"around 2^63":  {1<<63 - 1, 1 << 63, 1<<63 + 1},
 		"the largest":  {math.MaxUint64 - 2, math.MaxUint64 - 1, math.MaxUint64},
 		"more figures": {9_999_999_999_999_999_999, 10_000_000_000_000_000_000, 10_000_000_000_000_000_001},
-	} {
+	}
+}
+
+func comparesEpochsExactly(f *fixture) {
+	s := f.open()
+	for id, epochs := range closeEpochs() {
 		for i, epoch := range epochs {
 			want := &history{}
 			s.commit(id, want, start(epoch, many("entry ", 3)...))

@@ -117,6 +117,11 @@ func keysForgottenWithEntries(f *fixture) {
 			}
 		}
 		s.sameEntries("Find in a trimmed history", s.find("id", keys...), found)
-		s.newestIsFound("id", want, oldest, "twice")
+		s.finds("id", want, oldest, "twice")
 	}
+	// What is forgotten is new again.
+	s.commit("id", want, newKeys(want.next(keyed("key 0", "key 1")...)))
+	known := want.entries[len(want.entries)-2:]
+	s.sameEntries("Find of keys that are used again", s.find("id", "key 0", "key 1"), known)
+	s.conflictKnown("id", want, newKeys(want.next(keyed("key 0", "new", "key 1")...)), known)
 }

@@ -2,6 +2,7 @@ package replaytest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -65,7 +66,22 @@ func (s *subject) conflict(id string, batch replay.Batch) *replay.ConflictError 
 		s.Errorf("ConflictError says %.40q, expected %s; want %.40q, %s",
 			conflict.ID, conflict.Expected, id, batch.Expect)
 	}
+	moved := conflict.Head != batch.Expect || conflict.Removed
+	if reasons := count(moved, conflict.Replaced, conflict.Known != nil, conflict.Claimed > 0); reasons != 1 {
+		s.Errorf("expecting %s of %.40q: ConflictError has head %s, removed %t, replaced %t, %d known; want one reason, not %d",
+			batch.Expect, id, conflict.Head, conflict.Removed, conflict.Replaced, len(conflict.Known), reasons)
+	}
 	return conflict
+}
+
+// count says how many are true.
+func count(all ...bool) (n int) {
+	for _, each := range all {
+		if each {
+			n++
+		}
+	}
+	return n
 }
 
 // conflictAt is conflict with a history that exists.
@@ -79,6 +95,28 @@ func (s *subject) conflictAt(id string, want *history, batch replay.Batch) {
 	if conflict.Missed != nil {
 		s.sameEntries("ConflictError.Missed", conflict.Missed, want.after(batch.Expect))
 	}
+}
+
+// conflictReplaced is conflict with a history whose head is the expected one,
+// but for its meta.
+func (s *subject) conflictReplaced(id string, want *history, batch replay.Batch) {
+	s.Helper()
+	conflict := s.conflict(id, batch)
+	if !conflict.Replaced || conflict.Head != want.head() || len(conflict.Missed) > 0 {
+		s.Errorf("expecting meta %s of %.40q: ConflictError has head %s, replaced %t, %d missed; want %s, true, none",
+			abbreviated(string(batch.ExpectMeta)), id, conflict.Head, conflict.Replaced, len(conflict.Missed), want.head())
+	}
+}
+
+// conflictKnown is conflict with a history that has some of the keys.
+func (s *subject) conflictKnown(id string, want *history, batch replay.Batch, known []replay.Entry) {
+	s.Helper()
+	conflict := s.conflict(id, batch)
+	if conflict.Known == nil || conflict.Head != want.head() || len(conflict.Missed) > 0 {
+		s.Errorf("expecting new keys of %.40q: ConflictError has head %s, %d known, %d missed; want %s, %d known, none missed",
+			id, conflict.Head, len(conflict.Known), len(conflict.Missed), want.head(), len(known))
+	}
+	s.sameEntries("ConflictError.Known", inOrder(conflict.Known), inOrder(known))
 }
 
 // conflictRemoved is conflict with a history that was removed at last.
@@ -140,11 +178,14 @@ func (s *subject) find(id string, keys ...string) []replay.Entry {
 	if err != nil {
 		s.Fatalf("Find in %.40q: %v", id, err)
 	}
-	entries = slices.Clone(entries)
-	slices.SortFunc(entries, func(a, b replay.Entry) int {
-		return int(int64(a.Cursor.Revision - b.Cursor.Revision))
+	return inOrder(entries)
+}
+
+// inOrder returns the entries, oldest first.
+func inOrder(entries []replay.Entry) []replay.Entry {
+	return slices.SortedFunc(slices.Values(entries), func(a, b replay.Entry) int {
+		return cmp.Or(cmp.Compare(a.Cursor.Epoch, b.Cursor.Epoch), cmp.Compare(a.Cursor.Revision, b.Cursor.Revision))
 	})
-	return entries
 }
 
 func (s *subject) ids() []string {

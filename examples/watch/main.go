@@ -1,0 +1,120 @@
+// Command watch shows what happens to a ShareData, also while its server is
+// restarted or another one takes over, and proposes to it.
+//
+//	go run ./examples/watch counter                   # show what happens, until interrupted
+//	go run ./examples/watch counter add '{"by":1}'    # propose, and show the verdict
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/safe-go/safe/client"
+)
+
+func main() {
+	url := flag.String("url", "ws://127.0.0.1:8080/realtime", "`URL` of the WebSocket endpoint")
+	token := flag.String("token", "", "the `token` to present, if the server wants one")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [flags] SHAREDATA [FUNCTION DATA]")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var options client.Options
+	if *token != "" {
+		options.Token = func(context.Context) (string, error) { return *token, nil }
+	}
+	var err error
+	switch args := flag.Args(); len(args) {
+	case 1:
+		err = watch(ctx, *url, &options, args[0], os.Stdout)
+	case 3:
+		err = propose(ctx, *url, &options, args[0], args[1], args[2], os.Stdout)
+	default:
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "watch:", err)
+		os.Exit(1)
+	}
+}
+
+// watch prints events until ctx ends or the ShareData is removed.
+func watch(ctx context.Context, url string, options *client.Options, shareDataID string, out io.Writer) error {
+	c, err := client.New(url, options) // does not wait for a server that is not up yet
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for event, err := range c.Subscribe(shareDataID).Events(ctx) {
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, describe(event))
+	}
+	return nil
+}
+
+func describe(event client.Event) string {
+	switch e := event.(type) {
+	case *client.State:
+		text := fmt.Sprintf("state        %s at %s", e.CurrentState, e.Cursor)
+		if e.Resumed {
+			text += fmt.Sprintf(", resumed: %d missed events follow", e.Replaying)
+		}
+		return text
+	case *client.Transaction:
+		verdict := "rejected"
+		if e.Accepted {
+			verdict = "accepted"
+		}
+		text := fmt.Sprintf("transaction  %s %s at %s", e.FunctionID, verdict, e.TransactionID)
+		if e.Replayed {
+			return text + ", while away"
+		}
+		return text + fmt.Sprintf(", now %s", e.CurrentState)
+	case *client.Lifecycle:
+		switch {
+		case e.Removed:
+			return "removed"
+		case e.Replayed:
+			return fmt.Sprintf("updated      at %s, while away", e.Cursor)
+		}
+		return fmt.Sprintf("updated      at %s, now %s", e.Cursor, e.CurrentState)
+	case *client.Gap:
+		return "gap          " + e.Reason
+	}
+	return fmt.Sprintf("%T", event)
+}
+
+// propose proposes once and prints the verdict.
+func propose(ctx context.Context, url string, options *client.Options, shareDataID, functionID, data string, out io.Writer) error {
+	c, err := client.New(url, options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	result, err := c.Propose(ctx, shareDataID, functionID, json.RawMessage(data))
+	switch {
+	case err != nil:
+		return err
+	case !result.Accepted:
+		fmt.Fprintf(out, "rejected at %s: %s\n", result.TransactionID, result.Error)
+	default:
+		fmt.Fprintf(out, "accepted at %s\n", result.TransactionID)
+	}
+	return nil
+}

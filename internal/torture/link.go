@@ -1,0 +1,151 @@
+package torture
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// dialTimeout bounds a proxy's attempt to connect.
+const dialTimeout = 5 * time.Second
+
+// link is one connection through a proxy.
+type link struct {
+	proxy  *proxy
+	client *net.TCPConn
+	ended  chan struct{} // closed when the link is over
+
+	mu     sync.Mutex
+	server *net.TCPConn // nil before it is connected
+	over   bool
+	// deaf are the sides to which nothing is sent any more.
+	deaf map[*net.TCPConn]bool
+}
+
+func (l *link) run() {
+	defer l.proxy.forget(l)
+	defer l.end(-1)
+	if !l.pass() {
+		return
+	}
+	address := l.proxy.destination()
+	if address == "" {
+		return
+	}
+	conn, err := net.DialTimeout("tcp", address, dialTimeout)
+	if err != nil {
+		return
+	}
+	l.mu.Lock()
+	if l.over {
+		l.mu.Unlock()
+		conn.Close()
+		return
+	}
+	l.server = conn.(*net.TCPConn)
+	l.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { l.pump(l.server, l.client) })
+	both.Go(func() { l.pump(l.client, l.server) })
+	both.Wait()
+}
+
+// pass waits until the network lets something through. It returns false when
+// the link is over.
+func (l *link) pass() bool {
+	for {
+		open, delay := l.proxy.weather()
+		select {
+		case <-open:
+			return delay == 0 || l.pause(delay)
+		default:
+		}
+		select {
+		case <-open:
+		case <-l.ended:
+			return false
+		}
+	}
+}
+
+func (l *link) pause(delay time.Duration) bool {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ended:
+		return false
+	}
+}
+
+// pump copies one direction until it ends.
+func (l *link) pump(to, from *net.TCPConn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && !l.isDeaf(to) {
+			if !l.pass() {
+				return
+			}
+			if _, failed := to.Write(buffer[:n]); failed != nil && !l.isDeaf(to) {
+				l.end(-1)
+				return
+			}
+		}
+		switch {
+		case err == io.EOF:
+			if l.pass() {
+				to.CloseWrite()
+			}
+			return
+		case err != nil:
+			l.end(-1)
+			return
+		}
+	}
+}
+
+func (l *link) isDeaf(side *net.TCPConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deaf[side]
+}
+
+func (l *link) halfClose(towardsServer bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	side := l.client
+	if towardsServer {
+		side = l.server
+	}
+	if side == nil || l.over {
+		return
+	}
+	if l.deaf == nil {
+		l.deaf = make(map[*net.TCPConn]bool)
+	}
+	l.deaf[side] = true
+	side.CloseWrite()
+}
+
+// reset ends the link as a crash would.
+func (l *link) reset() { l.end(0) }
+
+// end closes both sides. linger is that of net.TCPConn.SetLinger: 0 resets.
+func (l *link) end(linger int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	l.over = true
+	close(l.ended)
+	for _, side := range []*net.TCPConn{l.client, l.server} {
+		if side != nil {
+			side.SetLinger(linger)
+			side.Close()
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package realtime_test
+
+import (
+	"testing"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+)
+
+// twoServers serve one ShareData "counter", which both can change, from a store
+// that they share.
+func twoServers(t *testing.T) (a, b *world, storeOfB *replaytest.Process) {
+	t.Helper()
+	shared := replaytest.NewShared()
+	storeOfB = shared.Process()
+	a, b = onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
+	a.create("counter")
+	b.ensure("counter")
+	return a, b, storeOfB
+}
+
+func (w *world) ensure(id string) {
+	w.Helper()
+	if _, err := w.manager.Ensure(w.Context(), id, nil, add); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestWhatOneServerCommitsTheSubscribersOfAnotherSee(t *testing.T) {
+	a, b, _ := twoServers(t)
+	p := b.dial()
+	p.join("counter", "")
+	a.add("counter", 3)
+	p.wantTransactions(2, 4)
+	b.add("counter", 1)
+	p.wantTransactions(5, 5)
+	if err := a.manager.Remove(t.Context(), "counter"); err != nil {
+		t.Fatal(err)
+	}
+	if frame := want[*wire.Lifecycle](p); frame.Event != wire.EventRemoved || frame.Revision != 6 {
+		t.Errorf("after the removal: %+v", frame)
+	}
+}
+
+// A subscriber that moves to a server which is behind was told that its cursor
+// was not known, and shown a state older than the one it had.
+func TestASubscriberThatKnowsMoreThanTheServerIsResumed(t *testing.T) {
+	a, b, storeOfB := twoServers(t)
+	resident := b.dial()
+	resident.join("counter", "")
+	storeOfB.LoseAnnouncements(true)
+	a.add("counter", 5)
+	since := a.cursor("counter")
+
+	visitor := b.dial()
+	visitor.subscribe("counter", since.String())
+	if state := want[*wire.State](visitor); state.Cursor != since.String() || state.Replaying != 0 {
+		t.Errorf("who knew %s is shown %+v", since, state)
+	}
+	resident.wantTransactions(2, 6)
+	b.add("counter", 1)
+	visitor.wantTransactions(7, 7)
+}
+
+func TestASubscriberThatKnowsMoreWaitsForAStoreThatCannotBeAsked(t *testing.T) {
+	a, b, storeOfB := twoServers(t)
+	resident := b.dial()
+	resident.join("counter", "")
+	before := b.cursor("counter")
+	storeOfB.SetReachable(false)
+	a.add("counter", 2)
+	since := a.cursor("counter")
+
+	visitor := b.dial()
+	visitor.subscribe("counter", since.String())
+	visitor.wantError(wire.CodeUnavailable, "counter")
+	visitor.subscribe("counter", before.String()) // what the server has, it serves
+	if state := want[*wire.State](visitor); state.Cursor != before.String() {
+		t.Errorf("shown %+v, want what was known at %s", state, before)
+	}
+	visitor.propose("counter", "add", `{"by":1}`, "p")
+	if result := want[*wire.ProposalResult](visitor); result.Accepted || result.TransactionID != "" || result.Error == "" {
+		t.Errorf("a proposal without a store: %+v", result)
+	}
+	storeOfB.SetReachable(true)
+	visitor.wantTransactions(2, 3)
+	visitor.subscribe("counter", since.String())
+	if state := want[*wire.State](visitor); state.Cursor != since.String() {
+		t.Errorf("shown %+v, want %s", state, since)
+	}
+}
+
+// What the store cannot be asked for is replayed from memory.
+func TestReplayWhileTheStoreIsUnreachable(t *testing.T) {
+	a, b, storeOfB := twoServers(t)
+	resident := b.dial()
+	resident.join("counter", "")
+	since := b.cursor("counter")
+	a.add("counter", 4)
+	resident.wantTransactions(2, 5)
+	storeOfB.SetReachable(false)
+
+	visitor := b.dial()
+	visitor.subscribe("counter", since.String())
+	if state := want[*wire.State](visitor); state.Replaying != 4 {
+		t.Errorf("shown %+v, want 4 frames replayed", state)
+	}
+	visitor.wantReplayed(2, 5)
+}
+
+// The store went back: cursors that it lost are never continued.
+func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
+	shared := replaytest.NewShared()
+	storeOfB := shared.Process()
+	a, b := onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
+	a.create("counter")
+	b.ensure("counter")
+	resident := b.dial()
+	resident.join("counter", "")
+	a.add("counter", 5)
+	resident.wantTransactions(2, 6)
+	lost := b.cursor("counter")
+	shared.Rollback("counter", replay.Cursor{Epoch: lost.Epoch, Revision: 3})
+	storeOfB.Check()
+	state := want[*wire.State](resident)
+	resident.wantError(wire.CodeReplayCursorNotFound, "counter")
+	if at, err := replay.ParseCursor(state.Cursor); err != nil || at.Epoch <= lost.Epoch || string(state.CurrentState) != `{"value":2}` {
+		t.Errorf("gone back, and shown %+v", state)
+	}
+	a.add("counter", 9)
+	resident.wantTransactions(2, 10)
+
+	visitor := b.dial()
+	visitor.subscribe("counter", lost.String())
+	want[*wire.State](visitor)
+	visitor.wantError(wire.CodeReplayCursorNotFound, "counter")
+}

@@ -1,0 +1,83 @@
+package bolt_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/bolt"
+)
+
+// appender appends one entry after another to one id.
+type appender struct {
+	id    string
+	batch replay.Batch
+	meta  [32]byte
+}
+
+func newAppender(id string) *appender {
+	a := &appender{id: id}
+	a.batch.Meta = a.meta[:]
+	a.batch.Entries = []replay.Entry{{
+		Cursor: replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1},
+		Data:   make([]byte, 256),
+		State:  make([]byte, 256),
+	}}
+	return a
+}
+
+func (a *appender) append(b *testing.B, store replay.Store) {
+	if _, err := store.Append(b.Context(), a.id, a.batch); err != nil {
+		b.Error(err)
+	}
+	entry := a.batch.Entries[0]
+	a.batch.Expect = entry.Cursor
+	entry.Cursor = entry.Cursor.Next()
+	a.batch.Entries = []replay.Entry{entry}
+}
+
+func openBench(b *testing.B, options *bolt.Options) (*bolt.Store, string) {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "histories.db")
+	store, err := bolt.Open(path, options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { store.Close() })
+	return store, path
+}
+
+// BenchmarkAppendInterval is BenchmarkAppend where a sync may wait.
+func BenchmarkAppendInterval(b *testing.B) {
+	benchmarkAppend(b, &bolt.Options{SyncInterval: 100 * time.Millisecond})
+}
+
+// BenchmarkAppend has each appender write to an id of its own, and wait for
+// the answer before it goes on.
+func BenchmarkAppend(b *testing.B) { benchmarkAppend(b, nil) }
+
+func benchmarkAppend(b *testing.B, options *bolt.Options) {
+	for _, appenders := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {
+			store, _ := openBench(b, options)
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ReportAllocs()
+			b.ResetTimer()
+			var work sync.WaitGroup
+			for i := range appenders {
+				work.Go(func() {
+					for a := newAppender(fmt.Sprint("id ", i)); left.Add(-1) >= 0; {
+						a.append(b, store)
+					}
+				})
+			}
+			work.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+		})
+	}
+}

@@ -1,0 +1,73 @@
+package bolt_test
+
+import (
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/bolt"
+	"github.com/safe-go/safe/replay/replaytest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Run("every entry is synced", func(t *testing.T) { conform(t, 0) })
+	t.Run("synced now and then", func(t *testing.T) { conform(t, 5*time.Millisecond) })
+	t.Run("synced when it is closed", func(t *testing.T) { conform(t, time.Hour) })
+}
+
+func conform(t *testing.T, interval time.Duration) {
+	open := func(t testing.TB, entries int) replay.Store {
+		f := &file{
+			path:    filepath.Join(t.TempDir(), "histories.db"),
+			options: bolt.Options{SyncInterval: interval, MaxEntries: entries},
+		}
+		f.open(t)
+		return handle{shared{f}}
+	}
+	replaytest.Run(t, replaytest.Harness{
+		Open:        func(t testing.TB) replay.Store { return open(t, 0) },
+		OpenBounded: open,
+		Reopen: func(t testing.TB, store replay.Store) replay.Store {
+			f := fileOf(store)
+			if err := f.store.Load().Close(); err != nil {
+				t.Fatalf("Close: %v", err)
+			}
+			f.open(t)
+			return store
+		},
+		Second: func(_ testing.TB, store replay.Store) replay.Store { return shared{fileOf(store)} },
+	})
+}
+
+// file is a file and the store that has it open, for all handles alike.
+type file struct {
+	path    string
+	options bolt.Options
+	store   atomic.Pointer[bolt.Store]
+}
+
+func (f *file) open(t testing.TB) {
+	t.Helper()
+	store, err := bolt.Open(f.path, &f.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.store.Store(store)
+}
+
+// handle is the first handle on a file, which closes it.
+type handle struct{ shared }
+
+func (h handle) Close() error { return h.file.store.Load().Close() }
+
+// shared is a further handle on a file, which closes nothing.
+type shared struct{ file *file }
+
+func fileOf(store replay.Store) *file {
+	if h, first := store.(handle); first {
+		return h.file
+	}
+	return store.(shared).file
+}

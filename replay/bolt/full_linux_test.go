@@ -1,0 +1,163 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// aloneVariable is set in the process of a test that needs one of its own.
+const aloneVariable = "SAFE_BOLT_ALONE"
+
+// alone runs the test in a process of its own, and reports whether this is it.
+func alone(t *testing.T) bool {
+	if os.Getenv(aloneVariable) != "" {
+		return true
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), executable, "-test.run=^"+t.Name()+"$", "-test.timeout=60s", "-test.v")
+	child.Env = append(os.Environ(), aloneVariable+"=1")
+	output, err := child.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	return false
+}
+
+// fillUp appends until the disk refuses, which it must for the given reason.
+func fillUp(t *testing.T, s *Store, k known, reason error) {
+	t.Helper()
+	for i := range 10_000 {
+		id := fmt.Sprint("id ", i%7)
+		batch := k.next(id, replay.Entry{Data: make([]byte, 3000), Key: fmt.Sprint("key ", i)})
+		_, err := s.Append(t.Context(), id, batch)
+		if err == nil {
+			k.add(id, batch)
+			continue
+		}
+		if !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, reason) {
+			t.Fatalf("Append to a full disk: %v; want ErrUnavailable and %v", err, reason)
+		}
+		return
+	}
+	t.Fatal("the disk never was full")
+}
+
+// surviveFull fills a disk again and again, and has it emptied.
+func surviveFull(t *testing.T, path string, reason error, fill, empty func(round int)) {
+	k := known{}
+	s := open(t, path, nil)
+	for round := range 4 {
+		fill(round)
+		fillUp(t, s, k, reason)
+		mustHold(t, s, k)
+		if round == 3 { // a full disk does not keep it from being opened either
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			s = open(t, path, nil)
+			mustHold(t, s, k)
+		}
+		empty(round)
+		for i := range 100 {
+			id := fmt.Sprint("id ", i%7)
+			mustAppend(t, s, k, id, k.next(id, replay.Entry{Data: make([]byte, 3000)}))
+		}
+		mustHold(t, s, k)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	mustHold(t, open(t, path, nil), k)
+}
+
+func TestTheStoreWorksAgainWhenTheFileMayGrow(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	path := newPath(t)
+	surviveFull(t, path, syscall.EFBIG,
+		func(round int) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limitFiles(t, uint64(info.Size())+uint64(round)*100_000)
+		},
+		func(int) { limitFiles(t, 1<<30) })
+}
+
+// limitFiles limits the size of the files that this process writes.
+func limitFiles(t *testing.T, size uint64) {
+	t.Helper()
+	signal.Ignore(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = size
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFileThatCannotBeCreatedLeavesNothing(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	path := newPath(t)
+	for _, size := range []uint64{0, 5000, 3 * 4096, 5 * 4096} {
+		limitFiles(t, size)
+		if _, err := Open(path, nil); !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, syscall.EFBIG) {
+			t.Errorf("Open with %d bytes: %v; want ErrUnavailable and EFBIG", size, err)
+		}
+		if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 0 {
+			t.Errorf("the folder has %v, %v; want nothing", files, err)
+		}
+	}
+	limitFiles(t, 1<<30)
+	mustHold(t, open(t, path, nil), known{})
+}
+
+func TestTheStoreWorksAgainWhenTheDiskHasSpace(t *testing.T) {
+	folder := t.TempDir()
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("a small disk cannot be mounted here, which takes root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(folder, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(folder, "filler")
+	surviveFull(t, filepath.Join(folder, "histories.db"), syscall.ENOSPC,
+		func(round int) { occupy(t, filler, folder, int64(round)*150_000) },
+		func(int) {
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+		})
+}
+
+// occupy writes a file that leaves so many bytes on the disk.
+func occupy(t *testing.T, filler, folder string, leave int64) {
+	t.Helper()
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(folder, &disk); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(disk.Bavail)*disk.Bsize - leave
+	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

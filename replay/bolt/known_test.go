@@ -1,0 +1,252 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// open opens a store that is closed when the test ends.
+func open(t testing.TB, path string, options *Options) *Store {
+	t.Helper()
+	s, err := Open(path, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// newPath is where a file may be created.
+func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "histories.db") }
+
+// known is what a store should hold: each history that is there, and its epochs
+// in order.
+type known map[string]*story
+
+type story struct {
+	epochs [][]replay.Entry
+	meta   []byte
+}
+
+// clone returns a copy that further batches do not change.
+func (s *story) clone() *story {
+	if s == nil {
+		return nil
+	}
+	return &story{epochs: slices.Clone(s.epochs), meta: s.meta}
+}
+
+func (s *story) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
+
+func (s *story) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
+
+func (s *story) state() []byte {
+	for _, e := range slices.Backward(s.entries()) {
+		if len(e.State) > 0 {
+			return e.State
+		}
+	}
+	return nil
+}
+
+// add notes a batch that was committed.
+func (k known) add(id string, batch replay.Batch) {
+	if batch.Remove {
+		delete(k, id)
+		return
+	}
+	s := k[id]
+	if s == nil {
+		s = &story{}
+		k[id] = s
+	}
+	if batch.Starts() {
+		s.epochs = append(s.epochs, nil)
+	}
+	last := len(s.epochs) - 1
+	s.epochs[last] = append(slices.Clip(s.epochs[last]), batch.Entries...)
+	s.meta = batch.Meta
+}
+
+// next numbers entries as the next batch of an id.
+func (k known) next(id string, entries ...replay.Entry) replay.Batch {
+	var batch replay.Batch
+	at := replay.Cursor{Epoch: 7}
+	if s := k[id]; s != nil {
+		at = s.head()
+		batch.Expect = at
+	}
+	return numbered(batch, at, entries)
+}
+
+// numbered adds entries to a batch that follow a cursor.
+func numbered(batch replay.Batch, at replay.Cursor, entries []replay.Entry) replay.Batch {
+	for _, e := range entries {
+		at = at.Next()
+		e.Cursor = at
+		batch.Entries = append(batch.Entries, e)
+	}
+	return batch
+}
+
+// errWrong is the beginning of what verify says of a store that holds
+// something else.
+var errWrong = errors.New("the store holds something else")
+
+// verify compares all of a store. Errors of the store are returned as they are.
+func (k known) verify(t testing.TB, s *Store) error {
+	count := 0
+	for id, err := range s.IDs(t.Context()) {
+		if err != nil {
+			return err
+		}
+		if k[id] == nil {
+			return fmt.Errorf("%w: id %.40q", errWrong, id)
+		}
+		count++
+	}
+	if count != len(k) {
+		return fmt.Errorf("%w: %d ids; want %d", errWrong, count, len(k))
+	}
+	for id, want := range k {
+		if err := want.verify(t, s, id); err != nil {
+			return fmt.Errorf("%.40q: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (want *story) verify(t testing.TB, s *Store, id string) error {
+	head, err := s.Load(t.Context(), id)
+	if err != nil {
+		return err
+	}
+	if head.Cursor != want.head() || head.Oldest != 1 || string(head.State) != string(want.state()) || string(head.Meta) != string(want.meta) {
+		return fmt.Errorf("%w: head %s from %d, state %.40q, meta %.40q; want %s from 1, %.40q, %.40q",
+			errWrong, head.Cursor, head.Oldest, head.State, head.Meta, want.head(), want.state(), want.meta)
+	}
+	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: head.Cursor.Epoch}, 1<<30)
+	if err != nil {
+		return err
+	}
+	if err := sameEntries(entries, want.entries()); err != nil {
+		return err
+	}
+	newest := make(map[string]replay.Entry)
+	for _, epoch := range want.epochs {
+		for _, e := range epoch {
+			if e.Key != "" {
+				newest[e.Key] = e
+			}
+		}
+	}
+	for key, e := range newest {
+		found, err := s.Find(t.Context(), id, []string{key})
+		if err != nil {
+			return err
+		}
+		if err := sameEntries(found, []replay.Entry{e}); err != nil {
+			return fmt.Errorf("key %.40q: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func sameEntries(got, want []replay.Entry) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%w: %d entries; want %d", errWrong, len(got), len(want))
+	}
+	for i := range got {
+		g, w := got[i], want[i]
+		if g.Cursor != w.Cursor || g.Key != w.Key || string(g.Data) != string(w.Data) || string(g.State) != string(w.State) {
+			return fmt.Errorf("%w: entry %d is %.200q; want %.200q", errWrong, i, fmt.Sprint(g), fmt.Sprint(w))
+		}
+	}
+	return nil
+}
+
+// randomBatch returns a batch for one of some ids that commits.
+func (k known) randomBatch(random *rand.Rand, epoch *uint64) (id string, batch replay.Batch) {
+	id = fmt.Sprint("id ", random.IntN(12))
+	return id, k.randomBatchFor(id, random, epoch)
+}
+
+func (k known) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batch replay.Batch) {
+	entries := make([]replay.Entry, 1+random.IntN(5))
+	for i := range entries {
+		entries[i].Data = randomBytes(random, 300)
+		if random.IntN(3) == 0 {
+			entries[i].State = append([]byte("state"), randomBytes(random, 300)...)
+		}
+		if random.IntN(2) == 0 {
+			entries[i].Key = fmt.Sprint("key ", random.IntN(200))
+		}
+		if random.IntN(60) == 0 {
+			entries[i].Data = randomBytes(random, 20_000)
+		}
+	}
+	*epoch++
+	batch.Meta = randomBytes(random, 40)
+	at := replay.Cursor{Epoch: *epoch}
+	if s := k[id]; s != nil {
+		batch.Expect = s.head()
+		if random.IntN(20) > 0 { // else it is started over
+			at = s.head()
+		}
+	}
+	batch = numbered(batch, at, entries)
+	batch.Remove = random.IntN(15) == 0
+	return batch
+}
+
+func randomBytes(random *rand.Rand, most int) []byte {
+	b := make([]byte, random.IntN(most))
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	return b
+}
+
+// fill appends random batches.
+func (k known) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, batches int) {
+	t.Helper()
+	for range batches {
+		id, batch := k.randomBatch(random, epoch)
+		if _, err := s.Append(t.Context(), id, batch); err != nil {
+			t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
+		}
+		k.add(id, batch)
+	}
+}
+
+func entryOf(data string) replay.Entry { return replay.Entry{Data: []byte(data)} }
+
+func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// seedVariable repeats the random choices of a test that prints its seed.
+const seedVariable = "SAFE_SEED"
+
+func testSeed(t testing.TB) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	t.Logf("%s=%d repeats the choices of this test", seedVariable, seed)
+	return seed
+}

@@ -1,0 +1,275 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bbolt "go.etcd.io/bbolt"
+
+	"github.com/safe-go/safe/replay"
+)
+
+func TestOpenCreatesAFile(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, nil)
+	mustHold(t, s, known{})
+	files, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(files) != 1 {
+		t.Errorf("the folder has %v, %v; want the file only", files, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v; want mode 0600", info.Mode(), err)
+	}
+	if info.Size() > 1<<20 {
+		t.Errorf("an empty file has %d bytes", info.Size())
+	}
+}
+
+func TestASecondOpenerIsToldAtOnce(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, nil)
+	for range 3 {
+		_, err := Open(path, nil)
+		if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), path) {
+			t.Fatalf("Open of a file that is open: %v; want ErrLocked, and where", err)
+		}
+	}
+	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// boltFile is a file of bbolt that some other program made.
+func boltFile(t *testing.T, do func(tx *bbolt.Tx) error) []byte {
+	t.Helper()
+	path := newPath(t)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(do), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// formatted is a file of this store with another payload in the format bucket.
+func formatted(t *testing.T, key string, payload []byte) []byte {
+	return boltFile(t, func(tx *bbolt.Tx) error {
+		c := content{tx}
+		return errors.Join(c.create(), c.put(formatBucket, []byte(key), payload))
+	})
+}
+
+func TestFilesThatAreNotUsable(t *testing.T) {
+	good, _ := sample(t, 20)
+	bucketOnly := func(name string) []byte {
+		return boltFile(t, func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte(name))
+			return err
+		})
+	}
+	tests := map[string]struct {
+		content []byte
+		want    error
+		says    string
+	}{
+		"a text":                     {[]byte(strings.Repeat("a text\n", 10_000)), ErrForeign, "not a bbolt file"},
+		"a short text":               {[]byte("text"), ErrForeign, "not a bbolt file"},
+		"zeros":                      {make([]byte, 1<<20), ErrForeign, "not a bbolt file"},
+		"another program's file":     {bucketOnly("users"), ErrForeign, "another program"},
+		"another program's format":   {bucketOnly("format"), ErrForeign, "another program"},
+		"an empty bbolt file":        {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
+		"a later version":            {formatted(t, versionKey, binary.AppendUvarint(nil, 2)), ErrForeign, "format 2"},
+		"another name":               {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
+		"nothing":                    {nil, ErrDamaged, "empty"},
+		"half of a file":             {good[:len(good)/2], ErrDamaged, "cut"},
+		"a file without its last":    {good[:len(good)-1], ErrDamaged, "cut"},
+		"the metas only":             {good[:2*4096], ErrDamaged, "cut"},
+		"both checksums wrong":       {flipped(flipped(good, 16+50), 4096+16+50), ErrDamaged, "checksum"},
+		"a value that is not itself": {bytes.ReplaceAll(good, []byte("id 1"), []byte("id X")), ErrDamaged, ""},
+		"one meta page lost":         {flipped(good, 16), nil, ""},
+		"the other meta page lost":   {flipped(good, 4096+16), nil, ""},
+		"something behind the end":   {append(bytes.Clone(good), 1, 2, 3), nil, ""},
+		"the file as it was":         {good, nil, ""},
+		"a file with a foreign bucket": {boltFile(t, func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("users"))
+			return errors.Join(err, content{tx}.create())
+		}), ErrDamaged, "buckets"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			if err := os.WriteFile(path, test.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(path, nil)
+			if err == nil {
+				defer s.Close()
+			}
+			if !errors.Is(err, test.want) {
+				t.Fatalf("Open: %v; want %v", err, test.want)
+			}
+			if err == nil {
+				return
+			}
+			advice := map[error]string{ErrDamaged: adviceDamaged, ErrForeign: adviceForeign}[test.want]
+			for _, says := range []string{test.says, advice, path} {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("Open: %v; want it to say %q", err, says)
+				}
+			}
+			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, test.content) {
+				t.Errorf("the file was changed (%v)", err)
+			}
+			// Nobody is kept from it.
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			open(t, path, nil)
+		})
+	}
+}
+
+func flipped(content []byte, at int) []byte {
+	content = bytes.Clone(content)
+	content[at] ^= 0x10
+	return content
+}
+
+func TestPathsThatLeadNowhere(t *testing.T) {
+	folder := t.TempDir()
+	_, err := Open(filepath.Join(folder, "none", "histories.db"), nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "create it first") {
+		t.Errorf("Open in a folder that is not there: %v; want fs.ErrNotExist, and what to do", err)
+	}
+	if _, err := Open(folder, nil); err == nil {
+		t.Error("a folder was opened")
+	}
+	dangling := filepath.Join(folder, "link")
+	if err := os.Symlink(filepath.Join(folder, "gone"), dangling); err != nil {
+		t.Skip(err)
+	}
+	if _, err := Open(dangling, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Open of a link to nothing: %v; want fs.ErrNotExist", err)
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+		t.Errorf("the folder has %v, %v; want the link only", files, err)
+	}
+}
+
+func TestAFileThatMayNotBeWrittenIsRefused(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may write any file")
+	}
+	path := newPath(t)
+	if err := open(t, path, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, nil); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "let this user write it") {
+		t.Errorf("Open: %v; want fs.ErrPermission, and what to do", err)
+	}
+}
+
+func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+	for name, options := range map[string]*Options{
+		"MaxEntries":   {MaxEntries: -2},
+		"MaxBytes":     {MaxBytes: -100},
+		"MaxAge":       {MaxAge: -time.Second},
+		"SyncInterval": {SyncInterval: -2},
+	} {
+		path := newPath(t)
+		if _, err := Open(path, options); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("Open with a bad %s: %v", name, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a bad %s leaves a file (%v)", name, err)
+		}
+	}
+	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1, SyncInterval: -1})
+	k := known{}
+	for range 20 {
+		mustAppend(t, s, k, "id", k.next("id", entryOf("one"), entryOf("two")))
+	}
+	mustHold(t, s, k)
+	if s.interval != 0 {
+		t.Errorf("SyncInterval -1 is %v; want off", s.interval)
+	}
+}
+
+// A process that was killed between the write of a meta page and its sync leaves
+// a transaction that the disk may not have.
+func TestOpenHasWhatItFindsOnTheDisk(t *testing.T) {
+	content, _ := sample(t, 5)
+	path := newPath(t)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := openFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	m, err := readMeta(file, int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := &recordingDisk{disk: file}
+	if err := settle(recorded, &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(recorded.calls) != 2 || recorded.calls[1] != "sync" {
+		t.Errorf("settling does %q; want a write and a sync", recorded.calls)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
+		t.Errorf("settling changes the file (%v)", err)
+	}
+}
+
+func TestWhatDoesNotFitIsRefused(t *testing.T) {
+	s, k := open(t, newPath(t), nil), known{}
+	long := strings.Repeat("x", maxIDBytes)
+	mustAppend(t, s, k, long, k.next(long, replay.Entry{Data: []byte("data"), Key: strings.Repeat("k", 1<<20)}))
+	mustHold(t, s, k)
+	end := k.next(long, entryOf("the end"))
+	end.Remove = true
+	mustAppend(t, s, k, long, end)
+	mustHold(t, s, k)
+
+	long += "x"
+	if _, err := s.Append(t.Context(), long, k.next(long, entryOf("data"))); !errors.Is(err, replay.ErrInvalidBatch) || !strings.Contains(err.Error(), "32768 bytes") {
+		t.Errorf("an id of %d bytes: %v; want ErrInvalidBatch", len(long), err)
+	}
+	if _, err := s.Load(t.Context(), long); !errors.Is(err, replay.ErrNotFound) {
+		t.Errorf("Load of an id of %d bytes: %v; want ErrNotFound", len(long), err)
+	}
+	huge := make([]byte, maxEntryBytes)
+	batch := k.next("id", replay.Entry{Data: huge})
+	if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+		t.Errorf("an entry of %d bytes: %v; want ErrInvalidBatch", len(huge), err)
+	}
+	batch = k.next("id", entryOf("data"))
+	batch.Meta = append(huge, 1)
+	if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+		t.Errorf("a meta of %d bytes: %v; want ErrInvalidBatch", len(batch.Meta), err)
+	}
+}

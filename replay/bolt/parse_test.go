@@ -1,0 +1,121 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// FuzzCheck holds the check against a file with some bytes changed, and cut. It
+// must end, with an error or none.
+func FuzzCheck(f *testing.F) {
+	content, _ := sample(f, 40)
+	f.Add([]byte{}, uint32(0))
+	f.Add([]byte{0, 0, 16, 12, 0xFF}, uint32(0)) // each change is a place and a byte
+	f.Add([]byte{0, 0, 0, 16, 1, 0, 0, 16, 16, 1}, uint32(0))
+	f.Add([]byte{}, uint32(5000))
+	f.Fuzz(func(t *testing.T, changes []byte, cut uint32) {
+		file := bytes.Clone(content[:uint64(len(content))-uint64(cut)%uint64(len(content))])
+		for ; len(changes) >= 5; changes = changes[5:] {
+			at := uint64(binary.BigEndian.Uint32(changes)) % uint64(len(file))
+			file[at] ^= changes[4]
+		}
+		_, err := checkFile(bytes.NewReader(file), int64(len(file)), true)
+		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
+			t.Errorf("%v; want ErrDamaged or ErrForeign", err)
+		}
+	})
+}
+
+// FuzzPage holds the parser of pages against any page.
+func FuzzPage(f *testing.F) {
+	content, _ := sample(f, 40)
+	for at := 0; at+4096 <= len(content); at += 4096 {
+		f.Add(content[at : at+4096])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := parsePage(b)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			t.Fatalf("%v; want ErrDamaged", err)
+		}
+		size := pageHeaderBytes
+		for _, e := range p.elements {
+			size += elementBytes + len(e.key) + len(e.value)
+		}
+		if err == nil && size > len(b) {
+			t.Errorf("%d elements of %d bytes were read from %d", len(p.elements), size, len(b))
+		}
+	})
+}
+
+// FuzzRecords holds the decoders against any payload. What they accept, they
+// encode to the same.
+func FuzzRecords(f *testing.F) {
+	h := head{number: 3, cursor: replay.Cursor{Epoch: 1 << 60, Revision: 9}, first: replay.Cursor{Epoch: 5, Revision: 1},
+		count: 4, bytes: 1000, at: 1 << 40, state: 7, apart: true, meta: []byte("meta")}
+	f.Add(h.encode())
+	f.Add(encodeEntry(5, &replay.Entry{Key: "key", Data: []byte("data"), State: []byte("state")}))
+	e := ending{cursor: replay.Cursor{Epoch: 1, Revision: 2}, at: 3, number: 4}
+	f.Add(e.encode())
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if h, err := decodeHead(payload); err == nil {
+			if again, err := decodeHead(h.encode()); err != nil || !reflect.DeepEqual(again, h) {
+				t.Errorf("%+v became %+v, %v", h, again, err)
+			}
+		}
+		if e, err := decodeEnding(payload); err == nil {
+			if again, err := decodeEnding(e.encode()); err != nil || again != e {
+				t.Errorf("%+v became %+v, %v", e, again, err)
+			}
+		}
+		if e, err := decodeEntry(payload); err == nil {
+			whole := e.entry(replay.Cursor{})
+			if again, err := decodeEntry(encodeEntry(e.at, &whole)); err != nil || !reflect.DeepEqual(again.entry(replay.Cursor{}), whole) {
+				t.Errorf("%+v became %+v, %v", whole, again, err)
+			}
+		}
+	})
+}
+
+func TestRecordsAreRead(t *testing.T) {
+	for _, h := range []head{
+		{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: math.MaxUint64}, number: math.MaxUint64,
+			first: replay.Cursor{Epoch: 1, Revision: math.MaxUint64}, count: math.MaxUint64, bytes: math.MaxUint64,
+			at: math.MaxInt64, state: math.MaxUint64, apart: true, meta: []byte("meta")},
+		{cursor: replay.Cursor{Epoch: 1, Revision: 1}, first: replay.Cursor{Epoch: 1, Revision: 2}, meta: []byte{}},
+	} {
+		if got, err := decodeHead(h.encode()); err != nil || !reflect.DeepEqual(*got, h) {
+			t.Errorf("%+v became %+v, %v", h, got, err)
+		}
+	}
+	e := ending{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: 1}, at: 1 << 41, number: math.MaxUint64}
+	if got, err := decodeEnding(e.encode()); err != nil || got != e {
+		t.Errorf("%+v became %+v, %v", e, got, err)
+	}
+}
+
+func TestAValueBelongsToItsPlace(t *testing.T) {
+	key, payload := []byte("key"), []byte("payload")
+	value := headsBucket.seal(key, bytes.Clone(payload))
+	if got, err := headsBucket.unseal(key, value); err != nil || !bytes.Equal(got, payload) {
+		t.Errorf("unseal: %q, %v", got, err)
+	}
+	for name, err := range map[string]error{
+		"another bucket": second(statesBucket.unseal(key, value)),
+		"another key":    second(headsBucket.unseal([]byte("kez"), value)),
+		"a shorter key":  second(headsBucket.unseal([]byte("ke"), append([]byte("y"), value...))),
+		"nothing":        second(headsBucket.unseal(key, nil)),
+		"its checksum":   second(headsBucket.unseal(key, value[len(value)-4:])),
+	} {
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("a value under %s: %v; want ErrDamaged", name, err)
+		}
+	}
+}
+
+func second(_ []byte, err error) error { return err }

@@ -1,0 +1,203 @@
+package redis
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/internal/redistest"
+	"github.com/safe-go/safe/replay"
+)
+
+// sized is a batch of one entry with that many bytes of data.
+func sized(head replay.Cursor, size int) replay.Batch {
+	batch := next(head, strings.Repeat("x", size))
+	if head.Revision == 0 {
+		batch.Expect = replay.Cursor{}
+	}
+	return batch
+}
+
+func TestMaxBytesBoundsWhatIsKept(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	const entry, kept = 1000 + 128, 50
+	s := open(t, client, &Options{MaxBytes: kept * entry})
+	head, least := at(0), kept
+	for range 300 {
+		head = put(t, s, "id", sized(head, 1000))
+		loaded, err := s.Load(t.Context(), "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		length := int(loaded.Cursor.Revision - loaded.Oldest + 1)
+		if length > kept {
+			t.Fatalf("%d entries are kept at %s; want %d at most", length, head, kept)
+		}
+		if head.Revision > kept {
+			least = min(least, length)
+		}
+	}
+	if least < kept-kept/16-1 {
+		t.Errorf("only %d entries were kept; want a sixteenth less than %d at least", least, kept)
+	}
+	// The newest entry is kept even if it is larger than all that may be.
+	batch := keyed(sized(head, 100*entry), "large")
+	head = put(t, s, "id", batch)
+	entries, err := s.Read(t.Context(), "id", at(head.Revision-1), 10)
+	if err != nil || len(entries) != 1 || len(entries[0].Data) != 100*entry {
+		t.Fatalf("%d entries, %v; want the large one", len(entries), err)
+	}
+	if found, err := s.Find(t.Context(), "id", []string{"large"}); err != nil || len(found) != 1 {
+		t.Fatalf("%d entries are found, %v; want the large one", len(found), err)
+	}
+	head = put(t, s, "id", sized(head, 10))
+	if loaded, err := s.Load(t.Context(), "id"); err != nil || loaded.Oldest != head.Revision {
+		t.Errorf("oldest is %d, %v; want %d", loaded.Oldest, err, head.Revision)
+	}
+	// What is counted is what is there.
+	fields, err := client.HGetAll(t.Context(), s.naming.keys("id").head).Result()
+	if err != nil || fields["y"] != fmt.Sprint(10+128) || fields["l"] != "1" || fields["n"] != "0" {
+		t.Errorf("the head counts %v, %v", fields, err)
+	}
+}
+
+func TestMaxAgeForgetsOldEntries(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	forever, s := open(t, client, nil), open(t, client, &Options{MaxAge: time.Hour})
+	head := put(t, forever, "id", keyed(start(firstEpoch, "a", "b", "c"), "key a", "", "key c"))
+	head = put(t, s, "id", next(head, "d"))
+	if got := datas(t, s, "id", firstEpoch); len(got) != 4 {
+		t.Fatalf("of young entries are kept %q", got)
+	}
+	brief := open(t, client, &Options{MaxAge: time.Millisecond})
+	// The server's clock counts milliseconds.
+	before := serverTime(t, s)
+	eventually(t, "the server's clock", func() bool { return serverTime(t, s) > before+2*time.Millisecond })
+	oldest, err := brief.Append(t.Context(), "id", next(head, "e"))
+	if err != nil || oldest != 5 {
+		t.Fatalf("oldest is %d, %v; want 5", oldest, err)
+	}
+	if found, err := s.Find(t.Context(), "id", []string{"key a", "key c"}); err != nil || len(found) != 0 {
+		t.Errorf("%d entries are found by forgotten keys, %v", len(found), err)
+	}
+	if got, err := s.Read(t.Context(), "id", at(4), 10); err != nil || len(got) != 1 {
+		t.Errorf("%d entries are kept, %v; want the newest", len(got), err)
+	}
+}
+
+func serverTime(t *testing.T, s *Store) time.Duration {
+	t.Helper()
+	now, err := s.servers.whole().client.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(now.UnixNano())
+}
+
+// A bound that is set late meets a long history. No append may take long for it.
+func TestALongHistoryIsTrimmedLittleByLittle(t *testing.T) {
+	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
+	forever, s := open(t, client, nil), open(t, client, &Options{MaxEntries: 10})
+	batch := start(firstEpoch, make([]string, 5000)...)
+	for i := range batch.Entries {
+		batch.Entries[i].Key = fmt.Sprint("key ", i)
+	}
+	head := put(t, forever, "id", batch)
+	oldest := uint64(1)
+	for appends := 0; head.Revision-oldest >= 10+slack; appends++ {
+		now, err := s.Append(t.Context(), "id", next(head, "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head = head.Next()
+		if now-oldest > 400 {
+			t.Errorf("one append trimmed %d entries", now-oldest)
+		}
+		if oldest = now; appends > 100 {
+			t.Fatalf("after %d appends oldest is %d of %s", appends, oldest, head)
+		}
+	}
+	var keys []string
+	for i := range 5000 {
+		keys = append(keys, fmt.Sprint("key ", i))
+	}
+	found, err := s.Find(t.Context(), "id", keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range found {
+		if entry.Cursor.Revision < oldest {
+			t.Errorf("the key of %s is found, oldest is %d", entry.Cursor, oldest)
+		}
+	}
+}
+
+// Whoever keeps everything must not be troubled by another epoch's entries.
+func TestEarlierEpochsAreTrimmedFirst(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	s := open(t, client, &Options{MaxEntries: 150})
+	head := put(t, s, "id", start(firstEpoch, make([]string, 200)...))
+	over := numbered(head, replay.Cursor{Epoch: firstEpoch + 1}, make([]string, 40)...)
+	oldest, err := s.Append(t.Context(), "id", over)
+	if err != nil || oldest != 1 {
+		t.Fatalf("oldest is %d, %v; want 1", oldest, err)
+	}
+	head = over.Last()
+	for range 300 {
+		head = put(t, s, "id", next(head, "x"))
+		loaded, err := s.Load(t.Context(), "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := s.Read(t.Context(), "id", replay.Cursor{Epoch: head.Epoch, Revision: loaded.Oldest - 1}, 1000)
+		if err != nil || uint64(len(entries)) != head.Revision-loaded.Oldest+1 {
+			t.Fatalf("oldest is %d of %s, but %d entries are read, %v", loaded.Oldest, head, len(entries), err)
+		}
+		if len(entries) < int(min(head.Revision, 150)) || len(entries) > 150+slack {
+			t.Fatalf("%d entries are kept at %s", len(entries), head)
+		}
+	}
+}
+
+// Where a history ended is remembered, but not for ever.
+func TestEndingsExpire(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	s := open(t, client, nil)
+	put(t, s, "id", removing(start(firstEpoch, "a")))
+	left, err := client.TTL(t.Context(), s.naming.keys("id").ending).Result()
+	if err != nil || left <= endingKept-time.Minute || left > endingKept {
+		t.Errorf("the ending expires after %v, %v; want %v", left, err, endingKept)
+	}
+	head := put(t, s, "id", start(firstEpoch+1, "b"))
+	if left, err := client.TTL(t.Context(), s.naming.keys("id").ending).Result(); err != nil || left <= 0 {
+		t.Errorf("after another start it expires after %v, %v", left, err)
+	}
+	put(t, s, "id", removing(next(head, "c")))
+	names, err := client.Keys(t.Context(), "*").Result()
+	if err != nil || len(names) != 1 {
+		t.Errorf("of a removed history are left %q, %v", names, err)
+	}
+}
+
+// A history that was lost is not one that was removed, whatever was removed
+// before.
+func TestALostHistoryWasNotRemoved(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	s := open(t, client, nil)
+	put(t, s, "id", removing(start(firstEpoch, "a")))
+	head := put(t, s, "id", start(firstEpoch+1, "b"))
+	k := s.naming.keys("id")
+	if err := client.Del(t.Context(), k.head, k.stream).Err(); err != nil {
+		t.Fatal(err)
+	}
+	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(head, "c"))))
+	if conflict.Removed || !conflict.Head.IsZero() {
+		t.Errorf("the head is %s, removed %t; want neither", conflict.Head, conflict.Removed)
+	}
+	conflict = conflictOf(t, second(s.Append(t.Context(), "id", start(firstEpoch, "c"))))
+	if conflict.Head.Epoch != firstEpoch {
+		t.Errorf("an epoch it has had is refused with head %s", conflict.Head)
+	}
+	put(t, s, "id", start(firstEpoch+2, "d"))
+}

@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/internal/redistest"
+	"github.com/safe-go/safe/replay"
+)
+
+// replicated starts a master and a replica of it that is up to date, and that
+// follows it through a proxy.
+func replicated(t *testing.T) (master, replica *redistest.Server, between *proxy) {
+	t.Helper()
+	master = redistest.Start(t, nil)
+	between = newProxy(t, master.Addr())
+	host, port, err := net.SplitHostPort(between.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica = redistest.Start(t, &redistest.Options{Args: []string{"--replicaof", host + " " + port}})
+	eventually(t, "the replica", func() bool {
+		info, err := replica.Client().Info(t.Context(), "replication").Result()
+		return err == nil && strings.Contains(info, "master_link_status:up")
+	})
+	return master, replica, between
+}
+
+func TestAppendWaitsForReplicas(t *testing.T) {
+	master, replica, _ := replicated(t)
+	options := &Options{WaitReplicas: 1, WaitTimeout: 300 * time.Millisecond}
+	p := newProxy(t, master.Addr())
+	s, behind := open(t, p.client(t, nil), options), open(t, replica.Client(), nil)
+	eventually(t, "the replica to count", func() bool {
+		_, err := s.Append(t.Context(), "warm", removing(start(replay.NewEpoch(0), "a")))
+		return err == nil
+	})
+	head := put(t, s, "id", start(firstEpoch, "a"))
+	for range 20 {
+		head = put(t, s, "id", next(head, "b"))
+		if loaded, err := behind.Load(t.Context(), "id"); err != nil || loaded.Cursor != head {
+			t.Fatalf("after Append at %s the replica is at %s, %v", head, loaded.Cursor, err)
+		}
+	}
+	// A refusal waits for nobody.
+	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(at(1), "lost"))))
+	if conflict.Head != head || len(conflict.Missed) != int(head.Revision)-1 {
+		t.Errorf("the head is %s and %d were missed", conflict.Head, len(conflict.Missed))
+	}
+	// Also when the first answer is lost.
+	for _, marker := range []string{"evalsha", "wait"} {
+		p.loseReplies(1, marker)
+		head = put(t, s, "id", next(head, marker))
+		if p.left() != 0 {
+			t.Error("no reply was lost")
+		}
+		if got := datas(t, behind, "id", firstEpoch); got[len(got)-1] != marker || len(got) != int(head.Revision) {
+			t.Errorf("the replica holds %q", got)
+		}
+	}
+
+	replica.Pause()
+	_, err := s.Append(t.Context(), "id", next(head, "alone"))
+	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
+		t.Errorf("Append without a replica: %v", err)
+	}
+	if s.servers.whole().unreachable() != nil {
+		t.Error("a server is taken to be unreachable because of its replicas")
+	}
+	if got := datas(t, s, "id", firstEpoch); got[len(got)-1] != "alone" {
+		t.Errorf("the master holds %q", got)
+	}
+	replica.Resume()
+	eventually(t, "an append that a replica has", func() bool {
+		loaded, err := s.Load(t.Context(), "id")
+		if err != nil {
+			return false
+		}
+		_, err = s.Append(t.Context(), "id", next(loaded.Cursor, "again"))
+		return err == nil
+	})
+}
+
+// A failover loses what the replica did not have: the history goes back, and
+// whoever follows is told to look.
+func TestAFailoverIsNoticed(t *testing.T) {
+	master, replica, between := replicated(t)
+	p := newProxy(t, master.Addr())
+	s := open(t, p.client(t, nil), impatient())
+	put(t, s, "id", start(firstEpoch, "a"))
+	eventually(t, "the replica to have the history", func() bool {
+		n, err := replica.Client().Exists(t.Context(), s.naming.keys("id").head).Result()
+		return err == nil && n == 1
+	})
+	e := listen(t, s, "id")
+	e.begins(t)
+	between.abandon()
+	head := put(t, s, "id", next(at(1), "lost"))
+	e.looksAfter(t, "the failover", func() {
+		master.Kill()
+		if err := replica.Client().ReplicaOf(t.Context(), "no", "one").Err(); err != nil {
+			t.Fatal(err)
+		}
+		p.retarget(replica.Addr())
+		p.breakAll()
+	})
+	works(t, s)
+	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(head, "b"))))
+	if conflict.Head != at(1) || conflict.Removed {
+		t.Fatalf("the head is %s, removed %t", conflict.Head, conflict.Removed)
+	}
+	over := numbered(at(1), replay.Cursor{Epoch: firstEpoch + 1}, "over")
+	e.learns(t, s, "id", over)
+	if got := datas(t, s, "id", firstEpoch+1); !slices.Equal(got, []string{"over"}) {
+		t.Errorf("the history holds %q", got)
+	}
+}

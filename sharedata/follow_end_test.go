@@ -1,0 +1,180 @@
+package sharedata_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+func wantFollowing(t *testing.T, p *replaytest.Process, want ...string) {
+	t.Helper()
+	if got := p.Following(); !slices.Equal(got, want) {
+		t.Errorf("it follows %q, want %q", got, want)
+	}
+}
+
+func TestAShareDataIsFollowedWhileItIsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		createCounter(t, a.Manager, "other", 0)
+		var all, first, second recorder
+		b.ObserveAll(&all)
+		b.get(t)
+		wantFollowing(t, b.process)
+		_, stopFirst := mustObserve(t, b.Manager, "counter", &first)
+		_, stopSecond := mustObserve(t, b.Manager, "counter", &second)
+		_, stopOther := mustObserve(t, b.Manager, "other", &second)
+		wantFollowing(t, b.process, "counter", "other")
+		stopFirst()
+		stopFirst()
+		stopOther()
+		wantFollowing(t, b.process, "counter")
+		a.add(t, 1)
+		synctest.Wait()
+		stopSecond()
+		wantFollowing(t, b.process)
+		a.add(t, 1)
+		synctest.Wait()
+		if f, s := len(first.all()), len(second.all()); f != 0 || s != 1 {
+			t.Errorf("told of %d and %d entries, want none and one", f, s)
+		}
+		if got := all.lines(); !slices.Equal(got, []string{`2 add {"by":1} accepted -> {"value":1}`}) {
+			t.Errorf("the observer of everything was told of %q", got)
+		}
+		snapshot, stop := mustObserve(t, b.Manager, "counter", &first)
+		wantFollowing(t, b.process, "counter")
+		a.add(t, 1)
+		synctest.Wait()
+		if snapshot.Cursor.Revision != 3 || len(first.all()) != 1 {
+			t.Errorf("observed again at %s, told of %q", snapshot.Cursor, first.lines())
+		}
+		stop()
+	})
+}
+
+// An observer that ends its own observation, or another one's, ends the
+// following too if it was the last.
+func TestFollowingEndsWhereStopIsCalledInsideTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		var stops []func()
+		tell := sharedata.ObserverFunc(func([]sharedata.Event) {
+			for _, stop := range stops {
+				stop()
+			}
+		})
+		for range 3 {
+			_, stop := mustObserve(t, b.Manager, "counter", tell)
+			stops = append(stops, stop)
+		}
+		synctest.Wait()
+		wantFollowing(t, b.process, "counter")
+		a.add(t, 1)
+		synctest.Wait()
+		wantFollowing(t, b.process)
+	})
+}
+
+// stop never waits, also not for the observer that is being told: then whoever
+// tells it ends the following.
+func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		g := newGate()
+		_, stop := mustObserve(t, b.Manager, "counter", sharedata.ObserverFunc(func([]sharedata.Event) { g.pass() }))
+		a.add(t, 1)
+		<-g.arrived
+		stop()
+		wantFollowing(t, b.process, "counter")
+		close(g.open)
+		synctest.Wait()
+		wantFollowing(t, b.process)
+	})
+}
+
+func TestFollowingEndsWithTheShareData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		for i, remover := range []node{a, b} {
+			ensureCounter(t, a)
+			_, stop := mustObserve(t, b.Manager, "counter", &recorder{})
+			wantFollowing(t, b.process, "counter")
+			if err := remover.Remove(t.Context(), "counter"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if wantFollowing(t, b.process); t.Failed() {
+				t.Fatalf("removed by process %d", i)
+			}
+			stop() // has nothing to do
+		}
+	})
+}
+
+func TestFollowingEndsWithTheManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		createCounter(t, a.Manager, "other", 0)
+		var seen recorder
+		_, stop := mustObserve(t, b.Manager, "counter", &seen)
+		mustObserve(t, b.Manager, "other", &seen)
+		synctest.Wait()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantFollowing(t, b.process)
+		a.add(t, 1)
+		synctest.Wait()
+		stop()
+		wantFollowing(t, b.process)
+		if len(seen.all()) != 0 {
+			t.Errorf("told of %q after Close", seen.lines())
+		}
+	})
+}
+
+// Whatever the order in which observers come and go while another process
+// removes and creates: what is followed in the end is what is observed.
+func TestFollowingUnderAStorm(t *testing.T) {
+	_, a, b := twoNodes(t)
+	var wait sync.WaitGroup
+	done := make(chan struct{})
+	wait.Go(func() {
+		defer close(done)
+		for i := range 150 {
+			a.add(t, 1)
+			if i%10 == 9 {
+				if err := a.Remove(t.Context(), "counter"); err != nil {
+					t.Error(err)
+				}
+				ensureCounter(t, a)
+			}
+		}
+	})
+	for range 4 {
+		wait.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, stop, err := b.Observe(t.Context(), "counter", &recorder{}); err == nil {
+					stop()
+				}
+			}
+		})
+	}
+	wait.Wait()
+	eventually(t, "nothing to be followed", func() bool { return len(b.process.Following()) == 0 })
+	var seen recorder
+	snapshot, _ := mustObserve(t, b.Manager, "counter", &seen)
+	wantFollowing(t, b.process, "counter")
+	a.add(t, 1)
+	eventually(t, "the observer to be told", func() bool { return len(seen.all()) == 1 })
+	wantContinuous(t, snapshot, seen.all())
+}

@@ -1,0 +1,272 @@
+package sharedata_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// TestRandomOperationsOfSeveralProcesses has three processes on one store do
+// random things while the store has all kinds of faults, and then judges what
+// everybody was told. Nothing of it depends on the time that it takes.
+func TestRandomOperationsOfSeveralProcesses(t *testing.T) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for name, loss := range map[string]losses{
+		"nothing is lost":     {},
+		"the store goes back": {rollback: true},
+		"the store is lost":   {rollback: true, flush: true},
+	} {
+		for seed := range seeds {
+			t.Run(fmt.Sprint(name, ", seed ", seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, seed, loss)
+					w.run()
+					w.settle()
+					w.judge()
+				})
+			})
+		}
+	}
+}
+
+// losses are the faults that take back what was acknowledged.
+type losses struct{ rollback, flush bool }
+
+func (l losses) any() bool { return l.rollback || l.flush }
+
+// world is a run. "kept" is never removed by anybody, "churned" now and then.
+type world struct {
+	t      *testing.T
+	random *rand.Rand // of run alone
+	losses losses
+	shared *replaytest.Shared
+	nodes  []node
+	all    []recorder // of the observers of everything, by node
+
+	mu        sync.Mutex
+	proposed  []proposed
+	witnesses []*witness
+	resets    int
+}
+
+// proposed is a proposal and what its proposer was told in the end.
+type proposed struct {
+	id, key string
+	by      int
+	verdict sharedata.Verdict
+	err     error
+}
+
+// witness is an observation.
+type witness struct {
+	node    int
+	from    sharedata.Snapshot
+	events  recorder
+	stopped bool
+	stop    func()
+}
+
+var worldIDs = []string{"kept", "churned"}
+
+func newWorld(t *testing.T, seed uint64, losses losses) *world {
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: replaytest.NewShared(), all: make([]recorder, 3)}
+	for i := range w.all {
+		options := &sharedata.Options{RecentEntries: 8}
+		process := w.shared.Process()
+		if seed%2 == 1 { // faults come also while calls are under way
+			options.Store = distant(process, time.Millisecond, seed)
+		}
+		n := newNode(t, process, options)
+		n.ObserveAll(&w.all[i])
+		w.nodes = append(w.nodes, n)
+		for _, id := range worldIDs {
+			w.ensure(n, id)
+		}
+	}
+	return w
+}
+
+func (w *world) ensure(n node, id string) {
+	_, err := n.Ensure(context.Background(), id, Counter{}, add, broken)
+	if err != nil && !errors.Is(err, replay.ErrUnavailable) && !errors.Is(err, sharedata.ErrUnknownShareData) {
+		w.t.Errorf("ensure: %v", err)
+	}
+}
+
+func (w *world) run() {
+	var wait sync.WaitGroup
+	for worker := range 6 {
+		random := rand.New(rand.NewPCG(w.random.Uint64(), 5))
+		wait.Go(func() {
+			for step := range 60 {
+				w.step(worker%3, random, fmt.Sprint(worker, "/", step))
+				time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+			}
+		})
+	}
+	for range 80 {
+		time.Sleep(time.Duration(random(w.random, 1, 5)) * time.Millisecond)
+		w.fault(w.nodes[w.random.IntN(3)].process)
+	}
+	wait.Wait()
+}
+
+func random(r *rand.Rand, from, to int) int { return from + r.IntN(to-from+1) }
+
+func (w *world) fault(p *replaytest.Process) {
+	switch choice := w.random.IntN(20); {
+	case choice < 4:
+		p.LoseAnnouncements(true)
+	case choice < 7:
+		p.LoseAnnouncements(false)
+	case choice < 10:
+		p.SetReachable(false)
+	case choice < 14:
+		p.SetReachable(true)
+	case choice < 16:
+		p.LoseReplies(random(w.random, 1, 3))
+	case choice < 18:
+		p.Check()
+	case choice < 19 && w.losses.rollback:
+		id := worldIDs[w.random.IntN(2)]
+		if head, err := w.shared.Process().Load(context.Background(), id); err == nil {
+			back := min(head.Cursor.Revision, uint64(random(w.random, 1, 6)))
+			w.shared.Rollback(id, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Cursor.Revision - back})
+		}
+	case choice < 20 && w.losses.flush:
+		w.shared.Flush()
+	}
+}
+
+func (w *world) step(i int, r *rand.Rand, key string) {
+	n, id := w.nodes[i], worldIDs[r.IntN(2)]
+	ctx := context.Background()
+	switch choice := r.IntN(20); {
+	case choice < 7:
+		w.propose(n, proposed{id: id, key: key, by: random(r, -2, 5)}, r)
+	case choice < 10:
+		w.propose(n, proposed{id: id, by: random(r, -2, 5)}, r)
+	case choice < 11:
+		_, err := n.Propose(ctx, sharedata.Proposal{ShareDataID: id, FunctionID: "broken", IdempotencyKey: "broken " + key})
+		if !errors.Is(err, sharedata.ErrUnknownFunction) { // those of Create are gone after a removal
+			w.allow(err, errBroken)
+		}
+	case choice < 12:
+		_, err := n.Update(ctx, id, Counter{r.IntN(10)})
+		w.allow(err, nil)
+	case choice < 13 && id == "churned":
+		w.allow(n.Remove(ctx, id), nil)
+	case choice < 15:
+		w.ensure(n, id)
+	case choice < 16:
+		_, err := n.Get(ctx, id)
+		w.allow(err, nil)
+	case choice < 17:
+		_, err := n.Refresh(ctx, id)
+		w.allow(err, nil)
+	case choice < 18:
+		for _, err := range n.History(ctx, id, replay.Cursor{}) {
+			w.allow(err, nil)
+		}
+	case choice < 19:
+		w.observe(i, id)
+	default:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.witnesses) > 0 {
+			one := w.witnesses[r.IntN(len(w.witnesses))]
+			one.stop()
+			one.stopped = true
+		}
+	}
+}
+
+// allow checks that an error is one that the faults explain.
+func (w *world) allow(err, also error) {
+	var cursor *replay.CursorError
+	if err == nil || also != nil && errors.Is(err, also) || errors.As(err, &cursor) ||
+		errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrUnknownShareData) || errors.Is(err, sharedata.ErrBusy) {
+		return
+	}
+	w.t.Errorf("an error that no fault explains: %v", err)
+}
+
+// propose repeats a proposal with a key until it has a verdict, at any process.
+func (w *world) propose(n node, p proposed, r *rand.Rand) {
+	for attempt := range 40 {
+		v, err := n.Propose(context.Background(), addition(p.id, p.by, p.key))
+		p.err = err
+		if err == nil {
+			if attempt == 0 && v.Duplicate {
+				w.t.Errorf("the first proposal with the key %q is taken for a repeat", p.key)
+			}
+			p.verdict = v
+			break
+		}
+		w.allow(err, sharedata.ErrUnknownFunction)
+		if p.key == "" || !errors.Is(err, sharedata.ErrStore) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+		n = w.nodes[r.IntN(3)]
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.proposed = append(w.proposed, p)
+}
+
+func (w *world) observe(i int, id string) {
+	one := &witness{node: i}
+	from, stop, err := w.nodes[i].Observe(context.Background(), id, &one.events)
+	w.allow(err, nil)
+	if err != nil {
+		return
+	}
+	one.from, one.stop = from, stop
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.witnesses = append(w.witnesses, one)
+}
+
+// settle ends all faults, and lets every process learn what there is.
+func (w *world) settle() {
+	for _, n := range w.nodes {
+		n.process.SetReachable(true)
+		n.process.LoseAnnouncements(false)
+		n.process.LoseReplies(0)
+	}
+	for range 3 { // what is started over is announced
+		for _, n := range w.nodes {
+			n.process.Check()
+			w.rest()
+		}
+	}
+	if !w.losses.any() {
+		return
+	}
+	for _, n := range w.nodes {
+		for _, id := range worldIDs {
+			_, err := n.Refresh(w.t.Context(), id)
+			w.allow(err, nil)
+			w.rest()
+		}
+	}
+}
+
+// rest lets everything end that is under way.
+func (w *world) rest() {
+	time.Sleep(time.Minute)
+	synctest.Wait()
+}

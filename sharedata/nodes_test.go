@@ -1,0 +1,102 @@
+package sharedata_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// node is one of several processes that share a store: its manager, and its
+// way to the store.
+type node struct {
+	*sharedata.Manager
+	process *replaytest.Process
+}
+
+// newNode is one more process. Nil options are the defaults; their Store, if
+// any, must be on the process.
+func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Options) node {
+	t.Helper()
+	var o sharedata.Options
+	if options != nil {
+		o = *options
+	}
+	if o.Store == nil {
+		o.Store = process
+	}
+	t.Cleanup(func() { process.Close() })
+	return node{newManager(t, &o), process}
+}
+
+// twoNodes share a store, in which "counter" stands at 0. Both know add and
+// broken, also when it is created anew.
+func twoNodes(t testing.TB) (shared *replaytest.Shared, a, b node) {
+	t.Helper()
+	shared = replaytest.NewShared()
+	a, b = newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
+	ensureCounter(t, a)
+	ensureCounter(t, b)
+	return shared, a, b
+}
+
+func ensureCounter(t testing.TB, n node) sharedata.Snapshot {
+	t.Helper()
+	snapshot, err := n.Ensure(context.Background(), "counter", Counter{}, add, broken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot
+}
+
+// add adds to "counter".
+func (n node) add(t testing.TB, by int) sharedata.Verdict {
+	t.Helper()
+	return mustAdd(t, n.Manager, "counter", by)
+}
+
+// get is the snapshot of "counter".
+func (n node) get(t testing.TB) sharedata.Snapshot {
+	t.Helper()
+	return mustGet(t, n.Manager, "counter")
+}
+
+// refresh is get, after which the manager knows as much.
+func (n node) refresh(t testing.TB) sharedata.Snapshot {
+	t.Helper()
+	snapshot, err := n.Refresh(context.Background(), "counter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snapshot
+}
+
+// calls are how often the process called a method of the store meanwhile.
+func (n node) calls(method string, meanwhile func()) int {
+	before := n.process.Calls()[method]
+	meanwhile()
+	return n.process.Calls()[method] - before
+}
+
+// proxy is the store of a process with methods that can be intercepted.
+type proxy struct {
+	store
+	replay.Follower
+}
+
+func newProxy(p *replaytest.Process) *proxy {
+	return &proxy{store: store{Store: p}, Follower: p}
+}
+
+// eventually waits until something is so, outside of synctest bubbles.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package sharedata
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// keptAfter is what a recent must return after a cursor, or false, by a naive
+// model: the events since the last restart or break, of which the last ones are
+// kept.
+func keptAfter(from replay.Cursor, kept []Entry, cursor replay.Cursor, limit int) ([]Entry, bool) {
+	if cursor == from {
+		return kept[:min(limit, len(kept))], true
+	}
+	for i, e := range kept {
+		if e.Cursor == cursor {
+			kept = kept[i+1:]
+			return kept[:min(limit, len(kept))], true
+		}
+	}
+	return nil, false
+}
+
+func TestRecentAgreesWithANaiveModel(t *testing.T) {
+	for seed := range uint64(100) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		most := random.IntN(6)
+		r := recent{max: most}
+		from := replay.Cursor{Epoch: 5, Revision: random.Uint64N(3) + 1}
+		var kept []Entry
+		r.restart(from)
+		at := from
+		for range 60 {
+			var events []Event
+			for range random.IntN(4) + 1 {
+				e := Event{Entry: Entry{Cursor: at.Next(), Data: json.RawMessage(strings.Repeat("x", random.IntN(50)))}}
+				if random.IntN(20) == 0 {
+					e = Event{Entry: Entry{Cursor: replay.Cursor{Epoch: at.Epoch + random.Uint64N(2), Revision: at.Revision + random.Uint64N(5)}}, Reset: true}
+					from, kept = e.Cursor, nil
+				} else {
+					kept = append(kept, e.Entry)
+				}
+				events, at = append(events, e), e.Cursor
+			}
+			r.add(events)
+			if drop := len(kept) - most; drop > 0 {
+				from, kept = kept[drop-1].Cursor, kept[drop:]
+			}
+			for range 5 {
+				cursor := replay.Cursor{Epoch: at.Epoch - random.Uint64N(2), Revision: max(at.Revision+2, 9) - random.Uint64N(9)}
+				limit := random.IntN(8)
+				want, wantOK := keptAfter(from, kept, cursor, limit)
+				got, ok := r.after(cursor, limit)
+				if ok != wantOK || !slices.EqualFunc(got, want, func(a, b Entry) bool { return a.Cursor == b.Cursor }) {
+					t.Fatalf("seed %d, after %s: got %d entries (%v), want %d (%v)", seed, cursor, len(got), ok, len(want), wantOK)
+				}
+			}
+		}
+		r.stop()
+		if got, ok := r.after(at, 10); ok {
+			t.Fatalf("after the end it returns %d entries", len(got))
+		}
+	}
+}
+
+func TestRecentIsBoundedInBytes(t *testing.T) {
+	r := recent{max: 1000}
+	at := replay.Cursor{Epoch: 1, Revision: 1}
+	r.restart(at)
+	large := json.RawMessage(strings.Repeat("x", recentBytes/4))
+	for range 50 {
+		at = at.Next()
+		r.add([]Event{{Entry: Entry{Cursor: at, Data: large}}})
+		if len(r.entries) > 4 || cap(r.entries) > 16 {
+			t.Fatalf("%d entries of a quarter of the bound are kept, in an array of %d", len(r.entries), cap(r.entries))
+		}
+	}
+	if entries, ok := r.after(replay.Cursor{Epoch: 1, Revision: at.Revision - 4}, 10); !ok || len(entries) != 4 {
+		t.Errorf("%d entries (%v), want 4", len(entries), ok)
+	}
+	r.add([]Event{{Entry: Entry{Cursor: at.Next(), Data: json.RawMessage(strings.Repeat("x", recentBytes+1))}}})
+	if entries, ok := r.after(at.Next(), 10); !ok || len(entries) != 0 || r.bytes != 0 {
+		t.Errorf("after one that is too large: %d entries (%v), %d bytes", len(entries), ok, r.bytes)
+	}
+}
+
+// What is returned is not changed by what is added later.
+func TestRecentEntriesAreTheCallers(t *testing.T) {
+	r := recent{max: 3}
+	at := replay.Cursor{Epoch: 1, Revision: 1}
+	r.restart(at)
+	for range 3 {
+		at = at.Next()
+		r.add([]Event{{Entry: Entry{Cursor: at}}})
+	}
+	got, _ := r.after(replay.Cursor{Epoch: 1, Revision: 1}, 3)
+	for range 3 {
+		at = at.Next()
+		r.add([]Event{{Entry: Entry{Cursor: at}}})
+	}
+	for i, e := range got {
+		if e.Cursor.Revision != uint64(i)+2 {
+			t.Errorf("entry %d is at %s now", i, e.Cursor)
+		}
+	}
+}
+
+// Entries that are announced beside a look are not thrown away.
+func TestNewsKeepsEntriesBesideALook(t *testing.T) {
+	var n news
+	for range 3 {
+		n.add([]replay.Entry{{}})
+		n.add(nil)
+	}
+	if !n.look || len(n.entries) != 3 {
+		t.Errorf("%d entries, look %v", len(n.entries), n.look)
+	}
+}
+
+// What is announced faster than it can be looked at must not fill the memory:
+// then the store is asked.
+func TestNewsIsBounded(t *testing.T) {
+	entries := func(n, bytes int) []replay.Entry {
+		made := make([]replay.Entry, n)
+		for i := range made {
+			made[i].Data, made[i].State = make([]byte, bytes/2), make([]byte, bytes-bytes/2)
+		}
+		return made
+	}
+	for _, test := range []struct {
+		name  string
+		batch []replay.Entry
+		times int // that fit
+	}{
+		{"small ones", entries(1, 10), maxNews},
+		{"small ones in large batches", entries(maxNews/4, 10), 4},
+		{"large ones", entries(1, maxNewsBytes/4), 4},
+		{"too many at once", entries(maxNews+1, 0), 0},
+		{"too much at once", entries(2, maxNewsBytes), 0},
+		{"a look", nil, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var n news
+			if !n.isNothing() {
+				t.Error("there is something before anything was told")
+			}
+			for i := range test.times {
+				if n.add(test.batch); n.look || len(n.entries) != (i+1)*len(test.batch) {
+					t.Fatalf("batch %d: %d entries, look %v", i, len(n.entries), n.look)
+				}
+			}
+			for range 3 {
+				n.add(test.batch)
+				if !n.look || n.entries != nil || n.isNothing() {
+					t.Fatalf("beyond the bound: %d entries, look %v", len(n.entries), n.look)
+				}
+			}
+		})
+	}
+}

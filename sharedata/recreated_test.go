@@ -1,0 +1,268 @@
+package sharedata_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// recreate removes and creates "counter" in another process.
+func recreate(t *testing.T, n node, value int) sharedata.Snapshot {
+	t.Helper()
+	if err := n.Remove(t.Context(), "counter"); err != nil {
+		t.Fatal(err)
+	}
+	created, err := n.Create(t.Context(), "counter", Counter{value}, add)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// Whoever proposes to a ShareData means what goes by its id now: that another
+// process has created it anew is nothing that the proposer could know.
+func TestAProposalToWhatAnotherProcessHasCreatedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		created := recreate(t, a, 50)
+		v, err := b.Propose(t.Context(), addition("counter", 1, "k"))
+		if err != nil || !v.Accepted || v.Duplicate || v.Cursor != created.Cursor.Next() {
+			t.Errorf("%+v, %v", v, err)
+		}
+		wantState(t, b.Manager, "counter", `{"value":51}`)
+		again, err := b.Propose(t.Context(), addition("counter", 1, "k"))
+		wantRepeat(t, "the repeat", v, again, err)
+		wantHistory(t, b.Manager, "counter", "1 created", `2 add {"by":1} accepted`)
+	})
+}
+
+// It is looked at anew once, not for ever.
+func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		runs := 0
+		g := newGate()
+		if _, err := b.Ensure(t.Context(), "counter", nil, held("held", g)); err != nil {
+			t.Fatal(err)
+		}
+		var got answers
+		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}}, got.done("held"))
+		for range 10 {
+			synctest.Wait()
+			if len(g.arrived) == 0 {
+				break
+			}
+			<-g.arrived
+			runs++
+			recreate(t, a, runs) // before its append
+			g.open <- struct{}{}
+		}
+		synctest.Wait()
+		if answer := got.all(); len(answer) != 1 || !errors.Is(answer[0].err, sharedata.ErrUnknownShareData) || runs != 2 {
+			t.Errorf("%+v after %d runs, want two", answer, runs)
+		}
+		wantHistory(t, newNode(t, shared.Process(), nil).Manager, "counter", "1 created")
+	})
+}
+
+// Its context and its caller are the first time's.
+func TestAProposalThatIsLookedAtAnewKeepsItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		recreate(t, a, 0)
+		ctx := sharedata.WithCaller(t.Context(), &sharedata.Caller{Subject: "ann"})
+		if _, err := b.Propose(ctx, addition("counter", 1, "")); err != nil {
+			t.Fatal(err)
+		}
+		history := wholeHistory(t, b.Manager, "counter")
+		if last := history[len(history)-1]; last.Caller == nil || last.Caller.Subject != "ann" {
+			t.Errorf("proposed by %+v", last.Caller)
+		}
+	})
+}
+
+// The functions of Ensure are there also when another process creates the
+// ShareData anew: whoever calls it at its start relies on that.
+func TestTheFunctionsOfEnsureOutliveARemovalElsewhere(t *testing.T) {
+	for _, observed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			_, a, b := twoNodes(t)
+			for range 2 {
+				if observed {
+					mustObserve(t, b.Manager, "counter", &recorder{})
+				}
+				if err := a.Remove(t.Context(), "counter"); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if _, err := b.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrUnknownShareData) {
+					t.Errorf("while it is removed: %v", err)
+				}
+				synctest.Wait()
+				createCounter(t, a.Manager, "counter", 0)
+				b.add(t, 1)
+			}
+		})
+	}
+}
+
+// But not a removal by their own manager: that is meant.
+func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, _, b := twoNodes(t)
+		if err := b.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		createCounter(t, newNode(t, shared.Process(), nil).Manager, "counter", 0)
+		if _, err := b.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrUnknownFunction) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
+	for _, how := range []string{"unnoticed", "looked at", "observed", "missed"} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := replaytest.NewShared()
+			a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
+			createCounter(t, b.Manager, "counter", 0)
+			if how == "observed" || how == "missed" {
+				mustObserve(t, b.Manager, "counter", &recorder{})
+				synctest.Wait()
+			}
+			b.process.LoseAnnouncements(how == "missed")
+			if err := a.Remove(t.Context(), "counter"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if how == "looked at" {
+				if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+					t.Errorf("got %v", err)
+				}
+				synctest.Wait()
+			}
+			createCounter(t, a.Manager, "counter", 0)
+			b.process.Check()
+			synctest.Wait()
+			if _, err := b.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrUnknownFunction) {
+				t.Errorf("%s: %v", how, err)
+			}
+		})
+	}
+}
+
+// A history that is started over is still that of the same ShareData.
+func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
+		kept := createCounter(t, b.Manager, "counter", 0)
+		ensureCounter(t, a)
+		for range 3 {
+			b.add(t, 1)
+			a.add(t, 1)
+			shared.Rollback("counter", kept.Cursor)
+			a.add(t, 1) // starts it over
+			kept = a.get(t)
+			b.add(t, 1)
+		}
+		wantState(t, b.Manager, "counter", `{"value":4}`)
+	})
+}
+
+// Create and Ensure go by what the store holds, not by what was known last.
+func TestCreatingWhatAnotherProcessHasRemoved(t *testing.T) {
+	for _, observed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			_, a, b := twoNodes(t)
+			if observed {
+				mustObserve(t, b.Manager, "counter", &recorder{})
+				synctest.Wait()
+				b.process.LoseAnnouncements(true)
+			}
+			if err := a.Remove(t.Context(), "counter"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := b.Create(t.Context(), "counter", Counter{5}, add); err != nil || string(got.State) != `{"value":5}` {
+				t.Errorf("created: %+v, %v", got, err)
+			}
+			if got, err := a.Ensure(t.Context(), "counter", Counter{6}, add); err != nil || string(got.State) != `{"value":5}` {
+				t.Errorf("ensured: %+v, %v", got, err)
+			}
+			if err := b.Remove(t.Context(), "counter"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := a.Ensure(t.Context(), "counter", Counter{6}, add); err != nil || string(got.State) != `{"value":6}` {
+				t.Errorf("ensured: %+v, %v", got, err)
+			}
+			if got, err := b.Create(t.Context(), "counter", Counter{7}, add); !errors.Is(err, sharedata.ErrExists) {
+				t.Errorf("created: %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// Proposals of one goroutine stay in their order.
+func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		recreate(t, a, 0)
+		const n = 100
+		var got answers
+		for i := range n {
+			b.Submit(t.Context(), addition("counter", i, ""), got.done(fmt.Sprint(i)))
+		}
+		synctest.Wait()
+		history := wholeHistory(t, b.Manager, "counter")
+		if len(history) != n+1 {
+			t.Fatalf("%d entries, want %d", len(history), n+1)
+		}
+		for i, answer := range got.all() {
+			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor != history[i+1].Cursor || string(history[i+1].Data) != fmt.Sprintf(`{"by":%d}`, i) {
+				t.Fatalf("answer %d is %+v, the entry %s", i, answer, line(history[i+1]))
+			}
+		}
+	})
+}
+
+// The functions of a kind are those of the kind that it has now.
+func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", add, broken), sharedata.NewKind("two", add)}}
+		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
+		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.get(t); got.Kind != "one" {
+			t.Errorf("%+v", got)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "two", Counter{5}); err != nil {
+			t.Fatal(err)
+		}
+		b.add(t, 1) // both kinds know it
+		if got := b.get(t); got.Kind != "two" || string(got.State) != `{"value":6}` {
+			t.Errorf("%+v", got)
+		}
+		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, sharedata.ErrUnknownFunction) {
+			t.Errorf("a function of the kind that it had: %v", err)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, errBroken) {
+			t.Errorf("a function that only the kind has which it has now: %v", err)
+		}
+	})
+}

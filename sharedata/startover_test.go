@@ -1,0 +1,307 @@
+package sharedata_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// wantStartedOver checks that the history of "counter" has been started over:
+// it begins in a later epoch than from, with an entry that continues it.
+func wantStartedOver(t *testing.T, n node, from replay.Cursor) {
+	t.Helper()
+	history := wholeHistory(t, n.Manager, "counter")
+	if len(history) == 0 {
+		t.Error("there is no history")
+		return
+	}
+	first := history[0]
+	if first.Type != sharedata.EntryCreated || first.Continues != from || first.Previous == (sharedata.Hash{}) || first.Cursor.Epoch <= from.Epoch {
+		t.Errorf("it begins with %q at %s that continues %s (previous %s), want %s to be continued", first.Type, first.Cursor, first.Continues, first.Previous, from)
+	}
+}
+
+// reset checks that the events hold one break, and no other, and returns where
+// it led to.
+func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event {
+	t.Helper()
+	var resets []sharedata.Event
+	for _, e := range events {
+		if e.Reset {
+			resets = append(resets, e)
+		}
+	}
+	if len(resets) != 1 {
+		t.Fatalf("%s was told of %d breaks, want one", what, len(resets))
+	}
+	return resets[0]
+}
+
+// A store that has lost the newest entries is noticed by a check, and what is
+// left goes on in an epoch of its own.
+func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		var log strings.Builder
+		c := newNode(t, shared.Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		nodes := []node{a, b, c}
+		recorders := make([]recorder, len(nodes))
+		for i, n := range nodes {
+			mustObserve(t, n.Manager, "counter", &recorders[i])
+		}
+		var kept sharedata.Snapshot
+		for i := range 5 {
+			a.add(t, 1)
+			if i == 2 {
+				kept = a.get(t)
+			}
+		}
+		synctest.Wait()
+		shared.Rollback("counter", kept.Cursor)
+		c.process.Check()
+		synctest.Wait()
+
+		wantStartedOver(t, c, kept.Cursor)
+		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "counter") || !strings.Contains(text, kept.Cursor.String()) {
+			t.Errorf("the log says %s", text)
+		}
+		begin := c.get(t)
+		if begin.Cursor.Revision != 1 || string(begin.State) != `{"value":3}` || begin.LastTransaction != (replay.Cursor{}) {
+			t.Errorf("it stands at %+v", begin)
+		}
+		for range 2 { // the first with what is known of the lost part, the second without
+			b.add(t, 10)
+		}
+		a.add(t, 1)
+		synctest.Wait()
+		for i, n := range nodes {
+			events := recorders[i].all()
+			if e := reset(t, fmt.Sprint("process ", i), events); e.Cursor != begin.Cursor || string(e.State) != string(begin.State) || e.Type != "" {
+				t.Errorf("process %d was told of a break that led to %+v, want %s", i, e, begin.Cursor)
+			}
+			wantContinuous(t, begin, events[len(events)-3:])
+			if got := n.get(t); string(got.State) != `{"value":24}` || got.Cursor.Epoch != begin.Cursor.Epoch {
+				t.Errorf("process %d stands at %+v", i, got)
+			}
+		}
+	})
+}
+
+// However many notice at once, it is started over once.
+func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
+	shared := replaytest.NewShared()
+	var nodes []node
+	recorders := make([]recorder, 5)
+	for range recorders {
+		n := newNode(t, shared.Process(), nil)
+		ensureCounter(t, n)
+		nodes = append(nodes, n)
+	}
+	for round := range 20 {
+		var stops []func()
+		for i, n := range nodes {
+			recorders[i] = recorder{}
+			_, stop := mustObserve(t, n.Manager, "counter", &recorders[i])
+			stops = append(stops, stop)
+		}
+		before := nodes[0].get(t)
+		for range 3 {
+			nodes[0].add(t, 1)
+		}
+		for i := range nodes {
+			eventually(t, "what was announced", func() bool { return len(recorders[i].all()) == 3 })
+		}
+		shared.Rollback("counter", before.Cursor)
+		for _, n := range nodes {
+			go n.process.Check()
+		}
+		for i := range nodes {
+			eventually(t, "the break", func() bool { return len(recorders[i].all()) == 4 })
+			if e := recorders[i].all()[3]; !e.Reset || string(e.State) != string(before.State) || e.Cursor.Revision != 1 || e.Cursor != recorders[0].all()[3].Cursor {
+				t.Fatalf("round %d: process %d was told of %+v", round, i, e)
+			}
+		}
+		wantStartedOver(t, nodes[0], before.Cursor)
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// In place of what was lost there may be something else by the time that it is
+// noticed: less than there was, as much, or more.
+func TestAnotherBranchIsStartedOver(t *testing.T) {
+	for name, notice := range map[string]func(t *testing.T, b node){
+		"a refresh":   func(t *testing.T, b node) { b.refresh(t) },
+		"a proposal":  func(t *testing.T, b node) { b.add(t, 1000) },
+		"an update":   func(t *testing.T, b node) { _, _ = b.Update(t.Context(), "counter", Counter{}) },
+		"an observer": func(t *testing.T, b node) { mustObserve(t, b.Manager, "counter", &recorder{}) },
+		"a refresh, the reply to which is lost": func(t *testing.T, b node) {
+			b.process.LoseReplies(1)
+			_, _ = b.Refresh(t.Context(), "counter")
+			b.refresh(t)
+		},
+	} {
+		for length := 1; length <= 5; length++ { // 3 were lost
+			t.Run(fmt.Sprint(name, " ", length), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					shared, a, b := twoNodes(t)
+					kept := a.get(t)
+					for range 3 {
+						a.add(t, 1)
+					}
+					lost, err := b.Refresh(t.Context(), "counter")
+					if err != nil {
+						t.Fatal(err)
+					}
+					var all recorder
+					b.ObserveAll(&all)
+					shared.Rollback("counter", kept.Cursor)
+					c := newNode(t, shared.Process(), nil)
+					ensureCounter(t, c)
+					for range length {
+						c.add(t, 10)
+					}
+					branch := c.get(t)
+					notice(t, b)
+					synctest.Wait()
+					begin := reset(t, "the observer", all.all())
+					if begin.Cursor.Epoch <= lost.Cursor.Epoch || string(begin.State) != string(branch.State) {
+						t.Errorf("the break leads to %s with %s, want the state %s", begin.Cursor, begin.State, branch.State)
+					}
+					wantStartedOver(t, b, branch.Cursor)
+					if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || string(got.State) != string(there.State) {
+						t.Errorf("it stands at %+v, there at %+v", got, there)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A branch that becomes longer than what is known shows by its announcements.
+func TestAnotherBranchIsNoticedByItsAnnouncements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		var seen recorder
+		kept, _ := mustObserve(t, b.Manager, "counter", &seen)
+		for range 3 {
+			a.add(t, 1)
+		}
+		synctest.Wait()
+		shared.Rollback("counter", kept.Cursor)
+		c := newNode(t, shared.Process(), nil)
+		ensureCounter(t, c)
+		for range 4 {
+			c.add(t, 10)
+		}
+		synctest.Wait()
+		e := reset(t, "the observer", seen.all())
+		if got := c.get(t); got.Cursor.Epoch != e.Cursor.Epoch || string(got.State) != `{"value":40}` || string(b.get(t).State) != `{"value":40}` {
+			t.Errorf("reset to %s with %s, there it stands at %+v", e.Cursor, e.State, got)
+		}
+	})
+}
+
+// Also one that stays shorter: what is announced is not what is known to be in
+// that place.
+func TestAShorterBranchIsNoticedByItsAnnouncements(t *testing.T) {
+	for lost := 1; lost <= 5; lost++ {
+		for length := 1; length <= lost; length++ {
+			synctest.Test(t, func(t *testing.T) {
+				shared, a, b := twoNodes(t)
+				var seen recorder
+				kept, _ := mustObserve(t, b.Manager, "counter", &seen)
+				for range lost {
+					a.add(t, 1)
+				}
+				synctest.Wait()
+				shared.Rollback("counter", kept.Cursor)
+				c := newNode(t, shared.Process(), nil)
+				ensureCounter(t, c)
+				for range length {
+					c.add(t, 10)
+				}
+				synctest.Wait()
+				reset(t, "the observer", seen.all())
+				wantState(t, b.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
+				if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
+					t.Errorf("%d of %d: it stands at %s, there at %s", length, lost, got.Cursor, there.Cursor)
+				}
+			})
+		}
+	}
+}
+
+// A backup may hold an incarnation that was over.
+func TestAnEarlierIncarnationThatIsBackIsStartedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		a.add(t, 1)
+		first := a.get(t)
+		second := recreate(t, a, 50)
+		var seen recorder
+		mustObserve(t, b.Manager, "counter", &seen)
+		synctest.Wait()
+		shared.Rollback("counter", first.Cursor)
+		b.process.Check()
+		synctest.Wait()
+		e := reset(t, "the observer", seen.all())
+		if e.Cursor.Epoch <= second.Cursor.Epoch || string(e.State) != `{"value":1}` {
+			t.Errorf("reset to %s with %s", e.Cursor, e.State)
+		}
+		wantStartedOver(t, b, first.Cursor)
+		b.add(t, 1)
+	})
+}
+
+func TestEpochsOnlyGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		var seen recorder
+		mustObserve(t, b.Manager, "counter", &seen)
+		last := a.get(t).Cursor
+		for i := range 30 {
+			before := []node{a, b}[i%2].get(t)
+			a.add(t, 1)
+			b.add(t, 1)
+			synctest.Wait()
+			shared.Rollback("counter", before.Cursor)
+			if now := []node{b, a}[i/2%2].add(t, 1).Cursor; now.Epoch <= last.Epoch {
+				t.Fatalf("it went on at %s after %s", now, last)
+			} else {
+				last = now
+			}
+			synctest.Wait()
+		}
+		for i, e := range seen.all()[1:] {
+			if before := seen.all()[i]; e.Cursor.Epoch < before.Cursor.Epoch || !e.Reset && e.Cursor != before.Cursor.Next() {
+				t.Fatalf("told of %s after %s, reset %v", e.Cursor, before.Cursor, e.Reset)
+			}
+		}
+	})
+}
+
+// Also where a manager is the store's only one.
+func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
+	shared := replaytest.NewShared()
+	s := &store{Store: shared.Process()} // not a Follower
+	m := newCounter(t, &sharedata.Options{Store: s}, 0)
+	var seen recorder
+	kept, _ := mustObserve(t, m, "counter", &seen)
+	mustAdd(t, m, "counter", 1)
+	shared.Rollback("counter", kept.Cursor)
+	mustAdd(t, m, "counter", 7)
+	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `reset  -> {"value":0}`, `2 add {"by":7} accepted -> {"value":7}`}
+	if got := seen.lines(); !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
+	}
+	wantStartedOver(t, node{Manager: m}, kept.Cursor)
+}
