@@ -2,6 +2,7 @@ package sharedata
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -71,6 +72,12 @@ func (a *attempts) claim() time.Duration {
 // best there can be; after a pause it would be doomed.
 const hasty = 4
 
+// What another process is thought to need for its turn, at least and at most.
+const (
+	minTurn = 100 * time.Microsecond
+	maxTurn = 20 * time.Millisecond
+)
+
 // again is called with each conflict, and pauses before the next attempt where
 // it is another process's turn, or where there have been many: longer each time
 // and by chance, so that processes that contend do not meet again at the same
@@ -90,7 +97,9 @@ func (a *attempts) again(claimed time.Duration) error {
 		return fmt.Errorf("%w: other processes keep being first", ErrBusy)
 	}
 	if claimed > 0 {
-		time.Sleep(min(claimed, a.pauses.NextBackOff()))
+		// Whose turn it is may take about as long as an attempt takes here.
+		attempt := min(max(a.took, minTurn), maxTurn)
+		time.Sleep(min(claimed, attempt/2+rand.N(attempt)))
 		return nil
 	}
 	if a.conflicts++; a.conflicts%hasty == 0 {

@@ -225,6 +225,31 @@ func TestGetInsideAFunction(t *testing.T) {
 	})
 }
 
+// Others are not answered from memory because of it.
+func TestGetWhileAFunctionRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		g := newGate()
+		if _, err := b.Ensure(t.Context(), "counter", nil, add, held("held", g)); err != nil {
+			t.Fatal(err)
+		}
+		var got answers
+		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, got.done("held"))
+		<-g.arrived
+		v := a.add(t, 1)
+		if at := b.get(t); at.Cursor != v.Cursor {
+			t.Errorf("it stands at %+v, want %s", at, v.Cursor)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Errorf("after the removal: %+v, %v", at, err)
+		}
+		close(g.open)
+	})
+}
+
 // Two observers that look at each other's ShareData, of which neither is
 // followed, do not wait for each other.
 func TestObserversThatLookAtEachOthersShareData(t *testing.T) {

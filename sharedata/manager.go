@@ -221,7 +221,11 @@ func (m *Manager) lookAgain(ctx context.Context, id string) (position, error) {
 		return position{}, err
 	}
 	held, err := m.storedPosition(ctx, id)
-	if known.exists && (err != nil && ctx.Err() == nil || held.isBefore(known)) {
+	switch {
+	case err != nil && ctx.Err() == nil && known.exists:
+		return known, nil
+	case err == nil && held.exists && held.isBefore(known):
+		s.hear(nil) // the store has gone back
 		return known, nil
 	}
 	return held, err

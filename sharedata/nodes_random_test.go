@@ -56,6 +56,7 @@ type world struct {
 	all    []recorder // of the observers of everything, by node
 
 	mu        sync.Mutex
+	faulty    bool // looks may fail
 	proposed  []proposed
 	witnesses []*witness
 	resets    int
@@ -86,16 +87,42 @@ func newWorld(t *testing.T, seed uint64, losses losses) *world {
 		options := &sharedata.Options{RecentEntries: 8}
 		process := w.shared.Process()
 		if seed%2 == 1 { // faults come also while calls are under way
-			options.Store = distant(process, time.Millisecond, seed)
+			options.Store = w.unreliable(distant(process, time.Millisecond, seed), seed)
+		}
+		if seed%3 == 2 { // what nobody observes is unloaded all the time
+			options.MaxLoadedBytes = 1
 		}
 		n := newNode(t, process, options)
-		n.ObserveAll(&w.all[i])
+		if seed%3 != 2 { // an observer of everything is not told of what happens while it is unloaded
+			n.ObserveAll(&w.all[i])
+		}
 		w.nodes = append(w.nodes, n)
 		for _, id := range worldIDs {
 			w.ensure(n, id)
 		}
 	}
 	return w
+}
+
+// unreliable makes a look at the store fail now and then.
+func (w *world) unreliable(s *proxy, seed uint64) *proxy {
+	load, random := s.load, rand.New(rand.NewPCG(seed, 9))
+	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		w.mu.Lock()
+		fails := w.faulty && random.IntN(5) == 0
+		w.mu.Unlock()
+		if fails {
+			return replay.Head{}, fmt.Errorf("%w: for a moment", replay.ErrUnavailable)
+		}
+		return load(ctx, id)
+	}
+	return s
+}
+
+func (w *world) setFaulty(faulty bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faulty = faulty
 }
 
 func (w *world) ensure(n node, id string) {
@@ -106,6 +133,7 @@ func (w *world) ensure(n node, id string) {
 }
 
 func (w *world) run() {
+	w.setFaulty(true)
 	var wait sync.WaitGroup
 	for worker := range 6 {
 		random := rand.New(rand.NewPCG(w.random.Uint64(), 5))
@@ -242,6 +270,7 @@ func (w *world) observe(i int, id string) {
 
 // settle ends all faults, and lets every process learn what there is.
 func (w *world) settle() {
+	w.setFaulty(false)
 	for _, n := range w.nodes {
 		n.process.SetReachable(true)
 		n.process.LoseAnnouncements(false)

@@ -149,26 +149,29 @@ func TestALongRecentHistory(t *testing.T) {
 	})
 }
 
-// Nothing is kept of what is not followed, and -1 keeps nothing at all; the head
-// is known all the same.
+// Nothing is kept of what is not followed, and -1 keeps nothing at all.
 func TestHistoryThatIsNotKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
-		b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: -1})
-		before := ensureCounter(t, b)
-		_, stop := mustObserve(t, b.Manager, "counter", &recorder{})
-		b.add(t, 1)
-		read := func() {
-			if got, err := entriesAfter(t, b.Manager, before.Cursor); err != nil || len(got) != 1 {
-				t.Errorf("%d entries, %v", len(got), err)
+	for _, entries := range []int{-1, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := replaytest.NewShared()
+			b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: entries})
+			before := ensureCounter(t, b)
+			_, stop := mustObserve(t, b.Manager, "counter", &recorder{})
+			b.add(t, 1)
+			reads := func() int {
+				return b.calls("Read", func() {
+					if got, err := entriesAfter(t, b.Manager, before.Cursor); err != nil || len(got) != 1 {
+						t.Errorf("%d entries, %v", len(got), err)
+					}
+				})
 			}
-		}
-		if n := b.calls("Read", read); n == 0 {
-			t.Error("it is answered from memory")
-		}
-		stop()
-		if n := b.calls("Read", read); n == 0 {
-			t.Error("it is answered from memory that is not followed")
-		}
-	})
+			if n := reads(); (n == 0) != (entries == 0) {
+				t.Errorf("RecentEntries %d: %d reads while it is followed", entries, n)
+			}
+			stop()
+			if n := reads(); n == 0 {
+				t.Errorf("RecentEntries %d: it is answered from memory that is not followed", entries)
+			}
+		})
+	}
 }

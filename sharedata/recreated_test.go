@@ -266,3 +266,21 @@ func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
 		}
 	})
 }
+
+// What was just found not to exist may exist by now: that there is nothing is
+// not believed of memory.
+func TestWhatWasJustFoundMissingIsLookedForAgain(t *testing.T) {
+	_, a, b := twoNodes(t)
+	for i := range 500 {
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		createCounter(t, a.Manager, "counter", 0)
+		if v, err := b.Propose(t.Context(), addition("counter", 1, "")); err != nil || !v.Accepted {
+			t.Fatalf("round %d: %+v, %v", i, v, err)
+		}
+	}
+}

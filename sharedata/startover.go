@@ -74,8 +74,10 @@ func (s *shareData) goOnIn(at, held position, state json.RawMessage) error {
 		held = position{}
 	}
 	err := s.append(held, &d, 0)
+	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	switch {
-	case errors.Is(err, replay.ErrConflict):
+	case ok:
+		time.Sleep(conflict.Claimed / 2) // it may be another process's turn
 		return errOvertaken
 	case err != nil:
 		return err

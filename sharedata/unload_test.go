@@ -265,6 +265,29 @@ func TestObservingWhereThereIsNoRoom(t *testing.T) {
 	}
 }
 
+// Who has found a ShareData just before it was unloaded must not join there.
+func TestNobodyJoinsWhatWasUnloaded(t *testing.T) {
+	m, _ := newCrowded(t, 10)
+	if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
+		t.Fatal(err)
+	}
+	m.running.Wait()
+	s := m.loaded("n")
+	m.mu.Lock()
+	unloaded := m.tryUnloadLocked(s)
+	m.mu.Unlock()
+	if !unloaded {
+		t.Fatal("it could not be unloaded")
+	}
+	o := &observation{observer: new(joined), manager: m}
+	if at := s.join(o); at.exists {
+		t.Errorf("joined at %s", at.cursor)
+	}
+	if len(s.observers) != 0 {
+		t.Error("it has an observer that nobody will tell")
+	}
+}
+
 func TestBusyShareDataAreNotUnloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newCrowded(t, 3)

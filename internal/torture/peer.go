@@ -126,6 +126,8 @@ type visit struct {
 	ws     *websocket.Conn
 	record *checker.Connection
 	ended  chan struct{} // closed when nothing more will be received
+	// refused holds an element when a subscribe was refused.
+	refused chan struct{}
 
 	writing sync.Mutex // a frame is recorded and sent in one step
 
@@ -145,7 +147,7 @@ func (p *peer) connect(ctx context.Context) *visit {
 	ws.SetReadLimit(-1)
 	v := &visit{
 		peer: p, ctx: ctx, ws: ws, record: p.world.recorder.ConnectionTo(response.Header.Get("X-Served-By"), p.name),
-		ended: make(chan struct{}), changed: make(chan struct{}), waiting: make(map[string]*wire.Propose),
+		ended: make(chan struct{}), refused: make(chan struct{}, 1), changed: make(chan struct{}), waiting: make(map[string]*wire.Propose),
 	}
 	go v.read()
 	return v
@@ -183,6 +185,13 @@ func (v *visit) follow(frame wire.ServerMessage) {
 		v.peer.places.reach(f.ShareDataID, f.TransactionID)
 	case *wire.Lifecycle:
 		v.peer.places.reach(f.ShareDataID, f.Cursor)
+	case *wire.Error:
+		if f.ShareDataID != "" && f.Code != wire.CodeReplayCursorNotFound {
+			select {
+			case v.refused <- struct{}{}:
+			default:
+			}
+		}
 	case *wire.ProposalResult:
 		v.mu.Lock()
 		defer v.mu.Unlock()

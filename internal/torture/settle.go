@@ -52,6 +52,7 @@ func (p *peer) rest(ctx context.Context, settled <-chan struct{}) *visit {
 			}
 			select {
 			case <-v.ended:
+			case <-v.refused: // the store cannot be read yet
 			case <-settled:
 				return v
 			}
@@ -69,10 +70,14 @@ func (p *peer) rest(ctx context.Context, settled <-chan struct{}) *visit {
 // end of its history. It returns who has not when the context ends.
 func (w *world) awaitRest(ctx context.Context) (late []string) {
 	for {
-		late = w.late(ctx)
-		if len(late) == 0 || ctx.Err() != nil {
-			return late
+		now := w.late(ctx)
+		switch {
+		case len(now) == 0:
+			return nil
+		case ctx.Err() != nil && late != nil:
+			return late // what was found now was cut short
 		}
+		late = now
 		pause(ctx, 100*time.Millisecond)
 	}
 }

@@ -138,9 +138,12 @@ func TestMaxAge(t *testing.T) {
 		t.Errorf("%d entries are in the file; want those that are not too old, 3 and 3", n)
 	}
 	clock.add(-time.Hour) // a clock that goes back makes nothing younger
-	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
+	mustAppend(t, s, k, "id", k.next("id", keyedEntry(50, "data")))
 	clock.add(time.Hour + 59*time.Second)
 	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
+	if found, err := s.Find(t.Context(), "id", []string{"key 50"}); err != nil || len(found) != 1 {
+		t.Errorf("Find of what was appended when the clock was slow: %v, %v", found, err)
+	}
 	if head, err := s.Load(t.Context(), "id"); err != nil || head.Oldest != 7 {
 		t.Errorf("oldest %d, %v; want 7", head.Oldest, err)
 	}

@@ -50,8 +50,10 @@ func (s *Store) postpone(tx *bbolt.Tx, group []*appending) bool {
 	}
 	batches, bytes := s.session.batches, s.session.bytes
 	for _, a := range group {
-		batches++
-		bytes += a.bytes
+		if a.err == nil {
+			batches++
+			bytes += a.bytes
+		}
 	}
 	if bytes > maxSessionBytes {
 		return false

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 
+	bbolt "go.etcd.io/bbolt"
+
 	"github.com/safe-go/safe/replay"
 )
 
@@ -137,6 +139,39 @@ func TestADamagedPageHarmsItsHistoriesOnly(t *testing.T) {
 	// The page of the first entry may have the last ones of the history before.
 	delete(k, "id 1")
 	useAround(t, content, k, "id 2")
+}
+
+// A page that the disk lost and replaced by an older one can leave a file whose
+// structure is right.
+func TestAHoleInAHistoryIsDamage(t *testing.T) {
+	whole, _ := spread(t)
+	path := newPath(t)
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return content{tx}.delete(entriesBucket, entryKey(2, replay.Cursor{Epoch: 7, Revision: 20}))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, path, nil)
+	for _, revision := range []uint64{0, 18, 19} {
+		after := replay.Cursor{Epoch: 7, Revision: revision}
+		if entries, err := s.Read(t.Context(), "id 1", after, 10+10*(20-int(revision))); !errors.Is(err, ErrDamaged) {
+			t.Errorf("Read after %s, 20 being lost: %d entries, %v; want ErrDamaged", after, len(entries), err)
+		}
+	}
+	if found, err := s.Find(t.Context(), "id 1", []string{"key 19"}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Find of the lost entry: %v, %v; want ErrDamaged", found, err)
+	}
+	if entries, err := s.Read(t.Context(), "id 1", replay.Cursor{Epoch: 7, Revision: 20}, 100); err != nil || len(entries) != 20 {
+		t.Errorf("Read of what is behind: %d entries, %v", len(entries), err)
+	}
 }
 
 func TestDamageToARemovedHistoryHarmsNobody(t *testing.T) {

@@ -69,7 +69,8 @@
 // A history has up to four keys, which share a hash tag and so a slot of a
 // cluster. In an id, %, { and } are written %25, %7B and %7D.
 //
-//	safe:{id}:h  hash: position (c), token of the last batch (t), state (s), meta (m), and what there must be of the rest (l, n, y, g)
+//	safe:{id}:h  hash: position (c), token of the last batch (t), state (s), meta (m), whose turn
+//	             is next and how long (w, u), and what there must be of the rest (l, n, y, g)
 //	safe:{id}:s  stream: the entries; their ids are the cursors
 //	safe:{id}:k  hash: idempotency key -> cursor, of the entries that are kept
 //	safe:{id}:e  hash: where a removed history ended; it expires after 30 days

@@ -191,17 +191,33 @@ func TestTheCheckFindsWhatNobodyAnnounced(t *testing.T) {
 		server.Flush()
 		unannounced(t, a, "id", start(firstEpoch, "a"))
 	})
-	put(t, b, "id", next(at(1), "b"))
 	if head != at(2) {
 		t.Fatal("the head is elsewhere")
 	}
 
-	// Where nothing is amiss, nobody is told anything. What was told of the last
-	// changes may still be on its way.
-	var before int
+	// Where nothing is amiss, nobody is told anything: neither after what this
+	// store has appended nor after what another one has. What was told of the
+	// last changes may still be on its way.
+	put(t, b, "id", next(at(1), "b"))
+	e.staysQuiet(t, client)
+	put(t, a, "id", next(at(2), "c"))
+	e.staysQuiet(t, client)
+	put(t, a, "id", removing(next(at(3), "d")))
+	e.staysQuiet(t, client)
+	put(t, b, "id", removing(start(firstEpoch+1, "e")))
+	e.staysQuiet(t, client)
+}
+
+// staysQuiet waits until several checks have told nothing.
+func (e *ear) staysQuiet(t testing.TB, client *goredis.Client) {
+	t.Helper()
+	before, told := -1, 0
 	for quietChecks := 0; quietChecks < 10; quietChecks++ {
 		if now := e.looks(); now != before {
 			before, quietChecks = now, 0
+			if told++; told > 4 {
+				t.Fatalf("checks find something amiss again and again")
+			}
 		}
 		checks := lookedAt(t, client)
 		eventually(t, "two checks", func() bool { return lookedAt(t, client) > checks+1 })
@@ -265,6 +281,54 @@ func TestThousandsFollow(t *testing.T) {
 		channels, err := server.Client().PubSubChannels(t.Context(), "*").Result()
 		return err == nil && len(channels) == 0
 	})
+}
+
+// Whoever could not look while the server did not answer must look afterwards,
+// although the connection that announces has lived through it.
+func TestAFollowerIsToldToLookWhenTheServerAnswersAgain(t *testing.T) {
+	server := redistest.Start(t, nil)
+	s := open(t, server.Client(), &Options{Timeout: 300 * time.Millisecond, CheckInterval: -1, MaxSilence: -1})
+	e := listen(t, s, "id")
+	e.begins(t)
+	for range 2 {
+		e.looksAfter(t, "the server answers again", func() {
+			server.Pause()
+			failsSoon(t, s, "id")
+			server.Resume()
+		})
+	}
+}
+
+// What was announced is where the check expects a history to be.
+func TestAnnouncementsTellTheCheck(t *testing.T) {
+	s := open(t, redistest.Start(t, nil).Client(), quiet())
+	e := listen(t, s, "id")
+	e.begins(t)
+	f := s.following
+	known := func() mark {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.topics[s.naming.keys("id").channel].known
+	}
+	first, second := start(firstEpoch, "a"), next(at(1), "b")
+	end := removing(next(at(2), "c"))
+	for i, test := range []struct {
+		batch replay.Batch
+		want  mark
+	}{
+		{first, mark{at(1), "token"}},
+		{second, mark{at(2), "token"}},
+		{first, mark{at(2), "token"}}, // comes late
+		{end, mark{}},
+	} {
+		f.mu.Lock()
+		l := f.topics[s.naming.keys("id").channel].line
+		f.mu.Unlock()
+		l.announced(s.naming.keys("id").channel, string(announce(&test.batch, "token")))
+		if got := known(); got != test.want {
+			t.Errorf("after announcement %d the history is taken to be at %+v; want %+v", i, got, test.want)
+		}
+	}
 }
 
 // Channels are shared by the databases of a server, histories are not.

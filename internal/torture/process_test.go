@@ -1,0 +1,149 @@
+package torture
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func answers(p *process) bool {
+	c := http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := c.Get(p.url() + "/admin/sharedata/nothing")
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusNotFound
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); pause(t.Context(), 10*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come about", what)
+		}
+	}
+}
+
+func TestProcessIsKilledAndStartedAgain(t *testing.T) {
+	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
+	defer p.kill()
+	for name, begin := range map[string]func() error{"kill": p.kill, "end": p.end} {
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.start(); err == nil {
+			t.Errorf("%s: it was started twice", name)
+		}
+		if !answers(p) || p.died() != nil {
+			t.Errorf("%s: it does not answer, or died: %v", name, p.died())
+		}
+		if err := begin(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := begin(); err != nil {
+			t.Errorf("%s, again: %v", name, err)
+		}
+		if p.url() != "" || p.died() != nil {
+			t.Errorf("%s: it is at %q, died: %v", name, p.url(), p.died())
+		}
+	}
+	if err := p.stillborn(5 * time.Millisecond); err != nil || p.url() != "" {
+		t.Errorf("stillborn at %q: %v", p.url(), err)
+	}
+}
+
+func TestProcessIsPaused(t *testing.T) {
+	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
+	defer p.kill()
+	if err := p.pause(); err == nil {
+		t.Error("one that does not run was paused")
+	}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.pause(); err != nil {
+		t.Fatal(err)
+	}
+	if answers(p) {
+		t.Error("it answers while it is paused")
+	}
+	if err := p.resume(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an answer", func() bool { return answers(p) })
+	if err := p.pause(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.kill(); err != nil {
+		t.Errorf("kill while it is paused: %v", err)
+	}
+}
+
+func TestProcessThatEndsByItselfIsNoticed(t *testing.T) {
+	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
+	defer p.kill()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.FindProcess(p.running.command.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its end", func() bool { return p.died() != nil })
+}
+
+func TestProcessThatCannotStartSaysWhy(t *testing.T) {
+	p := newProcess("server", server(t), t.TempDir(), "-store", "paper:")
+	if err := p.start(); err == nil || !strings.Contains(err.Error(), "paper:") {
+		t.Errorf("got %v", err)
+	}
+	if p.alarm() != "" {
+		t.Errorf("there is an alarm: %s", p.alarm())
+	}
+}
+
+func TestWhatAServerMustNotSayIsAnAlarm(t *testing.T) {
+	p := newProcess("server", "none", t.TempDir())
+	for _, text := range []string{"WARNING: DATA RACE\nWrite at", "panic: runtime error", "level=ERROR msg=\"observer panicked\""} {
+		if err := os.WriteFile(p.log, []byte("one\n"+text+"\nthree\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if p.alarm() == "" {
+			t.Errorf("%q raises no alarm", text)
+		}
+	}
+}
+
+// A server on Redis starts while Redis is not there, and works when it is.
+func TestServerStartsWithoutItsStore(t *testing.T) {
+	needRedis(t, Options{Store: StoreRedis})
+	o := Options{Store: StoreRedis, Dir: t.TempDir(), Processes: 1}
+	opened, err := openRedis(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.close()
+	r := opened.(*redisServer)
+	if err := r.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p := newProcess("server", server(t), t.TempDir(), "-store", r.flag(0))
+	defer p.kill()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if answers(p) {
+		t.Error("it knows that something is not there, without its store")
+	}
+	if err := r.process.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an answer", func() bool { return answers(p) })
+}

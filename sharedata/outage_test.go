@@ -1,0 +1,112 @@
+package sharedata_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// When a store comes back, everything that is followed is looked at, but not all
+// at the same time.
+func TestLooksAfterAnOutageAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 300
+		shared := replaytest.NewShared()
+		a := newNode(t, shared.Process(), nil)
+		process := shared.Process()
+		s := newProxy(process)
+		b := newNode(t, process, &sharedata.Options{Store: s})
+		recorders := make([]recorder, many)
+		for i := range many {
+			createCounter(t, a.Manager, fmt.Sprint(i), 0)
+			mustObserve(t, b.Manager, fmt.Sprint(i), &recorders[i])
+		}
+		synctest.Wait()
+		process.SetReachable(false)
+		for i := range many {
+			mustAdd(t, a.Manager, fmt.Sprint(i), 1)
+		}
+		var now, most atomic.Int64
+		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+			n := now.Add(1)
+			defer now.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			time.Sleep(time.Millisecond)
+			return process.Load(ctx, id)
+		}
+		process.SetReachable(true)
+		pass(time.Minute)
+		for i := range recorders {
+			if n := len(recorders[i].all()); n != 1 {
+				t.Fatalf("the observer of %d was told of %d entries", i, n)
+			}
+		}
+		if n := most.Load(); n > 100 || n < 10 {
+			t.Errorf("%d looks at the same time", n)
+		}
+	})
+}
+
+// A store that is out of reach fails every proposal, which nobody wants to read
+// in the log thousands of times.
+func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		n := newNode(t, replaytest.NewShared().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ensureCounter(t, n)
+		n.process.SetReachable(false)
+		for range 3 {
+			for range 1000 {
+				_, err := n.Propose(t.Context(), addition("counter", 1, ""))
+				if err == nil {
+					t.Fatal("it was accepted")
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		lines := strings.Count(log.String(), "\n")
+		if lines == 0 || lines > 10 {
+			t.Errorf("%d lines in the log", lines)
+		}
+		if !strings.Contains(log.String(), "unlogged=999") && !strings.Contains(log.String(), "unlogged=1999") {
+			t.Errorf("it does not say how many were left out:\n%s", log.String())
+		}
+	})
+}
+
+// Proposals fail at once where the store says at once that it is out of reach.
+func TestProposalsFailFastDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		var seen recorder
+		snapshot, _ := mustObserve(t, b.Manager, "counter", &seen)
+		synctest.Wait()
+		for range 3 {
+			b.process.SetReachable(false)
+			begin := time.Now()
+			for i := range 20 {
+				_, err := b.Propose(t.Context(), addition("counter", 1, fmt.Sprint("lost ", i)))
+				wantStoreError(t, err, map[bool]string{true: "append", false: "load"}[i == 0], "counter", replay.ErrUnavailable)
+			}
+			if took := time.Since(begin); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+			a.add(t, 1)
+			b.process.SetReachable(true)
+			b.add(t, 1) // nobody need do anything else
+			pass(time.Minute)
+		}
+		wantContinuous(t, snapshot, seen.all())
+		wantState(t, b.Manager, "counter", `{"value":6}`)
+	})
+}

@@ -1,0 +1,63 @@
+package sharedata
+
+import (
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
+)
+
+// A clock that was ahead has named an epoch that is later than any that is named
+// now. What comes after it must be later still, also where the store has gone
+// back to before.
+func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
+	const ahead = 1 << 62
+	process := replaytest.NewShared().Process()
+	put := func(at position, changes []change, epoch uint64) position {
+		d := decide(at, changes, circumstances{id: "n", epoch: epoch, now: time.Now()})
+		meta, err := d.next.metaOf()
+		if err == nil {
+			_, err = process.Append(t.Context(), "n", replay.Batch{Expect: at.cursor, Entries: d.records, Meta: meta, Remove: d.remove})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.next
+	}
+	for _, back := range []bool{false, true} {
+		shared := replaytest.NewShared()
+		process = shared.Process()
+		first := put(position{}, []change{create(1)}, 7)
+		put(first, []change{remove()}, 0)
+		second := put(position{}, []change{create(2)}, ahead)
+		m := newManagerWith(t, &Options{Store: process})
+		if at, err := m.Refresh(t.Context(), "n"); err != nil || at.Cursor != second.cursor {
+			t.Fatal(at, err)
+		}
+		if back { // another incarnation, long before
+			shared.Rollback("n", first.cursor)
+		} else { // the same one, a little
+			third := put(second, []change{update(3)}, 0)
+			if _, err := m.Refresh(t.Context(), "n"); err != nil {
+				t.Fatal(err)
+			}
+			shared.Rollback("n", second.cursor)
+			second = third
+		}
+		at, err := m.Refresh(t.Context(), "n")
+		if err != nil || at.Cursor.Epoch <= ahead {
+			t.Errorf("back %v: started over at %s, %v", back, at.Cursor, err)
+		}
+		if chain, err := m.VerifyHistory(t.Context(), "n"); err != nil || chain.Last != at.Cursor {
+			t.Errorf("back %v: %+v, %v", back, chain, err)
+		}
+		if err := m.Remove(t.Context(), "n"); err != nil {
+			t.Fatal(err)
+		}
+		again, err := m.Create(t.Context(), "n", 0)
+		if err != nil || again.Cursor.Epoch <= at.Cursor.Epoch {
+			t.Errorf("back %v: created at %s after %s, %v", back, again.Cursor, at.Cursor, err)
+		}
+	}
+}
