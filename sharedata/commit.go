@@ -76,15 +76,17 @@ type request struct {
 	done      func(outcome)
 }
 
-func (r *request) fail(err error) { r.done(outcome{err: err}) }
-
 // answer hands out the outcome of a request.
 func (s *shareData) answer(r *request, o outcome) {
 	if r.joining != nil && o.err == nil {
 		o.at = s.join(r.joining)
 	}
+	s.judging.Store(true)
 	r.done(o)
+	s.judging.Store(false)
 }
+
+func (s *shareData) fail(r *request, err error) { s.answer(r, outcome{err: err}) }
 
 // run is the goroutine that changes the ShareData; there is one at a time.
 func (s *shareData) run() {
@@ -97,7 +99,7 @@ func (s *shareData) run() {
 			s.manager.rest(s)
 			return
 		}
-		s.heed(told)
+		s.heed(told, len(batch) > 0)
 		s.commit(batch, &functions)
 	}
 }
@@ -175,9 +177,7 @@ func (s *shareData) commit(requests []*request, functions *worker) {
 				s.register(answered, d)
 			}
 		}
-		s.judging.Store(true)
 		s.answerAll(answered, d, err)
-		s.judging.Store(false)
 		requests = requests[len(answered):]
 	}
 }
@@ -191,7 +191,7 @@ func (s *shareData) drop(requests []*request) []*request {
 			err = r.refused
 		}
 		if err != nil {
-			r.fail(err)
+			s.fail(r, err)
 		}
 		return err != nil
 	})
@@ -401,7 +401,7 @@ func (s *shareData) failAll(requests []*request, err error) {
 			s.answer(r, outcome{at: *at})
 			continue
 		}
-		r.fail(err)
+		s.fail(r, err)
 	}
 }
 

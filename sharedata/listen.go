@@ -78,8 +78,8 @@ func (s *shareData) hasSeen(entries []replay.Entry) bool {
 	return !known || recordHas(last.Data, hash)
 }
 
-// heed applies what was told.
-func (s *shareData) heed(told news) {
+// heed applies what was told. busy says that changes wait meanwhile.
+func (s *shareData) heed(told news, busy bool) {
 	if told.isNothing() || s.current.Load() == nil || s.manager.closed.Load() {
 		return
 	}
@@ -88,15 +88,41 @@ func (s *shareData) heed(told news) {
 	if s.applies(told.entries) && !told.look {
 		return
 	}
-	s.manager.looking <- struct{}{}
-	defer func() { <-s.manager.looking }()
-	if s.manager.closed.Load() {
+	if !s.manager.mayLook(busy) {
+		s.lookLater(false)
 		return
 	}
-	if s.follow() != nil && s.followed.Load() {
-		s.lookLater()
-	} else {
+	defer func() { <-s.manager.looking }()
+	switch {
+	case s.manager.closed.Load():
+	case s.follow() != nil && s.followed.Load():
+		s.lookLater(true)
+	default:
 		s.lookNoMore()
+	}
+}
+
+// lookPatience is how long an idle ShareData waits to be one of those that look.
+const lookPatience = 100 * time.Millisecond
+
+// mayLook waits until few enough look at the store at once, unless the caller
+// has something else to do, and not for long: it can be done later.
+func (m *Manager) mayLook(busy bool) bool {
+	select {
+	case m.looking <- struct{}{}:
+		return true
+	default:
+	}
+	if busy {
+		return false
+	}
+	late := time.NewTimer(lookPatience)
+	defer late.Stop()
+	select {
+	case m.looking <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
 	}
 }
 
@@ -117,14 +143,17 @@ const (
 	maxLookDelay = 30 * time.Second
 )
 
-// lookLater has the store looked at again.
-func (s *shareData) lookLater() {
+// lookLater has the store looked at again; later each time that it failed.
+func (s *shareData) lookLater(failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.later != nil {
 		s.later.Stop()
 	}
-	s.delay = min(max(2*s.delay, minLookDelay), maxLookDelay)
+	if failed {
+		s.delay *= 2
+	}
+	s.delay = min(max(s.delay, minLookDelay), maxLookDelay)
 	s.later = time.AfterFunc(s.delay, func() { s.hear(nil) })
 }
 

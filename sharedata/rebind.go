@@ -48,6 +48,8 @@ func (s *shareData) bindAgain(requests []*request, d decision) bool {
 		defer timer.Stop()
 		late = timer.C
 	}
+	s.judging.Store(true) // the Resolver must not be made to wait for this goroutine
+	defer s.judging.Store(false)
 	for _, r := range old {
 		select {
 		case found := <-results:

@@ -21,8 +21,14 @@
 // on one side and black-holed; Redis is killed and restarted with its append-only
 // file, paused, and flushed.
 //
-// A short run is part of the tests. A long one, and one with the figures of the
-// project's issue:
+// Faults go on for a while after the clients have stopped: what a fault has
+// hidden must come to light though nothing else happens. Of every 16 seconds, the
+// connection to Redis is left alone for ten: only where a server can certainly
+// read its store is it known that a cursor must be resumed.
+//
+// A short run is part of the tests, and shorter with -short. What needs Redis is
+// skipped where the program redis-server is missing, unless SAFE_REQUIRE_REDIS
+// is set. A long run on Redis, and one of many kills of a server on a file:
 //
 //	go test ./internal/torture -run TestTorture -v -timeout 2h \
 //	    -torture.store redis -torture.processes 3 -torture.clients 30 -torture.duration 2m -torture.seeds 10
@@ -30,5 +36,6 @@
 //
 // A failure prints the command that repeats it. -torture.faults takes a list of
 // the only faults to inject, -torture.race builds the servers with the race
-// detector, -torture.keep leaves the logs of the servers behind.
+// detector, -torture.keep leaves the logs of the servers behind. -torture.plant
+// plants a bug into the servers, which must then be found.
 package torture

@@ -30,8 +30,7 @@ type world struct {
 
 	processes []*process
 	medium    medium
-	// fronts are in front of the servers, one for each client, and at is the
-	// server that each of them leads to.
+	// fronts are in front of the servers, one for each client.
 	fronts []*proxy
 	users  []*user
 	peers  []*peer

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -168,6 +169,33 @@ func TestADamagedEndingIsDamaged(t *testing.T) {
 	if _, err := s.Append(t.Context(), "id", next(at(1), "c")); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Append after a foreign ending: %v; want ErrDamaged", err)
 	}
+}
+
+// A key is named twice by a server that moves it, within itself or to another.
+func TestIDsAreYieldedOnce(t *testing.T) {
+	s := open(t, redistest.Start(t, nil).Client(), nil)
+	for i := range 10 {
+		put(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
+	}
+	s.servers = twice{s.servers}
+	yielded := 0
+	for _, err := range s.IDs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		yielded++
+	}
+	if yielded != 10 {
+		t.Errorf("IDs yields %d ids; want 10", yielded)
+	}
+}
+
+// twice are servers that have everything twice.
+type twice struct{ servers }
+
+func (s twice) all(ctx context.Context) ([]*server, error) {
+	all, err := s.servers.all(ctx)
+	return append(all, all...), err
 }
 
 // The keys of a database that are not the store's are nobody's ids.
