@@ -40,10 +40,11 @@ type Batch struct {
 	NewKeys bool
 	// Claim asks for the next turn, for this long, in case the batch is refused
 	// because the head has moved on: until the next Append to the history by the
-	// same Store, the batches of others are refused (ConflictError.Claimed). So a
-	// process makes progress that decides more slowly than others, or is farther
-	// from the store. A store that is not shared by processes takes no notice of
-	// it; one that is grants one claim at a time, of a second at most.
+	// same Store, the batches of others are refused (ConflictError.Claimed),
+	// except for those that start the history over. So a process makes progress
+	// that decides more slowly than others, or is farther from the store. A store
+	// that is not shared by processes takes no notice of it; one that is grants
+	// one claim at a time, of a second at most.
 	Claim time.Duration
 	// Meta replaces what Load returns as Head.Meta.
 	Meta []byte

@@ -74,10 +74,8 @@ func (s *shareData) goOnIn(at, held position, state json.RawMessage) error {
 		held = position{}
 	}
 	err := s.append(held, &d, 0)
-	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	switch {
-	case ok:
-		time.Sleep(conflict.Claimed / 2) // it may be another process's turn
+	case errors.Is(err, replay.ErrConflict):
 		return errOvertaken
 	case err != nil:
 		return err

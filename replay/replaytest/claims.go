@@ -48,6 +48,11 @@ func claimKeepsOthersOut(f *fixture) {
 	other.mustWait("id", want, want.next(contents("out of turn")...))
 	other.behind("id", want, time.Second) // one claim at a time
 	other.mustWait("id", want, want.next(contents("out of turn")...))
+	over := s.started("a history that starts over", many("entry ", 3)...)
+	s.behind("a history that starts over", over, time.Second)
+	startsOver := start(firstEpoch+1, contents("over")...)
+	startsOver.Expect = over.head()
+	other.append("a history that starts over", startsOver)
 	other.commit("another id", another, another.next(contents("of another history")...))
 	s.commit("id", want, want.next(contents("in turn")...))
 	other.commit("id", want, want.next(contents("the turn is over")...))

@@ -33,7 +33,7 @@ func (p *Process) waitForTurnLocked(ctx context.Context, id string, batch replay
 		delete(p.shared.claims, id)
 	}
 	left := p.othersClaimLocked(id)
-	if left == 0 {
+	if left == 0 || batch.Starts() {
 		return nil
 	}
 	if head, err := p.shared.memory.Load(ctx, id); err != nil || head.Cursor != batch.Expect {

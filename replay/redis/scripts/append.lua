@@ -57,7 +57,7 @@ end
 
 -- claimed is for how many milliseconds more the next turn is another store's.
 local function claimed(p)
-  if not p.claimant or p.claimant == sender then return 0 end
+  if not p.claimant or p.claimant == sender or has('o') then return 0 end
   return math.max(0, (p.claimedUntil or 0) - milliseconds())
 end
 
