@@ -150,13 +150,16 @@ func TestBothCreateOneWins(t *testing.T) {
 }
 
 func TestWhatAnotherManagerCreatedIsFound(t *testing.T) {
-	memory := newMemory(t, nil)
-	a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: memory})
-	if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-		t.Fatal(err)
-	}
-	createCounter(t, a, "counter", 7)
-	wantState(t, b, "counter", `{"value":7}`)
+	synctest.Test(t, func(t *testing.T) {
+		memory := newMemory(t, nil)
+		a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: memory})
+		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Fatal(err)
+		}
+		synctest.Wait() // a store that is no Follower is asked once b has come to rest
+		createCounter(t, a, "counter", 7)
+		wantState(t, b, "counter", `{"value":7}`)
+	})
 }
 
 // What a manager has just found not to exist may exist at its next look.

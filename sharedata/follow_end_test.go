@@ -1,11 +1,14 @@
 package sharedata_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -93,6 +96,43 @@ func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
 		close(g.open)
 		synctest.Wait()
 		wantFollowing(t, b.process)
+	})
+}
+
+// Who gives up waiting to observe does not observe.
+func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		a := newNode(t, shared.Process(), nil)
+		ensureCounter(t, a)
+		process := shared.Process()
+		s := newProxy(process)
+		b := newNode(t, process, &sharedata.Options{Store: s})
+		g := newGate()
+		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+			g.pass()
+			return process.Load(ctx, id)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var seen recorder
+		ended := make(chan error)
+		go func() {
+			_, _, err := b.Observe(ctx, "counter", &seen)
+			ended <- err
+		}()
+		<-g.arrived
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		close(g.open)
+		synctest.Wait()
+		wantFollowing(t, process)
+		a.add(t, 1)
+		b.refresh(t)
+		if len(seen.all()) != 0 {
+			t.Errorf("told of %q", seen.lines())
+		}
 	})
 }
 

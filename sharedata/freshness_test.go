@@ -225,6 +225,28 @@ func TestGetInsideAFunction(t *testing.T) {
 	})
 }
 
+// So may who is answered, whatever has become of the proposal.
+func TestGetInsideDone(t *testing.T) {
+	for _, reachable := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, b := twoNodes(t)
+			b.process.SetReachable(reachable)
+			for range 3 { // the first append fails, the rest is not even tried
+				answered := make(chan error, 1)
+				b.Submit(t.Context(), addition("counter", 1, ""), func(sharedata.Verdict, error) {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					_, err := b.Get(ctx, "counter")
+					answered <- err
+				})
+				if err := <-answered; err != nil {
+					t.Errorf("reachable %v: %v", reachable, err)
+				}
+			}
+		})
+	}
+}
+
 // Others are not answered from memory because of it.
 func TestGetWhileAFunctionRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

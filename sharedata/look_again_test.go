@@ -104,6 +104,25 @@ func TestLooksThatFailBecomeRare(t *testing.T) {
 	})
 }
 
+// The next outage is another one.
+func TestLooksAreSoonAgainAfterOneThatSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBehind(t)
+		pass(10 * time.Minute)
+		b.failing.Store(false)
+		pass(time.Minute)
+		b.failing.Store(true)
+		b.process.SetReachable(false)
+		b.process.SetReachable(true) // has it look
+		synctest.Wait()
+		made := len(b.made())
+		pass(2 * time.Second)
+		if n := len(b.made()) - made; n == 0 {
+			t.Error("the second look comes late")
+		}
+	})
+}
+
 func TestLooksEndWithTheObservation(t *testing.T) {
 	for name, end := range map[string]func(b *behind){
 		"stop":  func(b *behind) { b.stop() },

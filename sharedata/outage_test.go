@@ -110,3 +110,43 @@ func TestProposalsFailFastDuringAnOutage(t *testing.T) {
 		wantState(t, b.Manager, "counter", `{"value":6}`)
 	})
 }
+
+// Different ShareData do not wait for each other, also not to look at a store
+// that hangs.
+func TestProposalsDoNotWaitForTheLooksOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 300
+		process := replaytest.NewShared().Process()
+		s := newProxy(process)
+		n := newNode(t, process, &sharedata.Options{Store: s})
+		for i := range many {
+			createCounter(t, n.Manager, fmt.Sprint(i), 0)
+			mustObserve(t, n.Manager, fmt.Sprint(i), &recorder{})
+		}
+		synctest.Wait()
+		s.load = func(ctx context.Context, _ string) (replay.Head, error) {
+			<-ctx.Done() // loads hang, appends do not
+			return replay.Head{}, ctx.Err()
+		}
+		process.SetReachable(false)
+		process.SetReachable(true) // everybody looks
+		synctest.Wait()
+		begin := time.Now()
+		answered := make(chan time.Duration, many)
+		for i := range many {
+			n.Submit(t.Context(), addition(fmt.Sprint(i), 1, ""), func(_ sharedata.Verdict, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				answered <- time.Since(begin)
+			})
+		}
+		slowest := time.Duration(0)
+		for range many {
+			slowest = max(slowest, <-answered)
+		}
+		if slowest > 11*time.Second { // one look takes 10 s
+			t.Errorf("the slowest proposal took %v", slowest)
+		}
+	})
+}

@@ -36,6 +36,8 @@ func (s *shareData) bindAgain(requests []*request, d decision) bool {
 	for i, r := range old {
 		calls[i], r.bindAgain = r.bindAgain, nil
 	}
+	s.judging.Store(true) // the Resolver must not be made to wait for this goroutine
+	defer s.judging.Store(false)
 	go func() {
 		for _, call := range calls {
 			b, err := call()
@@ -48,8 +50,6 @@ func (s *shareData) bindAgain(requests []*request, d decision) bool {
 		defer timer.Stop()
 		late = timer.C
 	}
-	s.judging.Store(true) // the Resolver must not be made to wait for this goroutine
-	defer s.judging.Store(false)
 	for _, r := range old {
 		select {
 		case found := <-results:

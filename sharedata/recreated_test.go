@@ -1,10 +1,12 @@
 package sharedata_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
@@ -283,4 +285,27 @@ func TestWhatWasJustFoundMissingIsLookedForAgain(t *testing.T) {
 			t.Fatalf("round %d: %+v, %v", i, v, err)
 		}
 	}
+}
+
+// A Resolver may look at the ShareData, also where it is asked again.
+func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		a := newNode(t, shared.Process(), nil)
+		ensureCounter(t, a)
+		var b node
+		b = newNode(t, shared.Process(), &sharedata.Options{Resolver: func(ctx context.Context, id, functionID string, registered sharedata.Functions) (*sharedata.Function, error) {
+			if _, err := b.Get(ctx, id); err != nil {
+				return nil, err
+			}
+			return registered.ByID(functionID), nil
+		}})
+		ensureCounter(t, b)
+		b.add(t, 1)
+		recreate(t, a, 0)
+		begin := time.Now()
+		if b.add(t, 1); time.Since(begin) != 0 {
+			t.Errorf("it took %v", time.Since(begin))
+		}
+	})
 }

@@ -126,7 +126,8 @@ type visit struct {
 	ws     *websocket.Conn
 	record *checker.Connection
 	ended  chan struct{} // closed when nothing more will be received
-	// refused holds an element when a subscribe was refused.
+	// refused holds an element when a subscribe was refused, or what was
+	// subscribed to is gone.
 	refused chan struct{}
 
 	writing sync.Mutex // a frame is recorded and sent in one step
@@ -138,9 +139,14 @@ type visit struct {
 	over    bool
 }
 
+// dialPatience is how long a connection may take to open.
+const dialPatience = 5 * time.Second
+
 // connect opens a connection; nil where that is not possible now.
 func (p *peer) connect(ctx context.Context) *visit {
-	ws, response, err := websocket.Dial(ctx, "ws://"+p.front.addr()+"/realtime", &websocket.DialOptions{HTTPClient: p.world.dialer})
+	dialing, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	ws, response, err := websocket.Dial(dialing, "ws://"+p.front.addr()+"/realtime", &websocket.DialOptions{HTTPClient: p.world.dialer})
 	if err != nil {
 		return nil
 	}
@@ -185,12 +191,12 @@ func (v *visit) follow(frame wire.ServerMessage) {
 		v.peer.places.reach(f.ShareDataID, f.TransactionID)
 	case *wire.Lifecycle:
 		v.peer.places.reach(f.ShareDataID, f.Cursor)
+		if f.Event == wire.EventRemoved {
+			v.subscribeAgain() // there may be another one by that id
+		}
 	case *wire.Error:
 		if f.ShareDataID != "" && f.Code != wire.CodeReplayCursorNotFound {
-			select {
-			case v.refused <- struct{}{}:
-			default:
-			}
+			v.subscribeAgain()
 		}
 	case *wire.ProposalResult:
 		v.mu.Lock()
@@ -198,6 +204,15 @@ func (v *visit) follow(frame wire.ServerMessage) {
 		delete(v.waiting, f.CorrelationID)
 		close(v.changed)
 		v.changed = make(chan struct{})
+	}
+}
+
+// subscribeAgain has a peer who rests come back: nothing more will be told of
+// something that it has subscribed to.
+func (v *visit) subscribeAgain() {
+	select {
+	case v.refused <- struct{}{}:
+	default:
 	}
 }
 

@@ -41,6 +41,10 @@ func (w *world) settle() *Report {
 	return report
 }
 
+// restPatience is how long a peer stays on a connection while not everything is
+// at rest.
+const restPatience = 15 * time.Second
+
 // rest subscribes for good: again and again, until everything is settled.
 func (p *peer) rest(ctx context.Context, settled <-chan struct{}) *visit {
 	for {
@@ -53,6 +57,7 @@ func (p *peer) rest(ctx context.Context, settled <-chan struct{}) *visit {
 			select {
 			case <-v.ended:
 			case <-v.refused: // the store cannot be read yet
+			case <-time.After(restPatience): // it may have got into a black hole
 			case <-settled:
 				return v
 			}
