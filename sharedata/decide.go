@@ -106,6 +106,8 @@ type decision struct {
 	records []replay.Entry
 	events  []Event
 	next    position
+	// bytes is the size of the records.
+	bytes int
 	// remove says that the last entry ends the history.
 	remove bool
 	// unsure are the keys of changes that came to no verdict: one that was
@@ -137,10 +139,14 @@ func (c *circumstances) verdictBy(key string) (Entry, bool) {
 	return e, ok
 }
 
+// maxBatchBytes is the size beyond which nothing is added to a batch: what a
+// store is asked to take at once must have a bound whatever the states are.
+const maxBatchBytes = 8 << 20
+
 // decide takes the changes in their order, each on the state that the one
 // before it left. A rejection or a failure changes no state. It takes fewer
-// than all when one of them ends the history: nothing may follow that in the
-// same batch.
+// than all when one of them ends the history, as nothing may follow that in the
+// same batch, and when the batch gets large.
 func decide(at position, changes []change, given circumstances) decision {
 	d := decision{next: at}
 	verdicts := make(map[string]Verdict) // by key, of this batch
@@ -173,6 +179,9 @@ func decide(at position, changes []change, given circumstances) decision {
 		}
 		if entry.Type == EntryRemoved {
 			d.remove = true
+			break
+		}
+		if d.bytes >= maxBatchBytes {
 			break
 		}
 	}
@@ -240,6 +249,7 @@ func (d *decision) add(e Entry, state json.RawMessage, key string, given circums
 	data := e.seal(d.next.hash)
 	d.next = d.next.after(e, state)
 	d.entries = append(d.entries, e)
+	d.bytes += len(data) + len(state)
 	d.records = append(d.records, replay.Entry{Cursor: cursor, Key: key, Data: data, State: state})
 	d.events = append(d.events, Event{Entry: e, State: d.next.state})
 }

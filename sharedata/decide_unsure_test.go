@@ -1,8 +1,10 @@
 package sharedata
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +89,14 @@ func TestAttemptsAreBounded(t *testing.T) {
 		}
 	}
 	t.Error("it never gives up")
+}
+
+// However large states are, what a store is asked to take at once is bounded.
+func TestDecideTakesFewerWhereABatchGetsLarge(t *testing.T) {
+	large := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
+	changes := slices.Repeat([]change{{kind: changeUpdate, state: large}}, 100)
+	d := decide(startedAt(7, 3), changes, circumstances{id: "n", epoch: 8})
+	if n := len(d.outcomes); n != 8 || len(d.records) != n || d.next.cursor.Revision != 9 {
+		t.Errorf("%d of %d MiB were taken, up to %s", n, len(changes), d.next.cursor)
+	}
 }

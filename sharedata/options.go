@@ -26,7 +26,8 @@ type Options struct {
 	// StoreTimeout bounds each call of the store, so that a medium that hangs
 	// fails proposals instead of holding them. Default: 10 s.
 	StoreTimeout time.Duration
-	// MaxBatch is the largest number of changes that one append commits.
+	// MaxBatch is the largest number of changes that one append commits; one that
+	// has reached 8 MiB takes no more either.
 	// Default: 512.
 	MaxBatch int
 	// MaxWaiting is the largest number of changes that may wait for one

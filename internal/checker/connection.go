@@ -92,7 +92,7 @@ func (c *Connection) Received(frame wire.ServerMessage) {
 	s := c.subscribers[proposed.operation.Proposal.ShareData]
 	cursor, err := replay.ParseCursor(answer.TransactionID)
 	if s != nil && err == nil {
-		s.log.add(record{kind: result, cursor: cursor, accepted: answer.Accepted, repeated: answer.Duplicate})
+		s.log.add(record{kind: result, number: proposed.operation.SendOrder, cursor: cursor, accepted: answer.Accepted, repeated: answer.Duplicate})
 	}
 }
 

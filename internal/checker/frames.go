@@ -1,6 +1,8 @@
 package checker
 
 import (
+	"slices"
+
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -182,6 +184,8 @@ func (s *stream) compareState(r *record) {
 // its transaction. That is a violation once the transaction comes: a connection
 // that the server is closing gets verdicts, and no transactions any more.
 func (s *stream) result(r *record) {
+	// What is asked about one ShareData is dealt with in its order.
+	s.asks = slices.DeleteFunc(s.asks, func(a ask) bool { return a.doubtful && a.at < r.number })
 	rd := s.round
 	if rd == nil || rd.ending || rd.removed || rd.brokenOff || r.repeated || len(s.asks) > 0 ||
 		r.cursor.Epoch != rd.at.Epoch || !rd.caughtUp() {

@@ -24,7 +24,8 @@ type record struct {
 	cursor replay.Cursor
 	// last is the lastTransactionId of a state.
 	last replay.Cursor
-	// number is how many frames a state says will be replayed, or a close code.
+	// number is how many frames a state says will be replayed, a close code, or
+	// which record the proposal is that a result answers.
 	number uint64
 	// text is the since of a subscribed, the functionId of a transaction, or
 	// what is wrong with an unreadable.

@@ -34,7 +34,7 @@ func (s *stream) refused() {
 	if len(s.asks) == 0 {
 		return
 	}
-	s.asks = s.asks[1:]
+	s.answerOldest(s.candidates())
 	if s.round != nil {
 		s.round.ending = true
 	}
@@ -42,30 +42,27 @@ func (s *stream) refused() {
 
 // state begins a round with the snapshot that answers a subscribe.
 func (s *stream) state(r *record) {
-	if s.round != nil && len(s.asks) == 0 && s.round.doubtful != nil {
-		// So the one before was not the answer.
-		s.asks = []ask{*s.round.doubtful}
-	}
 	if len(s.asks) == 0 {
 		s.unaskedState(r)
 		return
 	}
 	// Where a history did not continue, a state that nobody asked for may come
 	// just when somebody asks.
-	before := s.round
-	broke := before != nil && !before.removed && before.at.Epoch != r.cursor.Epoch
-	first := s.asks[0]
+	broke := s.round != nil && !s.round.removed && s.round.at.Epoch != r.cursor.Epoch
+	oldest := s.asks[0]
 	s.endRound()
 	s.round = newRound(r)
 	s.round.counted = r.counted
 	plan := s.choose(r)
 	if broke {
-		s.round.doubtful = &first
+		oldest.doubtful = true
+		s.asks = append([]ask{oldest}, s.asks...)
+		plan.resumes, plan.problem = plan.resumes && plan.problem == "", ""
 		if plan.word == mustNotCome {
 			plan.word = mayCome
 		}
 	} else {
-		s.judge.question(s.log.shareData, sighting{first.at, r.cursor, s.log.server}, s.reporter())
+		s.judge.question(s.log.shareData, sighting{oldest.at, r.cursor, s.log.server}, s.reporter())
 	}
 	if plan.problem != "" {
 		s.report(Resumable, "%s", plan.problem)
@@ -109,30 +106,53 @@ type plan struct {
 }
 
 // choose takes the subscribe that the state answers off the queue. Where some
-// were cancelled it may be one of several: the first that explains the state.
+// were cancelled, or may have been answered before, it may be one of several.
 func (s *stream) choose(r *record) plan {
-	candidates := 0
-	for candidates < len(s.asks) {
-		candidates++
-		if a := s.asks[candidates-1]; !a.cancelled && !a.doubtful {
-			break
-		}
-	}
+	candidates := s.candidates()
 	var chosen plan
+	fitting, last := 0, 0
 	for i := range candidates {
 		s.round.ending = s.round.ending || s.asks[i].cancelled
-		s.asks[i].doubtful = true // unless there is only one, which is taken off
-	}
-	for _, a := range s.asks[:candidates] {
-		if chosen = s.judge.plan(s.log.shareData, a, r); chosen.problem == "" {
-			break
+		p := s.judge.plan(s.log.shareData, s.asks[i], r)
+		switch {
+		case fitting == 0:
+			chosen = p
+		case p.problem == "" && p.word != chosen.word:
+			chosen.word = mayCome // it may be the answer to either
+		}
+		if p.problem == "" {
+			fitting, last = fitting+1, i
 		}
 	}
 	if candidates > 1 && chosen.word == mustNotCome {
-		chosen.word = mayCome // it may be the answer to another one
+		chosen.word = mayCome
+	}
+	if fitting == 1 {
+		s.asks = s.asks[last+1:] // what was asked before is not answered any more
+		return chosen
+	}
+	s.answerOldest(candidates)
+	return chosen
+}
+
+// candidates is how many of the subscribes may be the one that is answered next.
+func (s *stream) candidates() int {
+	n := 0
+	for n < len(s.asks) {
+		n++
+		if a := s.asks[n-1]; !a.cancelled && !a.doubtful {
+			break
+		}
+	}
+	return n
+}
+
+// answerOldest takes it that one of so many subscribes was answered.
+func (s *stream) answerOldest(candidates int) {
+	for i := range candidates {
+		s.asks[i].doubtful = true // unless there is only one, which is taken off
 	}
 	s.asks = s.asks[1:]
-	return chosen
 }
 
 // plan says what must follow the state that answers a subscribe.

@@ -24,10 +24,8 @@ type round struct {
 	word word
 	why  string
 	told bool
-	// unasked says that nobody asked for the state; doubtful is the subscribe
-	// that it answers unless nobody asked for it, nil where that is sure.
-	unasked  bool
-	doubtful *ask
+	// unasked says that nobody asked for the state.
+	unasked bool
 	// brokenOff says that it was told in the middle of the replay: the rest
 	// cannot be had, and a new state or the removal must follow.
 	brokenOff bool

@@ -81,7 +81,7 @@ func useDamaged(t testing.TB, path string, content []byte, k known) (refused boo
 // spoil changes a copy of a file in one of the ways that files are changed in.
 func spoil(content []byte, random *rand.Rand) []byte {
 	content = bytes.Clone(content)
-	const page = 4096
+	page := pageBytes
 	at := random.IntN(len(content))
 	within := content[at/page*page : min((at/page+1)*page, len(content))]
 	switch random.IntN(8) {
@@ -132,7 +132,7 @@ func TestADamagedFileIsRefusedOrAnswersRightly(t *testing.T) {
 func FuzzDamage(f *testing.F) {
 	content, k := sample(f, 150)
 	for seed := range uint64(20) {
-		f.Add(seed, uint32(seed*4096), byte(seed))
+		f.Add(seed, uint32(seed)*uint32(pageBytes), byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint32, change byte) {
 		spoiled := bytes.Clone(content)

@@ -164,6 +164,23 @@ func TestAPanicInsideACommitHarmsThatCommitOnly(t *testing.T) {
 	}
 }
 
+// A batch that was tried again after it had taken effect would meet itself.
+func TestABatchIsTriedAgainOnlyIfItLeftNoTrace(t *testing.T) {
+	s, k := open(t, newPath(t), nil), known{}
+	before, _ := s.gate.newest()
+	damage := damaged("as a test says")
+	if !s.metDamage(before, damage) {
+		t.Error("a batch that left no trace is not tried again")
+	}
+	if s.metDamage(before, replay.ErrUnavailable) {
+		t.Error("a batch is tried again without damage")
+	}
+	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
+	if s.metDamage(before, damage) {
+		t.Error("a batch that may have taken effect is tried again")
+	}
+}
+
 func TestAFileThatBboltCouldNotMapIsOpenedAnew(t *testing.T) {
 	s, k := open(t, newPath(t), nil), known{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
@@ -179,13 +196,13 @@ func TestAFileThatBboltCouldNotMapIsOpenedAnew(t *testing.T) {
 }
 
 func TestAFileThatIsCutWhileItIsInUseEndsNoProcess(t *testing.T) {
-	for _, size := range []int64{0, 100, 4096, 2 * 4096, 5 * 4096} {
+	for _, size := range []int{0, 100, pageBytes, 2 * pageBytes, 5 * pageBytes} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			path, k := newPath(t), known{}
 			s := open(t, path, nil)
 			epoch := uint64(100)
 			k.fill(t, s, seeded(1), &epoch, 60)
-			if err := os.Truncate(path, size); err != nil {
+			if err := os.Truncate(path, int64(size)); err != nil {
 				t.Fatal(err)
 			}
 			damagedEverywhere(t, s, k)

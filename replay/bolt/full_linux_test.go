@@ -116,8 +116,8 @@ func TestAFileThatCannotBeCreatedLeavesNothing(t *testing.T) {
 		return
 	}
 	path := newPath(t)
-	for _, size := range []uint64{0, 5000, 3 * 4096, 5 * 4096} {
-		limitFiles(t, size)
+	for _, size := range []int{0, 5000, 3 * pageBytes, 5 * pageBytes} {
+		limitFiles(t, uint64(size))
 		if _, err := Open(path, nil); !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, syscall.EFBIG) {
 			t.Errorf("Open with %d bytes: %v; want ErrUnavailable and EFBIG", size, err)
 		}
@@ -156,7 +156,7 @@ func occupy(t *testing.T, filler, folder string, leave int64) {
 	if err := syscall.Statfs(folder, &disk); err != nil {
 		t.Fatal(err)
 	}
-	size := int64(disk.Bavail)*disk.Bsize - leave
+	size := int64(disk.Bavail)*int64(disk.Bsize) - leave
 	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,8 @@ func FuzzCheck(f *testing.F) {
 // FuzzPage holds the parser of pages against any page.
 func FuzzPage(f *testing.F) {
 	content, _ := sample(f, 40)
-	for at := 0; at+4096 <= len(content); at += 4096 {
-		f.Add(content[at : at+4096])
+	for at := 0; at+pageBytes <= len(content); at += pageBytes {
+		f.Add(content[at : at+pageBytes])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := parsePage(b)

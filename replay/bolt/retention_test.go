@@ -240,3 +240,18 @@ func TestEntriesFromBeforeAStartOverCount(t *testing.T) {
 		t.Errorf("%d entries are kept; want 6", n)
 	}
 }
+
+func TestAHistoryOfWhichNothingIsKeptMayStartOver(t *testing.T) {
+	s, k := open(t, newPath(t), &Options{MaxBytes: 500}), known{}
+	huge := replay.Entry{Data: make([]byte, 1000), State: []byte("state")}
+	mustAppend(t, s, k, "id", k.next("id", huge))
+	oldestIs(t, s, k, "id", 2)
+	over := numbered(replay.Batch{Expect: k["id"].head()}, replay.Cursor{Epoch: 9}, []replay.Entry{keyedEntry(1, "new")})
+	mustAppend(t, s, k, "id", over)
+	oldestIs(t, s, k, "id", 1)
+	if n := count(t, s, statesBucket); n != 0 {
+		t.Errorf("%d states are left from before; want none", n)
+	}
+	mustAppend(t, s, k, "id", k.next("id", huge))
+	oldestIs(t, s, k, "id", 3)
+}

@@ -134,7 +134,7 @@ func TestADamagedPageHarmsItsHistoriesOnly(t *testing.T) {
 		t.Fatal("the history fits into one page")
 	}
 	for _, id := range []uint64{page, first} {
-		clear(content[id*4096 : (id+1)*4096])
+		clear(pageOf(content, id))
 	}
 	// The page of the first entry may have the last ones of the history before.
 	delete(k, "id 1")
@@ -197,7 +197,7 @@ func TestDamageToARemovedHistoryHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := leafOf(t, content, entryKey(1, replay.Cursor{Epoch: 7, Revision: sweepPerGroup + 1}))
-	clear(content[page*4096 : (page+1)*4096])
+	clear(pageOf(content, page))
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (w *weather) next(meta bool) string {
 }
 
 func (w *weather) write(write writeAt, b []byte, off int64) (int, error) {
-	fault := w.next(off < 2*4096)
+	fault := w.next(off < 2*int64(pageBytes))
 	switch fault {
 	case "a write fails":
 		return 0, syscall.ENOSPC

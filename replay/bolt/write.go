@@ -43,8 +43,11 @@ func (w *writing) write(id string, h *head, batch *replay.Batch) (oldest uint64,
 	if batch.Remove {
 		return batch.Last().Revision + 1, w.remove(id, h, fresh, batch.Last())
 	}
-	if batch.Starts() {
-		if err := w.startOver(h, batch.Entries[0].Cursor, fresh); err != nil {
+	switch {
+	case fresh:
+		h.first = batch.Entries[0].Cursor
+	case batch.Starts():
+		if err := w.startOver(h); err != nil {
 			return 0, err
 		}
 	}
@@ -80,17 +83,14 @@ func (w *writing) start(id string) (*head, error) {
 	return &head{number: number}, err
 }
 
-// startOver makes the head that of an epoch without entries.
-func (w *writing) startOver(h *head, first replay.Cursor, fresh bool) error {
+// startOver takes the state out of the head, which was of an earlier epoch.
+func (w *writing) startOver(h *head) error {
 	if h.apart {
 		if err := w.delete(statesBucket, numberKey(h.number)); err != nil {
 			return err
 		}
 	}
 	h.state, h.apart = 0, false
-	if fresh || h.count == 0 {
-		h.first = first
-	}
 	return nil
 }
 

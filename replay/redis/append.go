@@ -14,7 +14,7 @@ import (
 // in one step, during which it serves nobody else.
 const (
 	maxBatchEntries = 100_000
-	maxBatchBytes   = 256 << 20
+	maxBatchBytes   = 768 << 20 // a server takes up to 1 GiB
 )
 
 const (
@@ -32,17 +32,19 @@ const (
 // Append implements replay.Store. It is done in one atomic step. If the
 // connection breaks before the answer, it is sent again, and a batch that was
 // committed the first time is recognised. A batch may have 100,000 entries and
-// 256 MiB.
+// 768 MiB; a second more than Options.Timeout is allowed for each 32 MiB, but the
+// client's ReadTimeout and WriteTimeout must allow for it too.
 func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (oldest uint64, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := validate(&batch); err != nil {
+	size, err := validate(&batch)
+	if err != nil {
 		return 0, err
 	}
 	k := s.naming.keys(id)
 	token := rand.Text()
-	c := &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token)}
+	c := &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token), size: size}
 	for {
 		answer, err := s.eval(ctx, c)
 		if err != nil {
@@ -76,20 +78,21 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (olde
 	}
 }
 
-func validate(batch *replay.Batch) error {
+// validate says what is wrong with a batch, and how many bytes it has.
+func validate(batch *replay.Batch) (size int, err error) {
 	if err := batch.Validate(); err != nil {
-		return err
+		return 0, err
 	}
-	size := len(batch.Meta) + len(batch.ExpectMeta)
+	size = len(batch.Meta) + len(batch.ExpectMeta)
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
 		size += len(entry.Key) + len(entry.Data) + len(entry.State)
 	}
 	if len(batch.Entries) > maxBatchEntries || size > maxBatchBytes {
-		return fmt.Errorf("redis: %w: it has %d entries and %d bytes; append it in parts of at most %d entries and %d bytes",
+		return 0, fmt.Errorf("redis: %w: it has %d entries and %d bytes; append it in parts of at most %d entries and %d bytes",
 			replay.ErrInvalidBatch, len(batch.Entries), size, maxBatchEntries, maxBatchBytes)
 	}
-	return nil
+	return size, nil
 }
 
 // appendArguments are those of append.lua.

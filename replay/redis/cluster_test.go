@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,22 @@ func TestAnnouncementsAreSharded(t *testing.T) {
 	}
 }
 
+func TestThousandsFollowInACluster(t *testing.T) {
+	const n = 3000
+	cluster := redistest.StartCluster(t, 3, nil)
+	s := open(t, cluster.Client(), quiet())
+	ears := make([]*ear, n)
+	for i := range ears {
+		ears[i] = listen(t, s, fmt.Sprint("id ", i))
+	}
+	for _, e := range ears {
+		e.begins(t)
+	}
+	for i := 0; i < n; i += 300 {
+		ears[i].learns(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
+	}
+}
+
 // TestASlotMoves moves the slot of a history from one server to another while it
 // is appended to and followed.
 func TestASlotMoves(t *testing.T) {
@@ -147,12 +164,17 @@ func TestASlotMoves(t *testing.T) {
 		e.begins(t)
 		head := put(t, open(t, client, nil), id, start(firstEpoch, "a"))
 		from, to := owner(t, s, cluster, id)
-		e.looksAfter(t, "the slot moved", func() { migrate(t, client, s, id, from, to) })
+		// One that follows learns of it, and one that does not.
+		apart := open(t, cluster.Client(), options)
+		if _, err := apart.Load(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		e.looksAfter(t, "the slot moved", func() { migrate(t, cluster.Client(), apart, id, from, to) })
 		for i := range 20 {
 			batch := next(head, fmt.Sprint(i))
-			_, err := s.Append(t.Context(), id, batch)
+			_, err := []*Store{apart, s}[i%2].Append(t.Context(), id, batch)
 			if options.WaitReplicas > 0 {
-				if err == nil || !errors.Is(err, replay.ErrUnavailable) {
+				if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 					t.Fatalf("%s: Append without replicas: %v", name, err)
 				}
 			} else if err != nil {
@@ -242,6 +264,8 @@ func splitAddr(t testing.TB, addr string) (host, port string) {
 	return host, port
 }
 
+func masters(s *Store) *cluster { return s.servers.(*cluster) }
+
 // TestAReplicaTakesOver kills a master that has a replica: the histories that it
 // had go on with that.
 func TestAReplicaTakesOver(t *testing.T) {
@@ -270,4 +294,15 @@ func TestAReplicaTakesOver(t *testing.T) {
 	if got := datas(t, s, id, firstEpoch); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("the history holds %q", got)
 	}
+	c := masters(s)
+	eventually(t, "the dead master to be forgotten", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for client := range c.servers {
+			if client.Options().Addr == cluster.Nodes[2].Addr() {
+				return false
+			}
+		}
+		return true
+	})
 }

@@ -224,6 +224,39 @@ func (e *ear) staysQuiet(t testing.TB, client *goredis.Client) {
 	}
 }
 
+// A store knows where it has itself brought a history, also if it does not hear
+// of it: when that is lost, whoever follows is told to look.
+func TestTheCheckKnowsWhatThisStoreHasAppended(t *testing.T) {
+	server := redistest.Start(t, nil)
+	p := newProxy(t, server.Addr())
+	s := open(t, p.client(t, nil), &Options{Timeout: 300 * time.Millisecond, CheckInterval: time.Second, MaxSilence: -1})
+	put(t, s, "id", start(firstEpoch, "a"))
+	e := listen(t, s, "id")
+	e.begins(t)
+	p.abandon() // so that announcements are not heard
+	failsSoon(t, s, "id")
+	e.looksAfter(t, "the server answers again", func() { works(t, s) })
+
+	k := s.naming.keys("id")
+	client := server.Client()
+	kept := make(map[string]string)
+	for _, name := range []string{k.head, k.stream} {
+		value, err := client.Dump(t.Context(), name).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept[name] = value
+	}
+	e.looksAfter(t, "what was appended is lost", func() {
+		put(t, s, "id", next(at(1), "b"))
+		for name, value := range kept {
+			if err := client.RestoreReplace(t.Context(), name, 0, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // lookedAt is how often the server was asked for heads.
 func lookedAt(t testing.TB, client *goredis.Client) (times int) {
 	t.Helper()

@@ -96,9 +96,22 @@ func TestANetworkThatSwallowsEverythingFailsFast(t *testing.T) {
 func TestDeadConnectionsAreFoundTogether(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
-	client := p.client(t, func(o *goredis.Options) { o.PoolSize, o.MinIdleConns = 20, 20 })
+	client := p.client(t, func(o *goredis.Options) { o.PoolSize = 20 })
 	s := open(t, client, impatient())
 	works(t, s)
+	var conns []*goredis.Conn
+	for range 20 {
+		conn := client.Conn()
+		if err := conn.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns {
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	eventually(t, "idle connections", func() bool { return client.PoolStats().IdleConns >= 20 })
 	p.abandon() // those that there are
 	waited := 0 // calls that met a dead connection themselves

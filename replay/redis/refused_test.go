@@ -236,6 +236,25 @@ func TestItIsLoggedIfAServerMayLoseHistories(t *testing.T) {
 	}
 }
 
+// Another server may be there when it is back.
+func TestAServerIsExaminedAgainAfterItWasAway(t *testing.T) {
+	good := redistest.Start(t, &redistest.Options{Fsync: "no"})
+	bad := redistest.Start(t, &redistest.Options{Fsync: "no", Args: []string{"--maxmemory-policy", "allkeys-lru"}})
+	p := newProxy(t, good.Addr())
+	var log bytes.Buffer
+	options := impatient()
+	options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	s := open(t, p.client(t, nil), options)
+	works(t, s)
+	good.Kill()
+	failsFast(t, s, "id")
+	p.retarget(bad.Addr())
+	works(t, s)
+	if !strings.Contains(log.String(), "allkeys-lru") {
+		t.Errorf("logged was %q; want a word about the other server", &log)
+	}
+}
+
 // documentedRules are those of the package documentation.
 const documentedRules = `
 	~safe:* &safe:* +@connection +info +config|get +scan +time +wait +cluster

@@ -45,6 +45,7 @@ type call struct {
 	script *script
 	keys   *keys
 	args   []any
+	size   int // in bytes, if it may be large
 }
 
 // byHash and bySource are the call as commands. A server that does not know the

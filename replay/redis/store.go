@@ -118,12 +118,20 @@ func (s *Store) usable(ctx context.Context) error {
 	return nil
 }
 
+// bytesPerSecond is what a server takes in at least.
+const bytesPerSecond = 32 << 20
+
 // within bounds how long a server may take to answer.
 func (s *Store) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return s.withinFor(ctx, 0)
+}
+
+// withinFor allows for the size of what the server is sent.
+func (s *Store) withinFor(ctx context.Context, size int) (context.Context, context.CancelFunc) {
 	if s.settings.timeout == 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.settings.timeout)
+	return context.WithTimeout(ctx, s.settings.timeout+time.Duration(size)*time.Second/bytesPerSecond)
 }
 
 // eval has the server of a history do a call. Where the connection broke, it
@@ -132,7 +140,7 @@ func (s *Store) eval(ctx context.Context, c *call) (any, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
-	bounded, cancel := s.within(ctx)
+	bounded, cancel := s.withinFor(ctx, c.size)
 	defer cancel()
 	v, err := s.servers.of(bounded, c.keys.head)
 	if err == nil {

@@ -46,7 +46,6 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 			t.Fatalf("after Append at %s the replica is at %s, %v", head, loaded.Cursor, err)
 		}
 	}
-	// A refusal waits for nobody.
 	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(at(1), "lost"))))
 	if conflict.Head != head || len(conflict.Missed) != int(head.Revision)-1 {
 		t.Errorf("the head is %s and %d were missed", conflict.Head, len(conflict.Missed))
@@ -67,6 +66,11 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	_, err := s.Append(t.Context(), "id", next(head, "alone"))
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 		t.Errorf("Append without a replica: %v", err)
+	}
+	// A refusal waits for nobody.
+	conflict = conflictOf(t, second(s.Append(t.Context(), "id", next(at(1), "lost"))))
+	if conflict.Head != head.Next() {
+		t.Errorf("the head is %s; want %s", conflict.Head, head.Next())
 	}
 	if s.servers.whole().unreachable() != nil {
 		t.Error("a server is taken to be unreachable because of its replicas")
