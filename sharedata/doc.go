@@ -22,6 +22,17 @@
 //     one holds neither a goroutine nor a timer.
 //   - Auditable: each entry carries the hash of the one before; see Verify.
 //
+// Several processes may share a store that is a replay.Follower. A ShareData that
+// somebody observes is followed: what other processes commit reaches its
+// observers as if it had been committed here, in order and once. Where entries
+// lie in between that cannot be had, they are told of a Reset. A history that the
+// store has lost, in part or whole, as by a failover, goes on in a new epoch, and
+// is never mixed with what was known of it. While the store cannot be reached,
+// states and recent history are served from memory, and proposals fail at once.
+//
+// ShareData are loaded when they are needed, and those that are idle are left to
+// the store again when memory runs short (Options.MaxLoadedBytes).
+//
 // Proposals that arrive while an append is under way are committed together by
 // the next one, so the rate of proposals is not bound by that of appends.
 //

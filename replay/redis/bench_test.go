@@ -112,3 +112,18 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkLoadFromAnUnreachableServer(b *testing.B) {
+	server := redistest.Start(b, nil)
+	s := open(b, server.Client(), nil)
+	server.Kill()
+	if _, err := s.Load(b.Context(), "id"); err == nil {
+		b.Fatal("a server that is gone answers")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Load(b.Context(), "id"); err == nil {
+			b.Fatal("a server that is gone answers")
+		}
+	}
+}

@@ -54,8 +54,8 @@
 // were acknowledged and announced: the history goes back. A master that is cut
 // off from its Sentinels or its cluster may even take batches for a while that
 // are thrown away later. This package notices that a history is not where it
-// was, and tells whoever follows it; the history then goes on in a new epoch,
-// so that what was lost is never mixed with what comes after.
+// was, and tells whoever follows it to look. A sharedata.Manager then has it go on
+// in a new epoch, so that what was lost is never mixed with what comes after.
 //
 // Options.WaitReplicas makes Append wait until that many replicas have the batch.
 // That narrows the window and does not close it: a batch that too few replicas
