@@ -1,7 +1,6 @@
 // Package redis keeps histories in Redis 6.2 or later, shared by any number of
 // processes, through go-redis v9: one server, a master watched by Sentinels, or
-// a Redis Cluster. It also works with servers that speak Redis's protocol and
-// run its Lua scripts.
+// a Redis Cluster.
 //
 // # What it promises
 //
