@@ -146,10 +146,11 @@ func (s *shareData) commit(requests []*request, functions *worker) {
 			s.failAll(requests, err)
 			return
 		}
+		known := a.knownAt(at) // which may also forget what was looked for
 		s.judging.Store(true)
 		d := decide(at, changesOf(requests), circumstances{
 			id: s.id, now: time.Now(), epoch: replay.NewEpoch(max(s.epoch, at.cursor.Epoch)),
-			known: a.knownAt(at), looked: a.looked, carried: s.carried, worker: functions,
+			known: known, looked: a.looked, carried: s.carried, worker: functions,
 		})
 		s.judging.Store(false)
 		if s.bindAgain(requests, d) {
