@@ -12,6 +12,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/safe-go/safe/internal/child"
 )
 
 // ErrStopped is returned by the methods of a Process that was stopped.
@@ -137,7 +139,7 @@ func (p *Process) startLocked() error {
 		return err
 	}
 	command := exec.Command(p.settings.program, args...)
-	command.SysProcAttr = orphan()
+	command.SysProcAttr = child.Attributes()
 	log, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("redistest: %w", err)
@@ -184,10 +186,10 @@ func (p *Process) arguments() ([]string, error) {
 
 // Pause stops the server as SIGSTOP does: its connections stay open, and
 // nothing answers.
-func (p *Process) Pause() error { return p.signal("pause", pause) }
+func (p *Process) Pause() error { return p.signal("pause", child.Pause) }
 
 // Resume lets a paused server go on.
-func (p *Process) Resume() error { return p.signal("resume", resume) }
+func (p *Process) Resume() error { return p.signal("resume", child.Resume) }
 
 func (p *Process) signal(what string, send func(*os.Process) error) error {
 	p.mu.Lock()

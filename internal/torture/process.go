@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/safe-go/safe/internal/child"
 )
 
 // process is one of the servers, and what is needed to start it again. Every
@@ -92,7 +94,7 @@ func (p *process) launch() (run *incarnation, out *os.File, err error) {
 	}
 	defer in.Close() // the server has its own
 	command := exec.Command(p.binary, p.args...)
-	command.SysProcAttr = orphan()
+	command.SysProcAttr = child.Attributes()
 	command.Stdout, command.Stderr = in, log
 	if err := command.Start(); err != nil {
 		return nil, nil, errors.Join(err, out.Close())
@@ -187,8 +189,8 @@ func (p *process) take() *incarnation {
 }
 
 // pause stops the server as SIGSTOP does, resume lets it go on.
-func (p *process) pause() error  { return p.signal(pauseProcess) }
-func (p *process) resume() error { return p.signal(resumeProcess) }
+func (p *process) pause() error  { return p.signal(child.Pause) }
+func (p *process) resume() error { return p.signal(child.Resume) }
 
 func (p *process) signal(send func(*os.Process) error) error {
 	p.mu.Lock()
