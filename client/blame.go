@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // This file decides, without goroutine, clock or socket, which of the frames
@@ -64,9 +65,9 @@ func (s suspect) proposal() bool { return s.call != "" && s.shareDataID != "" }
 // with the code after the report, nobody, or several.
 func blameClose(code int, report wire.Error, suspects []suspect) int {
 	switch code {
-	case wire.CloseUnknownShareData:
+	case codes.CloseUnknownShareData:
 		return blameSubscribe(report, suspects)
-	case wire.CloseInvalidMessage:
+	case codes.CloseInvalidMessage:
 		for i, s := range suspects {
 			if s.call != "" && s.call == report.CorrelationID {
 				return i

@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // connection is one WebSocket. The runner owns it: it reads, and waits for the
@@ -205,7 +206,7 @@ func (conn *connection) detach(err error) ending {
 	if c.stopErr != nil {
 		return end
 	}
-	if lost.Code == wire.CloseInvalidMessage && conn.report.Code != "" {
+	if lost.Code == codes.CloseInvalidMessage && conn.report.Code != "" {
 		end.err = conn.complaint()
 	}
 	if !conn.blamed {

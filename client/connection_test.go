@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func TestReconnectSubscribesThenResendsThenFlushes(t *testing.T) {
@@ -184,7 +185,7 @@ func TestUnauthorizedAsksForATokenOrStops(t *testing.T) {
 }
 
 func TestUnknownShareDataEndsOnlyItsSubscription(t *testing.T) {
-	report := func(e wire.Error) *wire.Error { e.Code = wire.CodeUnknownShareData; return &e }
+	report := func(e wire.Error) *wire.Error { e.Code = codes.UnknownShareData; return &e }
 	tests := []struct {
 		name  string
 		frame *wire.Error
@@ -229,7 +230,7 @@ func TestInvalidMessageFailsWhatCausedIt(t *testing.T) {
 		c, p := f.connect(nil)
 		guilty := propose(t, c, proposalOf("x"))
 		p.expectPropose()
-		p.send(&wire.Error{Code: wire.CodeInvalidMessage, Message: "proof: Required"})
+		p.send(&wire.Error{Code: codes.InvalidMessage, Message: "proof: Required"})
 		p.close(4004, "invalid message")
 		var refused *ProposalError
 		if got := <-guilty; !errors.As(got.err, &refused) || refused.Code != "invalid-message" || refused.Message != "proof: Required" {
@@ -243,7 +244,7 @@ func TestInvalidMessageFailsWhatCausedIt(t *testing.T) {
 			c, p := f.connect(nil)
 			good, guilty := propose(t, c, proposalOf("x")), propose(t, c, proposalOf("y"))
 			first, second := p.expectPropose(), p.expectPropose()
-			p.send(&wire.Error{Code: wire.CodeInvalidMessage, Message: "no", CorrelationID: second.CorrelationID})
+			p.send(&wire.Error{Code: codes.InvalidMessage, Message: "no", CorrelationID: second.CorrelationID})
 			p.close(4004, "invalid message")
 			if got := <-guilty; got.err == nil || !strings.Contains(got.err.Error(), "no") {
 				t.Fatalf("got %+v", got)
@@ -265,7 +266,7 @@ func TestInvalidMessageFailsWhatCausedIt(t *testing.T) {
 			c, p := f.connect(nil)
 			one, two, three := propose(t, c, proposalOf("x")), propose(t, c, proposalOf("y")), propose(t, c, proposalOf("z"))
 			p.expect(proposeFrame("x"), proposeFrame("y"), proposeFrame("z"))
-			p.send(&wire.Error{Code: wire.CodeInvalidMessage, Message: "no"})
+			p.send(&wire.Error{Code: codes.InvalidMessage, Message: "no"})
 			p.close(4004, "invalid message")
 
 			p = f.accept()
@@ -278,7 +279,7 @@ func TestInvalidMessageFailsWhatCausedIt(t *testing.T) {
 			}
 			p.expect(proposeFrame("y"))
 			p.quiet()
-			p.send(&wire.Error{Code: wire.CodeInvalidMessage, Message: "no"})
+			p.send(&wire.Error{Code: codes.InvalidMessage, Message: "no"})
 			p.close(4004, "invalid message")
 			var refused *ProposalError
 			if got := <-two; !errors.As(got.err, &refused) || refused.Message != "no" {
@@ -303,8 +304,8 @@ func TestInvalidMessageFailsWhatCausedIt(t *testing.T) {
 			c, p := f.connect(nil)
 			x, y := follow(t, c.Subscribe("x")), follow(t, c.Subscribe("y"))
 			p.expect(subscribeTo("x", ""), subscribeTo("y", ""))
-			p.send(&wire.Error{Code: wire.CodeUnauthorizedSubscribe, Message: "another complaint", ShareDataID: "y"})
-			p.send(snapshot("e", 5, 0), &wire.Error{Code: wire.CodeInvalidMessage, Message: "no"})
+			p.send(&wire.Error{Code: codes.UnauthorizedSubscribe, Message: "another complaint", ShareDataID: "y"})
+			p.send(snapshot("e", 5, 0), &wire.Error{Code: codes.InvalidMessage, Message: "no"})
 			p.close(4004, "invalid message")
 			y.expectError(ErrUnauthorized)
 			x.expect("state e-5")

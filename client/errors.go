@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // Errors, to be tested with errors.Is.
@@ -57,11 +57,11 @@ func (e *ServerError) Error() string {
 // Is reports whether the Code means target.
 func (e *ServerError) Is(target error) bool {
 	switch e.Code {
-	case wire.CodeUnknownShareData:
+	case codes.UnknownShareData:
 		return target == ErrUnknownShareData
-	case wire.CodeUnauthorizedSubscribe:
+	case codes.UnauthorizedSubscribe:
 		return target == ErrUnauthorized
-	case wire.CodeTooManySubscriptions:
+	case codes.TooManySubscriptions:
 		return target == ErrTooManySubscriptions
 	}
 	return false
@@ -132,9 +132,9 @@ func (e *DisconnectError) Unwrap() error { return e.Err }
 // Is reports whether the Code means target.
 func (e *DisconnectError) Is(target error) bool {
 	switch e.Code {
-	case wire.CloseUnauthorized:
+	case codes.CloseUnauthorized:
 		return target == ErrUnauthorized
-	case wire.CloseUnknownShareData:
+	case codes.CloseUnknownShareData:
 		return target == ErrUnknownShareData
 	}
 	return false

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func TestOutcomeOfAProposal(t *testing.T) {
@@ -234,7 +235,7 @@ func TestACallThatFailsMakesRoomForTheNext(t *testing.T) {
 		cancel()
 		second := p.expectPropose()
 		p.quiet()
-		p.send(&wire.Error{Code: wire.CodeRateLimited, Message: "slow down", CorrelationID: second.CorrelationID})
+		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: second.CorrelationID})
 		p.expect(proposeFrame("x2"))
 	})
 }
@@ -243,7 +244,7 @@ func TestAnErrorFrameFailsItsCall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		outcome := propose(t, c, proposalOf("x"))
-		p.send(&wire.Error{Code: wire.CodeRateLimited, Message: "slow down", CorrelationID: p.expectPropose().CorrelationID})
+		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: p.expectPropose().CorrelationID})
 		var refused *ProposalError
 		if got := <-outcome; !errors.As(got.err, &refused) || refused.Code != "rate-limited" || refused.Message != "slow down" {
 			t.Errorf("got %+v", got)

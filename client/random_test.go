@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // world is a model of a server: histories, subscribers and a replay window. It
@@ -208,7 +209,7 @@ func (w *world) subscribeLocked(p *peer, id, since string) {
 		state.HasReplaying, state.Replaying = true, uint64(head-revision)
 		p.send(state)
 		if !found {
-			p.send(&wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "lost", ShareDataID: id})
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost", ShareDataID: id})
 		}
 		for r := revision + 1; r <= head; r++ {
 			p.send(w.frame(id, h, r, true))
@@ -219,7 +220,7 @@ func (w *world) subscribeLocked(p *peer, id, since string) {
 	slow := w.random.IntN(2) == 0 // the store is read after more has happened
 	w.late[p] = append(w.late[p], func() {
 		if !found {
-			p.send(&wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "since=" + since + " not present in retained replay window"})
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "since=" + since + " not present in retained replay window"})
 			return
 		}
 		to := head

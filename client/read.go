@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // read takes frames until the connection ends. It never waits for a consumer.
@@ -179,18 +180,18 @@ func (conn *connection) complainLocked(frame *wire.Error, now time.Time) {
 	}
 	c.log.Warn("the server complained", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
 	switch frame.Code {
-	case wire.CodeReplayCursorNotFound:
+	case codes.ReplayCursorNotFound:
 		conn.cursorNotFoundLocked(frame)
 		return
-	case wire.CodeUnknownShareData, wire.CodeUnauthorizedSubscribe, wire.CodeTooManySubscriptions:
+	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
 		if conn.refuseLocked(complaint) {
 			return
 		}
-	case wire.CodeUnavailable, wire.CodeInternalError, wire.CodeRateLimited:
+	case codes.Unavailable, codes.InternalError, codes.RateLimited:
 		if conn.asking[frame.ShareDataID] != nil {
 			conn.askLaterLocked(frame.ShareDataID, now)
 		}
-	case wire.CodeInvalidMessage:
+	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.
 	}
 	c.status.add(Status{State: Open, Err: complaint})

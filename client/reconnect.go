@@ -5,7 +5,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // This file decides, without goroutine, clock or socket, what follows the end
@@ -79,7 +79,7 @@ func newBackoff(b Backoff) *backoff.ExponentialBackOff {
 // next decides what follows e.
 func (r *reconnector) next(e ending) decision {
 	steady := e.lived >= steadyAfter
-	if steady || e.progressed || e.heard && e.code != wire.CloseFellBehind {
+	if steady || e.progressed || e.heard && e.code != codes.CloseFellBehind {
 		r.backoff.Reset()
 	}
 	if steady || e.progressed {
@@ -88,13 +88,13 @@ func (r *reconnector) next(e ending) decision {
 
 	stop, hurry := r.never, false
 	switch {
-	case e.code == wire.CloseUnauthorized, e.status == 401:
+	case e.code == codes.CloseUnauthorized, e.status == 401:
 		stop, hurry = stop || !r.hasToken, true
-	case e.code == wire.CloseInvalidMessage:
+	case e.code == codes.CloseInvalidMessage:
 		stop, hurry = stop || !e.blamed, true
-	case e.code == wire.CloseUnknownShareData, e.code == messageTooBig:
+	case e.code == codes.CloseUnknownShareData, e.code == messageTooBig:
 		hurry = e.blamed
-	case e.code == wire.CloseFellBehind:
+	case e.code == codes.CloseFellBehind:
 		hurry = true
 	}
 	switch {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func unsubscribeFrom(id string) *wire.Unsubscribe { return &wire.Unsubscribe{ShareDataID: id} }
@@ -148,7 +149,7 @@ func TestGapIsTold(t *testing.T) {
 		p.cut()
 		p = f.accept()
 		p.expect(subscribeTo("x", "e-5"))
-		p.send(snapshot("f", 2, 0), &wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "lost", ShareDataID: "x"})
+		p.send(snapshot("f", 2, 0), &wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost", ShareDataID: "x"})
 		s.expect("gap after e-5", "state f-2")
 		if got := sub.Cursor(); got != "f-2" {
 			t.Errorf("cursor %q after the gap", got)
@@ -234,9 +235,9 @@ func TestRefusedSubscriptionsEndWithTheReason(t *testing.T) {
 		report wire.Error
 		want   error
 	}{
-		{wire.Error{Code: wire.CodeUnauthorizedSubscribe, Message: "no", ShareDataID: "y"}, ErrUnauthorized},
-		{wire.Error{Code: wire.CodeTooManySubscriptions, Message: "no", ShareDataID: "y"}, ErrTooManySubscriptions},
-		{wire.Error{Code: wire.CodeUnauthorizedSubscribe, Message: "not authorized to subscribe to y"}, ErrUnauthorized},
+		{wire.Error{Code: codes.UnauthorizedSubscribe, Message: "no", ShareDataID: "y"}, ErrUnauthorized},
+		{wire.Error{Code: codes.TooManySubscriptions, Message: "no", ShareDataID: "y"}, ErrTooManySubscriptions},
+		{wire.Error{Code: codes.UnauthorizedSubscribe, Message: "not authorized to subscribe to y"}, ErrUnauthorized},
 	}
 	for _, test := range tests {
 		t.Run(test.report.Code, func(t *testing.T) {
@@ -261,7 +262,7 @@ func TestAuthorizationLostInTheMiddleEndsTheSubscription(t *testing.T) {
 		c, p := f.connect(nil)
 		s := follow(t, c.Subscribe("x"))
 		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0), &wire.Error{Code: wire.CodeUnauthorizedSubscribe, Message: "revoked", ShareDataID: "x"})
+		p.send(snapshot("e", 5, 0), &wire.Error{Code: codes.UnauthorizedSubscribe, Message: "revoked", ShareDataID: "x"})
 		s.expect("state e-5")
 		s.expectError(ErrUnauthorized)
 	})
@@ -283,7 +284,7 @@ func TestASubscribeThatCannotBeServedJustNowIsRepeated(t *testing.T) {
 			case <-time.After(time.Minute):
 				t.Fatal("not repeated")
 			}
-			p.send(&wire.Error{Code: wire.CodeUnavailable, Message: "store is away", ShareDataID: "x"})
+			p.send(&wire.Error{Code: codes.Unavailable, Message: "store is away", ShareDataID: "x"})
 		}
 		if got, want := fmt.Sprint(waits), "[0s 1s 2s]"; got != want {
 			t.Errorf("waits %v, want %v", got, want)
@@ -296,7 +297,7 @@ func TestASubscribeThatCannotBeServedJustNowIsRepeated(t *testing.T) {
 
 		p = f.accept()
 		p.expect(subscribeTo("x", "e-5"))
-		p.send(&wire.Error{Code: wire.CodeInternalError, Message: "again", ShareDataID: "x"})
+		p.send(&wire.Error{Code: codes.InternalError, Message: "again", ShareDataID: "x"})
 		time.Sleep(time.Second)
 		p.expect(subscribeTo("x", "e-5"))
 	})
@@ -324,7 +325,7 @@ func TestASubscriptionClosedBeforeItsAnswerIsUnsubscribedAfterIt(t *testing.T) {
 		c.Subscribe("y").Close()
 		p.expect(subscribeTo("x", ""), subscribeTo("y", ""))
 		p.quiet()
-		p.send(snapshot("e", 5, 0), &wire.Error{Code: wire.CodeUnavailable, Message: "later", ShareDataID: "y"})
+		p.send(snapshot("e", 5, 0), &wire.Error{Code: codes.Unavailable, Message: "later", ShareDataID: "y"})
 		p.expect(unsubscribeFrom("x"), unsubscribeFrom("y"))
 		time.Sleep(10 * time.Second)
 		p.quiet()
@@ -337,7 +338,7 @@ func TestARefusalForAnEarlierSubscriptionDoesNotEndTheNext(t *testing.T) {
 		c.Subscribe("x").Close()
 		s := follow(t, c.Subscribe("x"))
 		p.expect(subscribeTo("x", ""))
-		p.send(&wire.Error{Code: wire.CodeTooManySubscriptions, Message: "no", ShareDataID: "x"})
+		p.send(&wire.Error{Code: codes.TooManySubscriptions, Message: "no", ShareDataID: "x"})
 		p.expect(unsubscribeFrom("x"), subscribeTo("x", ""))
 		p.send(snapshot("e", 5, 0))
 		s.expect("state e-5")
@@ -499,7 +500,7 @@ func TestPublishedServerIsFencedByAPing(t *testing.T) {
 			p, x, y := reconnected(t, f)
 			p.send(plainState("t6"), of("y", plainState("t16")))
 			first, second := p.receive().(*wire.Ping), p.receive().(*wire.Ping)
-			p.send(&wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "since=t15 not present in retained replay window"})
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "since=t15 not present in retained replay window"})
 			y.expect("gap after t15", "state t16")
 			x.quiet()
 			p.send(&wire.Pong{CorrelationID: first.CorrelationID}, &wire.Pong{CorrelationID: second.CorrelationID})
@@ -523,7 +524,7 @@ func TestPublishedServerIsFencedByAPing(t *testing.T) {
 			p.expect(&wire.Ping{})
 			p.send(&wire.Pong{CorrelationID: old.CorrelationID})
 			s.quiet()
-			p.send(&wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "since=t5 not present"})
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "since=t5 not present"})
 			s.expect("gap after t5")
 			// There was no room for the state any more.
 			p.expect(unsubscribeFrom("x"), subscribeTo("x", ""))
@@ -535,7 +536,7 @@ func TestPublishedServerIsFencedByAPing(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
 			p, x, y := reconnected(t, f)
 			p.send(plainState("t6"), of("y", plainState("t16")))
-			p.send(&wire.Error{Code: wire.CodeReplayCursorNotFound, Message: "lost"})
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost"})
 			x.expect("gap after t5", "state t6")
 			y.expect("gap after t15", "state t16")
 		})

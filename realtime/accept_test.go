@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -107,7 +107,7 @@ func TestServesOverTLS(t *testing.T) {
 	w.add("c", 50)
 	p.wantTransactions(2, 51)
 	go w.server.Shutdown(t.Context())
-	p.wantClose(wire.CloseGoingAway)
+	p.wantClose(codes.CloseGoingAway)
 }
 
 func TestConnectionThatCannotBeTakenOverIsAnswered501(t *testing.T) {
@@ -138,7 +138,7 @@ func TestRefusedSubscribeLeavesTheConnectionOpen(t *testing.T) {
 	p := w.dial()
 	for _, id := range []string{"closed", "panics", "is not there"} {
 		p.subscribe(id, "")
-		if e := p.wantError(wire.CodeUnauthorizedSubscribe, id); strings.Contains(e.Message, secret) {
+		if e := p.wantError(codes.UnauthorizedSubscribe, id); strings.Contains(e.Message, secret) {
 			t.Errorf("the answer tells a secret: %s", e.Message)
 		}
 	}
@@ -162,7 +162,7 @@ func TestRefusedResubscribeEndsTheSubscription(t *testing.T) {
 	p.join("c", "")
 	allowed = false
 	p.subscribe("c", "")
-	p.wantError(wire.CodeUnauthorizedSubscribe, "c")
+	p.wantError(codes.UnauthorizedSubscribe, "c")
 	w.add("c", 1)
 	p.wantPong("nothing came")
 }

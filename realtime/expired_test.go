@@ -9,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -36,7 +37,7 @@ func TestExpiredCredentialsCloseWith4002(t *testing.T) {
 			p.join("c", "")
 			expired.Store(true)
 			p.send("%s", message)
-			p.wantClose(wire.CloseUnauthorized)
+			p.wantClose(codes.CloseUnauthorized)
 		})
 	}
 	if at := w.cursor("c"); at.Revision != 1 {

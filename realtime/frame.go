@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -99,5 +100,5 @@ func errorFrame(code, id, message string) frame {
 // notResumedFrame follows a state that does not continue what its subscriber
 // has seen.
 func notResumedFrame(id, why string) frame {
-	return errorFrame(wire.CodeReplayCursorNotFound, id, why)
+	return errorFrame(codes.ReplayCursorNotFound, id, why)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // upgrade does the opening handshake by hand; what is read from the result is
@@ -84,8 +85,8 @@ func TestHostileInputHarmsOnlyItsConnection(t *testing.T) {
 		{name: "frame of 2^62 bytes", attack: func(conn net.Conn) {
 			conn.Write(append([]byte{0x81, 0xFF, 0x40}, make([]byte, 7)...))
 			conn.Write(garbage)
-		}, close: wire.CloseInvalidMessage},
-		{name: "message without end", attack: endless, close: wire.CloseInvalidMessage},
+		}, close: codes.CloseInvalidMessage},
+		{name: "message without end", attack: endless, close: codes.CloseInvalidMessage},
 		{name: "reserved bits", attack: func(conn net.Conn) { conn.Write(masked(0xF1, ping)) }, close: 1002},
 		{name: "reserved bits and more unread", attack: func(conn net.Conn) {
 			conn.Write(append(masked(0xF1, ping), bytes.Repeat(masked(0x81, ping), 100)...))
@@ -96,13 +97,13 @@ func TestHostileInputHarmsOnlyItsConnection(t *testing.T) {
 		{name: "continuation of nothing", attack: func(conn net.Conn) { conn.Write(masked(0x80, ping)) }, close: 1002},
 		{name: "deep", attack: func(conn net.Conn) {
 			conn.Write(masked(0x81, `{"v":1,"type":"propose","proposedData":`+strings.Repeat("[", 60<<10)))
-		}, close: wire.CloseInvalidMessage},
+		}, close: codes.CloseInvalidMessage},
 		{name: "messages after the fatal one", attack: func(conn net.Conn) {
 			conn.Write(masked(0x81, "x"))
 			for range 1000 {
 				conn.Write(masked(0x81, ping))
 			}
-		}, close: wire.CloseInvalidMessage},
+		}, close: codes.CloseInvalidMessage},
 		{name: "half a frame", attack: func(conn net.Conn) { conn.Write(masked(0x81, ping)[:10]) }},
 		{name: "flood of pings that are not read", attack: func(conn net.Conn) {
 			conn.SetWriteDeadline(time.Now().Add(patience))
@@ -203,7 +204,7 @@ func TestTenThousandSubscribesAreBounded(t *testing.T) {
 			states++
 			continue
 		case *wire.Error:
-			if m.Code != wire.CodeReplayCursorNotFound && m.Code != wire.CodeRateLimited {
+			if m.Code != codes.ReplayCursorNotFound && m.Code != codes.RateLimited {
 				t.Fatalf("got %s", m.AppendTo(nil))
 			}
 			continue
@@ -236,10 +237,10 @@ func TestTenThousandSubscribesAreBounded(t *testing.T) {
 	}
 	for {
 		e := want[*wire.Error](p)
-		if e.Code == wire.CodeUnknownShareData {
+		if e.Code == codes.UnknownShareData {
 			return
 		}
-		if e.Code != wire.CodeRateLimited {
+		if e.Code != codes.RateLimited {
 			t.Fatalf("got %s", e.AppendTo(nil))
 		}
 	}

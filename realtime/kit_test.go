@@ -156,9 +156,9 @@ func newFragile(t *testing.T, options *replay.MemoryOptions) *fragile {
 	return &fragile{Store: memory}
 }
 
-func (f *fragile) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (f *fragile) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if f.failAppend.Load() {
-		return 0, fmt.Errorf("disk on fire: %w", replay.ErrUnavailable)
+		return fmt.Errorf("disk on fire: %w", replay.ErrUnavailable)
 	}
 	return f.Store.Append(ctx, id, batch)
 }

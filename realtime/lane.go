@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // lane is what one connection has asked about one ShareData and what has not
@@ -66,7 +67,7 @@ func (s *session) request(id string, message wire.ClientMessage) {
 		return // the peer is about to be told to go elsewhere
 	}
 	if most := 2 * s.server.options.MaxSubscriptions; s.requests >= most {
-		s.out.send(errorFrame(wire.CodeRateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their answers", most)))
+		s.out.send(errorFrame(codes.RateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their answers", most)))
 		return
 	}
 	if s.enqueueLocked(id, message) {

@@ -3,7 +3,7 @@ package realtime
 import (
 	"sync"
 
-	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // outbox is what waits to be written to one connection. It knows nothing of
@@ -244,7 +244,7 @@ func (o *outbox) admitLocked(n int) bool {
 	waiting := o.queued + o.taken + o.held
 	if waiting > 0 && waiting+n > o.limit {
 		o.dropLocked()
-		o.closeLocked(wire.CloseFellBehind, "too much waits for this connection; reconnect and resume")
+		o.closeLocked(codes.CloseFellBehind, "too much waits for this connection; reconnect and resume")
 		o.overflow(waiting + n)
 		return false
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -92,7 +93,7 @@ func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
 	for {
 		m, err := slow.next()
 		if err != nil {
-			if websocket.CloseStatus(err) != wire.CloseFellBehind {
+			if websocket.CloseStatus(err) != codes.CloseFellBehind {
 				t.Fatalf("want close 4001, got %v", err)
 			}
 			break
@@ -105,7 +106,7 @@ func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
 	if next > n {
 		t.Error("the slow reader did not fall behind")
 	}
-	r.wantClosed(t, wire.CloseFellBehind)
+	r.wantClosed(t, codes.CloseFellBehind)
 	if over := r.overflows(); len(over) != 1 || over[0].ID != 1 || over[0].Limit != 64<<10 || over[0].Buffered <= 64<<10 {
 		t.Errorf("overflow events: %+v", over)
 	}
@@ -138,7 +139,7 @@ func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
 		for next := uint64(2); ; next++ {
 			m, err := p.next()
 			if err != nil {
-				if websocket.CloseStatus(err) != wire.CloseFellBehind {
+				if websocket.CloseStatus(err) != codes.CloseFellBehind {
 					t.Errorf("want close 4001, got %v", err)
 				}
 				break
@@ -147,7 +148,7 @@ func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
 				t.Fatalf("got %s", m.AppendTo(nil))
 			}
 		}
-		r.wantClosed(t, wire.CloseFellBehind)
+		r.wantClosed(t, codes.CloseFellBehind)
 	})
 }
 
@@ -157,7 +158,7 @@ func TestPeerThatNeverReadsAgainIsCutAfterOneHeartbeat(t *testing.T) {
 		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Heartbeat: 7 * time.Second, Events: r.events()})
 		overflowed(w)
 		before := time.Now()
-		r.wantClosed(t, wire.CloseFellBehind)
+		r.wantClosed(t, codes.CloseFellBehind)
 		if took := time.Since(before); took != 7*time.Second {
 			t.Errorf("cut after %v, want 7 s", took)
 		}
@@ -204,7 +205,7 @@ func TestPeerThatAsksAndDoesNotReadFallsBehind(t *testing.T) {
 				break
 			}
 		}
-		r.wantClosed(t, wire.CloseFellBehind)
+		r.wantClosed(t, codes.CloseFellBehind)
 	})
 }
 
@@ -248,9 +249,9 @@ func TestClosedEventNamesWhoBeganAndWhy(t *testing.T) {
 	}
 	p = w.dial()
 	p.send(`nonsense`)
-	p.wantError(wire.CodeInvalidMessage, "")
-	p.wantClose(wire.CloseInvalidMessage)
-	if c := r.wantClosed(t, wire.CloseInvalidMessage); c.ID != 2 {
+	p.wantError(codes.InvalidMessage, "")
+	p.wantClose(codes.CloseInvalidMessage)
+	if c := r.wantClosed(t, codes.CloseInvalidMessage); c.ID != 2 {
 		t.Errorf("got %+v", c)
 	}
 	p = w.dial()

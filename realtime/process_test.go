@@ -6,6 +6,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // twoServers serve one ShareData "counter", which both can change, from a store
@@ -74,7 +75,7 @@ func TestASubscriberThatKnowsMoreWaitsForAStoreThatCannotBeAsked(t *testing.T) {
 
 	visitor := b.dial()
 	visitor.subscribe("counter", since.String())
-	visitor.wantError(wire.CodeUnavailable, "counter")
+	visitor.wantError(codes.Unavailable, "counter")
 	visitor.subscribe("counter", before.String()) // what the server has, it serves
 	if state := want[*wire.State](visitor); state.Cursor != before.String() {
 		t.Errorf("shown %+v, want what was known at %s", state, before)
@@ -124,7 +125,7 @@ func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
 	shared.Rollback("counter", replay.Cursor{Epoch: lost.Epoch, Revision: 3})
 	storeOfB.Check()
 	state := want[*wire.State](resident)
-	resident.wantError(wire.CodeReplayCursorNotFound, "counter")
+	resident.wantError(codes.ReplayCursorNotFound, "counter")
 	if at, err := replay.ParseCursor(state.Cursor); err != nil || at.Epoch <= lost.Epoch || string(state.CurrentState) != `{"value":2}` {
 		t.Errorf("gone back, and shown %+v", state)
 	}
@@ -134,5 +135,5 @@ func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
 	visitor := b.dial()
 	visitor.subscribe("counter", lost.String())
 	want[*wire.State](visitor)
-	visitor.wantError(wire.CodeReplayCursorNotFound, "counter")
+	visitor.wantError(codes.ReplayCursorNotFound, "counter")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -190,7 +191,7 @@ func (s *session) allowed(hook string, ask func() error) (allowed bool) {
 	}()
 	err := ask()
 	if errors.Is(err, ErrExpired) {
-		s.close(wire.CloseUnauthorized, "the credentials are no longer good; renew them and reconnect")
+		s.close(codes.CloseUnauthorized, "the credentials are no longer good; renew them and reconnect")
 	}
 	if err != nil {
 		logger.Debug(hook+" refused", "connection", s.who.ID, "error", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -343,7 +344,7 @@ func TestHookPanicsAreLoggedWithTheirStack(t *testing.T) {
 	w.create("c")
 	p := w.dial()
 	p.subscribe("c", "")
-	p.wantError(wire.CodeUnauthorizedSubscribe, "c")
+	p.wantError(codes.UnauthorizedSubscribe, "c")
 	<-done
 	w.server.Close()
 	if got := log.String(); !strings.Contains(got, "over the top") || !strings.Contains(got, "propose_test.go") {

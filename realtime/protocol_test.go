@@ -12,6 +12,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -80,7 +81,7 @@ func TestEveryFrameToTheByte(t *testing.T) {
 
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"c"}`)
 	wantText(`{"v":1,"type":"error","code":"unknown-share-data","message":"there is no ShareData \"c\"","shareDataId":"c"}`)
-	p.wantClose(wire.CloseUnknownShareData)
+	p.wantClose(codes.CloseUnknownShareData)
 }
 
 func TestInvalidMessageIsExplainedThenClosed(t *testing.T) {
@@ -109,22 +110,22 @@ func TestInvalidMessageIsExplainedThenClosed(t *testing.T) {
 			p := w.dial()
 			p.T = t
 			p.send("%s", test.message)
-			e := p.wantError(wire.CodeInvalidMessage, "")
+			e := p.wantError(codes.InvalidMessage, "")
 			if !strings.Contains(e.Message, test.says) || e.Message == "" {
 				t.Errorf("message %q does not say %q", e.Message, test.says)
 			}
 			if e.CorrelationID != test.correlation {
 				t.Errorf("correlationId is %q, want %q", e.CorrelationID, test.correlation)
 			}
-			p.wantClose(wire.CloseInvalidMessage)
+			p.wantClose(codes.CloseInvalidMessage)
 		})
 	}
 	t.Run("binary", func(t *testing.T) {
 		p := w.dial()
 		p.T = t
 		p.conn.Write(t.Context(), websocket.MessageBinary, []byte(`{"v":1,"type":"ping","correlationId":"a"}`))
-		p.wantError(wire.CodeInvalidMessage, "")
-		p.wantClose(wire.CloseInvalidMessage)
+		p.wantError(codes.InvalidMessage, "")
+		p.wantClose(codes.CloseInvalidMessage)
 	})
 }
 
@@ -136,8 +137,8 @@ func TestMessageOfExactlyTheLimitIsTaken(t *testing.T) {
 	p.send("%s", frame+quoted(most-len(frame)-1)+"}")
 	want[*wire.Pong](p)
 	p.send("%s", frame+quoted(most-len(frame))+"}")
-	p.wantError(wire.CodeInvalidMessage, "")
-	p.wantClose(wire.CloseInvalidMessage)
+	p.wantError(codes.InvalidMessage, "")
+	p.wantClose(codes.CloseInvalidMessage)
 }
 
 // A client of the published JavaScript package sends what its schemas allow and

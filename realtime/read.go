@@ -10,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // read takes messages until the connection ends, and returns why.
@@ -94,8 +95,8 @@ func (s *session) dispatch(message wire.ClientMessage) {
 
 // refuse ends the connection over a message that is not of the protocol.
 func (s *session) refuse(why, correlationID string) {
-	s.out.send(encode(&wire.Error{Code: wire.CodeInvalidMessage, Message: why, CorrelationID: correlationID}))
-	s.close(wire.CloseInvalidMessage, "invalid message")
+	s.out.send(encode(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
+	s.close(codes.CloseInvalidMessage, "invalid message")
 }
 
 // maxExplained is the largest message that the schemas are asked about: they

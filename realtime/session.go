@@ -9,7 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -165,7 +165,7 @@ func (s *session) drain() {
 }
 
 func (s *session) goAway() {
-	s.close(wire.CloseGoingAway, "the server is shutting down; reconnect")
+	s.close(codes.CloseGoingAway, "the server is shutting down; reconnect")
 }
 
 // leave ends every subscription.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -31,7 +32,7 @@ func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
 
 		stopped := make(chan error, 1)
 		go func() { stopped <- w.server.Shutdown(t.Context()) }()
-		idle.wantClose(wire.CloseGoingAway)
+		idle.wantClose(codes.CloseGoingAway)
 		if _, response, err := w.tryDial(nil); err == nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
 			t.Errorf("new connection: %v %v", response, err)
 		}
@@ -49,7 +50,7 @@ func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
 		if r := want[*wire.ProposalResult](busy); r.CorrelationID != "in flight" || !r.Accepted {
 			t.Errorf("got %s", r.AppendTo(nil))
 		}
-		busy.wantClose(wire.CloseGoingAway)
+		busy.wantClose(codes.CloseGoingAway)
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
@@ -100,7 +101,7 @@ func TestShutdownFlushesAnswersThatWaitBehindAReplay(t *testing.T) {
 		for {
 			m, err := p.next()
 			if err != nil {
-				if websocket.CloseStatus(err) != wire.CloseGoingAway {
+				if websocket.CloseStatus(err) != codes.CloseGoingAway {
 					t.Errorf("got %v", err)
 				}
 				break

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -17,7 +18,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	}
 	if !s.maySubscribe(id) {
 		s.unsubscribe(id)
-		s.out.send(errorFrame(wire.CodeUnauthorizedSubscribe, id, fmt.Sprintf("not allowed to subscribe to %q", id)))
+		s.out.send(errorFrame(codes.UnauthorizedSubscribe, id, fmt.Sprintf("not allowed to subscribe to %q", id)))
 		return
 	}
 	c, ok := s.acquire(id)
@@ -57,7 +58,7 @@ func (s *session) add(sub *subscription) bool {
 		return false
 	}
 	if most := s.server.options.MaxSubscriptions; len(s.subscriptions) >= most {
-		s.out.send(errorFrame(wire.CodeTooManySubscriptions, sub.id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
+		s.out.send(errorFrame(codes.TooManySubscriptions, sub.id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
 		return false
 	}
 	s.subscriptions[sub.id] = sub
@@ -73,8 +74,8 @@ func (s *session) acquire(id string) (*channel, bool) {
 		return c, true
 	case s.ctx.Err() != nil:
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
-		s.out.send(errorFrame(wire.CodeUnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
-		s.close(wire.CloseUnknownShareData, "unknown ShareData")
+		s.out.send(errorFrame(codes.UnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
+		s.close(codes.CloseUnknownShareData, "unknown ShareData")
 	default:
 		s.unavailable(id, err)
 	}
@@ -101,7 +102,7 @@ func (s *session) catchUp(c *channel, since string) bool {
 
 func (s *session) unavailable(id string, err error) {
 	s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
-	s.out.send(errorFrame(wire.CodeUnavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
+	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
 }
 
 // maySubscribe asks the application.

@@ -15,6 +15,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -59,13 +60,13 @@ func TestCursorThatCannotBeResumedFromIsSaidSo(t *testing.T) {
 			if state.Replaying != 0 || state.Cursor != head.String() {
 				t.Errorf("got %s", state.AppendTo(nil))
 			}
-			p.wantError(wire.CodeReplayCursorNotFound, "c")
+			p.wantError(codes.ReplayCursorNotFound, "c")
 			p.wantPong("the end")
 		})
 	}
 	p := w.dial()
 	p.join("c", "yesterday")
-	p.wantError(wire.CodeReplayCursorNotFound, "c")
+	p.wantError(codes.ReplayCursorNotFound, "c")
 	w.add("c", 1)
 	p.wantTransactions(head.Revision+1, head.Revision+1)
 }
@@ -80,7 +81,7 @@ func TestReplayCanBeSwitchedOff(t *testing.T) {
 	w.add("c", 1)
 	p.wantTransactions(2, 2)
 	p.join("c", since)
-	p.wantError(wire.CodeReplayCursorNotFound, "c")
+	p.wantError(codes.ReplayCursorNotFound, "c")
 }
 
 func TestTrimmedHistoryIsNotResumedFrom(t *testing.T) {
@@ -92,7 +93,7 @@ func TestTrimmedHistoryIsNotResumedFrom(t *testing.T) {
 	if state := p.join("c", since); state.Replaying != 0 {
 		t.Errorf("got %s", state.AppendTo(nil))
 	}
-	p.wantError(wire.CodeReplayCursorNotFound, "c")
+	p.wantError(codes.ReplayCursorNotFound, "c")
 	p.wantPong("the end")
 }
 
@@ -105,7 +106,7 @@ func TestStoreThatCannotBeReadCostsTheReplayAlone(t *testing.T) {
 	store.failRead.Store(true)
 	p := w.dial()
 	p.join("c", since)
-	if e := p.wantError(wire.CodeReplayCursorNotFound, "c"); !strings.Contains(e.Message, "could not be read") || strings.Contains(e.Message, "fire") {
+	if e := p.wantError(codes.ReplayCursorNotFound, "c"); !strings.Contains(e.Message, "could not be read") || strings.Contains(e.Message, "fire") {
 		t.Errorf("message %q", e.Message)
 	}
 	w.add("c", 1)
@@ -118,7 +119,7 @@ func TestStoreThatCannotLoadMakesSubscribeUnavailable(t *testing.T) {
 	store.failLoad.Store(true)
 	p := w.dial()
 	p.subscribe("c", "")
-	p.wantError(wire.CodeUnavailable, "c")
+	p.wantError(codes.Unavailable, "c")
 	store.failLoad.Store(false)
 	w.create("c")
 	p.join("c", "")
@@ -199,7 +200,7 @@ func TestWhatWaitsBehindAReplayCountsTowardsTheSendBuffer(t *testing.T) {
 				break
 			}
 		}
-		r.wantClosed(t, wire.CloseFellBehind)
+		r.wantClosed(t, codes.CloseFellBehind)
 		if over := r.overflows(); len(over) != 1 || over[0].Limit != 8<<10 || over[0].Buffered <= over[0].Limit {
 			t.Errorf("overflow: %+v", over)
 		}
@@ -301,7 +302,7 @@ func TestReplayThatBreaksOffBeginsAgainWithTheState(t *testing.T) {
 		if next > 1000 {
 			t.Error("the replay did not break off")
 		}
-		p.wantError(wire.CodeReplayCursorNotFound, "c")
+		p.wantError(codes.ReplayCursorNotFound, "c")
 		if result := want[*wire.ProposalResult](p); result.CorrelationID != "held" {
 			t.Errorf("got %s", result.AppendTo(nil))
 		}
@@ -355,7 +356,7 @@ func TestRemovalDuringAReplayThatBreaksOffIsToldAsSuch(t *testing.T) {
 				replayed++
 				continue
 			}
-			if e, ok := m.(*wire.Error); !ok || e.Code != wire.CodeReplayCursorNotFound {
+			if e, ok := m.(*wire.Error); !ok || e.Code != codes.ReplayCursorNotFound {
 				t.Fatalf("got %s", m.AppendTo(nil))
 			}
 			break
@@ -377,13 +378,13 @@ type lagging struct {
 	removed, goOn chan struct{}
 }
 
-func (l *lagging) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-	oldest, err := l.Store.Append(ctx, id, batch)
+func (l *lagging) Append(ctx context.Context, id string, batch replay.Batch) error {
+	err := l.Store.Append(ctx, id, batch)
 	if batch.Remove {
 		close(l.removed)
 		<-l.goOn
 	}
-	return oldest, err
+	return err
 }
 
 // A subscriber used to be told that its cursor was not found, although it was
@@ -402,8 +403,8 @@ func TestResumeDuringARemovalFindsTheShareDataGone(t *testing.T) {
 	p.subscribe("c", since)
 	p.wantPong("the subscribe waits")
 	close(store.goOn)
-	p.wantError(wire.CodeUnknownShareData, "c")
-	p.wantClose(wire.CloseUnknownShareData)
+	p.wantError(codes.UnknownShareData, "c")
+	p.wantClose(codes.CloseUnknownShareData)
 	if err := <-removal; err != nil {
 		t.Error(err)
 	}
@@ -452,8 +453,8 @@ func TestRemovedBeforeItsStateWasSentIsUnknown(t *testing.T) {
 			t.Fatal(err)
 		}
 		want[*wire.State](p)
-		p.wantError(wire.CodeUnknownShareData, "c")
-		p.wantClose(wire.CloseUnknownShareData)
+		p.wantError(codes.UnknownShareData, "c")
+		p.wantClose(codes.CloseUnknownShareData)
 	})
 }
 
@@ -509,7 +510,7 @@ func TestEverySubscribeIsAnsweredOnceAndInOrder(t *testing.T) {
 		}
 		p.wantReplayed(2, 4)
 		want[*wire.State](p)
-		p.wantError(wire.CodeReplayCursorNotFound, "c")
+		p.wantError(codes.ReplayCursorNotFound, "c")
 		want[*wire.State](p)
 		p.wantPong("the end")
 	})
@@ -532,7 +533,7 @@ func TestResubscribesBehindABlockedOneAreBounded(t *testing.T) {
 			case *wire.State:
 				states++
 			case *wire.Error:
-				if m.Code != wire.CodeRateLimited {
+				if m.Code != codes.RateLimited {
 					t.Fatalf("got %s", m.AppendTo(nil))
 				}
 				refused++
@@ -564,7 +565,7 @@ func TestCursorOfARemovedHistoryIsNotMistakenForTheNewOnes(t *testing.T) {
 	if state.Replaying != 0 || state.Revision != 10 {
 		t.Errorf("got %s", state.AppendTo(nil))
 	}
-	p.wantError(wire.CodeReplayCursorNotFound, "c")
+	p.wantError(codes.ReplayCursorNotFound, "c")
 	w.add("c", 1)
 	p.wantTransactions(11, 11)
 }
@@ -597,7 +598,7 @@ func TestTooManySubscriptionsAreRefusedAndTheConnectionStays(t *testing.T) {
 	p.join("a", "")
 	p.join("b", "")
 	p.subscribe("c", "")
-	p.wantError(wire.CodeTooManySubscriptions, "c")
+	p.wantError(codes.TooManySubscriptions, "c")
 	p.join("a", "") // again is not one more
 	p.send(`{"v":1,"type":"unsubscribe","shareDataId":"a"}`)
 	p.wantPong("sent before")
@@ -623,7 +624,7 @@ func TestWaitingSubscribesAreBounded(t *testing.T) {
 	for range 7 {
 		p.subscribe("c", "")
 	}
-	p.wantError(wire.CodeRateLimited, "c")
+	p.wantError(codes.RateLimited, "c")
 }
 
 // TestSubscribersComeAndGoWhileShareDataDo looks for frames that belong to no
@@ -655,7 +656,7 @@ func TestSubscribersComeAndGoWhileShareDataDo(t *testing.T) {
 		followers.Go(func() {
 			for range rounds {
 				err := follow(p, "c")
-				if websocket.CloseStatus(err) == wire.CloseUnknownShareData {
+				if websocket.CloseStatus(err) == codes.CloseUnknownShareData {
 					// It was subscribed to between a removal and a creation.
 					conn, _, dialErr := w.tryDial(nil)
 					if dialErr != nil {
@@ -718,7 +719,7 @@ func follow(p *peer, id string) error {
 			}
 			return nil
 		case *wire.Error:
-			if m.Code != wire.CodeUnknownShareData {
+			if m.Code != codes.UnknownShareData {
 				return fmt.Errorf("got %s", m.AppendTo(nil))
 			}
 		}

@@ -27,50 +27,84 @@ var (
 	ErrUnavailable = errors.New("store is unreachable")
 )
 
-// ConflictError says where the history is instead of where it was expected, or
-// what else of the batch's demands it does not meet: the head is looked at
-// first, then its Meta, then the keys, and the first that is amiss is named.
+// ConflictReason says which demand of a batch its history does not meet.
+type ConflictReason uint8
+
+// The reasons of a conflict, in the order in which a store checks them: it
+// names the first that applies.
+const (
+	// ConflictMoved: the head is not at the batch's Expect. Another batch was
+	// first.
+	ConflictMoved ConflictReason = iota + 1
+	// ConflictRemoved: the history was removed, and the batch neither continues
+	// a later one nor starts one in a later epoch.
+	ConflictRemoved
+	// ConflictReplaced: the head is at Expect but does not carry the batch's
+	// ExpectMeta. Another history has taken the place of the expected one.
+	ConflictReplaced
+	// ConflictKnownKeys: the batch demands NewKeys, and the history has entries
+	// with some of its keys.
+	ConflictKnownKeys
+	// ConflictReserved: another process holds a reservation on the next append
+	// (Batch.Reserve).
+	ConflictReserved
+)
+
+// String returns the reason in words.
+func (r ConflictReason) String() string {
+	switch r {
+	case ConflictMoved:
+		return "moved"
+	case ConflictRemoved:
+		return "removed"
+	case ConflictReplaced:
+		return "replaced"
+	case ConflictKnownKeys:
+		return "known keys"
+	case ConflictReserved:
+		return "reserved"
+	}
+	return fmt.Sprintf("ConflictReason(%d)", uint8(r))
+}
+
+// ConflictError says why Append refused a batch and where the history stands.
 // errors.Is finds ErrConflict in it.
 type ConflictError struct {
 	// ID is the history's.
 	ID string
 	// Expected is the batch's Expect.
 	Expected Cursor
+	// Reason says which demand was not met.
+	Reason ConflictReason
 	// Head is the newest position; zero where there never was one. Of a removed
 	// history it is the last position, or, in a store that no longer knows
-	// that, a position of some later epoch: NewEpoch(Head.Epoch) starts anew.
+	// that, a position of some later epoch: NewEpoch(Head.Epoch) starts a new
+	// history.
 	Head Cursor
-	// Removed says that the history at Head has ended.
-	Removed bool
-	// Missed are the entries after Expected if the store could return them
-	// along with the refusal, whole and without holes; otherwise nil, and the
-	// caller reads them.
+	// Missed are the entries after Expected, for ConflictMoved, if the store
+	// could return them with the refusal, whole and without holes; otherwise
+	// nil, and the caller reads them.
 	Missed []Entry
-	// Replaced says that the head is at Expected but does not carry the
-	// batch's ExpectMeta: another history has taken its place.
-	Replaced bool
-	// Known are the entries that Find finds by the batch's keys, where the
-	// batch was refused for nothing but its NewKeys; otherwise nil.
+	// Known are the entries that Find finds by the batch's keys, for
+	// ConflictKnownKeys.
 	Known []Entry
-	// Claimed, if it is not zero, is how long another process's claim to the next
-	// turn may last (Batch.Claim): the batch was refused for that alone.
-	Claimed time.Duration
+	// ReservedFor is how long the reservation may last, for ConflictReserved.
+	ReservedFor time.Duration
 }
 
-// Error names the history and both positions.
+// Error names the history, both positions and the reason.
 func (e *ConflictError) Error() string {
-	at := e.Head.String()
-	switch {
-	case e.Removed:
-		at += " (removed)"
-	case e.Replaced:
-		return fmt.Sprintf("%v: %.60q is at %s, but that is another history than was expected", ErrConflict, e.ID, at)
-	case e.Claimed > 0:
-		return fmt.Sprintf("%v: at %s of %.60q it is another process's turn, for %v at most", ErrConflict, at, e.ID, e.Claimed)
-	case e.Known != nil:
+	switch e.Reason {
+	case ConflictRemoved:
+		return fmt.Sprintf("%v: %.60q was removed at %s, expected at %s", ErrConflict, e.ID, e.Head, e.Expected)
+	case ConflictReplaced:
+		return fmt.Sprintf("%v: %.60q is at %s, but it is another history than the expected one", ErrConflict, e.ID, e.Head)
+	case ConflictReserved:
+		return fmt.Sprintf("%v: another process has reserved the append after %s of %.60q for %v", ErrConflict, e.Head, e.ID, e.ReservedFor)
+	case ConflictKnownKeys:
 		return fmt.Sprintf("%v: %.60q has %d of the entries' keys already", ErrConflict, e.ID, len(e.Known))
 	}
-	return fmt.Sprintf("%v: %.60q is at %s, not at %s", ErrConflict, e.ID, at, e.Expected)
+	return fmt.Sprintf("%v: %.60q is at %s, expected at %s", ErrConflict, e.ID, e.Head, e.Expected)
 }
 
 // Unwrap returns ErrConflict.

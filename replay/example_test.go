@@ -26,18 +26,18 @@ func Example() {
 	}
 
 	created := replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1}
-	if _, err := store.Append(ctx, "counter", batch(replay.Cursor{}, created, "created", "0")); err != nil {
+	if err := store.Append(ctx, "counter", batch(replay.Cursor{}, created, "created", "0")); err != nil {
 		log.Fatal(err)
 	}
 
 	// Both saw the head at the first revision.
-	if _, err := store.Append(ctx, "counter", batch(created, created.Next(), "add 1", "1")); err != nil {
+	if err := store.Append(ctx, "counter", batch(created, created.Next(), "add 1", "1")); err != nil {
 		log.Fatal(err)
 	}
-	_, err = store.Append(ctx, "counter", batch(created, created.Next(), "add 10", "10"))
+	err = store.Append(ctx, "counter", batch(created, created.Next(), "add 10", "10"))
 	if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
 		fmt.Printf("refused; missed %q\n", conflict.Missed[0].Data)
-		_, err = store.Append(ctx, "counter", batch(conflict.Head, conflict.Head.Next(), "add 10", "11"))
+		err = store.Append(ctx, "counter", batch(conflict.Head, conflict.Head.Next(), "add 10", "11"))
 	}
 	if err != nil {
 		log.Fatal(err)

@@ -45,8 +45,7 @@ type MemoryOptions struct {
 // without bound. So a Memory knows exactly where the most recently removed
 // histories ended, some thousands of them. Of those before it knows the latest
 // epoch only, and refuses that and earlier epochs to every id that it does not
-// know better: then ConflictError has Removed set, and a Head that need not be
-// the id's own. NewEpoch(Head.Epoch) is accepted in either case, and epochs
+// know better: with ConflictRemoved, and a Head that need not be the id's own. NewEpoch(Head.Epoch) is accepted in either case, and epochs
 // from NewEpoch are hardly ever refused.
 type Memory struct {
 	limits retention
@@ -153,14 +152,13 @@ func (m *Memory) Find(ctx context.Context, id string, keys []string) (entries []
 	return entries, err
 }
 
-// Append implements Store. A batch that removes the history returns the
-// revision after its last entry, as nothing is kept.
-func (m *Memory) Append(ctx context.Context, id string, batch Batch) (oldest uint64, err error) {
+// Append implements Store.
+func (m *Memory) Append(ctx context.Context, id string, batch Batch) error {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return err
 	}
 	if err := batch.Validate(); err != nil {
-		return 0, err
+		return err
 	}
 	s := m.shard(id)
 	if batch.Expect.IsZero() || batch.Remove {
@@ -171,7 +169,7 @@ func (m *Memory) Append(ctx context.Context, id string, batch Batch) (oldest uin
 		defer s.mu.RUnlock()
 	}
 	if s.closed {
-		return 0, ErrClosed
+		return ErrClosed
 	}
 	h := s.histories[id]
 	if h == nil {
@@ -181,32 +179,36 @@ func (m *Memory) Append(ctx context.Context, id string, batch Batch) (oldest uin
 	defer h.mu.Unlock()
 	h.expireLocked()
 	if conflict := h.conflictLocked(id, batch); conflict != nil {
-		return 0, conflict
+		return conflict
 	}
 	if batch.Remove {
 		delete(s.histories, id)
 		s.endings.add(id, batch.Last())
-		return batch.Last().Revision + 1, nil
+		return nil
 	}
 	h.commitLocked(batch)
-	return h.oldestLocked(), nil
+	return nil
 }
 
 // startLocked commits the first batch of a history. The shard is locked for
 // writing if the batch may be one.
-func (s *shard) startLocked(limits *retention, id string, batch Batch) (oldest uint64, err error) {
+func (s *shard) startLocked(limits *retention, id string, batch Batch) error {
 	last := s.endings.last(id)
 	if !batch.Expect.IsZero() || batch.Last().Epoch <= last.Epoch {
-		return 0, &ConflictError{ID: id, Expected: batch.Expect, Head: last, Removed: !last.IsZero()}
+		conflict := &ConflictError{ID: id, Expected: batch.Expect, Head: last, Reason: ConflictMoved}
+		if !last.IsZero() {
+			conflict.Reason = ConflictRemoved
+		}
+		return conflict
 	}
 	if batch.Remove {
 		s.endings.add(id, batch.Last())
-		return batch.Last().Revision + 1, nil
+		return nil
 	}
 	h := &history{limits: limits}
 	h.commitLocked(batch) // nobody else knows h yet
 	s.histories[id] = h
-	return h.oldestLocked(), nil
+	return nil
 }
 
 // IDs implements Store. No lock is held while it yields, so the loop may use

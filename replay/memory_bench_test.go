@@ -26,7 +26,7 @@ func newAppender(id string, entries int) *appender {
 }
 
 func (a *appender) append(b *testing.B, store replay.Store) {
-	if _, err := store.Append(b.Context(), a.id, a.batch); err != nil {
+	if err := store.Append(b.Context(), a.id, a.batch); err != nil {
 		b.Error(err)
 	}
 	a.batch.Expect = a.batch.Last()

@@ -22,7 +22,7 @@ func over(head replay.Cursor, entry replay.Entry) replay.Batch {
 // what is known by it if it is not.
 func known(t testing.TB, m *replay.Memory, head uint64, key string) []replay.Entry {
 	t.Helper()
-	_, err := m.Append(t.Context(), "id", replay.Batch{
+	err := m.Append(t.Context(), "id", replay.Batch{
 		Expect:  at(head),
 		Entries: []replay.Entry{{Cursor: at(head + 1), Key: key}},
 		NewKeys: true,
@@ -73,7 +73,7 @@ func TestWhatABatchDemandsCostsNoAllocation(t *testing.T) {
 	a := newAppender("id", 1)
 	a.batch.Meta, a.batch.ExpectMeta, a.batch.NewKeys = []byte("meta"), []byte("meta"), true
 	step := func() {
-		if _, err := m.Append(t.Context(), a.id, a.batch); err != nil {
+		if err := m.Append(t.Context(), a.id, a.batch); err != nil {
 			t.Fatal(err)
 		}
 		a.batch.Expect = a.batch.Last()
@@ -100,9 +100,8 @@ func TestAMemoryKeepsNothingFromBeforeAStartOver(t *testing.T) {
 		head, _ = put(t, m, "id", head, replay.Entry{Key: fmt.Sprint("key ", i), Data: fresh(), State: fresh()})
 	}
 	batch := over(at(head), replay.Entry{Data: []byte("data"), Key: "new"})
-	oldest, err := m.Append(t.Context(), "id", batch)
-	if err != nil || oldest != 1 {
-		t.Fatalf("Append: oldest %d, error %v; want 1", oldest, err)
+	if err := m.Append(t.Context(), "id", batch); err != nil {
+		t.Fatalf("Append: %v", err)
 	}
 	runtime.GC()
 	for i, pointer := range before {
@@ -118,8 +117,11 @@ func TestAMemoryKeepsNothingFromBeforeAStartOver(t *testing.T) {
 	// It has room for as many entries as any other history.
 	for i := range 9 {
 		next := replay.Batch{Expect: batch.Last(), Entries: []replay.Entry{{Cursor: batch.Last().Next()}}}
-		if oldest, err = m.Append(t.Context(), "id", next); err != nil || oldest != 1 {
-			t.Fatalf("Append %d: oldest %d, error %v; want 1", i, oldest, err)
+		if err = m.Append(t.Context(), "id", next); err != nil {
+			t.Fatalf("Append %d: %v", i, err)
+		}
+		if head, err := m.Load(t.Context(), "id"); err != nil || head.Oldest != 1 {
+			t.Fatalf("after append %d: oldest %d, error %v; want 1", i, head.Oldest, err)
 		}
 		batch = next
 	}
@@ -131,13 +133,13 @@ func TestARemovedHistoryHasHadTheEpochsFromBeforeItStartedOver(t *testing.T) {
 	put(t, m, "id", 0, replay.Entry{})
 	batch := over(at(1), replay.Entry{})
 	batch.Remove = true
-	if _, err := m.Append(t.Context(), "id", batch); err != nil {
+	if err := m.Append(t.Context(), "id", batch); err != nil {
 		t.Fatal(err)
 	}
 	for _, refused := range []uint64{epoch, epoch + 1} {
 		err := end(t, m, "id", refused)
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
-		if !ok || !conflict.Removed || conflict.Head != batch.Last() {
+		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head != batch.Last() {
 			t.Errorf("in epoch %d: error %v; want a ConflictError with head %s, removed", refused, err, batch.Last())
 		}
 	}

@@ -59,14 +59,14 @@ func TestAMemoryOfManyRemovedHistoriesStaysSmall(t *testing.T) {
 		epoch++
 		batch := Batch{Entries: []Entry{{Cursor: Cursor{Epoch: epoch, Revision: 1}, Key: "key"}}}
 		batch.Remove = i%2 == 0
-		if _, err := m.Append(t.Context(), id, batch); err != nil {
+		if err := m.Append(t.Context(), id, batch); err != nil {
 			t.Fatal(err)
 		}
 		if i%2 == 0 {
 			continue
 		}
 		end := Batch{Expect: batch.Last(), Entries: []Entry{{Cursor: batch.Last().Next()}}, Remove: true}
-		if _, err := m.Append(t.Context(), id, end); err != nil {
+		if err := m.Append(t.Context(), id, end); err != nil {
 			t.Fatal(err)
 		}
 	}

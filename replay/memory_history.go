@@ -143,24 +143,19 @@ func (h *history) findLocked(keys []string) []Entry {
 	return entries
 }
 
-// conflictLocked says what speaks against a valid batch; nil if nothing does.
+// conflictLocked says why a valid batch cannot be appended; nil if it can.
 func (h *history) conflictLocked(id string, batch Batch) *ConflictError {
-	var missed, known []Entry
-	replaced := false
 	switch {
 	case batch.Expect != h.head:
-		missed = h.missedLocked(batch.Expect)
+		return &ConflictError{ID: id, Expected: batch.Expect, Head: h.head, Reason: ConflictMoved, Missed: h.missedLocked(batch.Expect)}
 	case batch.ExpectMeta != nil && !bytes.Equal(batch.ExpectMeta, h.meta):
-		replaced = true
-	default:
-		if batch.NewKeys {
-			known = h.knownLocked(batch.Entries)
-		}
-		if known == nil {
-			return nil
+		return &ConflictError{ID: id, Expected: batch.Expect, Head: h.head, Reason: ConflictReplaced}
+	case batch.NewKeys && len(h.keys) > 0:
+		if known := h.knownLocked(batch.Entries); known != nil {
+			return &ConflictError{ID: id, Expected: batch.Expect, Head: h.head, Reason: ConflictKnownKeys, Known: known}
 		}
 	}
-	return &ConflictError{ID: id, Expected: batch.Expect, Head: h.head, Missed: missed, Replaced: replaced, Known: known}
+	return nil
 }
 
 // missedLocked returns what followed the cursor, or nil where it cannot or

@@ -30,7 +30,7 @@ func TestTheIndexOfKeysHoldsWhatIsKeptAndNoMore(t *testing.T) {
 				}
 				batch.Entries = append(batch.Entries, entry)
 			}
-			if _, err := m.Append(t.Context(), "id", batch); err != nil {
+			if err := m.Append(t.Context(), "id", batch); err != nil {
 				t.Fatal(err)
 			}
 			checkIndex(t, m.shard("id").histories["id"])

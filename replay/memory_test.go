@@ -26,11 +26,14 @@ func put(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.En
 	if head == 0 {
 		batch.Expect = replay.Cursor{}
 	}
-	oldest, err := m.Append(t.Context(), id, batch)
-	if err != nil {
+	if err := m.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append at %s: %v", batch.Expect, err)
 	}
-	return head + 1, oldest
+	now, err := m.Load(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Load after the append at %s: %v", batch.Expect, err)
+	}
+	return head + 1, now.Oldest
 }
 
 // wantOldest checks that all methods are of one mind about the oldest entry.
@@ -177,7 +180,7 @@ func TestAgeIsSeenByWhicheverMethodComesFirst(t *testing.T) {
 			return 4 - uint64(len(found))
 		},
 		"a refused Append": func(t *testing.T, m *replay.Memory) uint64 {
-			_, err := m.Append(t.Context(), "id", replay.Batch{Expect: at(1), Entries: []replay.Entry{{Cursor: at(2)}}})
+			err := m.Append(t.Context(), "id", replay.Batch{Expect: at(1), Entries: []replay.Entry{{Cursor: at(2)}}})
 			conflict, ok := errors.AsType[*replay.ConflictError](err)
 			if !ok {
 				t.Fatalf("Append: error %v; want a ConflictError", err)
@@ -259,7 +262,7 @@ func TestMissedIsBounded(t *testing.T) {
 	}{
 		{1999, 1}, {1500, 500}, {1000, 1000}, {999, 0}, {600, 0}, {100, 0}, {2001, 0},
 	} {
-		_, err := m.Append(t.Context(), "id", replay.Batch{Expect: at(test.expect), Entries: []replay.Entry{{Cursor: at(test.expect + 1)}}})
+		err := m.Append(t.Context(), "id", replay.Batch{Expect: at(test.expect), Entries: []replay.Entry{{Cursor: at(test.expect + 1)}}})
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
 		if !ok {
 			t.Fatalf("Append at %d: error %v; want a ConflictError", test.expect, err)
@@ -273,7 +276,7 @@ func TestMissedIsBounded(t *testing.T) {
 // end removes the history that it starts in the epoch.
 func end(t testing.TB, m *replay.Memory, id string, epoch uint64) error {
 	t.Helper()
-	_, err := m.Append(t.Context(), id, replay.Batch{
+	err := m.Append(t.Context(), id, replay.Batch{
 		Entries: []replay.Entry{{Cursor: replay.Cursor{Epoch: epoch, Revision: 1}}},
 		Remove:  true,
 	})
@@ -292,7 +295,7 @@ func TestEpochsOfLongForgottenHistoriesAreStillRefused(t *testing.T) {
 		id := fmt.Sprint(i)
 		err := end(t, m, id, 1+i)
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
-		if !ok || !conflict.Removed || conflict.Head.Epoch < 1+i {
+		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head.Epoch < 1+i {
 			t.Fatalf("%q goes back to its epoch %d: error %v; want a ConflictError of that or a later epoch", id, 1+i, err)
 		}
 		if err := end(t, m, id, conflict.Head.Epoch+1); err != nil {
@@ -302,7 +305,7 @@ func TestEpochsOfLongForgottenHistoriesAreStillRefused(t *testing.T) {
 	// An id that never was is refused an epoch as early, and told a later one.
 	err := end(t, m, "new", 1)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
-	if !ok || !conflict.Removed {
+	if !ok || conflict.Reason != replay.ConflictRemoved {
 		t.Fatalf("a new id in epoch 1: error %v; want a ConflictError", err)
 	}
 	if err := end(t, m, "new", replay.NewEpoch(conflict.Head.Epoch)); err != nil {
@@ -339,7 +342,7 @@ func TestMemoryHoldsOnToNothingThatItNeedNotKeep(t *testing.T) {
 		if i == 0 {
 			batch.Expect = replay.Cursor{}
 		}
-		if _, err := m.Append(t.Context(), "id", batch); err != nil {
+		if err := m.Append(t.Context(), "id", batch); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -361,7 +364,7 @@ func TestMemoryHoldsOnToNothingThatItNeedNotKeep(t *testing.T) {
 	held("metas", metas, 1)
 
 	last := replay.Batch{Expect: at(8), Entries: []replay.Entry{{Cursor: at(9)}}, Remove: true}
-	if _, err := m.Append(t.Context(), "id", last); err != nil {
+	if err := m.Append(t.Context(), "id", last); err != nil {
 		t.Fatal(err)
 	}
 	held("data of a removed history", data, 0)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -94,20 +95,24 @@ func TestErrorsNameTheHistoryAndBothPositions(t *testing.T) {
 		want string
 	}{
 		{
-			&replay.ConflictError{ID: "id", Expected: replay.Cursor{Epoch: 4, Revision: 7}, Head: at},
-			`the history has moved on: "id" is at 4-9, not at 4-7`,
+			&replay.ConflictError{ID: "id", Reason: replay.ConflictMoved, Expected: replay.Cursor{Epoch: 4, Revision: 7}, Head: at},
+			`the history has moved on: "id" is at 4-9, expected at 4-7`,
 		},
 		{
-			&replay.ConflictError{ID: "id", Head: at, Removed: true},
-			`the history has moved on: "id" is at 4-9 (removed), not at 0-0`,
+			&replay.ConflictError{ID: "id", Reason: replay.ConflictRemoved, Head: at},
+			`the history has moved on: "id" was removed at 4-9, expected at 0-0`,
 		},
 		{
-			&replay.ConflictError{ID: "id", Expected: at, Head: at, Replaced: true},
-			`the history has moved on: "id" is at 4-9, but that is another history than was expected`,
+			&replay.ConflictError{ID: "id", Reason: replay.ConflictReplaced, Expected: at, Head: at},
+			`the history has moved on: "id" is at 4-9, but it is another history than the expected one`,
 		},
 		{
-			&replay.ConflictError{ID: "id", Expected: at, Head: at, Known: make([]replay.Entry, 2)},
+			&replay.ConflictError{ID: "id", Reason: replay.ConflictKnownKeys, Expected: at, Head: at, Known: make([]replay.Entry, 2)},
 			`the history has moved on: "id" has 2 of the entries' keys already`,
+		},
+		{
+			&replay.ConflictError{ID: "id", Reason: replay.ConflictReserved, Expected: at, Head: at, ReservedFor: time.Second},
+			`the history has moved on: another process has reserved the append after 4-9 of "id" for 1s`,
 		},
 		{
 			&replay.CursorError{ID: "id", Cursor: replay.Cursor{Epoch: 4}, Head: at, Oldest: 6, Reason: replay.ErrCursorTooOld},

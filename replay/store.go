@@ -38,14 +38,14 @@ type Batch struct {
 	// NewKeys makes Append commit only if Find would find none of the entries'
 	// keys.
 	NewKeys bool
-	// Claim asks for the next turn, for this long, in case the batch is refused
+	// Reserve asks for a reservation of this length in case the batch is refused
 	// because the head has moved on: until the next Append to the history by the
-	// same Store, the batches of others are refused (ConflictError.Claimed),
-	// except for those that start the history over. So a process makes progress
-	// that decides more slowly than others, or is farther from the store. A store
-	// that is not shared by processes takes no notice of it; one that is grants
-	// one claim at a time, of a second at most.
-	Claim time.Duration
+	// same Store, the batches of other processes are refused (ConflictReserved),
+	// except for those that start the history over in a later epoch. So a process
+	// makes progress that decides more slowly than others, or is farther from the
+	// store. A store that is not shared by processes ignores it; one that is
+	// grants one reservation per history at a time, of a second at most.
+	Reserve time.Duration
 	// Meta replaces what Load returns as Head.Meta.
 	Meta []byte
 	// Remove ends the history with the last of Entries: nothing of it is kept
@@ -85,10 +85,10 @@ type Store interface {
 	Load(ctx context.Context, id string) (Head, error)
 
 	// Append commits the batch if the history is as the batch demands, with
-	// Expect, ExpectMeta and NewKeys, and returns the new head's Oldest.
-	// Otherwise nothing changes and the error is a *ConflictError. A batch that
-	// breaks the rules on Batch fails with ErrInvalidBatch.
-	Append(ctx context.Context, id string, batch Batch) (oldest uint64, err error)
+	// Expect, ExpectMeta and NewKeys. Otherwise nothing changes and the error is
+	// a *ConflictError. A batch that breaks the rules on Batch fails with
+	// ErrInvalidBatch.
+	Append(ctx context.Context, id string, batch Batch) error
 
 	// Read returns up to limit entries that follow the cursor after, oldest
 	// first, without holes; none if after is the head. It returns fewer than
@@ -113,23 +113,30 @@ type Store interface {
 	IDs(ctx context.Context) iter.Seq2[string, error]
 }
 
-// Follower is a Store that several processes append to, and that tells each of
-// what the others do.
+// Follower is a Store that several processes append to, and that notifies each
+// of them of what the others append.
+//
+// A Manager follows a history as long as somebody observes it, and then serves
+// it from memory. So the Load of a Follower does not return ErrNotFound for a
+// history that was lost (not removed) while another process follows it: the
+// caller would say "unknown" while that process goes on serving it. It notifies
+// the followers with nil, so that they notice the loss and restart the history,
+// and fails with an error that wraps ErrUnavailable until they have. A process
+// that follows the history itself gets ErrNotFound.
 type Follower interface {
-	// Follow has tell called with what is appended to the history by anybody,
-	// until stop is called: with the entries of one batch, or with nil where
-	// the caller has to look at the history for itself. That is once as soon as
-	// the telling has begun; each time that something may have been missed; and
-	// when a check now and then shows that the history is not where it was told
-	// to be. Entries may come late, twice and out of order, and a batch that is
-	// too large to be handed around comes as nil.
+	// Follow has notify called with what anybody appends to the history, until
+	// stop is called: with the entries of one batch, or with nil where the
+	// caller has to read the position from the store. nil comes once as soon as
+	// notifications arrive reliably; each time that some may have been lost; and
+	// when a periodic check finds the history elsewhere than notified. Entries may
+	// come late, twice and out of order, and a batch that is too large to be
+	// announced comes as nil.
 	//
-	// A Manager calls it for the ShareData that it serves to somebody. Follow
-	// and stop return at once and may be called from any number of goroutines,
-	// also by tell; stop may be called again. A call of tell that is under way
-	// may end after stop. tell is called by one goroutine of the store's at a
-	// time for each Follow, never inside a call to the store, so that a caller
-	// may hold a lock that tell takes; but it must not block. Closing the store
-	// ends all following, and waits for calls of tell that are under way.
-	Follow(id string, tell func(entries []Entry)) (stop func())
+	// Follow and stop return at once and may be called from any number of
+	// goroutines, also by notify; stop may be called again. A call of notify that
+	// is under way may end after stop. One goroutine of the store at a time calls
+	// notify for each Follow, never inside a call to the store, so that a caller
+	// may hold a lock that notify takes; but notify must not block. Closing the
+	// store ends all following, and waits for calls of notify that are under way.
+	Follow(id string, notify func(entries []Entry)) (stop func())
 }

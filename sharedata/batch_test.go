@@ -49,7 +49,7 @@ func TestMoreThanMaxWaitingAreTurnedAway(t *testing.T) {
 func countingStore(t *testing.T, g *gate) (*store, *[]int) {
 	sizes := new([]int)
 	s := &store{Store: newMemory(t, nil)}
-	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 		g.pass()
 		*sizes = append(*sizes, len(batch.Entries))
 		return s.Store.Append(ctx, id, batch)

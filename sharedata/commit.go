@@ -254,7 +254,7 @@ func (s *shareData) learn(a *attempts, err error) error {
 	if !ok {
 		conflict = &replay.ConflictError{}
 	}
-	if err := a.again(conflict.Claimed); err != nil || conflict.Claimed > 0 {
+	if err := a.again(conflict.ReservedFor); err != nil || conflict.ReservedFor > 0 {
 		return err
 	}
 	s.epoch = max(s.epoch, conflict.Head.Epoch)
@@ -324,15 +324,19 @@ func (s *shareData) append(at position, d *decision, claim time.Duration) error 
 	}
 	ctx, cancel := s.manager.storeContext(context.Background())
 	defer cancel()
-	_, err = s.manager.options.Store.Append(ctx, s.id, replay.Batch{
-		Expect: at.cursor, ExpectMeta: expected, Entries: d.records, NewKeys: true, Claim: claim,
+	err = s.manager.options.Store.Append(ctx, s.id, replay.Batch{
+		Expect: at.cursor, ExpectMeta: expected, Entries: d.records, NewKeys: true, Reserve: claim,
 		Meta: d.next.stored, Remove: d.remove,
 	})
 	if err == nil || errors.Is(err, replay.ErrConflict) {
 		return err
 	}
 	s.stale = true
-	return s.storeError("append", err)
+	err = s.storeError("append", err)
+	if failed, ok := errors.AsType[*StoreError](err); ok {
+		failed.OutcomeUnknown = true
+	}
+	return err
 }
 
 // register makes the functions of what was created callable before anybody

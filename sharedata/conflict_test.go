@@ -86,7 +86,7 @@ func TestAFunctionRunsAgainOnTheOutcomeOfWhoWasFirst(t *testing.T) {
 	a := newCounter(t, &sharedata.Options{Store: memory}, 5)
 	s := &store{Store: memory}
 	first := true
-	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 		if first {
 			first = false
 			mustAdd(t, a, "counter", -4)
@@ -344,9 +344,9 @@ func TestAStoreThatAlwaysConflictsIsGivenUp(t *testing.T) {
 		attempts := 0
 		s := &store{Store: memory}
 		m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: time.Minute}, 0)
-		s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 			attempts++
-			return 0, &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect}
+			return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect}
 		}
 		begin := time.Now()
 		_, err := m.Propose(t.Context(), addition("counter", 1, ""))

@@ -27,7 +27,7 @@ func distant(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
 		mu.Unlock()
 		time.Sleep(time.Duration(float64(latency) * (0.5 + jitter)))
 	}
-	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 		travel()
 		defer travel()
 		return p.Append(ctx, id, batch)

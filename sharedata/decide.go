@@ -70,7 +70,7 @@ type binding struct {
 	// origin is that of the only ShareData for which it makes sense; 0 for any.
 	origin     uint64
 	functionID string
-	// apply runs the function on a state. Its error is a *rejection, or says why
+	// apply runs the function on a state. Its error is a *Rejection, or says why
 	// there is no verdict.
 	apply func(w *worker, state json.RawMessage) (json.RawMessage, error)
 }
@@ -189,7 +189,7 @@ func decide(at position, changes []change, given circumstances) decision {
 }
 
 func verdictIn(e Entry) Verdict {
-	return Verdict{Accepted: e.Accepted, Reason: e.Reason, Cursor: e.Cursor}
+	return Verdict{Accepted: e.Accepted, Code: e.Code, Reason: e.Reason, Details: e.Details, Cursor: e.Cursor}
 }
 
 // take judges one change at p. It returns the entry without its position in
@@ -224,9 +224,10 @@ func (p position) take(c *change, given circumstances) (Entry, json.RawMessage, 
 		e.Accepted = true
 		return e, state, nil
 	}
-	if rejected, ok := err.(*rejection); ok {
+	if rejected, ok := err.(*Rejection); ok {
 		// A reason goes out in WebSocket text messages, which must be UTF-8.
-		e.Reason = strings.ToValidUTF8(rejected.reason, "\uFFFD")
+		e.Reason = strings.ToValidUTF8(rejected.Reason, "\uFFFD")
+		e.Code, e.Details = strings.ToValidUTF8(rejected.Code, "\uFFFD"), rejected.Details
 		return e, nil, nil
 	}
 	return Entry{}, nil, err

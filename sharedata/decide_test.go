@@ -23,7 +23,7 @@ func adding(n int) func(*worker, json.RawMessage) (json.RawMessage, error) {
 			return nil, err
 		}
 		if value+n < 0 {
-			return nil, &rejection{"below zero"}
+			return nil, &Rejection{Reason: "below zero"}
 		}
 		return json.RawMessage(strconv.Itoa(value + n)), nil
 	}

@@ -72,8 +72,11 @@ type Entry struct {
 	Data json.RawMessage
 	// Accepted is the transaction's verdict.
 	Accepted bool
-	// Reason is why the transaction was rejected.
-	Reason string
+	// Code, Reason and Details are those of the Rejection; empty where the
+	// transaction was accepted. The record has Details in the form of Data.
+	Code    string
+	Reason  string
+	Details json.RawMessage
 	// IdempotencyKey is the proposal's; empty for none.
 	IdempotencyKey string
 	// Caller is who asked for it; nil if nobody was named. Value is not kept.

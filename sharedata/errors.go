@@ -45,6 +45,13 @@ var (
 	// ErrBusy: as many changes wait for the ShareData as Options.MaxWaiting
 	// allows, or other processes were first for as long as Options.StoreTimeout.
 	ErrBusy = errors.New("too many proposals wait for this ShareData")
+	// ErrOutcomeUnknown: it is not known whether the change took effect. The
+	// append to the store failed and what became of it could not be found out in
+	// time, or the caller's context ended during the append. A proposal that
+	// carries an idempotency key can be made again: it takes effect at most once,
+	// and gets the first verdict if there was one. Of every other error of a
+	// change it is known that nothing happened.
+	ErrOutcomeUnknown = errors.New("it is not known whether the change took effect")
 	// ErrStore: the store failed. The error is a *StoreError.
 	ErrStore = errors.New("store failed")
 	// ErrClosed: the manager was closed.
@@ -104,9 +111,8 @@ func (e *FunctionError) Error() string {
 // Unwrap returns ErrFunctionFailed and the cause.
 func (e *FunctionError) Unwrap() []error { return []error{ErrFunctionFailed, e.Err} }
 
-// StoreError says that the store failed. After an append that failed, what
-// became of the proposals in it is not known: one that carried an idempotency
-// key can be made again safely. errors.Is finds ErrStore in it, and the cause.
+// StoreError says that the store failed. errors.Is finds ErrStore and the cause
+// in it, and ErrOutcomeUnknown where the change may have taken effect.
 type StoreError struct {
 	// ShareDataID is the ShareData's; empty for List.
 	ShareDataID string
@@ -114,6 +120,8 @@ type StoreError struct {
 	Operation string
 	// Err is the store's error.
 	Err error
+	// OutcomeUnknown says that it was an append which may have taken effect.
+	OutcomeUnknown bool
 }
 
 // Error names the operation, the ShareData and the cause.
@@ -121,21 +129,10 @@ func (e *StoreError) Error() string {
 	return fmt.Sprintf("%v: %s of %.60q: %v", ErrStore, e.Operation, e.ShareDataID, e.Err)
 }
 
-// Unwrap returns ErrStore and the cause.
-func (e *StoreError) Unwrap() []error { return []error{ErrStore, e.Err} }
-
-// rejection is the error a function returns to reject.
-type rejection struct{ reason string }
-
-func (r *rejection) Error() string { return r.reason }
-
-// Reject returns the error by which a function rejects a proposal. The reason
-// is recorded in the transaction and told to the proposer, so it should say
-// what to propose instead. Any other error of a function is a failure, not a
-// verdict: it leaves no transaction.
-func Reject(reason string) error { return &rejection{reason} }
-
-// Rejectf is Reject with the reason formatted as by fmt.Sprintf.
-func Rejectf(format string, values ...any) error {
-	return &rejection{fmt.Sprintf(format, values...)}
+// Unwrap returns ErrStore, the cause and, if it applies, ErrOutcomeUnknown.
+func (e *StoreError) Unwrap() []error {
+	if e.OutcomeUnknown {
+		return []error{ErrStore, ErrOutcomeUnknown, e.Err}
+	}
+	return []error{ErrStore, e.Err}
 }

@@ -24,7 +24,7 @@ type evaluation struct {
 
 // evaluate runs a function on a goroutine of its own, so that one that panics,
 // loops or blocks past its deadline harms one proposal. The error is nil, a
-// *rejection, an *InputError or a *FunctionError.
+// *Rejection, an *InputError or a *FunctionError.
 func (w *worker) evaluate(ctx context.Context, f *Function, timeout time.Duration, state, data json.RawMessage, logger *slog.Logger) (json.RawMessage, error) {
 	if f.abandoned.Load() >= maxAbandoned {
 		return nil, failure(f.id, ErrFunctionStuck)
@@ -102,7 +102,7 @@ func failure(functionID string, err error) error {
 // verdictOf sorts a function's error into the two that are about the proposal
 // and the rest, which are failures. It panics where the error's methods do.
 func verdictOf(functionID string, err error) error {
-	var rejected *rejection
+	var rejected *Rejection
 	var invalid *InputError
 	switch {
 	case err == nil:

@@ -234,7 +234,7 @@ func TestAVerdictMayBeWrapped(t *testing.T) {
 		return json.RawMessage("1"), errors.Join(errBroken, Rejectf("use at most %d", 3))
 	})
 	state, err := evaluate(t.Context(), f, time.Minute, nil, nil, quiet)
-	if r, ok := err.(*rejection); !ok || r.reason != "use at most 3" || state != nil {
+	if r, ok := err.(*Rejection); !ok || r.Reason != "use at most 3" || state != nil {
 		t.Errorf("got %s, %v", state, err)
 	}
 }

@@ -205,7 +205,7 @@ func wantContinuous(t testing.TB, from sharedata.Snapshot, events []sharedata.Ev
 type store struct {
 	replay.Store
 	load   func(ctx context.Context, id string) (replay.Head, error)
-	append func(ctx context.Context, id string, batch replay.Batch) (uint64, error)
+	append func(ctx context.Context, id string, batch replay.Batch) error
 	read   func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error)
 	find   func(ctx context.Context, id string, keys []string) ([]replay.Entry, error)
 	ids    func(ctx context.Context) iter.Seq2[string, error]
@@ -218,7 +218,7 @@ func (s *store) Load(ctx context.Context, id string) (replay.Head, error) {
 	return s.Store.Load(ctx, id)
 }
 
-func (s *store) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (s *store) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if s.append != nil {
 		return s.append(ctx, id, batch)
 	}

@@ -288,7 +288,7 @@ func TestVerifyHistoryFindsAReplacedLastEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta := fmt.Sprintf(`{"hash":%q,"lastTransaction":"0-0"}`, wholeHistory(t, m, "counter")[0].Hash)
-	if _, err := other.Append(t.Context(), "counter", replay.Batch{Entries: first, Meta: []byte(meta)}); err != nil {
+	if err := other.Append(t.Context(), "counter", replay.Batch{Entries: first, Meta: []byte(meta)}); err != nil {
 		t.Fatal(err)
 	}
 	forger := newManager(t, &sharedata.Options{Store: other})

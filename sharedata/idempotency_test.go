@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 func wantRepeat(t *testing.T, what string, first, got sharedata.Verdict, err error) {
 	t.Helper()
 	first.Duplicate = true
-	if err != nil || got != first {
+	if err != nil || !reflect.DeepEqual(got, first) {
 		t.Errorf("%s: got %+v, %v, want %+v", what, got, err, first)
 	}
 }

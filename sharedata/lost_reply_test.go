@@ -61,15 +61,15 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutBehindLaterEntries(t *testing.T) {
 		}
 		var seen recorder
 		snapshot, _ := mustObserve(t, b, "counter", &seen)
-		s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 			s.append = nil
-			if _, err := memory.Append(ctx, id, batch); err != nil {
+			if err := memory.Append(ctx, id, batch); err != nil {
 				t.Error(err)
 			}
 			for range later {
 				mustAdd(t, a, "counter", 1)
 			}
-			return 0, errDisk
+			return errDisk
 		}
 		v, err := b.Propose(t.Context(), addition("counter", 100, ""))
 		if err != nil || !v.Accepted || v.Cursor.Revision != 2 {
@@ -92,12 +92,12 @@ func TestAnAppendThatFailedIsNotTakenForAnothersEntry(t *testing.T) {
 		if _, err := b.Ensure(t.Context(), "counter", nil, add); err != nil {
 			t.Fatal(err)
 		}
-		s.append = func(context.Context, string, replay.Batch) (uint64, error) {
+		s.append = func(context.Context, string, replay.Batch) error {
 			s.append = nil
 			for range later {
 				mustAdd(t, a, "counter", 1)
 			}
-			return 0, errDisk
+			return errDisk
 		}
 		_, err := b.Propose(t.Context(), addition("counter", 1, ""))
 		wantStoreError(t, err, "append", "counter", errDisk)

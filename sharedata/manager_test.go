@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -196,7 +197,7 @@ func TestWhatCannotReachAFunctionLeavesNoEntry(t *testing.T) {
 				ctx = t.Context()
 			}
 			v, err := m.Propose(ctx, test.p)
-			if !errors.Is(err, test.want) || v != (sharedata.Verdict{}) {
+			if !errors.Is(err, test.want) || !reflect.DeepEqual(v, sharedata.Verdict{}) {
 				t.Errorf("%+v, %v, want %v", v, err, test.want)
 			}
 			wantHistory(t, m, "counter", "1 created")

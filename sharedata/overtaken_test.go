@@ -64,7 +64,7 @@ func TestAHistoryThatIsStartedOverByAnotherProcess(t *testing.T) {
 		a.add(t, 1)
 		b.refresh(t)
 		shared.Rollback("counter", kept.Cursor)
-		s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 			s.append = nil
 			a.refresh(t)
 			return process.Append(ctx, id, batch)
@@ -80,8 +80,8 @@ func TestAHistoryThatIsStartedOverByAnotherProcess(t *testing.T) {
 func claimTurn(t *testing.T, process *replaytest.Process, at replay.Cursor) {
 	t.Helper()
 	at.Revision += 1000
-	_, err := process.Append(t.Context(), "counter", replay.Batch{
-		Expect: at, Entries: []replay.Entry{{Cursor: at.Next(), Data: []byte("none")}}, Claim: time.Second,
+	err := process.Append(t.Context(), "counter", replay.Batch{
+		Expect: at, Entries: []replay.Entry{{Cursor: at.Next(), Data: []byte("none")}}, Reserve: time.Second,
 	})
 	if !errors.Is(err, replay.ErrConflict) {
 		t.Fatal(err)

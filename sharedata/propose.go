@@ -27,6 +27,12 @@ type Proposal struct {
 	// Function is run instead of what FunctionID means, if it is not nil. It
 	// need not be registered; internal functions are proposed to so.
 	Function *Function
+	// Connection names the connection that the proposal came over; empty for
+	// none. The proposers of a ShareData take turns: the proposals of one
+	// connection, or of one subject where there is no connection, are evaluated
+	// in the order in which they were submitted, and those of different ones in
+	// rotation. It is also in the log where the function fails.
+	Connection string
 	// Data is the proposed data: a json.RawMessage is taken as it is, anything
 	// else is marshalled by encoding/json.
 	Data any
@@ -47,8 +53,10 @@ type Proposal struct {
 type Verdict struct {
 	// Accepted says whether the state is now what the function returned.
 	Accepted bool
-	// Reason is why it was rejected.
-	Reason string
+	// Code, Reason and Details are those of the Rejection, if it was rejected.
+	Code    string
+	Reason  string
+	Details json.RawMessage
 	// Cursor is the transaction's position: its transactionId.
 	Cursor replay.Cursor
 	// Duplicate says that the proposal repeats an earlier one by its

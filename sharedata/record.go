@@ -43,6 +43,12 @@ func appendBody(dst []byte, e *Entry) []byte {
 			dst = append(dst, `,"accepted":true`...)
 		} else {
 			dst = appendString(append(dst, `,"accepted":false,"reason":`...), e.Reason)
+			if e.Code != "" {
+				dst = appendString(append(dst, `,"code":`...), e.Code)
+			}
+			if e.Details != nil {
+				dst = appendRaw(append(dst, `,"details":`...), e.Details)
+			}
 		}
 	}
 	if e.IdempotencyKey != "" {
@@ -116,6 +122,8 @@ type record struct {
 	Data           json.RawMessage `json:"proposedData"`
 	Accepted       bool            `json:"accepted"`
 	Reason         string          `json:"reason"`
+	Code           string          `json:"code"`
+	Details        json.RawMessage `json:"details"`
 	IdempotencyKey string          `json:"idempotencyKey"`
 	Caller         *struct {
 		Subject string          `json:"subject"`
@@ -141,7 +149,8 @@ func decodeRecord(data []byte) (Entry, error) {
 	}
 	e := Entry{
 		ShareDataID: r.ShareDataID, Cursor: r.Cursor, Type: r.Type, Time: r.Time,
-		Kind: r.Kind, Continues: r.Continues, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted, Reason: r.Reason,
+		Kind: r.Kind, Continues: r.Continues, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted,
+		Code: r.Code, Reason: r.Reason, Details: r.Details,
 		IdempotencyKey: r.IdempotencyKey,
 		StateHash:      r.StateHash, Previous: r.Previous, Hash: r.Hash,
 	}

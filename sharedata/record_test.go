@@ -54,7 +54,7 @@ func fullEntry() Entry {
 	return Entry{
 		ShareDataID: "id", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
 		Time: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Kind: "kind", FunctionID: "f",
-		Data: json.RawMessage(`{"by":1}`), Reason: "why", IdempotencyKey: "key",
+		Data: json.RawMessage(`{"by":1}`), Code: "sold-out", Reason: "why", Details: json.RawMessage(`{"left":0}`), IdempotencyKey: "key",
 		Caller:    &Caller{Subject: "ann", Claims: json.RawMessage(`[1]`)},
 		StateHash: Hash{1}, Previous: Hash{2},
 	}
@@ -72,6 +72,8 @@ func TestHashCoversEveryField(t *testing.T) {
 		"Data":           {func(e *Entry) { e.Data = nil }, func(e *Entry) { e.Data = json.RawMessage(`{"by":1.0}`) }},
 		"Accepted":       {func(e *Entry) { e.Accepted = true }},
 		"Reason":         {func(e *Entry) { e.Reason = "" }, func(e *Entry) { e.Reason = "Why" }},
+		"Code":           {func(e *Entry) { e.Code = "" }, func(e *Entry) { e.Code = "sold" }},
+		"Details":        {func(e *Entry) { e.Details = nil }, func(e *Entry) { e.Details = json.RawMessage(`{"left":1}`) }},
 		"IdempotencyKey": {func(e *Entry) { e.IdempotencyKey = "" }, func(e *Entry) { e.IdempotencyKey = "yek" }},
 		"Caller": {
 			func(e *Entry) { e.Caller = nil },
@@ -117,6 +119,7 @@ func TestRecordRoundTrip(t *testing.T) {
 				{Type: EntryCreated, Kind: s, Continues: replay.Cursor{Epoch: uint64(j) + 1, Revision: 1<<64 - 1}, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Accepted: true, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, StateHash: Hash{1}},
+				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Code: s, Reason: s, Details: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryUpdated, StateHash: Hash{1}, Caller: &Caller{}},
 				{Type: EntryRemoved, Caller: &Caller{Subject: s, Claims: json.RawMessage(r)}},
 			} {
@@ -128,7 +131,7 @@ func TestRecordRoundTrip(t *testing.T) {
 					t.Fatalf("%s: %v", record, err)
 				}
 				want := e
-				want.Data = remarshalled(t, e.Data)
+				want.Data, want.Details = remarshalled(t, e.Data), remarshalled(t, e.Details)
 				if e.Caller != nil {
 					want.Caller = &Caller{Subject: e.Caller.Subject, Claims: remarshalled(t, e.Caller.Claims)}
 				}

@@ -54,7 +54,7 @@ func (s *shareData) wasRemoved(at position) (bool, error) {
 	switch {
 	case ok && conflict.Head.IsZero():
 		return false, nil
-	case ok && conflict.Removed:
+	case ok && conflict.Reason == replay.ConflictRemoved:
 		return true, nil
 	case err != nil && !ok:
 		return false, err

@@ -18,7 +18,7 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 		d := decide(at, changes, circumstances{id: "n", epoch: epoch, now: time.Now()})
 		meta, err := d.next.metaOf()
 		if err == nil {
-			_, err = process.Append(t.Context(), "n", replay.Batch{Expect: at.cursor, Entries: d.records, Meta: meta, Remove: d.remove})
+			err = process.Append(t.Context(), "n", replay.Batch{Expect: at.cursor, Entries: d.records, Meta: meta, Remove: d.remove})
 		}
 		if err != nil {
 			t.Fatal(err)

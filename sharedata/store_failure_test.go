@@ -41,15 +41,15 @@ type failingAppend struct {
 
 func newFailingAppend(t *testing.T) *failingAppend {
 	s := &failingAppend{store: store{Store: newMemory(t, nil)}}
-	s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 		if s.fail {
-			return 0, errDisk
+			return errDisk
 		}
-		oldest, err := s.Store.Append(ctx, id, batch)
+		err := s.Store.Append(ctx, id, batch)
 		if err == nil && s.lost {
-			return 0, errDisk
+			return errDisk
 		}
-		return oldest, err
+		return err
 	}
 	s.load = func(ctx context.Context, id string) (replay.Head, error) {
 		if s.cut {
@@ -247,7 +247,7 @@ func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
 			return err
 		}},
 		{"append", "counter", func(s *store) {
-			s.append = func(ctx context.Context, _ string, _ replay.Batch) (uint64, error) { return 0, hang(ctx) }
+			s.append = func(ctx context.Context, _ string, _ replay.Batch) error { return hang(ctx) }
 		}, func(m *sharedata.Manager) error {
 			_, err := m.Propose(context.Background(), addition("counter", 1, "k"))
 			return err
@@ -298,9 +298,9 @@ func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{Store: newMemory(t, nil)}
 		m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: time.Hour}, 0)
-		s.append = func(ctx context.Context, _ string, _ replay.Batch) (uint64, error) {
+		s.append = func(ctx context.Context, _ string, _ replay.Batch) error {
 			<-ctx.Done()
-			return 0, ctx.Err()
+			return ctx.Err()
 		}
 		for _, call := range []func(ctx context.Context) error{
 			func(ctx context.Context) error { _, err := m.Propose(ctx, addition("counter", 1, "")); return err },

@@ -33,15 +33,15 @@ func TestRecordsThatCannotBeReadAreReported(t *testing.T) {
 				}
 				return entries, err
 			}
-			s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := s.Store.Append(ctx, id, batch)
+			s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := s.Store.Append(ctx, id, batch)
 				var conflict *replay.ConflictError
 				if errors.As(err, &conflict) {
 					for i := range conflict.Known {
 						spoil(&conflict.Known[i])
 					}
 				}
-				return oldest, err
+				return err
 			}
 			m := newCounter(t, &sharedata.Options{Store: s}, 0)
 			if _, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil {
@@ -75,13 +75,13 @@ func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
 			s, on := tampered(t, spoil)
 			a := newCounter(t, &sharedata.Options{Store: s.Store}, 0)
 			b := newManager(t, &sharedata.Options{Store: s})
-			s.append = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := s.Store.Append(ctx, id, batch)
+			s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := s.Store.Append(ctx, id, batch)
 				var conflict *replay.ConflictError
 				if errors.As(err, &conflict) {
 					conflict.Missed = nil // so that they have to be read
 				}
-				return oldest, err
+				return err
 			}
 			if _, err := b.Ensure(t.Context(), "counter", nil, add); err != nil {
 				t.Fatal(err)

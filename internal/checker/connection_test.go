@@ -7,6 +7,7 @@ import (
 
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func propose(correlation string) *wire.Propose {
@@ -41,18 +42,18 @@ func TestConnections(t *testing.T) {
 		{"an answer that came before a verdict on what was asked later", []frame{
 			&wire.Subscribe{ShareDataID: "x", Since: "1-3"}, propose("a"),
 			&wire.State{ShareDataID: "x", CurrentState: stateAt("2-1"), Cursor: "2-1", HasReplaying: true},
-			&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"},
+			&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"},
 			transaction("2-2"), answer("a", "2-2"),
 			&wire.State{ShareDataID: "x", CurrentState: stateAt("2-2"), Cursor: "2-2", HasReplaying: true},
-			&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"},
+			&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"},
 		}, []checker.Promise{checker.Resumable}},
 		{"an answer that came after a verdict on what was asked before", []frame{
 			propose("a"), &wire.Subscribe{ShareDataID: "x", Since: "1-3"},
 			&wire.State{ShareDataID: "x", CurrentState: stateAt("2-1"), Cursor: "2-1", HasReplaying: true},
-			&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"},
+			&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"},
 			transaction("2-2"), answer("a", "2-2"),
 			&wire.State{ShareDataID: "x", CurrentState: stateAt("2-2"), Cursor: "2-2", HasReplaying: true},
-			&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"},
+			&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"},
 		}, nil},
 		{"a repeated verdict before the transaction", []frame{
 			propose("a"), &wire.ProposalResult{CorrelationID: "a", TransactionID: "1-4", Accepted: true, Duplicate: true}, transaction("1-4"),
@@ -81,7 +82,7 @@ func TestConnections(t *testing.T) {
 					c.Received(f)
 				}
 			}
-			c.Closed(wire.CloseFellBehind)
+			c.Closed(codes.CloseFellBehind)
 			c.Sent(&wire.Subscribe{ShareDataID: "x"}) // gets nowhere, so nothing is missed
 			v := rec.Check(checker.Options{Complete: true})
 			if got := broken(v); !slices.Equal(got, test.want) {

@@ -4,6 +4,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // replays is a part with a replay of at least n frames.
@@ -64,7 +65,7 @@ var resumeFaults = []fault{
 		in, ok := p.part(onWire(func(of *part) bool { return of.alone && len(of.replayed) > 0 && p.world.retention == 0 }))
 		if ok {
 			p.state(in).Replaying = 0
-			p.script[in.replayed[0]].frame = &wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: in.log.id}
+			p.script[in.replayed[0]].frame = &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id}
 			p.dropAll(in.replayed[1:])
 		}
 		return ok
@@ -75,14 +76,14 @@ var resumeFaults = []fault{
 			return of.alone && same && from == at
 		}))
 		if ok {
-			p.insert(in.state+1, step{kind: gets, log: in.log, frame: &wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: in.log.id}})
+			p.insert(in.state+1, step{kind: gets, log: in.log, frame: &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id}})
 		}
 		return ok
 	}},
 	{"the cursor is said to be lost where none was sent", checker.Resumable, nil, func(p *planter) bool {
 		in, ok := p.part(onWire(func(of *part) bool { return of.since == "" && p.quiet(of) }))
 		if ok {
-			p.insert(in.state+1, step{kind: gets, log: in.log, frame: &wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: in.log.id}})
+			p.insert(in.state+1, step{kind: gets, log: in.log, frame: &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id}})
 		}
 		return ok
 	}},

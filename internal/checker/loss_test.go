@@ -9,6 +9,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func stateFrame(cursor string, state json.RawMessage) *wire.State {
@@ -226,7 +227,7 @@ func TestStateThatNobodyAskedForMayBeOlderThanTheQuestion(t *testing.T) {
 		other.Closed(0)
 		c.Sent(&wire.Subscribe{ShareDataID: "x"})
 		c.Received(stateFrame("2-1", stateAt("2-1"))) // the history did not continue
-		c.Received(&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"})
+		c.Received(&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"})
 		c.Received(stateFrame(answer, stateAt(answer)))
 		if v := rec.Check(checker.Options{}); (len(v.Of(checker.OneWinner)) == 1) != bad || len(v) > 1 {
 			t.Errorf("answered with %s: %v", answer, v)

@@ -3,6 +3,7 @@ package checker_test
 import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // peer is a subscriber on the wire or, if its log is a user's, somebody behind
@@ -73,7 +74,7 @@ func (p *peer) subscribe() {
 	p.world.script = append(p.world.script, step{kind: asks, log: p.log, since: since})
 	if !p.thing.exists {
 		p.live = false
-		p.queue = append(p.queue, step{kind: gets, log: p.log, frame: &wire.Error{Code: wire.CodeUnknownShareData, ShareDataID: p.log.id}})
+		p.queue = append(p.queue, step{kind: gets, log: p.log, frame: &wire.Error{Code: codes.UnknownShareData, ShareDataID: p.log.id}})
 		return
 	}
 	from, problem := p.resume(since)
@@ -81,7 +82,7 @@ func (p *peer) subscribe() {
 	snapshot.Replaying = snapshot.Revision - from
 	p.push(snapshot)
 	if problem {
-		p.queue = append(p.queue, step{kind: gets, log: p.log, frame: &wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: p.log.id}})
+		p.queue = append(p.queue, step{kind: gets, log: p.log, frame: &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: p.log.id}})
 	}
 	p.replay(from)
 	p.live = true
@@ -174,5 +175,5 @@ func (p *peer) disconnect() {
 		return
 	}
 	p.queue = nil
-	p.world.script = append(p.world.script, step{kind: loses, log: p.log, code: wire.CloseGoingAway})
+	p.world.script = append(p.world.script, step{kind: loses, log: p.log, code: codes.CloseGoingAway})
 }

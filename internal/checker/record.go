@@ -5,6 +5,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -118,7 +119,7 @@ func (r *record) count(s *Summary) {
 		}
 	case disconnected:
 		s.Disconnects++
-		if r.number == wire.CloseFellBehind {
+		if r.number == codes.CloseFellBehind {
 			s.FellBehind++
 		}
 	}
@@ -165,10 +166,10 @@ func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
 			return rec, false
 		}
 		switch f.Code {
-		case wire.CodeReplayCursorNotFound:
+		case codes.ReplayCursorNotFound:
 			return record{kind: notFound}, true
-		case wire.CodeUnknownShareData, wire.CodeUnauthorizedSubscribe, wire.CodeTooManySubscriptions,
-			wire.CodeRateLimited, wire.CodeUnavailable, wire.CodeInternalError:
+		case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions,
+			codes.RateLimited, codes.Unavailable, codes.InternalError:
 			return record{kind: refused}, f.ShareDataID != ""
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -64,8 +65,8 @@ func TestFramesOfOthersAreIgnored(t *testing.T) {
 		&wire.State{ShareDataID: "y", CurrentState: json.RawMessage("1"), Cursor: "1-1"},
 		&wire.Transaction{ShareDataID: "y"},
 		&wire.Lifecycle{ShareDataID: "y", Event: wire.EventRemoved},
-		&wire.Error{ShareDataID: "y", Code: wire.CodeReplayCursorNotFound},
-		&wire.Error{Code: wire.CodeInvalidMessage},
+		&wire.Error{ShareDataID: "y", Code: codes.ReplayCursorNotFound},
+		&wire.Error{Code: codes.InvalidMessage},
 		&wire.Pong{}, &wire.ProposalResult{},
 	} {
 		s.Frame(f)

@@ -10,6 +10,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -31,11 +32,11 @@ func tell(s *checker.Subscriber, story string) {
 		case "unsubscribe":
 			s.Unsubscribed()
 		case "refused":
-			s.Frame(&wire.Error{Code: wire.CodeUnauthorizedSubscribe, ShareDataID: "x"})
+			s.Frame(&wire.Error{Code: codes.UnauthorizedSubscribe, ShareDataID: "x"})
 		case "lost":
 			s.Disconnected(0)
 		case "notfound":
-			s.Frame(&wire.Error{Code: wire.CodeReplayCursorNotFound, ShareDataID: "x"})
+			s.Frame(&wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: "x"})
 		case "state", "last":
 			f := &wire.State{ShareDataID: "x", CurrentState: stateAt(rest), Cursor: rest, HasReplaying: words[2] != "-"}
 			if word == "last" {

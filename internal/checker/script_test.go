@@ -9,6 +9,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -249,7 +250,7 @@ func (s script) parts() []*part {
 				current[st.log] = p
 				parts = append(parts, p)
 			case *wire.Error:
-				if f.Code == wire.CodeReplayCursorNotFound {
+				if f.Code == codes.ReplayCursorNotFound {
 					p.told = i
 				} else {
 					asked[st.log] = asked[st.log][1:]

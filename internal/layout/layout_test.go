@@ -18,38 +18,40 @@ const module = "github.com/safe-go/safe"
 // module's other folders. A folder that is not listed may import nothing, and
 // an entry covers the folders below it unless they are listed themselves.
 var allowed = map[string][]string{
-	"replay":              {},
+	"replay":              {"internal/option"},
 	"replay/replaytest":   {"replay"},
-	"replay/bolt":         {"replay"},
-	"replay/redis":        {"replay"},
-	"sharedata":           {"replay"},
+	"replay/bolt":         {"replay", "internal/option"},
+	"replay/redis":        {"replay", "internal/option"},
+	"sharedata":           {"replay", "internal/option"},
 	"schemas":             {},
+	"schemas/codes":       {},
+	"internal/option":     {},
 	"internal/wire":       {},
-	"internal/checker":    {"internal/wire", "replay", "sharedata"},
+	"internal/checker":    {"internal/wire", "replay", "schemas/codes", "sharedata"},
 	"internal/layout":     {},
 	"internal/promises":   {},
 	"internal/interop":    {},
 	"internal/child":      {},
 	"internal/redistest":  {"internal/child"},
 	"internal/benchmarks": {},
-	"internal/torture": {"client", "internal/child", "internal/checker", "internal/redistest", "internal/wire", "realtime", "replay",
+	"internal/torture": {"client", "internal/child", "internal/checker", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
 		"replay/bolt", "replay/redis", "sharedata"},
-	"realtime": {"sharedata", "replay", "schemas", "internal/wire"},
-	"client":   {"internal/wire"},
+	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
+	"client":   {"internal/option", "internal/wire", "schemas/codes"},
 	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis"},
 }
 
 // forTests lists what test files may import besides: oracles, and the other end
 // of a connection.
 var forTests = map[string][]string{
-	"internal/wire":       {"schemas"},
+	"internal/wire":       {"schemas", "schemas/codes"},
 	"replay":              {"replay/replaytest"},
 	"replay/bolt":         {"replay/replaytest"},
 	"replay/redis":        {"replay/replaytest", "internal/redistest"},
 	"sharedata":           {"replay/replaytest"},
 	"realtime":            {"replay/replaytest"},
 	"internal/benchmarks": {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
-	"internal/promises":   {"client", "internal/checker", "internal/wire", "realtime", "replay", "sharedata"},
+	"internal/promises":   {"client", "internal/checker", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
 	"internal/interop":    {"client", "realtime", "replay", "sharedata"},
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -302,8 +303,8 @@ func TestIsolated(t *testing.T) {
 	}
 	resume()
 	<-stalled.ended
-	if stalled.code != wire.CloseFellBehind {
-		t.Errorf("the stalled connection was closed with %d, want %d", stalled.code, wire.CloseFellBehind)
+	if stalled.code != codes.CloseFellBehind {
+		t.Errorf("the stalled connection was closed with %d, want %d", stalled.code, codes.CloseFellBehind)
 	}
 	if overflows.Load() != 1 {
 		t.Errorf("%d connections fell behind, want only the stalled one", overflows.Load())

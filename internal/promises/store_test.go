@@ -26,7 +26,7 @@ type unreliable struct {
 
 var errUnreliable = errors.New("the medium failed, as it was meant to")
 
-func (u *unreliable) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (u *unreliable) Append(ctx context.Context, id string, batch replay.Batch) error {
 	u.mu.Lock()
 	fate := u.random.IntN(12)
 	if u.calm {
@@ -37,16 +37,16 @@ func (u *unreliable) Append(ctx context.Context, id string, batch replay.Batch) 
 	}
 	u.mu.Unlock()
 	if fate == 0 {
-		return 0, errUnreliable
+		return errUnreliable
 	}
 	for range max(fate, 0) {
 		runtime.Gosched() // whoever is too early gets his chance
 	}
-	oldest, err := u.Store.Append(ctx, id, batch)
+	err := u.Store.Append(ctx, id, batch)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil {
-		return oldest, err
+		return err
 	}
 	if u.taken[id] == nil {
 		u.taken[id] = make(map[replay.Cursor]bool)
@@ -56,9 +56,9 @@ func (u *unreliable) Append(ctx context.Context, id string, batch replay.Batch) 
 	}
 	if fate == 1 {
 		u.lost++
-		return 0, errUnreliable
+		return errUnreliable
 	}
-	return oldest, nil
+	return nil
 }
 
 // has reports whether the store has taken the entry.

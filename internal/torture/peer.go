@@ -13,6 +13,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // peer is somebody who knows the frames and nothing else. It lives through many
@@ -195,7 +196,7 @@ func (v *visit) follow(frame wire.ServerMessage) {
 			v.subscribeAgain() // there may be another one by that id
 		}
 	case *wire.Error:
-		if f.ShareDataID != "" && f.Code != wire.CodeReplayCursorNotFound {
+		if f.ShareDataID != "" && f.Code != codes.ReplayCursorNotFound {
 			v.subscribeAgain()
 		}
 	case *wire.ProposalResult:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // payload returns JSON of exactly size bytes, as states tend to look.
@@ -56,7 +58,7 @@ func benchmarkMessages() []struct {
 		{TypeProposalResult, func(n int) message { return &ProposalResult{CorrelationID: "c-1", Error: text(n)} }},
 		{TypePong, func(n int) message { return &Pong{CorrelationID: text(min(n, maxCorrelationID))} }},
 		{TypeError, func(n int) message {
-			return &Error{Code: CodeInvalidMessage, Message: text(n), CorrelationID: "c-1"}
+			return &Error{Code: codes.InvalidMessage, Message: text(n), CorrelationID: "c-1"}
 		}},
 	}
 }

@@ -109,6 +109,7 @@ func (f *frame) subscribe() *Subscribe {
 		ShareDataID:     f.name(memberShareDataID),
 		Since:           f.optionalText(memberSince),
 		ReplayLifecycle: f.optionalFlag(memberReplayLifecycle),
+		KeepConnection:  f.optionalFlag(memberKeepConnection),
 	}
 }
 
@@ -190,6 +191,9 @@ func (f *frame) proposalResult() *ProposalResult {
 		TransactionID: f.optionalText(memberTransactionID),
 		Error:         f.optionalText(memberError),
 		Duplicate:     f.optionalFlag(memberDuplicate),
+		Code:          f.optionalText(memberCode),
+		Details:       f.optionalRaw(memberDetails),
+		RetryAfterMs:  f.optionalInteger(memberRetryAfterMs),
 	}
 }
 

@@ -22,6 +22,7 @@ func (m *Subscribe) AppendTo(dst []byte) []byte {
 	dst = appendText(dst, memberShareDataID, m.ShareDataID)
 	dst = appendOptionalText(dst, memberSince, m.Since)
 	dst = appendIfTrue(dst, memberReplayLifecycle, m.ReplayLifecycle)
+	dst = appendIfTrue(dst, memberKeepConnection, m.KeepConnection)
 	return append(dst, '}')
 }
 
@@ -96,12 +97,17 @@ func (m *Lifecycle) AppendTo(dst []byte) []byte {
 
 // AppendTo implements [ServerMessage].
 func (m *ProposalResult) AppendTo(dst []byte) []byte {
-	dst = begin(dst, TypeProposalResult, 0)
+	dst = begin(dst, TypeProposalResult, len(m.Details))
 	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
 	dst = appendBool(dst, memberAccepted, m.Accepted)
 	dst = appendOptionalText(dst, memberTransactionID, m.TransactionID)
 	dst = appendOptionalText(dst, memberError, m.Error)
 	dst = appendIfTrue(dst, memberDuplicate, m.Duplicate)
+	dst = appendOptionalText(dst, memberCode, m.Code)
+	dst = appendOptionalRaw(dst, memberDetails, m.Details)
+	if m.RetryAfterMs != 0 {
+		dst = appendInteger(dst, memberRetryAfterMs, m.RetryAfterMs)
+	}
 	return append(dst, '}')
 }
 

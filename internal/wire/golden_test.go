@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/safe-go/safe/schemas"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // message is what both directions have in common.
@@ -23,7 +24,8 @@ var goldenFrames = map[string]message{
 	"subscribe":         &Subscribe{ShareDataID: "counter"},
 	"subscribe-since":   &Subscribe{ShareDataID: "counter", Since: "1a2b3c-7"},
 	"subscribe-replay":  &Subscribe{ShareDataID: "counter", Since: "1a2b3c-7", ReplayLifecycle: true},
-	"subscribe-awkward": &Subscribe{ShareDataID: awkward, Since: awkward, ReplayLifecycle: true},
+	"subscribe-keep":    &Subscribe{ShareDataID: "counter", KeepConnection: true},
+	"subscribe-awkward": &Subscribe{ShareDataID: awkward, Since: awkward, ReplayLifecycle: true, KeepConnection: true},
 
 	"unsubscribe":         &Unsubscribe{ShareDataID: "counter"},
 	"unsubscribe-awkward": &Unsubscribe{ShareDataID: awkward},
@@ -122,17 +124,21 @@ var goldenFrames = map[string]message{
 		CorrelationID: "c-1", Accepted: true, TransactionID: "1a2b3c-7", Duplicate: true,
 	},
 	"proposal-result-awkward": &ProposalResult{
-		CorrelationID: awkward, TransactionID: awkward, Error: awkward, Duplicate: true,
+		CorrelationID: awkward, TransactionID: awkward, Error: awkward, Duplicate: true, Code: awkward, Details: []byte(`{"a":[null]}`), RetryAfterMs: maxInteger,
 	},
+	"proposal-result-code": &ProposalResult{
+		CorrelationID: "c-1", TransactionID: "1a2b3c-8", Error: "only 3 left", Code: "sold-out", Details: []byte(`{"left":3}`),
+	},
+	"proposal-result-busy": &ProposalResult{CorrelationID: "c-1", Error: "too many", Code: codes.Busy, RetryAfterMs: 250},
 
 	"pong":         &Pong{CorrelationID: "c-5"},
 	"pong-awkward": &Pong{CorrelationID: awkward},
 
-	"error": &Error{Code: CodeInvalidMessage, Message: "propose frame: /functionId is missing"},
+	"error": &Error{Code: codes.InvalidMessage, Message: "propose frame: /functionId is missing"},
 	"error-correlation": &Error{
-		Code: CodeInvalidMessage, Message: "", CorrelationID: "c-1",
+		Code: codes.InvalidMessage, Message: "", CorrelationID: "c-1",
 	},
-	"error-sharedata": &Error{Code: CodeUnknownShareData, Message: "no such ShareData", ShareDataID: "counter"},
+	"error-sharedata": &Error{Code: codes.UnknownShareData, Message: "no such ShareData", ShareDataID: "counter"},
 	"error-awkward":   &Error{Code: awkward, Message: awkward, CorrelationID: awkward, ShareDataID: awkward},
 }
 

@@ -9,6 +9,7 @@ const (
 	memberShareDataID
 	memberSince
 	memberReplayLifecycle
+	memberKeepConnection
 	memberFunctionID
 	memberProposedData
 	memberCorrelationID
@@ -25,6 +26,8 @@ const (
 	memberEvent
 	memberError
 	memberDuplicate
+	memberDetails
+	memberRetryAfterMs
 	memberCode
 	memberMessage
 	memberCount // how many there are; also every unknown member
@@ -37,6 +40,7 @@ var memberNames = [memberCount]string{
 	memberShareDataID:       "shareDataId",
 	memberSince:             "since",
 	memberReplayLifecycle:   "replayLifecycle",
+	memberKeepConnection:    "keepConnection",
 	memberFunctionID:        "functionId",
 	memberProposedData:      "proposedData",
 	memberCorrelationID:     "correlationId",
@@ -53,6 +57,8 @@ var memberNames = [memberCount]string{
 	memberEvent:             "event",
 	memberError:             "error",
 	memberDuplicate:         "duplicate",
+	memberDetails:           "details",
+	memberRetryAfterMs:      "retryAfterMs",
 	memberCode:              "code",
 	memberMessage:           "message",
 }

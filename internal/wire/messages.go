@@ -26,28 +26,6 @@ const (
 	EventRemoved = "removed"
 )
 
-// Values of "code" in an error frame.
-const (
-	CodeInvalidMessage        = "invalid-message"
-	CodeUnknownShareData      = "unknown-share-data"
-	CodeUnauthorizedSubscribe = "unauthorized-subscribe"
-	CodeReplayCursorNotFound  = "replay-cursor-not-found"
-	CodeTooManySubscriptions  = "too-many-subscriptions"
-	CodeRateLimited           = "rate-limited"
-	CodeUnavailable           = "unavailable"
-	CodeInternalError         = "internal-error"
-)
-
-// Codes of a WebSocket close frame. 4000 to 4999 are for private use (RFC 6455
-// section 7.4.2); 1001 is "going away" (section 7.4.1).
-const (
-	CloseGoingAway        = 1001
-	CloseFellBehind       = 4001
-	CloseUnauthorized     = 4002
-	CloseUnknownShareData = 4003
-	CloseInvalidMessage   = 4004
-)
-
 // ClientMessage is a frame from a client to a server: *Subscribe,
 // *Unsubscribe, *Propose or *Ping.
 type ClientMessage interface {
@@ -73,6 +51,9 @@ type Subscribe struct {
 	// lifecycle frames without a state. A client that does not know them is
 	// replayed transactions only.
 	ReplayLifecycle bool
+	// KeepConnection asks the server to keep the connection open where there is
+	// no ShareData by the id: the error frame is the whole answer then.
+	KeepConnection bool
 }
 
 // Unsubscribe ends a subscription. It has no answer.
@@ -151,6 +132,15 @@ type ProposalResult struct {
 	// Duplicate says that the verdict is that of an earlier proposal with the
 	// same idempotency key.
 	Duplicate bool
+	// Code says for programs why Accepted is false; see package codes. It is
+	// empty where Accepted is true, and from a server that sends none.
+	Code string
+	// Details is what else the function or the server says about Code; nil for
+	// nothing.
+	Details json.RawMessage
+	// RetryAfterMs is the number of milliseconds after which the same proposal may
+	// succeed; 0 where the server does not say.
+	RetryAfterMs uint64
 }
 
 // Pong answers a Ping.

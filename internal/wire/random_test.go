@@ -38,11 +38,11 @@ func usualValues(m member) []string {
 		return types
 	case memberEvent:
 		return []string{`"updated"`, `"removed"`, `"\u0075pdated"`}
-	case memberProposedData, memberProof, memberCurrentState:
+	case memberProposedData, memberProof, memberCurrentState, memberDetails:
 		return someRaws
-	case memberRevision, memberReplaying:
+	case memberRevision, memberReplaying, memberRetryAfterMs:
 		return someIntegers
-	case memberAccepted, memberReplayed, memberReplayLifecycle, memberDuplicate:
+	case memberAccepted, memberReplayed, memberReplayLifecycle, memberKeepConnection, memberDuplicate:
 		return someFlags
 	default:
 		return someTexts

@@ -13,24 +13,23 @@ import (
 // while the batch waits takes it out, unless its commit has begun.
 //
 // An id may have up to 32,767 bytes, and the key, data and state of an entry
-// 256 MiB together; more is a replay.ErrInvalidBatch. A batch that removes the
-// history returns the revision after its last entry, as nothing is kept.
-func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (oldest uint64, err error) {
+// 256 MiB together; more is a replay.ErrInvalidBatch.
+func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return err
 	}
 	if err := validate(id, &batch); err != nil {
-		return 0, err
+		return err
 	}
 	a := newAppending(ctx, id, batch)
 	if err := s.queue.add(a, func() { s.goroutines.Go(s.work) }); err != nil {
-		return 0, err
+		return err
 	}
-	oldest, err = a.wait(ctx)
+	err := a.wait(ctx)
 	if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
 		s.addMissed(ctx, conflict)
 	}
-	return oldest, err
+	return err
 }
 
 // The bounds of what a refusal hands back of what was missed.
@@ -47,7 +46,7 @@ var errTooLarge = errors.New("more than is read at once")
 // group; by then the history may have gone on, which does not matter.
 func (s *Store) addMissed(ctx context.Context, conflict *replay.ConflictError) {
 	from, to := conflict.Expected, conflict.Head
-	if conflict.Removed || from.Epoch != to.Epoch || from.Revision >= to.Revision || to.Revision-from.Revision > maxMissed {
+	if conflict.Reason == replay.ConflictRemoved || from.Epoch != to.Epoch || from.Revision >= to.Revision || to.Revision-from.Revision > maxMissed {
 		return
 	}
 	n := int(to.Revision - from.Revision)

@@ -26,7 +26,7 @@ func BenchmarkRead(b *testing.B) {
 			entry.Cursor, at = at, at.Next()
 			batch.Entries = append(batch.Entries, entry)
 		}
-		if _, err := store.Append(b.Context(), "id", batch); err != nil {
+		if err := store.Append(b.Context(), "id", batch); err != nil {
 			b.Fatal(err)
 		}
 		batch.Expect, a.batch.Entries[0].Cursor = batch.Last(), at

@@ -31,7 +31,7 @@ func newAppender(id string) *appender {
 }
 
 func (a *appender) append(b *testing.B, store replay.Store) {
-	if _, err := store.Append(b.Context(), a.id, a.batch); err != nil {
+	if err := store.Append(b.Context(), a.id, a.batch); err != nil {
 		b.Error(err)
 	}
 	entry := a.batch.Entries[0]

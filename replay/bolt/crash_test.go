@@ -135,7 +135,7 @@ func (w *writer) write(t *testing.T, s *Store, batches int, answered func(batch 
 		}
 		batch := one.randomBatchFor("id", w.random, &epoch)
 		w.batches = append(w.batches, batch)
-		if _, err := s.Append(t.Context(), w.id, batch); err != nil {
+		if err := s.Append(t.Context(), w.id, batch); err != nil {
 			return fmt.Errorf("append %d to %q: %w", i, w.id, err)
 		}
 		answered(i + 1)
@@ -235,7 +235,7 @@ func survived(t *testing.T, path string, all []*writer, answered map[string]int,
 		}
 		same := n+1 < len(w.stories) && w.stories[n] == nil && w.stories[n+1] == nil // started and removed at once
 		if i == on && n+1 < len(w.batches) && !same {
-			if _, err := s.Append(t.Context(), w.id, w.batches[n+1]); err != nil {
+			if err := s.Append(t.Context(), w.id, w.batches[n+1]); err != nil {
 				return fmt.Errorf("%q cannot go on after %d batches: %w", w.id, n, err)
 			}
 		}

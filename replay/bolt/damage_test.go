@@ -55,7 +55,7 @@ func useDamaged(t testing.TB, path string, content []byte, k known) (refused boo
 		if k[id] == nil {
 			batch.Entries[0].Cursor.Epoch = 1 << 40
 		}
-		_, err := s.Append(t.Context(), id, batch)
+		err := s.Append(t.Context(), id, batch)
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			t.Fatalf("Append to %q: %v", id, err)
 		}

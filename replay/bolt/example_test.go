@@ -27,7 +27,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := store.Append(ctx, "counter", replay.Batch{
+	if err := store.Append(ctx, "counter", replay.Batch{
 		Entries: []replay.Entry{{Cursor: first, Data: []byte("created"), State: []byte("0")}},
 	}); err != nil {
 		log.Fatal(err)
@@ -46,7 +46,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("after reopening: revision %d, state %s\n", head.Cursor.Revision, head.State)
-	if _, err := store.Append(ctx, "counter", replay.Batch{
+	if err := store.Append(ctx, "counter", replay.Batch{
 		Expect:  head.Cursor,
 		Entries: []replay.Entry{{Cursor: head.Cursor.Next(), Data: []byte("add 1"), State: []byte("1")}},
 	}); err != nil {

@@ -31,7 +31,7 @@ func TestAfterAFailedWriteTheStoreWorksAgain(t *testing.T) {
 			for range 3 {
 				faults.set(&os.PathError{Op: "write", Path: s.path, Err: errno})
 				for _, id := range []string{"id", "new"} {
-					_, err := s.Append(t.Context(), id, k.next(id, replay.Entry{Data: []byte("lost"), Key: "lost"}))
+					err := s.Append(t.Context(), id, k.next(id, replay.Entry{Data: []byte("lost"), Key: "lost"}))
 					if !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, errno) || !strings.Contains(err.Error(), advice) {
 						t.Fatalf("Append to %q: %v; want ErrUnavailable, %v and advice: %s", id, err, errno, advice)
 					}
@@ -64,7 +64,7 @@ func TestWhatIsPerhapsNotOnTheDiskIsNotShown(t *testing.T) {
 	faults.set(syscall.EIO)
 	broken.set(syscall.EIO)
 	batch := k.next("id", entryOf("perhaps"))
-	if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrUnavailable) {
+	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Append: %v; want ErrUnavailable", err)
 	}
 	for range 3 {
@@ -72,7 +72,7 @@ func TestWhatIsPerhapsNotOnTheDiskIsNotShown(t *testing.T) {
 			if head, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
 				t.Errorf("Load of %q: %s, %v; want ErrUnavailable", id, head.Cursor, err)
 			}
-			if _, err := s.Append(t.Context(), id, k.next(id, entryOf("lost"))); !errors.Is(err, replay.ErrUnavailable) {
+			if err := s.Append(t.Context(), id, k.next(id, entryOf("lost"))); !errors.Is(err, replay.ErrUnavailable) {
 				t.Errorf("Append to %q: %v; want ErrUnavailable", id, err)
 			}
 		}
@@ -99,7 +99,7 @@ func TestTheNewestMetaPageIsOnTheDiskBeforeTheStoreGoesOn(t *testing.T) {
 	for i := range 4 { // the meta pages are written in turn
 		faults.set(syscall.EIO)
 		batch := k.next("id", entryOf(fmt.Sprint("batch ", i)))
-		if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrUnavailable) {
+		if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Append: %v; want ErrUnavailable", err)
 		}
 		k.add("id", batch)
@@ -150,7 +150,7 @@ func TestAPanicInsideACommitHarmsThatCommitOnly(t *testing.T) {
 			})
 			id, batch := k.randomBatch(seeded(2), &epoch)
 			// The batch is tried once more, without what else may have met damage.
-			if _, err := s.Append(t.Context(), id, batch); err != nil {
+			if err := s.Append(t.Context(), id, batch); err != nil {
 				t.Fatalf("Append: %v", err)
 			}
 			k.add(id, batch)
@@ -222,7 +222,7 @@ func damagedEverywhere(t *testing.T, s *Store, k known) {
 		if _, err := s.Read(t.Context(), id, replay.Cursor{Epoch: k[id].head().Epoch}, 10); !errors.Is(err, ErrDamaged) {
 			t.Errorf("Read: %v; want ErrDamaged", err)
 		}
-		if _, err := s.Append(t.Context(), id, k.next(id, entryOf("lost"))); !errors.Is(err, ErrDamaged) {
+		if err := s.Append(t.Context(), id, k.next(id, entryOf("lost"))); !errors.Is(err, ErrDamaged) {
 			t.Errorf("Append: %v; want ErrDamaged", err)
 		}
 	}
@@ -277,7 +277,7 @@ func TestAFileThatLosesItsMetaPagesWhileItIsInUseHangsNobody(t *testing.T) {
 		if _, err := s.Load(t.Context(), "id 1"); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Errorf("Load: %v; want ErrDamaged or ErrForeign", err)
 		}
-		if _, err := s.Append(t.Context(), "id 1", k.next("id 1", entryOf("lost"))); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
+		if err := s.Append(t.Context(), "id 1", k.next("id 1", entryOf("lost"))); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Errorf("Append: %v; want ErrDamaged or ErrForeign", err)
 		}
 	}
@@ -303,7 +303,7 @@ func TestAnotherFileAtThePathIsNotTakenForThisOne(t *testing.T) {
 	}
 	s.database.worn = true // as after a panic
 	for range 2 {
-		_, err := s.Append(t.Context(), "id", k.next("id", entryOf("lost")))
+		err := s.Append(t.Context(), "id", k.next("id", entryOf("lost")))
 		if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "another file has taken its place") {
 			t.Errorf("Append: %v; want ErrUnavailable, and why", err)
 		}

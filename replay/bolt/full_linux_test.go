@@ -40,7 +40,7 @@ func fillUp(t *testing.T, s *Store, k known, reason error) {
 	for i := range 10_000 {
 		id := fmt.Sprint("id ", i%7)
 		batch := k.next(id, replay.Entry{Data: make([]byte, 3000), Key: fmt.Sprint("key ", i)})
-		_, err := s.Append(t.Context(), id, batch)
+		err := s.Append(t.Context(), id, batch)
 		if err == nil {
 			k.add(id, batch)
 			continue

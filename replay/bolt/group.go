@@ -46,7 +46,7 @@ func (s *Store) run(group []*appending) (more bool) {
 	}
 	for _, a := range group {
 		if err != nil {
-			a.oldest, a.err = 0, err
+			a.err = err
 		}
 		close(a.done)
 	}
@@ -130,7 +130,7 @@ func (s *Store) apply(tx *bbolt.Tx, group []*appending) (changed, more bool, err
 			continue
 		}
 		changed = true
-		if a.oldest, err = w.write(a.id, h, &a.batch); err != nil {
+		if err = w.write(a.id, h, &a.batch); err != nil {
 			return false, false, err
 		}
 	}

@@ -12,17 +12,14 @@ import (
 )
 
 // answer is what an Append returned.
-type answer struct {
-	oldest uint64
-	err    error
-}
+type answer struct{ err error }
 
 // appendLater appends in the background.
 func appendLater(ctx context.Context, s *Store, id string, batch replay.Batch) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
-		oldest, err := s.Append(ctx, id, batch)
-		answers <- answer{oldest, err}
+		err := s.Append(ctx, id, batch)
+		answers <- answer{err}
 	}()
 	return answers
 }
@@ -78,8 +75,8 @@ func TestBatchesThatWaitShareOneCommit(t *testing.T) {
 	}
 	w.release()
 	for i := range answers {
-		if got := <-answers[i]; got.err != nil || got.oldest != 1 {
-			t.Errorf("Append %d: oldest %d, %v; want 1", i, got.oldest, got.err)
+		if got := <-answers[i]; got.err != nil {
+			t.Errorf("Append %d: %v", i, got.err)
 		}
 	}
 	if after, _ := s.gate.newest(); after != before+2 {
@@ -119,13 +116,13 @@ func TestBatchesOfOneGroupSeeEachOtherAndAreJudgedAlone(t *testing.T) {
 			t.Errorf("batch %d: %v", i, got.err)
 		}
 	}
-	if conflict := conflictOf(t, <-two); conflict.Head.Epoch != 7 || conflict.Head.Revision < 2 || conflict.Removed {
+	if conflict := conflictOf(t, <-two); conflict.Head.Epoch != 7 || conflict.Head.Revision < 2 || conflict.Reason == replay.ConflictRemoved {
 		t.Errorf("the rival met %+v", conflict)
 	}
 	if conflict := conflictOf(t, <-three); conflict.Head != first.Last() || len(conflict.Known) != 1 {
 		t.Errorf("the batch whose key is known met %+v", conflict)
 	}
-	if conflict := conflictOf(t, <-six); conflict.Head != end.Last() || !conflict.Removed {
+	if conflict := conflictOf(t, <-six); conflict.Head != end.Last() || conflict.Reason != replay.ConflictRemoved {
 		t.Errorf("the batch after the end met %+v", conflict)
 	}
 	mustHold(t, s, k)
@@ -135,7 +132,7 @@ func conflictOf(t *testing.T, got answer) *replay.ConflictError {
 	t.Helper()
 	conflict, ok := errors.AsType[*replay.ConflictError](got.err)
 	if !ok {
-		t.Fatalf("Append returned %d, %v; want a ConflictError", got.oldest, got.err)
+		t.Fatalf("Append returned %v; want a ConflictError", got.err)
 	}
 	return conflict
 }
@@ -167,7 +164,7 @@ func TestABatchUnderWayMayTakeEffectWhenItsContextEnds(t *testing.T) {
 		return write(b, off)
 	})
 	batch := k.next("id", entryOf("kept"))
-	_, err := s.Append(ctx, "id", batch)
+	err := s.Append(ctx, "id", batch)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func awaitWaiting(t testing.TB, s *Store, n int) {
 // mustAppend appends a batch and notes it.
 func mustAppend(t testing.TB, s *Store, k known, id string, batch replay.Batch) {
 	t.Helper()
-	if _, err := s.Append(t.Context(), id, batch); err != nil {
+	if err := s.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
 	}
 	k.add(id, batch)

@@ -21,9 +21,10 @@ func (r reading) judge(id string, batch *replay.Batch) (*head, error) {
 	conflict := &replay.ConflictError{ID: id, Expected: batch.Expect, Head: h.cursor}
 	switch {
 	case batch.Expect != h.cursor:
+		conflict.Reason = replay.ConflictMoved
 		return nil, conflict
 	case batch.ExpectMeta != nil && !bytes.Equal(batch.ExpectMeta, h.meta):
-		conflict.Replaced = true
+		conflict.Reason = replay.ConflictReplaced
 		return nil, conflict
 	case !batch.NewKeys:
 		return h, nil
@@ -32,6 +33,7 @@ func (r reading) judge(id string, batch *replay.Batch) (*head, error) {
 	for i := range batch.Entries {
 		keys[i] = batch.Entries[i].Key
 	}
+	conflict.Reason = replay.ConflictKnownKeys
 	conflict.Known, err = r.find(h, keys)
 	switch {
 	case err != nil:
@@ -49,7 +51,11 @@ func (r reading) judgeStart(id string, batch *replay.Batch) error {
 		return err
 	}
 	if !batch.Expect.IsZero() || batch.Last().Epoch <= last.cursor.Epoch {
-		return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: last.cursor, Removed: !last.cursor.IsZero()}
+		conflict := &replay.ConflictError{ID: id, Expected: batch.Expect, Head: last.cursor, Reason: replay.ConflictMoved}
+		if !last.cursor.IsZero() {
+			conflict.Reason = replay.ConflictRemoved
+		}
+		return conflict
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func victimAppends(s *Store, id string) error {
 			batch.Entries = append(batch.Entries, victimEntry(id, at))
 		}
 		batch.Meta = []byte(at.String())
-		if _, err := s.Append(ctx, id, batch); err != nil {
+		if err := s.Append(ctx, id, batch); err != nil {
 			return err
 		}
 		if _, err := fmt.Printf("%s %d\n", id, at.Revision); err != nil {

@@ -224,7 +224,7 @@ func (k known) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, ba
 	t.Helper()
 	for range batches {
 		id, batch := k.randomBatch(random, epoch)
-		if _, err := s.Append(t.Context(), id, batch); err != nil {
+		if err := s.Append(t.Context(), id, batch); err != nil {
 			t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
 		}
 		k.add(id, batch)

@@ -256,7 +256,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	mustHold(t, s, k)
 
 	long += "x"
-	if _, err := s.Append(t.Context(), long, k.next(long, entryOf("data"))); !errors.Is(err, replay.ErrInvalidBatch) || !strings.Contains(err.Error(), "32768 bytes") {
+	if err := s.Append(t.Context(), long, k.next(long, entryOf("data"))); !errors.Is(err, replay.ErrInvalidBatch) || !strings.Contains(err.Error(), "32768 bytes") {
 		t.Errorf("an id of %d bytes: %v; want ErrInvalidBatch", len(long), err)
 	}
 	if _, err := s.Load(t.Context(), long); !errors.Is(err, replay.ErrNotFound) {
@@ -264,12 +264,12 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	}
 	huge := make([]byte, maxEntryBytes)
 	batch := k.next("id", replay.Entry{Data: huge})
-	if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("an entry of %d bytes: %v; want ErrInvalidBatch", len(huge), err)
 	}
 	batch = k.next("id", entryOf("data"))
 	batch.Meta = append(huge, 1)
-	if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("a meta of %d bytes: %v; want ErrInvalidBatch", len(batch.Meta), err)
 	}
 }

@@ -22,10 +22,9 @@ type appending struct {
 	batch replay.Batch
 	bytes int
 
-	// done is closed when oldest and err are set.
-	done   chan struct{}
-	oldest uint64
-	err    error
+	// done is closed when err is set.
+	done chan struct{}
+	err  error
 }
 
 func newAppending(ctx context.Context, id string, batch replay.Batch) *appending {
@@ -38,17 +37,17 @@ func newAppending(ctx context.Context, id string, batch replay.Batch) *appending
 }
 
 // wait returns the answer, or the context's error if that ends first.
-func (a *appending) wait(ctx context.Context) (oldest uint64, err error) {
+func (a *appending) wait(ctx context.Context) error {
 	select {
 	case <-a.done:
 	case <-ctx.Done():
 		select {
 		case <-a.done: // it was in time
 		default:
-			return 0, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	return a.oldest, a.err
+	return a.err
 }
 
 // queue has the batches that wait to be committed. While there are some, one

@@ -117,9 +117,9 @@ func TestEndingsAreForgottenAfterAMonth(t *testing.T) {
 	refused := func(id string, epoch, head uint64) {
 		t.Helper()
 		batch := numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, []replay.Entry{entryOf("lost")})
-		_, err := s.Append(t.Context(), id, batch)
+		err := s.Append(t.Context(), id, batch)
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
-		if !ok || !conflict.Removed || conflict.Head.Epoch != head {
+		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head.Epoch != head {
 			t.Errorf("%q in epoch %d: %v; want a conflict with epoch %d, removed", id, epoch, err, head)
 		}
 	}
@@ -155,7 +155,7 @@ func TestEndingsAndFloorOutliveTheStore(t *testing.T) {
 		s = open(t, path, nil)
 		for id, epoch := range map[string]uint64{"old": 500, "new": 600, "any": 500} {
 			batch := numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, []replay.Entry{entryOf("lost")})
-			if _, err := s.Append(t.Context(), id, batch); !errors.Is(err, replay.ErrConflict) {
+			if err := s.Append(t.Context(), id, batch); !errors.Is(err, replay.ErrConflict) {
 				t.Errorf("%q in epoch %d: %v; want a conflict", id, epoch, err)
 			}
 		}

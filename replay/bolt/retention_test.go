@@ -126,7 +126,7 @@ func TestMaxAge(t *testing.T) {
 	for i, known := range []bool{false, false, false, true} {
 		batch := k.next("id", keyedEntry(i, "again"))
 		batch.NewKeys = true
-		_, err := s.Append(t.Context(), "id", batch)
+		err := s.Append(t.Context(), "id", batch)
 		if refused := errors.Is(err, replay.ErrConflict); refused != known || err != nil && !refused {
 			t.Fatalf("an entry with the key of revision %d: %v; want a conflict: %t", i+1, err, known)
 		}

@@ -131,7 +131,7 @@ func TestALostSessionIsToldOfAndTheFileIsTheTruth(t *testing.T) {
 		}
 		mustHold(t, s, k)
 		// From now on nothing is acknowledged that is not committed.
-		if _, err := s.Append(t.Context(), "id", k.next("id", entryOf("refused"))); !errors.Is(err, replay.ErrUnavailable) {
+		if err := s.Append(t.Context(), "id", k.next("id", entryOf("refused"))); !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Append after a failed commit: %v; want ErrUnavailable", err)
 		}
 		mustHold(t, s, k)

@@ -11,7 +11,7 @@ func (s shared) Load(ctx context.Context, id string) (replay.Head, error) {
 	return s.file.store.Load().Load(ctx, id)
 }
 
-func (s shared) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (s shared) Append(ctx context.Context, id string, batch replay.Batch) error {
 	return s.file.store.Load().Append(ctx, id, batch)
 }
 

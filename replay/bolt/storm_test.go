@@ -186,7 +186,7 @@ func (b *boat) sail() {
 			k[b.id] = now.clone()
 		}
 		batch := k.randomBatchFor(b.id, b.random, &b.epoch)
-		_, err := b.store.Append(b.t.Context(), b.id, batch)
+		err := b.store.Append(b.t.Context(), b.id, batch)
 		k.add(b.id, batch)
 		conflict := errors.Is(err, replay.ErrConflict)
 		if !conflict {

@@ -31,40 +31,37 @@ func newWriting(tx *bbolt.Tx, limits *retention, now time.Time) *writing {
 	return w
 }
 
-// write commits a batch that nothing speaks against, and returns the new
-// oldest. After an error the transaction must not be committed.
-func (w *writing) write(id string, h *head, batch *replay.Batch) (oldest uint64, err error) {
+// write commits a batch that nothing speaks against. After an error the transaction must not be committed.
+func (w *writing) write(id string, h *head, batch *replay.Batch) error {
 	fresh := h == nil
 	if fresh {
+		var err error
 		if h, err = w.start(id); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if batch.Remove {
-		return batch.Last().Revision + 1, w.remove(id, h, fresh, batch.Last())
+		return w.remove(id, h, fresh, batch.Last())
 	}
 	switch {
 	case fresh:
 		h.first = batch.Entries[0].Cursor
 	case batch.Starts():
 		if err := w.startOver(h); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	h.at = max(h.at, w.now)
 	for i := range batch.Entries {
 		if err := w.add(h, &batch.Entries[i]); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	h.meta = batch.Meta
 	if err := w.trim(h, len(batch.Entries)+trimPerAppend); err != nil {
-		return 0, err
+		return err
 	}
-	if err := w.put(headsBucket, idKey(id), h.encode()); err != nil {
-		return 0, err
-	}
-	return w.oldest(h)
+	return w.put(headsBucket, idKey(id), h.encode())
 }
 
 // start returns the head of a new history, and forgets where the id's last one

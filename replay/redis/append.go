@@ -34,13 +34,13 @@ const (
 // committed the first time is recognised. A batch may have 100,000 entries and
 // 768 MiB; a second more than Options.Timeout is allowed for each 32 MiB, but the
 // client's ReadTimeout and WriteTimeout must allow for it too.
-func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (oldest uint64, err error) {
+func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if err := s.usable(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	size, err := validate(&batch)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	k := s.naming.keys(id)
 	token := rand.Text()
@@ -48,14 +48,14 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (olde
 	for {
 		answer, err := s.eval(ctx, c)
 		if err != nil {
-			return 0, named(id, err)
+			return named(id, err)
 		}
 		r := body(answer)
 		switch codeOf(answer) {
 		case codeCommitted:
-			oldest = s.committed(&k, &batch, token, r)
+			s.committed(&k, &batch, token, r)
 			if r.err == nil {
-				return oldest, nil
+				return nil
 			}
 		case codeMoved, codeReplaced, codeKnown, codeClaimed:
 			conflict := &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect}
@@ -64,17 +64,17 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) (olde
 				continue
 			}
 			if err != nil {
-				return 0, err
+				return err
 			}
 			if r.err == nil {
-				return 0, conflict
+				return conflict
 			}
 		case codeDamaged:
-			return 0, damaged(id, r.text())
+			return damaged(id, r.text())
 		default:
 			r.fail("its code is unknown")
 		}
-		return 0, damaged(id, r.err.Error())
+		return damaged(id, r.err.Error())
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 	if s.settings.maxAge > 0 {
 		age = max(age, 1)
 	}
-	claim := min(batch.Claim, maxClaim).Milliseconds()
+	claim := min(batch.Reserve, maxClaim).Milliseconds()
 	args := make([]any, 0, 17+4*len(batch.Entries))
 	args = append(args,
 		expect, flags, batch.ExpectMeta, strconv.FormatUint(batch.Last().Epoch, 10), token, batch.Meta,
@@ -134,8 +134,9 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 }
 
 // committed reads what the script says of a batch that was committed.
-func (s *Store) committed(k *keys, batch *replay.Batch, token string, r *reply) uint64 {
-	head, length := r.cursor(), r.number()
+func (s *Store) committed(k *keys, batch *replay.Batch, token string, r *reply) {
+	head := r.cursor()
+	r.number()
 	if reason := r.text(); reason != "" && s.deaf.CompareAndSwap(false, true) {
 		s.settings.logger.Warn("announcements do not work, so that other processes learn of appends late; the user needs the permission to publish on the store's channels",
 			"channel", k.channel, "error", reason)
@@ -147,10 +148,6 @@ func (s *Store) committed(k *keys, batch *replay.Batch, token string, r *reply) 
 	case head == last:
 		s.following.note(k.channel, mark{cursor: head, token: token})
 	}
-	if head.Epoch != last.Epoch {
-		return last.Revision + 1 // it was removed, or has started over since
-	}
-	return oldest(head, length)
 }
 
 // refusal fills in what the script says of a batch that was refused. The batch
@@ -158,17 +155,22 @@ func (s *Store) committed(k *keys, batch *replay.Batch, token string, r *reply) 
 func (s *Store) refusal(ctx context.Context, conflict *replay.ConflictError, code string, batch *replay.Batch, r *reply) (again bool, err error) {
 	switch code {
 	case codeMoved:
-		conflict.Head, conflict.Removed = r.cursor(), r.number() == 1
+		conflict.Reason, conflict.Head = replay.ConflictMoved, r.cursor()
+		if r.number() == 1 {
+			conflict.Reason = replay.ConflictRemoved
+		}
 		r.number()
 		missed := r.entries()
 		if len(missed) > 0 && continues(batch.Expect, missed) && missed[len(missed)-1].Cursor == conflict.Head {
 			conflict.Missed = missed
 		}
 	case codeReplaced:
-		conflict.Replaced = true
+		conflict.Reason = replay.ConflictReplaced
 	case codeClaimed:
-		conflict.Claimed = max(time.Duration(r.number())*time.Millisecond, time.Millisecond)
+		conflict.Reason = replay.ConflictReserved
+		conflict.ReservedFor = max(time.Duration(r.number())*time.Millisecond, time.Millisecond)
 	case codeKnown:
+		conflict.Reason = replay.ConflictKnownKeys
 		left := r.number()
 		if conflict.Known = r.entries(); left > 0 {
 			// They are too large for one answer.

@@ -102,7 +102,7 @@ func TestAClusterThatIsGoneFailsFastAndComesBack(t *testing.T) {
 	works(t, s)
 	works(t, late)
 	eventually(t, "the slot to be served", func() bool {
-		_, err := s.Append(t.Context(), "other", removing(start(replay.NewEpoch(0), "a")))
+		err := s.Append(t.Context(), "other", removing(start(replay.NewEpoch(0), "a")))
 		return err == nil
 	})
 	e.learns(t, late, "id", next(head, "b"))
@@ -172,7 +172,7 @@ func TestASlotMoves(t *testing.T) {
 		e.looksAfter(t, "the slot moved", func() { migrate(t, cluster.Client(), apart, id, from, to) })
 		for i := range 20 {
 			batch := next(head, fmt.Sprint(i))
-			_, err := []*Store{apart, s}[i%2].Append(t.Context(), id, batch)
+			err := []*Store{apart, s}[i%2].Append(t.Context(), id, batch)
 			if options.WaitReplicas > 0 {
 				if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 					t.Fatalf("%s: Append without replicas: %v", name, err)
@@ -235,7 +235,7 @@ func migrate(t testing.TB, client *goredis.ClusterClient, s *Store, id string, f
 	// Meanwhile some of the keys are here and some are there.
 	host, port := splitAddr(t, to.Addr())
 	do(a, "migrate", host, port, head, 0, 5000)
-	if _, err := s.Append(ctx, id, next(at(1), "lost")); !errors.Is(err, replay.ErrUnavailable) {
+	if err := s.Append(ctx, id, next(at(1), "lost")); !errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Append while the slot moves: %v; want ErrUnavailable", err)
 	}
 	keys, err := a.ClusterGetKeysInSlot(ctx, int(slot), 100).Result()
@@ -283,7 +283,7 @@ func TestAReplicaTakesOver(t *testing.T) {
 	e.looksAfter(t, "the failover", func() {
 		cluster.Nodes[2].Kill()
 		eventually(t, "the store to work with the replica", func() bool {
-			_, err := s.Append(t.Context(), id, next(head, "b"))
+			err := s.Append(t.Context(), id, next(head, "b"))
 			if err != nil && !errors.Is(err, replay.ErrUnavailable) {
 				t.Fatalf("Append during the failover: %v", err)
 			}

@@ -43,7 +43,7 @@ func Example() {
 	defer stop()
 
 	first := replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1}
-	_, err := here.Append(ctx, "counter", replay.Batch{
+	err := here.Append(ctx, "counter", replay.Batch{
 		Entries: []replay.Entry{{Cursor: first, Data: []byte("created"), State: []byte("0")}},
 	})
 	switch {

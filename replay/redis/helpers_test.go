@@ -52,7 +52,7 @@ func removing(batch replay.Batch) replay.Batch {
 // put appends a batch, which must succeed, and returns the head.
 func put(t testing.TB, s *Store, id string, batch replay.Batch) replay.Cursor {
 	t.Helper()
-	if _, err := s.Append(t.Context(), id, batch); err != nil {
+	if err := s.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
 	}
 	return batch.Last()
@@ -111,7 +111,7 @@ func failsFast(t testing.TB, s *Store, id string) {
 	begun := time.Now()
 	const calls = 200
 	for i := range calls {
-		_, err := s.Append(t.Context(), id, start(firstEpoch, fmt.Sprint(i)))
+		err := s.Append(t.Context(), id, start(firstEpoch, fmt.Sprint(i)))
 		if !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Append: %v; want ErrUnavailable", err)
 		}

@@ -41,7 +41,7 @@ func TestLargeBatches(t *testing.T) {
 		// More are known than one answer has room for.
 		again := next(head, make([]string, test.entries)...)
 		again.NewKeys = true
-		conflict := conflictOf(t, second(s.Append(t.Context(), id, keyed(again, keys...))))
+		conflict := conflictOf(t, s.Append(t.Context(), id, keyed(again, keys...)))
 		if len(conflict.Known) != test.entries {
 			t.Fatalf("%v: %d are known", test, len(conflict.Known))
 		}
@@ -57,7 +57,7 @@ func TestABatchMayBeTooLarge(t *testing.T) {
 		"entries": start(firstEpoch, make([]string, maxBatchEntries+1)...),
 		"bytes":   large,
 	} {
-		if _, err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+		if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 			t.Errorf("a batch of too many %s: %v; want ErrInvalidBatch", name, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestMissedIsBounded(t *testing.T) {
 	head := put(t, s, "id", start(firstEpoch, make([]string, 2000)...))
 	missed := func(id string, expect replay.Cursor) int {
 		t.Helper()
-		conflict := conflictOf(t, second(s.Append(t.Context(), id, next(expect, "lost"))))
+		conflict := conflictOf(t, s.Append(t.Context(), id, next(expect, "lost")))
 		return len(conflict.Missed)
 	}
 	for expect, want := range map[uint64]int{1999: 1, 1500: 500, 1000: 1000, 999: 0, 1: 0, 2001: 0} {
@@ -97,7 +97,7 @@ func TestAServerThatForgotTheScriptsIsSentThem(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	calls := []func() error{
-		func() error { return second(s.Append(t.Context(), "id", start(firstEpoch, "a"))) },
+		func() error { return s.Append(t.Context(), "id", start(firstEpoch, "a")) },
 		func() error { return second(s.Load(t.Context(), "id")) },
 		func() error { return second(s.Read(t.Context(), "id", at(0), 10)) },
 		func() error { return second(s.Find(t.Context(), "id", []string{"key"})) },

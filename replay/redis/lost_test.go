@@ -44,9 +44,9 @@ func TestALostReplyIsNotAnAppendTwice(t *testing.T) {
 				t.Fatalf("the history holds %q after it has started over", got)
 			}
 			head = lost(removing(next(head, "the end")))
-			conflict := conflictOf(t, second(s.Append(t.Context(), id, start(firstEpoch, "lost"))))
-			if !conflict.Removed || conflict.Head != head {
-				t.Errorf("the head is %s, removed %t; want %s, true", conflict.Head, conflict.Removed, head)
+			conflict := conflictOf(t, s.Append(t.Context(), id, start(firstEpoch, "lost")))
+			if conflict.Reason != replay.ConflictRemoved || conflict.Head != head {
+				t.Errorf("the head is %s, removed %t; want %s, true", conflict.Head, conflict.Reason == replay.ConflictRemoved, head)
 			}
 			lost(removing(start(firstEpoch+2, "at once")))
 			if _, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrNotFound) {
@@ -108,37 +108,13 @@ func TestABatchIsRecognisedWhateverHappenedSince(t *testing.T) {
 	again(end, "4", codeMoved)
 }
 
-// Of a batch that is recognised late nothing may be left to read.
-func TestOldestOfABatchThatIsRecognisedLate(t *testing.T) {
-	s := open(t, redistest.Start(t, nil).Client(), nil)
-	k := s.naming.keys("id")
-	batch := start(firstEpoch, "a", "b")
-	for _, test := range []struct {
-		head   string
-		length int64
-		want   uint64
-	}{
-		{at(2).String(), 2, 1},
-		{at(7).String(), 7, 1},
-		{at(7).String(), 4, 4},
-		{at(7).String(), 9, 1}, // with some of an earlier epoch
-		{replay.Cursor{Epoch: firstEpoch + 1, Revision: 1}.String(), 3, 3},
-		{"", 0, 3}, // removed
-	} {
-		answer := []any{codeCommitted, test.head, test.length, ""}
-		if oldest := s.committed(&k, &batch, "token", body(answer)); oldest != test.want {
-			t.Errorf("at %q with %d entries: oldest is %d; want %d", test.head, test.length, oldest, test.want)
-		}
-	}
-}
-
 // A caller that tries again by itself uses another token: it must not be taken
 // for the same.
 func TestTwoAppendsAreTwo(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	batch := start(firstEpoch, "a")
 	put(t, s, "id", batch)
-	conflict := conflictOf(t, second(s.Append(t.Context(), "id", batch)))
+	conflict := conflictOf(t, s.Append(t.Context(), "id", batch))
 	if conflict.Head != batch.Last() {
 		t.Errorf("the head is %s; want %s", conflict.Head, batch.Last())
 	}

@@ -57,7 +57,7 @@ func TestAServerThatIsPausedFailsFastAndComesBackByItself(t *testing.T) {
 func pauses(t *testing.T, server *redistest.Server, s *Store) {
 	head := put(t, s, "id", start(firstEpoch, "a"))
 	server.Pause()
-	if _, err := s.Append(t.Context(), "id", next(head, "maybe")); !errors.Is(err, replay.ErrUnavailable) {
+	if err := s.Append(t.Context(), "id", next(head, "maybe")); !errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Append: %v; want ErrUnavailable", err)
 	}
 	failsFast(t, s, "id")

@@ -34,9 +34,9 @@ func TestAServerWithoutMemoryRefuses(t *testing.T) {
 	before := dump(t, client)
 	batch := next(head, make([]string, 10)...)
 	batch.Entries[3].State = []byte("state")
-	_, err := s.Append(t.Context(), "id", keyed(batch, "key", "other"))
+	err := s.Append(t.Context(), "id", keyed(batch, "key", "other"))
 	refuses(t, err, "maxmemory")
-	_, err = s.Append(t.Context(), "other", start(firstEpoch, "a"))
+	err = s.Append(t.Context(), "other", start(firstEpoch, "a"))
 	refuses(t, err, "maxmemory")
 	if after := dump(t, client); after != before {
 		t.Errorf("what was refused changed %s to %s", before, after)
@@ -69,7 +69,7 @@ func TestAServerWithoutDiskRefuses(t *testing.T) {
 		info, err := client.Info(t.Context(), "persistence").Result()
 		return err == nil && strings.Contains(info, "rdb_last_bgsave_status:err")
 	})
-	_, err := s.Append(t.Context(), "id", next(head, "b"))
+	err := s.Append(t.Context(), "id", next(head, "b"))
 	refuses(t, err, "disk")
 	if got := datas(t, s, "id", firstEpoch); len(got) != 1 {
 		t.Errorf("the history holds %q", got)
@@ -155,7 +155,7 @@ func TestWhatAServerCannotDoNow(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Append(t.Context(), "id", next(head, "b"))
+	err := s.Append(t.Context(), "id", next(head, "b"))
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "min-replicas-to-write") {
 		t.Errorf("Append without replicas: %v", err)
 	}
@@ -165,7 +165,7 @@ func TestWhatAServerCannotDoNow(t *testing.T) {
 	if err := client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Append(t.Context(), "id", next(head, "b"))
+	err = s.Append(t.Context(), "id", next(head, "b"))
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "it is a replica") {
 		t.Errorf("Append to a replica: %v", err)
 	}

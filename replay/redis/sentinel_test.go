@@ -42,7 +42,7 @@ func TestASentinelFailsOver(t *testing.T) {
 		master.Kill()
 		failsSoon(t, s, "id")
 		eventually(t, "the store to work with the replica", func() bool {
-			_, err := s.Append(t.Context(), "id", next(head, "c"))
+			err := s.Append(t.Context(), "id", next(head, "c"))
 			if err != nil && !errors.Is(err, replay.ErrUnavailable) {
 				t.Fatalf("Append during the failover: %v", err)
 			}

@@ -36,7 +36,7 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	p := newProxy(t, master.Addr())
 	s, behind := open(t, p.client(t, nil), options), open(t, replica.Client(), nil)
 	eventually(t, "the replica to count", func() bool {
-		_, err := s.Append(t.Context(), "warm", removing(start(replay.NewEpoch(0), "a")))
+		err := s.Append(t.Context(), "warm", removing(start(replay.NewEpoch(0), "a")))
 		return err == nil
 	})
 	head := put(t, s, "id", start(firstEpoch, "a"))
@@ -46,7 +46,7 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 			t.Fatalf("after Append at %s the replica is at %s, %v", head, loaded.Cursor, err)
 		}
 	}
-	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(at(1), "lost"))))
+	conflict := conflictOf(t, s.Append(t.Context(), "id", next(at(1), "lost")))
 	if conflict.Head != head || len(conflict.Missed) != int(head.Revision)-1 {
 		t.Errorf("the head is %s and %d were missed", conflict.Head, len(conflict.Missed))
 	}
@@ -63,12 +63,12 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	}
 
 	replica.Pause()
-	_, err := s.Append(t.Context(), "id", next(head, "alone"))
+	err := s.Append(t.Context(), "id", next(head, "alone"))
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 		t.Errorf("Append without a replica: %v", err)
 	}
 	// A refusal waits for nobody.
-	conflict = conflictOf(t, second(s.Append(t.Context(), "id", next(at(1), "lost"))))
+	conflict = conflictOf(t, s.Append(t.Context(), "id", next(at(1), "lost")))
 	if conflict.Head != head.Next() {
 		t.Errorf("the head is %s; want %s", conflict.Head, head.Next())
 	}
@@ -84,7 +84,7 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		_, err = s.Append(t.Context(), "id", next(loaded.Cursor, "again"))
+		err = s.Append(t.Context(), "id", next(loaded.Cursor, "again"))
 		return err == nil
 	})
 }
@@ -113,9 +113,9 @@ func TestAFailoverIsNoticed(t *testing.T) {
 		p.breakAll()
 	})
 	works(t, s)
-	conflict := conflictOf(t, second(s.Append(t.Context(), "id", next(head, "b"))))
-	if conflict.Head != at(1) || conflict.Removed {
-		t.Fatalf("the head is %s, removed %t", conflict.Head, conflict.Removed)
+	conflict := conflictOf(t, s.Append(t.Context(), "id", next(head, "b")))
+	if conflict.Head != at(1) || conflict.Reason == replay.ConflictRemoved {
+		t.Fatalf("the head is %s, removed %t", conflict.Head, conflict.Reason == replay.ConflictRemoved)
 	}
 	over := numbered(at(1), replay.Cursor{Epoch: firstEpoch + 1}, "over")
 	e.learns(t, s, "id", over)

@@ -76,9 +76,9 @@ func refusesOtherHeads(f *fixture) {
 	// Where there never was a history, only one can be started.
 	for _, other := range headsBeside(want) {
 		conflict := s.conflict("other", follow(other, contents("lost")...))
-		if !conflict.Head.IsZero() || conflict.Removed || conflict.Missed != nil {
+		if !conflict.Head.IsZero() || conflict.Reason == replay.ConflictRemoved || conflict.Missed != nil {
 			s.Errorf("there never was a history: ConflictError has head %s, removed %t, %d missed; want none of it",
-				conflict.Head, conflict.Removed, len(conflict.Missed))
+				conflict.Head, conflict.Reason == replay.ConflictRemoved, len(conflict.Missed))
 		}
 	}
 	s.holdsNothing("other")
@@ -175,7 +175,7 @@ func refusesMisnumberedBatches(f *fixture) {
 	}
 	for name, batch := range tests {
 		for _, id := range []string{"id", "no history"} {
-			if _, err := s.store.Append(s.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
+			if err := s.store.Append(s.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
 				s.Errorf("Append of a batch with %s to %q: error %v; want ErrInvalidBatch", name, id, err)
 			}
 		}

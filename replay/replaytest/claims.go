@@ -7,7 +7,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// These are the checks of Batch.Claim, for stores that processes share.
+// These are the checks of Batch.Reserve, for stores that processes share.
 
 // openShared returns two handles on a store that processes share, or skips the
 // test.
@@ -26,7 +26,7 @@ func (f *fixture) openShared() (s, other *subject) {
 func (s *subject) behind(id string, want *history, claim time.Duration) {
 	s.Helper()
 	batch := follow(want.zero().Next(), contents("too late")...)
-	batch.Claim = claim
+	batch.Reserve = claim
 	s.conflictAt(id, want, batch)
 }
 
@@ -34,7 +34,7 @@ func (s *subject) behind(id string, want *history, claim time.Duration) {
 func (s *subject) mustWait(id string, want *history, batch replay.Batch) {
 	s.Helper()
 	conflict := s.conflict(id, batch)
-	if conflict.Claimed <= 0 || conflict.Claimed > time.Second || conflict.Head != want.head() || conflict.Removed || conflict.Replaced || conflict.Known != nil {
+	if conflict.ReservedFor <= 0 || conflict.ReservedFor > time.Second || conflict.Head != want.head() || conflict.Reason == replay.ConflictRemoved || conflict.Reason == replay.ConflictReplaced || conflict.Known != nil {
 		s.Errorf("out of turn: ConflictError %+v, want one with Claimed of at most a second at %s", conflict, want.head())
 	}
 	s.holds(id, want)
@@ -79,16 +79,16 @@ func claimEndsByItself(f *fixture) {
 	s.behind("id", want, time.Hour)
 	batch := want.next(contents("after a while")...)
 	for deadline := time.Now().Add(f.patience()); ; {
-		_, err := other.store.Append(f.ctx, "id", batch)
+		err := other.store.Append(f.ctx, "id", batch)
 		if err == nil {
 			want.add(batch)
 			break
 		}
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
-		if !ok || conflict.Claimed <= 0 || time.Now().After(deadline) {
+		if !ok || conflict.ReservedFor <= 0 || time.Now().After(deadline) {
 			f.Fatalf("Append while a claim goes on: %v", err)
 		}
-		<-time.After(conflict.Claimed / 4)
+		<-time.After(conflict.ReservedFor / 4)
 	}
 	s.holds("id", want)
 }

@@ -55,7 +55,7 @@ func eachRevisionWonOnce(f *fixture) {
 			if head.IsZero() {
 				batch = start(firstEpoch+uint64(worker), entries...)
 			}
-			_, err := store.Append(f.ctx, "id", batch)
+			err := store.Append(f.ctx, "id", batch)
 			if err == nil {
 				won[worker] = append(won[worker], batch.Entries...)
 				head = batch.Last()
@@ -66,8 +66,8 @@ func eachRevisionWonOnce(f *fixture) {
 			if !ok {
 				return fmt.Errorf("append at %s: %w", head, err)
 			}
-			if conflict.Head == head || conflict.Removed {
-				return fmt.Errorf("expecting %s: ConflictError has head %s, removed %t", head, conflict.Head, conflict.Removed)
+			if conflict.Head == head || conflict.Reason == replay.ConflictRemoved {
+				return fmt.Errorf("expecting %s: ConflictError has head %s, removed %t", head, conflict.Head, conflict.Reason == replay.ConflictRemoved)
 			}
 			if n := len(conflict.Missed); n > 0 && (conflict.Missed[0].Cursor != head.Next() || conflict.Missed[n-1].Cursor != conflict.Head) {
 				return fmt.Errorf("expecting %s, with the head at %s: ConflictError.Missed is from %s to %s",
@@ -145,7 +145,7 @@ func (f *fixture) race(handles []*subject, batches []replay.Batch) (winner repla
 	f.Helper()
 	won := make([]bool, len(batches))
 	f.together(len(batches), func(i int) error {
-		_, err := handles[i%len(handles)].store.Append(f.ctx, "id", batches[i])
+		err := handles[i%len(handles)].store.Append(f.ctx, "id", batches[i])
 		won[i] = err == nil
 		if err != nil && !errors.Is(err, replay.ErrConflict) {
 			return fmt.Errorf("append from %s: %w", firstOf(batches[i]), err)
@@ -180,7 +180,7 @@ func idsAreIndependent(f *fixture) {
 				batch = want.next(many(name, 2)...)
 			}
 			batch.Remove = round%10 == 8
-			if _, err := store.Append(f.ctx, id, batch); err != nil {
+			if err := store.Append(f.ctx, id, batch); err != nil {
 				return fmt.Errorf("nobody else writes to %q: %w", id, err)
 			}
 			want.add(batch)

@@ -187,7 +187,7 @@ func oneNewKeyWins(f *fixture) {
 				entries := contents(fmt.Sprint("worker ", worker), fmt.Sprint("key of worker ", worker))
 				entries[1].Key = key
 				batch := newKeys(follow(at, entries...))
-				_, err := store.Append(f.ctx, "id", batch)
+				err := store.Append(f.ctx, "id", batch)
 				conflict, refused := errors.AsType[*replay.ConflictError](err)
 				switch {
 				case err == nil:

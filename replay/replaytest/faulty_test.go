@@ -15,7 +15,7 @@ import (
 type faulty struct {
 	*replay.Memory
 	onLoad   func(ctx context.Context, id string) (replay.Head, error)
-	onAppend func(ctx context.Context, id string, batch replay.Batch) (uint64, error)
+	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onRead   func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error)
 	onFind   func(ctx context.Context, id string, keys []string) ([]replay.Entry, error)
 	onIDs    func(ctx context.Context) iter.Seq2[string, error]
@@ -29,7 +29,7 @@ func (s *faulty) Load(ctx context.Context, id string) (replay.Head, error) {
 	return s.Memory.Load(ctx, id)
 }
 
-func (s *faulty) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (s *faulty) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if s.onAppend != nil {
 		return s.onAppend(ctx, id, batch)
 	}
@@ -126,7 +126,7 @@ func conflictOf(err error) *replay.ConflictError {
 // alias makes the store confuse names that are alike.
 func alias(s *faulty, m *replay.Memory, same func(string) string) {
 	s.onLoad = func(ctx context.Context, id string) (replay.Head, error) { return m.Load(ctx, same(id)) }
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		return m.Append(ctx, same(id), batch)
 	}
 	s.onRead = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
@@ -139,7 +139,7 @@ func alias(s *faulty, m *replay.Memory, same func(string) string) {
 
 // aliasKeys makes the store confuse keys that are alike.
 func aliasKeys(s *faulty, m *replay.Memory, same func(string) string) {
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		return m.Append(ctx, id, edited(batch, func(e *replay.Entry) { e.Key = same(e.Key) }))
 	}
 	s.onFind = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
@@ -153,7 +153,7 @@ func aliasKeys(s *faulty, m *replay.Memory, same func(string) string) {
 
 // changeData makes the store change data on its way in.
 func changeData(s *faulty, m *replay.Memory, change func([]byte) []byte) {
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		return m.Append(ctx, id, edited(batch, func(e *replay.Entry) { e.Data = change(e.Data) }))
 	}
 }
@@ -179,7 +179,7 @@ func copied(t testing.TB, from replay.Store) *replay.Memory {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := to.Append(t.Context(), id, replay.Batch{Entries: entries, Meta: head.Meta}); err != nil {
+		if err := to.Append(t.Context(), id, replay.Batch{Entries: entries, Meta: head.Meta}); err != nil {
 			t.Fatal(err)
 		}
 	}

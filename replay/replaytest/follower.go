@@ -198,7 +198,7 @@ func tellIsFree(f *fixture) {
 		for range 3 {
 			batch := want.next(contents("next")...)
 			sent[firstOf(batch)] = batch
-			if _, err := s.store.Append(f.ctx, "id", batch); err != nil {
+			if err := s.store.Append(f.ctx, "id", batch); err != nil {
 				return fmt.Errorf("append: %w", err)
 			}
 			want.add(batch)

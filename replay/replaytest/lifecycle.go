@@ -29,9 +29,9 @@ func (s *subject) calls(ctx context.Context, want *history) map[string]error {
 		"Append of known keys":    newKeys(want.next(keyed("key")...)),
 	}
 	for name, batch := range batches {
-		_, errs[name] = s.store.Append(ctx, "id", batch)
+		errs[name] = s.store.Append(ctx, "id", batch)
 	}
-	_, errs["Append that starts"] = s.store.Append(ctx, "no history", start(firstEpoch, contents("lost")...))
+	errs["Append that starts"] = s.store.Append(ctx, "no history", start(firstEpoch, contents("lost")...))
 	errs["IDs"] = nil
 	for _, err := range s.store.IDs(ctx) {
 		if errs["IDs"] != nil {
@@ -81,7 +81,7 @@ func endsContextsMeanwhile(f *fixture) {
 			}
 			cancel()
 		}()
-		_, err := s.store.Append(ctx, "id", follow(head, many(name, length)...))
+		err := s.store.Append(ctx, "id", follow(head, many(name, length)...))
 		<-done
 		switch conflict, refused := errors.AsType[*replay.ConflictError](err); {
 		case err == nil:
@@ -96,7 +96,7 @@ func endsContextsMeanwhile(f *fixture) {
 		}
 	}
 	for range attempts {
-		_, err := s.store.Append(f.ctx, "id", follow(head, many("last ", length)...))
+		err := s.store.Append(f.ctx, "id", follow(head, many("last ", length)...))
 		conflict, refused := errors.AsType[*replay.ConflictError](err)
 		if !refused {
 			if err != nil {

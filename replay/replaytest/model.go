@@ -254,7 +254,7 @@ func (m *model) invalid(s *subject, id string) {
 	i := m.random.IntN(len(batch.Entries))
 	batch.Entries[i].Cursor.Revision += 1 + m.random.Uint64N(3)
 	m.note("Append to %q from %s: invalid", id, firstOf(batch))
-	if _, err := s.store.Append(m.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
+	if err := s.store.Append(m.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		m.Errorf("Append of a batch with entry %d numbered %s: error %v; want ErrInvalidBatch", i, batch.Entries[i].Cursor, err)
 	}
 }

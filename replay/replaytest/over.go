@@ -75,7 +75,7 @@ func startsOverOnlyAtTheHead(f *fixture) {
 		s.conflictAt("id", want, removing(over(other, math.MaxUint64)))
 	}
 	for _, epoch := range []uint64{firstEpoch, firstEpoch - 1, 1} {
-		if _, err := s.store.Append(s.ctx, "id", over(want.head(), epoch)); !errors.Is(err, replay.ErrInvalidBatch) {
+		if err := s.store.Append(s.ctx, "id", over(want.head(), epoch)); !errors.Is(err, replay.ErrInvalidBatch) {
 			s.Errorf("Append that starts over in epoch %d at %s: error %v; want ErrInvalidBatch", epoch, want.head(), err)
 		}
 	}
@@ -84,8 +84,8 @@ func startsOverOnlyAtTheHead(f *fixture) {
 
 	// What is not there, or no longer, cannot start over.
 	conflict := s.conflict("never", over(want.head(), firstEpoch+1))
-	if !conflict.Head.IsZero() || conflict.Removed {
-		s.Errorf("there never was a history: ConflictError has head %s, removed %t; want neither", conflict.Head, conflict.Removed)
+	if !conflict.Head.IsZero() || conflict.Reason == replay.ConflictRemoved {
+		s.Errorf("there never was a history: ConflictError has head %s, removed %t; want neither", conflict.Head, conflict.Reason == replay.ConflictRemoved)
 	}
 	s.holdsNothing("never")
 	s.commit("id", want, removing(want.next(contents("the end")...)))

@@ -11,12 +11,12 @@ import (
 func appendFaults() []fault {
 	return []fault{
 		{name: "ignores what a batch expects", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for {
-					oldest, err := m.Append(ctx, id, batch)
+					err := m.Append(ctx, id, batch)
 					conflict := conflictOf(err)
-					if conflict == nil || conflict.Removed || conflict.Head.IsZero() {
-						return oldest, err
+					if conflict == nil || conflict.Reason == replay.ConflictRemoved || conflict.Head.IsZero() {
+						return err
 					}
 					batch = renumbered(batch, conflict.Head)
 				}
@@ -29,26 +29,26 @@ func appendFaults() []fault {
 			"any sequence of operations does what the model does",
 		}},
 		{name: "takes a batch for a head in the future", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				conflict := conflictOf(err)
 				if conflict != nil && conflict.Head.Epoch == batch.Expect.Epoch && conflict.Head.Revision < batch.Expect.Revision {
 					return m.Append(ctx, id, renumbered(batch, conflict.Head))
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a batch that expects another head is refused"}},
 		{name: "starts histories that were expected to be there", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if conflict := conflictOf(err); conflict != nil && conflict.Head.IsZero() {
 					return m.Append(ctx, id, start(batch.Expect.Epoch, batch.Entries...))
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a batch that expects another head is refused"}},
 		{name: "forgets the last entry of a batch", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if n := len(batch.Entries); n > 1 {
 					batch.Entries = batch.Entries[:n-1]
 				}
@@ -61,7 +61,7 @@ func appendFaults() []fault {
 			"any sequence of operations on a trimmed store does what the model does",
 		}},
 		{name: "keeps the state of the last entry only", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				last := batch.Last()
 				return m.Append(ctx, id, edited(batch, func(e *replay.Entry) {
 					if e.Cursor != last {
@@ -71,22 +71,22 @@ func appendFaults() []fault {
 			}
 		}, caught: []string{"a batch commits whole", "readers see a growing history without holes"}},
 		{name: "commits the first entry of a refused batch", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
-				if conflict := conflictOf(err); conflict != nil && !conflict.Removed && len(batch.Entries) > 1 {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Reason != replay.ConflictRemoved && len(batch.Entries) > 1 {
 					m.Append(ctx, id, follow(conflict.Head, batch.Entries[0]))
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a refused batch leaves nothing behind"}},
 		{name: "finds the keys of a refused batch", store: func(s *faulty, m *replay.Memory) {
 			var refused []replay.Entry
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if err != nil {
 					refused = append(refused, batch.Entries...)
 				}
-				return oldest, err
+				return err
 			}
 			s.onFind = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
 				entries, err := m.Find(ctx, id, keys)
@@ -99,47 +99,40 @@ func appendFaults() []fault {
 			}
 		}, caught: []string{"a refused batch leaves nothing behind", "an ended context changes nothing"}},
 		{name: "says half of what was missed", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if conflict := conflictOf(err); conflict != nil && len(conflict.Missed) > 3 {
 					conflict.Missed = conflict.Missed[:3]
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a refusal says what was missed or nothing"}},
 		{name: "says what is left of what was missed", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
-				if conflict := conflictOf(err); conflict != nil && conflict.Missed == nil && !conflict.Removed {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Missed == nil && conflict.Reason != replay.ConflictRemoved {
 					conflict.Missed = keptEntries(ctx, m, id)
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a refusal says what was missed or nothing", "a batch that expects another head is refused"}},
 		{name: "renumbers misnumbered batches", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if errors.Is(err, replay.ErrInvalidBatch) {
 					return m.Append(ctx, id, renumbered(batch, batch.Expect))
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a misnumbered batch is invalid", "any sequence of operations does what the model does"}},
 		{name: "keeps the meta where a batch has none", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if head, err := m.Load(ctx, id); err == nil && batch.Meta == nil {
 					batch.Meta = head.Meta
 				}
 				return m.Append(ctx, id, batch)
 			}
 		}, caught: []string{"every batch replaces the meta"}},
-		{name: "returns the oldest revision before the append", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				head, _ := m.Load(ctx, id)
-				_, err := m.Append(ctx, id, batch)
-				return head.Oldest, err
-			}
-		}, caught: []string{"a batch commits at the head it expects", "oldest agrees with read"}},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // appendingAs makes the store append batches that were changed.
 func appendingAs(s *faulty, m *replay.Memory, change func(replay.Batch) replay.Batch) {
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		return m.Append(ctx, id, change(batch))
 	}
 }
@@ -17,14 +17,14 @@ func appendingAs(s *faulty, m *replay.Memory, change func(replay.Batch) replay.B
 // retrying makes the store append a batch again where it was refused and again
 // says how.
 func retrying(s *faulty, m *replay.Memory, again func(batch replay.Batch, conflict *replay.ConflictError) *replay.Batch) {
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-		oldest, err := m.Append(ctx, id, batch)
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+		err := m.Append(ctx, id, batch)
 		if conflict := conflictOf(err); conflict != nil {
 			if changed := again(batch, conflict); changed != nil {
 				return m.Append(ctx, id, *changed)
 			}
 		}
-		return oldest, err
+		return err
 	}
 }
 
@@ -33,12 +33,12 @@ func retrying(s *faulty, m *replay.Memory, again func(batch replay.Batch, confli
 func remembering(s *faulty, m *replay.Memory, name func(id, key string) string) {
 	var mu sync.Mutex
 	remembered := make(map[string]replay.Entry)
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		mu.Lock()
 		defer mu.Unlock()
-		oldest, err := m.Append(ctx, id, batch)
+		err := m.Append(ctx, id, batch)
 		if err != nil {
-			return oldest, err
+			return err
 		}
 		conflict := &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect}
 		for _, entry := range batch.Entries {
@@ -50,9 +50,9 @@ func remembering(s *faulty, m *replay.Memory, name func(id, key string) string) 
 			remembered[name(id, entry.Key)] = entry
 		}
 		if conflict.Known != nil {
-			return 0, conflict
+			return conflict
 		}
-		return oldest, nil
+		return nil
 	}
 }
 
@@ -72,7 +72,7 @@ func demandFaults() []fault {
 		{name: "compares metas up to a NUL", store: func(s *faulty, m *replay.Memory) {
 			retrying(s, m, func(batch replay.Batch, conflict *replay.ConflictError) *replay.Batch {
 				head, _ := m.Load(context.Background(), conflict.ID)
-				if conflict.Replaced && untilNUL(string(head.Meta)) == untilNUL(string(batch.ExpectMeta)) {
+				if conflict.Reason == replay.ConflictReplaced && untilNUL(string(head.Meta)) == untilNUL(string(batch.ExpectMeta)) {
 					batch.ExpectMeta = head.Meta
 					return &batch
 				}
@@ -94,21 +94,21 @@ func demandFaults() []fault {
 			})
 		}, caught: []string{"a meta that is nil, or without a head, is not compared"}},
 		{name: "starts no history of which a meta is expected", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if batch.Expect.IsZero() && batch.ExpectMeta != nil {
-					return 0, &replay.ConflictError{ID: id, Replaced: true}
+					return &replay.ConflictError{ID: id, Reason: replay.ConflictReplaced}
 				}
 				return m.Append(ctx, id, batch)
 			}
 		}, caught: []string{"a meta that is nil, or without a head, is not compared"}},
 		{name: "leaves behind a batch that expected another meta", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
-				if conflict := conflictOf(err); conflict != nil && conflict.Replaced {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Reason == replay.ConflictReplaced {
 					batch.ExpectMeta = nil
 					m.Append(ctx, id, batch)
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a batch that expects another meta is refused"}},
 		{name: "takes no notice of known keys", store: func(s *faulty, m *replay.Memory) {
@@ -125,8 +125,8 @@ func demandFaults() []fault {
 			"any sequence of operations does what the model does",
 		}},
 		{name: "commits what is new of a batch", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if conflict := conflictOf(err); conflict != nil && conflict.Known != nil {
 					var fresh []replay.Entry
 					for _, entry := range batch.Entries {
@@ -136,23 +136,23 @@ func demandFaults() []fault {
 					}
 					m.Append(ctx, id, follow(conflict.Head, fresh...))
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a batch with a known key is refused", "a batch may be long"}},
 		{name: "says half of what is known", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if conflict := conflictOf(err); conflict != nil && conflict.Known != nil {
 					conflict.Known = conflict.Known[:(len(conflict.Known)+1)/2]
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a batch with a known key is refused", "a batch may be long"}},
 		{name: "takes a key that a batch repeats for a known one", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for i, entry := range batch.Entries {
 					if batch.NewKeys && entry.Key != "" && len(carriers(batch.Entries[:i], entry.Key)) > 0 {
-						return 0, &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect, Known: batch.Entries[:1]}
+						return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect, Known: batch.Entries[:1]}
 					}
 				}
 				return m.Append(ctx, id, batch)
@@ -165,21 +165,21 @@ func demandFaults() []fault {
 			remembering(s, m, func(id, key string) string { return id + "\x00\x00" + key })
 		}, caught: []string{"a batch with new keys commits", "a batch may start a history over and end it"}},
 		{name: "takes entries without a key for known", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for _, entry := range keptEntries(ctx, m, id) {
 					if batch.NewKeys && entry.Key == "" && len(carriers(batch.Entries, "")) > 0 {
-						return 0, &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect, Known: []replay.Entry{entry}}
+						return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect, Known: []replay.Entry{entry}}
 					}
 				}
 				return m.Append(ctx, id, batch)
 			}
 		}, caught: []string{"a batch with new keys commits"}},
 		{name: "looks at the keys before the head", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				known, _ := m.Find(ctx, id, keysOf(batch.Entries))
 				head, _ := m.Load(ctx, id)
 				if batch.NewKeys && len(known) > 0 {
-					return 0, &replay.ConflictError{ID: id, Expected: batch.Expect, Head: head.Cursor, Known: known}
+					return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: head.Cursor, Known: known}
 				}
 				return m.Append(ctx, id, batch)
 			}

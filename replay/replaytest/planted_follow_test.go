@@ -15,19 +15,19 @@ import (
 func followFaults() []fault {
 	return []fault{
 		{name: "takes no notice of claims", following: func(l *tattler) {
-			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				batch.Claim = 0
+			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				batch.Reserve = 0
 				return l.Process.Append(ctx, id, batch)
 			}
 		}, caught: []string{"a claim keeps others out"}},
 		{name: "claims what nobody wants", following: func(l *tattler) {
-			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				batch.Claim = time.Second
+			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				batch.Reserve = time.Second
 				return l.Process.Append(ctx, id, batch)
 			}
 		}, caught: []string{"a claim ends with the next append"}},
 		{name: "prolongs claims", following: func(l *tattler) {
-			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				l.shared.mu.Lock()
 				if c, found := l.shared.claims[id]; found && c.by != l.Process {
 					c.until = time.Now().Add(time.Second)
@@ -51,7 +51,7 @@ func followFaults() []fault {
 		}, caught: []string{"a follower is told when the telling has begun"}},
 		{name: "tells of its own batches only", following: func(l *tattler) {
 			var own sync.Map
-			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				own.Store(firstOf(batch), true)
 				return l.Process.Append(ctx, id, batch)
 			}

@@ -63,7 +63,7 @@ func retentionFaults() []fault {
 		}, caught: []string{"the newest state outlives its entry"}},
 		{name: "forgets a repeated key with its first entry", store: func(s *faulty, m *replay.Memory) {
 			first := make(map[string]uint64)
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for _, entry := range batch.Entries {
 					if first[entry.Key] == 0 {
 						first[entry.Key] = entry.Cursor.Revision
@@ -79,14 +79,14 @@ func retentionFaults() []fault {
 		}, caught: []string{"keys are forgotten with their entries"}},
 		{name: "remembers keys for ever", store: func(s *faulty, m *replay.Memory) {
 			remembered := make(map[string]replay.Entry)
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				for _, entry := range batch.Entries {
 					if err == nil && entry.Key != "" {
 						remembered[entry.Key] = entry
 					}
 				}
-				return oldest, err
+				return err
 			}
 			s.onFind = func(_ context.Context, _ string, keys []string) (entries []replay.Entry, _ error) {
 				for _, key := range keys {
@@ -160,7 +160,7 @@ func keyFaults() []fault {
 func removalFaults() []fault {
 	return []fault{
 		{name: "does not remove", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				batch.Remove = false
 				return m.Append(ctx, id, batch)
 			}
@@ -171,19 +171,19 @@ func removalFaults() []fault {
 			"one of many starts wins",
 		}},
 		{name: "does not remove what it starts", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				batch.Remove = batch.Remove && !batch.Expect.IsZero()
 				return m.Append(ctx, id, batch)
 			}
 		}, caught: []string{"a batch may start and end a history"}},
 		{name: "starts again in any epoch", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
-				if conflict := conflictOf(err); conflict != nil && conflict.Removed && batch.Expect.IsZero() {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Reason == replay.ConflictRemoved && batch.Expect.IsZero() {
 					batch = start(conflict.Head.Epoch+1, batch.Entries...)
 					return m.Append(ctx, id, batch)
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{
 			"a history starts again only in a later epoch",
@@ -192,12 +192,12 @@ func removalFaults() []fault {
 			"any sequence of operations does what the model does",
 		}},
 		{name: "does not know that there was a history", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
-				if conflict := conflictOf(err); conflict != nil && conflict.Removed {
-					conflict.Head, conflict.Removed = replay.Cursor{}, false
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Reason == replay.ConflictRemoved {
+					conflict.Head, conflict.Reason = replay.Cursor{}, replay.ConflictMoved
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"a removed history is gone", "a history starts again only in a later epoch"}},
 		{name: "brings back the state of an earlier epoch", store: func(s *faulty, m *replay.Memory) {
@@ -209,7 +209,7 @@ func removalFaults() []fault {
 				}
 				return head, err
 			}
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for _, entry := range batch.Entries {
 					if entry.State != nil {
 						earlier = entry.State

@@ -20,14 +20,14 @@ func isOver(batch replay.Batch) bool { return batch.Starts() && !batch.Expect.Is
 func withEarlier(s *faulty, m *replay.Memory, find func(ever []replay.Entry, current replay.Cursor, key string) []replay.Entry) {
 	var mu sync.Mutex
 	ever := make(map[string][]replay.Entry)
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		mu.Lock()
 		defer mu.Unlock()
-		oldest, err := m.Append(ctx, id, batch)
+		err := m.Append(ctx, id, batch)
 		if err == nil {
 			ever[id] = append(ever[id], batch.Entries...)
 		}
-		return oldest, err
+		return err
 	}
 	s.onFind = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
 		mu.Lock()
@@ -46,9 +46,9 @@ func withEarlier(s *faulty, m *replay.Memory, find func(ever []replay.Entry, cur
 func overFaults() []fault {
 	return []fault{
 		{name: "does not start over", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if isOver(batch) {
-					return 0, replay.ErrInvalidBatch
+					return replay.ErrInvalidBatch
 				}
 				return m.Append(ctx, id, batch)
 			}
@@ -62,13 +62,13 @@ func overFaults() []fault {
 			"readers of a trimmed history that starts over see one epoch at a time",
 		}},
 		{name: "starts over in two steps", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if !isOver(batch) {
 					return m.Append(ctx, id, batch)
 				}
-				oldest, err := m.Append(ctx, id, removing(follow(batch.Expect, contents("")...)))
+				err := m.Append(ctx, id, removing(follow(batch.Expect, contents("")...)))
 				if err != nil {
-					return oldest, err
+					return err
 				}
 				for range 1000 {
 					runtime.Gosched()
@@ -82,12 +82,12 @@ func overFaults() []fault {
 		}},
 		{name: "reads nothing but the newest epoch's first batch", store: func(s *faulty, m *replay.Memory) {
 			var first replay.Batch
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				if err == nil && isOver(batch) {
 					first = batch
 				}
-				return oldest, err
+				return err
 			}
 			s.onRead = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
 				entries, err := m.Read(ctx, id, after, limit)
@@ -99,7 +99,7 @@ func overFaults() []fault {
 		}, caught: []string{"a history starts over whole"}},
 		{name: "keeps the state from before it started over", store: func(s *faulty, m *replay.Memory) {
 			var before []byte
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if head, err := m.Load(ctx, id); err == nil && head.State != nil {
 					before = head.State
 				}
@@ -115,7 +115,7 @@ func overFaults() []fault {
 		}, caught: []string{"a history starts over whole"}},
 		{name: "starts over wherever the head is", store: func(s *faulty, m *replay.Memory) {
 			retrying(s, m, func(batch replay.Batch, conflict *replay.ConflictError) *replay.Batch {
-				if !isOver(batch) || conflict.Removed || batch.Last().Epoch <= conflict.Head.Epoch {
+				if !isOver(batch) || conflict.Reason == replay.ConflictRemoved || batch.Last().Epoch <= conflict.Head.Epoch {
 					return nil
 				}
 				batch.Expect = conflict.Head
@@ -124,7 +124,7 @@ func overFaults() []fault {
 		}, caught: []string{"a history starts over at its head and in a later epoch", "one of many starts over wins"}},
 		{name: "starts over what is not there", store: func(s *faulty, m *replay.Memory) {
 			retrying(s, m, func(batch replay.Batch, conflict *replay.ConflictError) *replay.Batch {
-				if !isOver(batch) || !conflict.Removed && !conflict.Head.IsZero() {
+				if !isOver(batch) || conflict.Reason != replay.ConflictRemoved && !conflict.Head.IsZero() {
 					return nil
 				}
 				batch.Expect = replay.Cursor{}
@@ -132,17 +132,17 @@ func overFaults() []fault {
 			})
 		}, caught: []string{"a history starts over at its head and in a later epoch"}},
 		{name: "compares the epochs of a start over as floating-point numbers", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if isOver(batch) && float64(batch.Last().Epoch) <= float64(batch.Expect.Epoch) {
-					return 0, replay.ErrInvalidBatch
+					return replay.ErrInvalidBatch
 				}
 				return m.Append(ctx, id, batch)
 			}
 		}, caught: []string{"the epochs of a start over are compared exactly", "a history starts over whole"}},
 		{name: "compares the epochs of a start over as text", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if isOver(batch) && fmt.Sprint(batch.Last().Epoch) <= fmt.Sprint(batch.Expect.Epoch) {
-					return 0, replay.ErrInvalidBatch
+					return replay.ErrInvalidBatch
 				}
 				return m.Append(ctx, id, batch)
 			}
@@ -183,14 +183,14 @@ func holdingFaults() []fault {
 	return []fault{
 		{name: "finds keys by the id and the key with a colon between", store: func(s *faulty, m *replay.Memory) {
 			index := make(map[string]replay.Entry)
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, batch)
 				for _, entry := range batch.Entries {
 					if err == nil && entry.Key != "" {
 						index[id+":"+entry.Key] = entry
 					}
 				}
-				return oldest, err
+				return err
 			}
 			s.onFind = func(_ context.Context, id string, keys []string) (found []replay.Entry, _ error) {
 				slices.Sort(keys)
@@ -203,9 +203,9 @@ func holdingFaults() []fault {
 			}
 		}, caught: []string{"ids and keys are told apart"}},
 		{name: "takes a hundred entries at once", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if len(batch.Entries) > 100 {
-					return 0, errors.New("too many")
+					return errors.New("too many")
 				}
 				return m.Append(ctx, id, batch)
 			}
@@ -227,14 +227,14 @@ func holdingFaults() []fault {
 			}
 		}, caught: []string{"what was returned stays as it was"}},
 		{name: "commits half a batch when its context ends", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if len(batch.Entries) < 2 || isOver(batch) {
 					return m.Append(ctx, id, batch)
 				}
 				half := batch
 				half.Entries = batch.Entries[:1]
-				if oldest, err := m.Append(ctx, id, half); err != nil {
-					return oldest, err
+				if err := m.Append(ctx, id, half); err != nil {
+					return err
 				}
 				for i := 0; i < 1000 && ctx.Err() == nil; i++ {
 					runtime.Gosched()
@@ -244,12 +244,12 @@ func holdingFaults() []fault {
 			}
 		}, caught: []string{"a context that ends meanwhile leaves a whole batch or none"}},
 		{name: "acknowledges when a context ends meanwhile", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				for i := 0; i < 1000 && ctx.Err() == nil; i++ {
 					runtime.Gosched()
 				}
 				if ctx.Err() != nil {
-					return 1, nil
+					return nil
 				}
 				return m.Append(ctx, id, batch)
 			}

@@ -48,7 +48,7 @@ func reopenFaults() []fault {
 				from, to := copied(t, store), mustMemory(t, nil)
 				for id := range from.IDs(t.Context()) {
 					entries := keptEntries(t.Context(), from, id)
-					if _, err := to.Append(t.Context(), id, replay.Batch{Entries: entries[:len(entries)-1]}); err != nil {
+					if err := to.Append(t.Context(), id, replay.Batch{Entries: entries[:len(entries)-1]}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -52,9 +52,9 @@ func idFaults() []fault {
 					m.IDs(ctx)(yield)
 				}
 			}
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				if ranging.Load() > 0 {
-					return 0, replay.ErrUnavailable
+					return replay.ErrUnavailable
 				}
 				return m.Append(ctx, id, batch)
 			}
@@ -104,22 +104,26 @@ func contentFaults() []fault {
 			changeData(s, m, func(data []byte) []byte { return data[:min(len(data), 1<<16)] })
 		}, caught: []string{"contents come back byte for byte"}},
 		{name: "changes what it is given", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(ctx, id, edited(batch, func(e *replay.Entry) { e.Data = bytes.Clone(e.Data) }))
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(ctx, id, edited(batch, func(e *replay.Entry) { e.Data = bytes.Clone(e.Data) }))
 				for _, entry := range batch.Entries {
 					clear(entry.Data)
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"contents come back byte for byte"}},
 		{name: "loads the state before the newest", store: func(s *faulty, m *replay.Memory) {
 			var mu sync.Mutex
-			var before []byte
+			var at replay.Cursor
+			var before, newest []byte
 			s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				head, err := m.Load(ctx, id)
-				head.State, before = before, head.State
+				if head.Cursor != at {
+					at, before, newest = head.Cursor, newest, head.State
+				}
+				head.State = before
 				return head, err
 			}
 		}, caught: []string{"a batch commits whole", "handles see each other's changes"}},
@@ -129,7 +133,7 @@ func contentFaults() []fault {
 func lifecycleFaults() []fault {
 	return []fault{
 		{name: "takes no notice of contexts", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 				return m.Append(context.WithoutCancel(ctx), id, batch)
 			}
 			s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
@@ -137,12 +141,12 @@ func lifecycleFaults() []fault {
 			}
 		}, caught: []string{"an ended context changes nothing"}},
 		{name: "appends first and looks at the context then", store: func(s *faulty, m *replay.Memory) {
-			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-				oldest, err := m.Append(context.WithoutCancel(ctx), id, batch)
+			s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+				err := m.Append(context.WithoutCancel(ctx), id, batch)
 				if ctx.Err() != nil {
-					return 0, ctx.Err()
+					return ctx.Err()
 				}
-				return oldest, err
+				return err
 			}
 		}, caught: []string{"an ended context changes nothing"}},
 		{name: "answers when it is closed", store: func(s *faulty, m *replay.Memory) {

@@ -117,7 +117,7 @@ func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pac
 			}
 			batch.Meta = metaAt(head)
 			batch.Remove = !epochs.over && i == batches-1 && epoch < epochs.number-1
-			if _, err := store.Append(f.ctx, "id", batch); err != nil {
+			if err := store.Append(f.ctx, "id", batch); err != nil {
 				return fmt.Errorf("the only writer, at %s: %w", batch.Expect, err)
 			}
 			if batch.Remove {

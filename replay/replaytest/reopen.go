@@ -122,7 +122,7 @@ func reopensWithAcknowledged(f *fixture) {
 				if i > 0 {
 					batch = want.next(batch.Entries...)
 				}
-				if _, err := s.store.Append(f.ctx, id, batch); err != nil {
+				if err := s.store.Append(f.ctx, id, batch); err != nil {
 					errs[worker], tried[worker] = err, batch
 					return
 				}

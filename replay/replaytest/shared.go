@@ -75,7 +75,7 @@ func (s *Shared) keep(kept func(commitment) bool) {
 	s.committed = slices.DeleteFunc(s.committed, func(c commitment) bool { return !kept(c) })
 	s.memory = boundless()
 	for _, c := range s.committed {
-		if _, err := s.memory.Append(context.Background(), c.id, c.batch); err != nil {
+		if err := s.memory.Append(context.Background(), c.id, c.batch); err != nil {
 			panic(fmt.Sprintf("replaytest: what was committed cannot be committed again: %v", err))
 		}
 	}
@@ -87,9 +87,9 @@ func later(a, b replay.Cursor) bool {
 }
 
 // commitLocked appends a batch and announces it.
-func (s *Shared) commitLocked(ctx context.Context, id string, batch replay.Batch) (oldest uint64, err error) {
-	if oldest, err = s.memory.Append(ctx, id, batch); err != nil {
-		return 0, err
+func (s *Shared) commitLocked(ctx context.Context, id string, batch replay.Batch) (err error) {
+	if err = s.memory.Append(ctx, id, batch); err != nil {
+		return err
 	}
 	s.committed = append(s.committed, commitment{id, batch})
 	for _, p := range s.processes {
@@ -97,7 +97,7 @@ func (s *Shared) commitLocked(ctx context.Context, id string, batch replay.Batch
 			p.announceLocked(id, batch.Entries)
 		}
 	}
-	return oldest, nil
+	return nil
 }
 
 // placeLocked says where a history is.

@@ -39,14 +39,14 @@ func (p *Process) waitForTurnLocked(ctx context.Context, id string, batch replay
 	if head, err := p.shared.memory.Load(ctx, id); err != nil || head.Cursor != batch.Expect {
 		return nil // it is refused in any case
 	}
-	return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect, Claimed: left}
+	return &replay.ConflictError{ID: id, Expected: batch.Expect, Reason: replay.ConflictReserved, Head: batch.Expect, ReservedFor: left}
 }
 
 // claimLocked takes the next turn for a batch that was refused.
 func (p *Process) claimLocked(id string, batch replay.Batch, refused error) {
 	conflict, ok := errors.AsType[*replay.ConflictError](refused)
-	if batch.Claim <= 0 || !ok || conflict.Removed || conflict.Head == batch.Expect || p.othersClaimLocked(id) > 0 {
+	if batch.Reserve <= 0 || !ok || conflict.Reason == replay.ConflictRemoved || conflict.Head == batch.Expect || p.othersClaimLocked(id) > 0 {
 		return
 	}
-	p.shared.claims[id] = claim{by: p, until: time.Now().Add(min(batch.Claim, maxClaim))}
+	p.shared.claims[id] = claim{by: p, until: time.Now().Add(min(batch.Reserve, maxClaim))}
 }

@@ -112,24 +112,24 @@ func (p *Process) Load(ctx context.Context, id string) (replay.Head, error) {
 }
 
 // Append implements replay.Store.
-func (p *Process) Append(ctx context.Context, id string, batch replay.Batch) (oldest uint64, err error) {
+func (p *Process) Append(ctx context.Context, id string, batch replay.Batch) (err error) {
 	p.shared.mu.Lock()
 	defer p.shared.mu.Unlock()
 	if err := p.callLocked(ctx, "Append"); err != nil {
-		return 0, err
+		return err
 	}
 	if err := p.waitForTurnLocked(ctx, id, batch); err != nil {
-		return 0, err
+		return err
 	}
-	if oldest, err = p.shared.commitLocked(ctx, id, batch); err != nil {
+	if err = p.shared.commitLocked(ctx, id, batch); err != nil {
 		p.claimLocked(id, batch, err)
-		return 0, err
+		return err
 	}
 	if p.unheard > 0 {
 		p.unheard--
-		return 0, fmt.Errorf("%w: the reply was lost", replay.ErrUnavailable)
+		return fmt.Errorf("%w: the reply was lost", replay.ErrUnavailable)
 	}
-	return oldest, nil
+	return nil
 }
 
 // Read implements replay.Store.

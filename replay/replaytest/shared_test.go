@@ -68,7 +68,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *Shared, a, b *Process)) {
 
 func must(t *testing.T, p *Process, id string, batch replay.Batch) replay.Cursor {
 	t.Helper()
-	if _, err := p.Append(t.Context(), id, batch); err != nil {
+	if err := p.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append at %s: %v", batch.Expect, err)
 	}
 	return batch.Last()
@@ -86,7 +86,7 @@ func TestAProcessIsToldWhatAnyProcessAppends(t *testing.T) {
 		there.was("5-1+5-2", "5-3")
 		must(t, b, "id", removing(follow(head, contents("the end")...)))
 		there.was("5-4")
-		if _, err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
+		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
 			t.Errorf("Append in an old epoch: %v", err)
 		}
 		there.was()
@@ -173,14 +173,14 @@ func TestALostReplyIsOfABatchThatTookEffect(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Shared, a, b *Process) {
 		there := follows(t, b, "id")
 		a.LoseReplies(2)
-		if _, err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrUnavailable) {
+		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrUnavailable) {
 			t.Errorf("the first append: error %v; want ErrUnavailable", err)
 		}
-		if _, err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
+		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
 			t.Errorf("a batch that is refused: error %v; want ErrConflict", err)
 		}
 		head := replay.Cursor{Epoch: 5, Revision: 1}
-		if _, err := a.Append(t.Context(), "id", follow(head, contents("y")...)); !errors.Is(err, replay.ErrUnavailable) {
+		if err := a.Append(t.Context(), "id", follow(head, contents("y")...)); !errors.Is(err, replay.ErrUnavailable) {
 			t.Errorf("the second append: error %v; want ErrUnavailable", err)
 		}
 		must(t, a, "id", follow(head.Next(), contents("z")...))

@@ -47,24 +47,24 @@ func remembersEarlier(s *faulty, m *replay.Memory, kept int) {
 		defer mu.Unlock()
 		return find(ctx, id, keys)
 	}
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 		mu.Lock()
 		defer mu.Unlock()
 		head, err := m.Load(ctx, id)
 		asExpected := batch.ExpectMeta == nil || bytes.Equal(batch.ExpectMeta, head.Meta)
 		if err == nil && batch.NewKeys && batch.Validate() == nil && head.Cursor == batch.Expect && asExpected {
 			if known, _ := find(ctx, id, keysOf(batch.Entries)); len(known) > 0 {
-				return 0, &replay.ConflictError{ID: id, Expected: batch.Expect, Head: head.Cursor, Known: known}
+				return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: head.Cursor, Reason: replay.ConflictKnownKeys, Known: known}
 			}
 		}
-		oldest, err := m.Append(ctx, id, batch)
+		err = m.Append(ctx, id, batch)
 		switch {
 		case err == nil && batch.Remove:
 			delete(ever, id)
 		case err == nil:
 			ever[id] = append(ever[id], batch.Entries...)
 		}
-		return oldest, err
+		return err
 	}
 }
 
@@ -83,12 +83,12 @@ func TestAStoreMayFindKeysFromBeforeAStartOver(t *testing.T) {
 
 func TestAStoreNeedNotSayWhatWasMissed(t *testing.T) {
 	passes(t, harnessOf(fault{store: func(s *faulty, m *replay.Memory) {
-		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
-			oldest, err := m.Append(ctx, id, batch)
+		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+			err := m.Append(ctx, id, batch)
 			if conflict := conflictOf(err); conflict != nil {
 				conflict.Missed = nil
 			}
-			return oldest, err
+			return err
 		}
 	}}))
 }

@@ -22,21 +22,23 @@ type subject struct {
 // all is more than any history of the suite has.
 const all = math.MaxInt32
 
-func (s *subject) append(id string, batch replay.Batch) (oldest uint64) {
+func (s *subject) append(id string, batch replay.Batch) {
 	s.Helper()
-	oldest, err := s.store.Append(s.ctx, id, batch)
-	if err != nil {
+	if err := s.store.Append(s.ctx, id, batch); err != nil {
 		s.Fatalf("Append to %.40q at %s: %v", id, batch.Expect, err)
 	}
-	return oldest
 }
 
-// commit appends the batch and notes it in the expected history.
+// commit appends the batch and notes it in the expected history. It returns the
+// oldest revision that is kept then.
 func (s *subject) commit(id string, want *history, batch replay.Batch) (oldest uint64) {
 	s.Helper()
-	oldest = s.append(id, batch)
+	s.append(id, batch)
 	want.add(batch)
-	return oldest
+	if batch.Remove {
+		return batch.Last().Revision + 1
+	}
+	return s.load(id).Oldest
 }
 
 // started starts the history of an id with the entries, or with one.
@@ -53,7 +55,7 @@ func (s *subject) started(id string, entries ...replay.Entry) *history {
 // conflict appends a batch that must be refused as in conflict.
 func (s *subject) conflict(id string, batch replay.Batch) *replay.ConflictError {
 	s.Helper()
-	_, err := s.store.Append(s.ctx, id, batch)
+	err := s.store.Append(s.ctx, id, batch)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok {
 		s.Fatalf("Append to %.40q, expecting %s, from %s: error %v, want a ConflictError",
@@ -66,31 +68,29 @@ func (s *subject) conflict(id string, batch replay.Batch) *replay.ConflictError 
 		s.Errorf("ConflictError says %.40q, expected %s; want %.40q, %s",
 			conflict.ID, conflict.Expected, id, batch.Expect)
 	}
-	moved := conflict.Head != batch.Expect || conflict.Removed
-	if reasons := count(moved, conflict.Replaced, conflict.Known != nil, conflict.Claimed > 0); reasons != 1 {
-		s.Errorf("expecting %s of %.40q: ConflictError has head %s, removed %t, replaced %t, %d known; want one reason, not %d",
-			batch.Expect, id, conflict.Head, conflict.Removed, conflict.Replaced, len(conflict.Known), reasons)
+	reasons := map[replay.ConflictReason]bool{
+		replay.ConflictMoved:     conflict.Head != batch.Expect,
+		replay.ConflictRemoved:   true,
+		replay.ConflictReplaced:  conflict.Head == batch.Expect,
+		replay.ConflictKnownKeys: conflict.Head == batch.Expect && conflict.Known != nil,
+		replay.ConflictReserved:  conflict.Head == batch.Expect && conflict.ReservedFor > 0,
+	}
+	if !reasons[conflict.Reason] ||
+		conflict.Known != nil && conflict.Reason != replay.ConflictKnownKeys ||
+		conflict.ReservedFor != 0 && conflict.Reason != replay.ConflictReserved {
+		s.Errorf("expecting %s of %.40q: ConflictError has reason %q, head %s, %d known, reserved for %v; they contradict each other",
+			batch.Expect, id, conflict.Reason, conflict.Head, len(conflict.Known), conflict.ReservedFor)
 	}
 	return conflict
-}
-
-// count says how many are true.
-func count(all ...bool) (n int) {
-	for _, each := range all {
-		if each {
-			n++
-		}
-	}
-	return n
 }
 
 // conflictAt is conflict with a history that exists.
 func (s *subject) conflictAt(id string, want *history, batch replay.Batch) {
 	s.Helper()
 	conflict := s.conflict(id, batch)
-	if conflict.Head != want.head() || conflict.Removed {
+	if conflict.Head != want.head() || conflict.Reason == replay.ConflictRemoved {
 		s.Errorf("expecting %s of %.40q: ConflictError has head %s, removed %t; want %s, false",
-			batch.Expect, id, conflict.Head, conflict.Removed, want.head())
+			batch.Expect, id, conflict.Head, conflict.Reason == replay.ConflictRemoved, want.head())
 	}
 	if conflict.Missed != nil {
 		s.sameEntries("ConflictError.Missed", conflict.Missed, want.after(batch.Expect))
@@ -102,9 +102,9 @@ func (s *subject) conflictAt(id string, want *history, batch replay.Batch) {
 func (s *subject) conflictReplaced(id string, want *history, batch replay.Batch) {
 	s.Helper()
 	conflict := s.conflict(id, batch)
-	if !conflict.Replaced || conflict.Head != want.head() || len(conflict.Missed) > 0 {
+	if conflict.Reason != replay.ConflictReplaced || conflict.Head != want.head() || len(conflict.Missed) > 0 {
 		s.Errorf("expecting meta %s of %.40q: ConflictError has head %s, replaced %t, %d missed; want %s, true, none",
-			abbreviated(string(batch.ExpectMeta)), id, conflict.Head, conflict.Replaced, len(conflict.Missed), want.head())
+			abbreviated(string(batch.ExpectMeta)), id, conflict.Head, conflict.Reason == replay.ConflictReplaced, len(conflict.Missed), want.head())
 	}
 }
 
@@ -125,9 +125,9 @@ func (s *subject) conflictRemoved(id string, last replay.Cursor, batch replay.Ba
 	conflict := s.conflict(id, batch)
 	// A store may forget where exactly the history ended, but must name an
 	// epoch after which the next one is accepted.
-	if !conflict.Removed || conflict.Head != last && conflict.Head.Epoch <= last.Epoch {
+	if conflict.Reason != replay.ConflictRemoved || conflict.Head != last && conflict.Head.Epoch <= last.Epoch {
 		s.Errorf("%.40q was removed at %s: ConflictError has head %s, removed %t; want %s or a later epoch, true",
-			id, last, conflict.Head, conflict.Removed, last)
+			id, last, conflict.Head, conflict.Reason == replay.ConflictRemoved, last)
 	}
 	if conflict.Missed != nil {
 		s.Errorf("%.40q was removed: ConflictError has %d missed entries", id, len(conflict.Missed))

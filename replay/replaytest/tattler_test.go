@@ -12,7 +12,7 @@ import (
 // tattler is a Process of which some methods are replaced.
 type tattler struct {
 	*Process
-	onAppend func(ctx context.Context, id string, batch replay.Batch) (uint64, error)
+	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onFollow func(id string, tell func([]replay.Entry)) (stop func())
 	onClose  func() error
 	closed   chan struct{} // for faults that must end with the test
@@ -29,7 +29,7 @@ func newTattler(p *Process, f fault) *tattler {
 	return l
 }
 
-func (l *tattler) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (l *tattler) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if l.onAppend != nil {
 		return l.onAppend(ctx, id, batch)
 	}

@@ -35,7 +35,7 @@ func newHasty(store replay.Store) *hasty {
 	go func() {
 		for l := range h.late { // until the process ends
 			time.Sleep(time.Until(l.due))
-			_, _ = h.store.Append(context.Background(), l.id, l.batch)
+			_ = h.store.Append(context.Background(), l.id, l.batch)
 			h.count(-1)
 		}
 	}()
@@ -58,10 +58,10 @@ func (h *hasty) settle() {
 	}
 }
 
-func (h *hasty) Append(_ context.Context, id string, batch replay.Batch) (uint64, error) {
+func (h *hasty) Append(_ context.Context, id string, batch replay.Batch) error {
 	h.count(1)
 	h.late <- late{id, batch, time.Now().Add(delay)}
-	return 1, nil
+	return nil
 }
 
 func (h *hasty) Load(ctx context.Context, id string) (replay.Head, error) {

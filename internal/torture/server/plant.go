@@ -64,7 +64,7 @@ func plant(name string, store replay.Store) (planted, error) {
 // forgetful is a store that remembers no keys.
 type forgetful struct{ replay.Store }
 
-func (f forgetful) Append(ctx context.Context, id string, batch replay.Batch) (uint64, error) {
+func (f forgetful) Append(ctx context.Context, id string, batch replay.Batch) error {
 	batch.NewKeys = false
 	return f.Store.Append(ctx, id, batch)
 }
