@@ -64,6 +64,11 @@ type Head struct {
 	State []byte
 	// Meta is what the newest Batch carried.
 	Meta []byte
+	// RolledBack says that the store may have lost entries after Cursor that were
+	// acknowledged, and cannot tell. Their cursors may not be used for other
+	// entries, so the next batch has to start the history over in a later epoch
+	// than any before; the store refuses others with ConflictReplaced.
+	RolledBack bool
 }
 
 // Store keeps histories and their newest states. It is called by a

@@ -137,7 +137,7 @@ func (s *shareData) jump(at, next position) {
 	switch {
 	case s.current.Load() == nil:
 	case next.exists:
-		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true}}
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
 	case at.exists:
 		events = []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // Event is one entry of a history as it is committed.
@@ -19,6 +21,9 @@ type Event struct {
 	// ShareDataID, Cursor and State are the new snapshot's; Type is EntryRemoved
 	// if there is none, and empty otherwise.
 	Reset bool
+	// LastTransaction is the position of the newest transaction up to a Reset;
+	// zero for none, and for events that are no Reset.
+	LastTransaction replay.Cursor
 }
 
 // Observer is told what is committed. A manager calls it inside the section
