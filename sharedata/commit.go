@@ -4,284 +4,338 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/safe-go/safe/replay"
 )
 
-// shareData is one loaded ShareData: what waits to change it, where its history
-// stands, and who is told. It has a goroutine only while something waits.
-//
-// Lock order: shareData.handover, then Manager.mu, then shareData.mu. The others
-// are leaves. Who holds Manager.mu may try handover, but not wait for it.
-type shareData struct {
-	manager *Manager
-	id      string
+// committer commits the changes of one ShareData. It belongs to the goroutine that
+// runs for the ShareData, and is handed to another one with all that it has if a
+// function overruns its deadline.
+type committer struct {
+	shareData *shareData
 
-	// used is the manager's clock at the last use.
-	used atomic.Uint64
-	// telling is set while observers are told, who must not be made to wait for
-	// what only the goroutine that tells them could do.
-	telling atomic.Bool
-	// judging is set while functions may run, or outcomes are handed out: those
-	// must not be made to wait either.
-	judging atomic.Bool
-	// followed says that the store tells of what other processes append.
-	followed atomic.Bool
-	// observed says that there are observers.
-	observed atomic.Bool
-	// departed says that an observation has ended that is still in observers.
-	departed atomic.Bool
-	recent   recent
+	// requests were taken from the queue and have no reply yet. They are the next
+	// to be decided, in this order.
+	requests   []*request
+	contention contention
+	// known are earlier verdicts that were learned for this batch, at the position
+	// knownAt.
+	known   verdicts
+	knownAt replay.Cursor
+	// refreshedUpTo is the newest request that was queued when the position was
+	// last refreshed: for requests up to it, the position is fresh.
+	refreshedUpTo uint64
 
-	// handover makes the change of current and the calls of the observers one
-	// ordered section: who holds it sees a position, and nobody who has been
-	// told of later entries.
-	handover  sync.Mutex
-	observers []*observation
-	unfollow  func() // not nil while followed
-	size      int64  // what is counted for it in Manager.loadedBytes
-	unloaded  bool   // it is not the manager's any more
-
-	// current is written with handover held and read by everybody. It is nil
-	// until the history was loaded.
-	current atomic.Pointer[position]
-
-	// The goroutine of run alone uses these.
-	stale bool   // an append failed: the store may hold more than current
-	epoch uint64 // the latest epoch that is known to have been used
-	// carried are verdicts that the store has lost and whose effects are in the
-	// state all the same.
-	carried map[string]Entry
-
-	mu      sync.Mutex
-	waiting []*request
-	news    news
-	running bool
-	later   *time.Timer   // another look at the store, after one that failed
-	delay   time.Duration // of the last one; 0 once a look has succeeded
-}
-
-// request is a change that waits for its turn, and where its outcome goes.
-type request struct {
-	ctx       context.Context
-	change    change
-	functions Functions    // to be registered when a create succeeds
-	joining   *observation // to begin at the position that is answered
-	bindAgain func() (binding, error)
-	refused   error // why it is not to be judged, if that is known
-	done      func(outcome)
-}
-
-// answer hands out the outcome of a request.
-func (s *shareData) answer(r *request, o outcome) {
-	if r.joining != nil && o.err == nil {
-		o.at = s.join(r.joining)
-	}
-	s.judging.Store(true)
-	r.done(o)
-	s.judging.Store(false)
-}
-
-func (s *shareData) fail(r *request, err error) { s.answer(r, outcome{err: err}) }
-
-// run is the goroutine that changes the ShareData; there is one at a time.
-func (s *shareData) run() {
-	defer s.manager.running.Done()
-	var functions worker
-	defer functions.stop()
-	for {
-		batch, told, more := s.take()
-		if !more {
-			s.manager.rest(s)
-			return
-		}
-		s.heed(told, len(batch) > 0)
-		s.commit(batch, &functions)
-	}
-}
-
-// take removes what waits from the queue, up to the size of a batch, and what
-// the store has told. Where there is neither, it ends the run.
-func (s *shareData) take() (batch []*request, told news, more bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	told, s.news = s.news, news{}
-	batch = s.waiting
-	if limit := s.manager.options.MaxBatch; limit > 0 && len(batch) > limit {
-		batch = slices.Clone(batch[:limit])
-		s.waiting = slices.Delete(s.waiting, 0, limit)
-		return batch, told, true
-	}
-	s.waiting = nil
-	s.running = len(batch) > 0 || !told.isNothing()
-	return batch, told, s.running
+	// needsRefresh says that an append failed: the store may hold more than the
+	// current position.
+	needsRefresh bool
+	// newestEpoch is the latest epoch that is known to have been used.
+	newestEpoch uint64
 }
 
 // commit is the way of a proposal:
 //
-//  1. take every change that waits (take did)
-//  2. judge each on the state that the one before it left
+//  1. take the requests that wait, the proposers in turn
+//  2. evaluate each on the state that the one before it left
 //  3. number the entries and chain their hashes
-//  4. append them where they were decided: the only point of commit
-//     conflict: another process was first, or had a verdict on one of the
-//     proposals before; learn that, then go back to 2
-//  5. make the new state current and tell the observers, in order
-//  6. answer the proposers
+//  4. append them at the position they were decided at: the only point of commit
+//     conflict: another process was first, or there is an earlier verdict on one
+//     of the proposals; learn that, then go back to 2
+//  5. make the new state current and notify the observers, in order
+//  6. reply to the proposers
 //
-// Nobody is told of an entry before the store has taken it, neither by 5 nor
-// by 6; and 5 comes before 6, so who has a verdict can see its effect.
-func (s *shareData) commit(requests []*request, functions *worker) {
-	a := attempts{limit: s.manager.options.StoreTimeout}
+// No entry is visible before the store has taken it, neither by 5 nor by 6; and 5
+// comes before 6, so a proposer who has a verdict can see its effect.
+//
+// It returns false if this goroutine was replaced by another one, which begins
+// again with the same requests and their results.
+func (c *committer) commit(w *worker) (owner bool) {
+	s := c.shareData
+	c.contention = contention{}
+	c.known.found, c.known.missing = nil, nil // or they would grow without bound
 	for {
-		if requests = s.drop(requests); len(requests) == 0 {
-			return
+		first := c.request(0)
+		if first == nil {
+			return true
 		}
-		a.begin()
-		at, err := s.prepare(requests)
-		if err != nil {
-			s.failAll(requests, err)
-			return
+		c.contention.began = time.Now()
+		if err := c.prepare(first); err != nil {
+			c.failAll(err)
+			return true
 		}
-		known := a.knownAt(at) // which may also forget what was looked for
-		s.judging.Store(true)
-		d := decide(at, changesOf(requests), circumstances{
-			id: s.id, now: time.Now(), epoch: replay.NewEpoch(max(s.epoch, at.cursor.Epoch)),
-			known: known, looked: a.looked, carried: s.carried, worker: functions,
-		})
-		s.judging.Store(false)
-		if s.bindAgain(requests, d) {
-			continue
+		d, owner := c.decide(w)
+		if !owner {
+			return false
 		}
-		if len(d.unsure) > 0 {
-			if err := s.lookUp(&a, at, d.unsure); err != nil {
-				s.failAll(requests, err)
-				return
+		if len(d.undecided) > 0 {
+			if err := c.lookUp(d.undecided); err != nil {
+				c.fail(len(d.outcomes), err)
+				return true
 			}
 			continue
 		}
-		answered := requests[:len(d.outcomes)]
-		if len(d.entries) > 0 {
-			err = s.append(at, &d, a.claim())
-			if errors.Is(err, replay.ErrConflict) {
-				if err = s.learn(&a, err); err == nil {
-					continue
+		var err error
+		if len(d.events) > 0 {
+			if err = c.append(d); errors.Is(err, replay.ErrConflict) {
+				if err = c.learn(err); err != nil {
+					c.fail(len(d.outcomes), err)
+					return true
 				}
-			} else if err == nil {
-				s.register(answered, d)
+				continue
+			}
+			if err == nil {
+				c.register(d)
 				s.publish(d.next, d.events)
-			} else if s.settle(d) {
+			} else if c.wasStored(d) {
 				err = nil
-				s.register(answered, d)
+				c.register(d)
 			}
 		}
-		s.answerAll(answered, d, err)
-		requests = requests[len(answered):]
+		c.reply(d, err)
+		return true
 	}
 }
 
-// drop turns away requests whose context has ended, and all of them once the
-// manager is closed.
-func (s *shareData) drop(requests []*request) []*request {
-	return slices.DeleteFunc(requests, func(r *request) bool {
-		err := s.manager.refuse(r.ctx)
-		if err == nil {
-			err = r.refused
+// request returns the i-th request that has no reply yet, taking it from the queue
+// if there are no more; nil where the queue is empty. Requests that were withdrawn
+// are dropped.
+func (c *committer) request(i int) *request {
+	for i >= len(c.requests) {
+		r := c.shareData.queue.pop()
+		if r == nil {
+			return nil
 		}
-		if err != nil {
-			s.fail(r, err)
+		if r.stage.CompareAndSwap(stageQueued, stageTaken) {
+			c.requests = append(c.requests, r)
 		}
-		return err != nil
-	})
+	}
+	return c.requests[i]
 }
 
-// refuse says why a request is not to be judged any more, nil if it is.
-func (m *Manager) refuse(ctx context.Context) error {
-	err := ctx.Err()
-	if m.closed.Load() {
-		err = ErrClosed
-	}
-	if err != nil {
-		err = fmt.Errorf("not judged: %w", err)
-	}
-	return err
-}
-
-// prepare returns where the history stands, as far as a decision needs to know:
-// an append finds out by itself whether there is more.
-func (s *shareData) prepare(requests []*request) (position, error) {
+// prepare makes the current position good enough for a decision that begins with
+// the request. An append finds out by itself whether the store holds more.
+func (c *committer) prepare(r *request) error {
+	s := c.shareData
 	at := s.current.Load()
-	unaware := at == nil || !at.exists // it may exist by now
-	fresh := slices.ContainsFunc(requests, func(r *request) bool {
-		return r.change.strict || r.change.fresh && !s.followed.Load()
-	})
 	var err error
 	switch {
-	case at != nil && (s.stale || fresh):
-		err = s.follow()
-	case unaware:
-		err = s.load()
+	case at != nil && (c.needsRefresh || c.wantsRefresh(r)):
+		newest := s.queue.newest()
+		if err = s.refresh(); err == nil {
+			c.refreshedUpTo = newest
+		}
+	case at == nil || !at.exists: // it may exist by now
+		newest := s.queue.newest()
+		if err = s.load(); err == nil {
+			c.refreshedUpTo = newest
+		}
 	}
-	if err != nil {
-		return position{}, err
-	}
-	return *s.current.Load(), nil
-}
-
-// lookUp asks the store for the verdicts on the proposals by the keys.
-func (s *shareData) lookUp(a *attempts, at position, keys []string) error {
-	found, err := s.find(keys)
 	if err != nil {
 		return err
 	}
-	a.know(found, keys)
-	for _, e := range found {
-		if e.Cursor.Epoch > at.cursor.Epoch || e.Cursor.Epoch == at.cursor.Epoch && e.Cursor.Revision > at.cursor.Revision {
-			// Another process has reached the verdict. It is told once its effect
-			// can be seen here.
-			return s.follow()
+	if c.wantsRebind(r, s.current.Load()) {
+		return c.rebind(r)
+	}
+	return nil
+}
+
+// wantsPreparation reports whether the request has to begin a batch, because prepare
+// has something to do for it.
+func (c *committer) wantsPreparation(r *request, at *position) bool {
+	// That there is no history is not believed later than when it was read.
+	return c.wantsRefresh(r) || c.wantsRebind(r, at) || !at.exists && r.sequence > c.refreshedUpTo
+}
+
+// wantsRefresh reports whether the request asks for a newer position than the one
+// of the last refresh.
+func (c *committer) wantsRefresh(r *request) bool {
+	return r.sequence > c.refreshedUpTo && (r.change.strict || r.change.fresh && !c.shareData.isFollowed())
+}
+
+// decide decides the requests in their order, each on the state that the one before
+// it left. It decides fewer than all where a batch is full, where it has taken
+// Options.MaxBatchTime or the next function is likely to, so that nobody waits for
+// more than one slow function, and before a request for which prepare has something
+// to do.
+func (c *committer) decide(w *worker) (d *decision, owner bool) {
+	s := c.shareData
+	at := s.current.Load()
+	d = c.newDecision(*at)
+	s.calling.Store(callingFunctions)
+	for i := 0; !c.isFull(d); i++ {
+		r := c.request(i)
+		if r == nil || i > 0 && c.wantsPreparation(r, &d.next) {
+			break
+		}
+		if err := c.refusal(r); err != nil {
+			d.refuse(err)
+			continue
+		}
+		if d.decideAlone(&r.change) {
+			continue
+		}
+		if !r.result.isOf(d.next.state) {
+			if i > 0 && r.change.function.calls.slow.Load() {
+				break
+			}
+			if !s.evaluate(w, r, d.next.state) {
+				return nil, false
+			}
+		}
+		d.decide(&r.change, &r.result)
+		if r.result.final {
+			break // the function overran its deadline: nobody is to wait any longer
+		}
+	}
+	s.calling.Store(callingNothing)
+	return d, true
+}
+
+// isFull reports whether a batch is to be committed as it is.
+func (c *committer) isFull(d *decision) bool {
+	m, n := c.shareData.manager, len(d.outcomes)
+	return d.isFull() || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(d.now))
+}
+
+// isSlow reports whether evaluation has taken longer than Options.MaxBatchTime.
+func (m *Manager) isSlow(took time.Duration) bool {
+	return m.options.MaxBatchTime > 0 && took > m.options.MaxBatchTime
+}
+
+func (c *committer) newDecision(at position) *decision {
+	if c.knownAt != at.cursor {
+		// What was learned at another position is looked up again.
+		c.knownAt, c.known.found, c.known.missing = at.cursor, nil, nil
+	}
+	return &decision{
+		id: c.shareData.id, now: time.Now(), epoch: replay.NewEpoch(max(c.newestEpoch, at.cursor.Epoch)),
+		known: &c.known, next: at,
+	}
+}
+
+// refusal says why a request is not to be evaluated; nil if it is.
+func (c *committer) refusal(r *request) error {
+	if r.refused != nil {
+		return r.refused
+	}
+	err := r.ctx.Err()
+	if c.shareData.manager.closed.Load() {
+		err = ErrClosed
+	}
+	if err != nil && !r.result.final {
+		return fmt.Errorf("not evaluated: %w", err)
+	}
+	return nil
+}
+
+// lookUp asks the store for verdicts by the keys.
+func (c *committer) lookUp(keys []string) error {
+	s := c.shareData
+	ctx, cancel := s.manager.storeContext(context.Background())
+	defer cancel()
+	stored, err := s.manager.options.Store.Find(ctx, s.id, keys)
+	if err != nil {
+		return s.storeError("find", err)
+	}
+	if err := c.addFound(stored); err != nil {
+		return err
+	}
+	if c.known.missing == nil {
+		c.known.missing = make(map[string]bool)
+	}
+	for _, key := range keys {
+		c.known.missing[key] = true
+	}
+	at := s.current.Load().cursor
+	for i := range stored {
+		if isEarlier(at, stored[i].Cursor) {
+			// Another process has reached the verdict. The proposer gets it once its
+			// effect can be seen here.
+			return s.refresh()
 		}
 	}
 	return nil
 }
 
-// learn takes what a conflict says into account for the next attempt.
-func (s *shareData) learn(a *attempts, err error) error {
-	conflict, ok := errors.AsType[*replay.ConflictError](err)
-	if !ok {
-		conflict = &replay.ConflictError{}
+// addFound remembers the verdicts in entries that the store has found.
+func (c *committer) addFound(stored []replay.Entry) error {
+	if c.known.found == nil {
+		c.known.found = make(map[string]Entry)
 	}
-	if err := a.again(conflict.ReservedFor); err != nil || conflict.ReservedFor > 0 {
-		return err
+	for i := range stored {
+		e, err := entryFrom(c.shareData.id, stored[i])
+		if err != nil {
+			return c.shareData.storeError("find", err)
+		}
+		c.known.found[stored[i].Key] = e
 	}
-	s.epoch = max(s.epoch, conflict.Head.Epoch)
-	if len(conflict.Known) > 0 {
-		known, err := s.entriesByKey(conflict.Known)
-		a.know(known, nil)
-		return err
-	}
-	if len(conflict.Missed) > 0 && s.extend(conflict.Missed) == nil {
-		return nil
-	}
-	return s.follow()
+	return nil
 }
 
-// settle finds out what became of an append that failed. It returns true where
-// the store has taken it all the same; the observers have been told then.
-func (s *shareData) settle(d decision) bool {
-	if s.follow() != nil {
-		return false // the next change begins with another attempt
+// append commits the decision. Any error but a conflict leaves it open whether the
+// store has taken it, which is found out before the next decision.
+func (c *committer) append(d *decision) error {
+	s := c.shareData
+	at := s.current.Load()
+	d.next.stored = d.next.meta()
+	return s.append(*at, d, c.contention.reservation())
+}
+
+// append commits the decision at a position.
+func (s *shareData) append(at position, d *decision, reserve time.Duration) error {
+	ctx, cancel := s.manager.storeContext(context.Background())
+	defer cancel()
+	err := s.manager.options.Store.Append(ctx, s.id, replay.Batch{
+		Expect: at.cursor, ExpectMeta: at.meta(), Entries: d.records, NewKeys: true, Reserve: reserve,
+		Meta: d.next.stored, Remove: d.removed,
+	})
+	if err == nil || errors.Is(err, replay.ErrConflict) {
+		return err
 	}
-	last := d.entries[len(d.entries)-1]
+	s.committer.needsRefresh = true
+	failed := s.manager.storeError(s.id, "append", err)
+	failed.OutcomeUnknown = !errors.Is(err, replay.ErrInvalidBatch)
+	return failed
+}
+
+// learn takes what a conflict says into account for the next attempt.
+func (c *committer) learn(err error) error {
+	s := c.shareData
+	conflict, ok := errors.AsType[*replay.ConflictError](err)
+	if !ok {
+		conflict = &replay.ConflictError{Reason: replay.ConflictMoved}
+	}
+	if conflict.Reason == replay.ConflictKnownKeys {
+		return c.addFound(conflict.Known)
+	}
+	if err := c.contention.wait(conflict.ReservedFor, s.manager.options.StoreTimeout); err != nil {
+		return err
+	}
+	if conflict.Reason == replay.ConflictReserved {
+		return nil
+	}
+	c.newestEpoch = max(c.newestEpoch, conflict.Head.Epoch)
+	if len(conflict.Missed) > 0 && s.applyEntries(conflict.Missed) == nil {
+		return nil
+	}
+	return s.refresh()
+}
+
+// wasStored finds out what became of an append that failed. It returns true where
+// the store has taken it all the same; the observers were notified then.
+func (c *committer) wasStored(d *decision) bool {
+	s := c.shareData
+	if s.refresh() != nil {
+		return false // the next decision begins with another refresh
+	}
+	last := d.last()
 	at := s.current.Load()
 	if at.cursor.Epoch != last.Cursor.Epoch || at.cursor.Revision <= last.Cursor.Revision {
 		return at.hash == last.Hash
 	}
 	before := replay.Cursor{Epoch: last.Cursor.Epoch, Revision: last.Cursor.Revision - 1}
-	page, err := s.read(before, 1)
+	page, err := s.readEntries(before, 1)
 	if err != nil || len(page) == 0 {
 		return false
 	}
@@ -289,79 +343,29 @@ func (s *shareData) settle(d decision) bool {
 	return err == nil && e.Hash == last.Hash
 }
 
-// find returns the entries by the keys.
-func (s *shareData) find(keys []string) (map[string]Entry, error) {
-	ctx, cancel := s.manager.storeContext(context.Background())
-	defer cancel()
-	found, err := s.manager.options.Store.Find(ctx, s.id, keys)
-	if err != nil {
-		return nil, s.storeError("find", err)
-	}
-	return s.entriesByKey(found)
-}
-
-func (s *shareData) entriesByKey(found []replay.Entry) (map[string]Entry, error) {
-	known := make(map[string]Entry, len(found))
-	for _, stored := range found {
-		e, err := entryFrom(s.id, stored)
-		if err != nil {
-			return nil, s.storeError("find", err)
-		}
-		known[stored.Key] = e
-	}
-	return known, nil
-}
-
-// append commits the decision. Any error but a conflict leaves it open whether
-// the store has taken it, which is found out before the next decision.
-func (s *shareData) append(at position, d *decision, claim time.Duration) error {
-	expected, err := at.metaOf()
-	if err != nil {
-		return err
-	}
-	if d.next.stored, err = d.next.metaOf(); err != nil {
-		return err
-	}
-	ctx, cancel := s.manager.storeContext(context.Background())
-	defer cancel()
-	err = s.manager.options.Store.Append(ctx, s.id, replay.Batch{
-		Expect: at.cursor, ExpectMeta: expected, Entries: d.records, NewKeys: true, Reserve: claim,
-		Meta: d.next.stored, Remove: d.remove,
-	})
-	if err == nil || errors.Is(err, replay.ErrConflict) {
-		return err
-	}
-	s.stale = true
-	err = s.storeError("append", err)
-	if failed, ok := errors.AsType[*StoreError](err); ok {
-		failed.OutcomeUnknown = true
-	}
-	return err
-}
-
-// register makes the functions of what was created callable before anybody
-// hears of it.
-func (s *shareData) register(requests []*request, d decision) {
-	for i, r := range requests {
-		if r.change.kind == changeCreate && d.outcomes[i].err == nil {
-			s.manager.setFunctions(s.id, registration{functions: r.functions, origin: d.outcomes[i].at.origin})
+// register makes the functions of a created ShareData callable before it is visible.
+func (c *committer) register(d *decision) {
+	m, id := c.shareData.manager, c.shareData.id
+	for i := range d.outcomes {
+		if r, o := c.requests[i], &d.outcomes[i]; r.change.kind == changeCreate && o.err == nil {
+			m.setFunctions(id, registration{functions: r.functions, origin: o.at.origin})
 		}
 	}
-	if d.remove {
-		s.manager.setFunctions(s.id, registration{})
-		s.epoch = max(s.epoch, d.entries[0].Cursor.Epoch)
+	if d.removed {
+		m.setFunctions(id, registration{})
+		c.newestEpoch = max(c.newestEpoch, d.last().Cursor.Epoch)
 	}
 }
 
-// publish makes next current and tells the observers, in one ordered section.
+// publish makes next current and notifies the observers, in one ordered section.
 func (s *shareData) publish(next position, events []Event) {
 	s.handover.Lock()
-	defer s.leave()
+	defer s.unlockHandover()
 	if at := s.current.Load(); at != nil && at.origin != next.origin {
-		s.carried = nil // they were of another ShareData by the same id
+		s.committer.known.lost = nil // the verdicts were on another ShareData by this id
 	}
 	s.current.Store(&next)
-	s.weigh(&next)
+	s.account(&next)
 	if !next.exists {
 		s.manager.forgetFunctions(s.id)
 	}
@@ -371,49 +375,82 @@ func (s *shareData) publish(next position, events []Event) {
 	if s.unfollow != nil {
 		s.recent.add(events)
 	}
-	s.telling.Store(true)
-	defer s.telling.Store(false)
-	s.observers = slices.DeleteFunc(s.observers, isStopped)
-	for _, o := range s.observers {
-		o.tell(events)
-	}
-	for _, o := range s.manager.everywhere() {
-		o.tell(events)
-	}
+	s.notifyObservers(events)
 	if !next.exists {
 		s.observers = nil // a removal is the last event
 	}
-	s.followOrNot()
+	s.followIfObserved()
 }
 
-// answerAll hands out the outcomes. err is why the append failed, if it did.
-func (s *shareData) answerAll(requests []*request, d decision, err error) {
-	for i, r := range requests {
-		o := d.outcomes[i]
-		if err != nil && o.pending {
-			o = outcome{err: err}
+// reply hands out the outcomes. err is why the append failed, if it did.
+func (c *committer) reply(d *decision, err error) {
+	for i := range d.outcomes {
+		if o := &d.outcomes[i]; err != nil && o.pending {
+			*o = outcome{err: errorOf(o, err)}
 		}
-		s.answer(r, o)
+		c.shareData.reply(c.requests[i], d.outcomes[i])
+	}
+	c.drop(len(d.outcomes))
+}
+
+// errorOf is the error of an outcome that rests on an append which failed. A change
+// that would have added no entry has no effect in any case.
+func errorOf(o *outcome, err error) error {
+	if o.err == nil && !o.verdict.Cursor.IsZero() {
+		return err
+	}
+	return withoutDoubt(err)
+}
+
+// fail hands out an error to the first n requests.
+func (c *committer) fail(n int, err error) {
+	for _, r := range c.requests[:n] {
+		c.shareData.replyError(r, err)
+	}
+	c.drop(n)
+}
+
+// failAll hands out an error to everybody who waits at the moment: what was in the
+// way of one request is in the way of all.
+func (c *committer) failAll(err error) {
+	for _, r := range c.shareData.queue.popUpTo(c.shareData.queue.newest()) {
+		if r.stage.CompareAndSwap(stageQueued, stageTaken) {
+			c.requests = append(c.requests, r)
+		}
+	}
+	c.fail(len(c.requests), err)
+}
+
+// drop forgets the first n requests.
+func (c *committer) drop(n int) {
+	left := copy(c.requests, c.requests[n:])
+	clear(c.requests[left:])
+	if c.requests = c.requests[:left]; left == 0 && cap(c.requests) > keptRequests {
+		c.requests = nil
 	}
 }
 
-// failAll fails the requests. Who only asks where the ShareData stands is told
-// what is known of it.
-func (s *shareData) failAll(requests []*request, err error) {
+// keptRequests is the length of an empty list of requests that is kept for the next
+// ones.
+const keptRequests = 8
+
+// reply hands out the outcome of a request.
+func (s *shareData) reply(r *request, o outcome) {
+	if r.observation != nil && o.err == nil {
+		o.at = s.join(r.observation)
+	}
+	s.calling.Store(callingFunctions)
+	r.done(o)
+	s.calling.Store(callingNothing)
+}
+
+// replyError hands out an error. A request that only asks where the ShareData
+// stands is told what is known here.
+func (s *shareData) replyError(r *request, err error) {
 	at := s.current.Load()
-	for _, r := range requests {
-		if r.change.kind == changeNothing && !r.change.strict && at != nil && at.exists {
-			s.answer(r, outcome{at: *at})
-			continue
-		}
-		s.fail(r, err)
+	if r.change.kind == changeNothing && !r.change.strict && at != nil && at.exists {
+		s.reply(r, outcome{at: *at})
+		return
 	}
-}
-
-func changesOf(requests []*request) []change {
-	changes := make([]change, len(requests))
-	for i, r := range requests {
-		changes[i] = r.change
-	}
-	return changes
+	s.reply(r, outcome{err: err})
 }

@@ -13,6 +13,8 @@ var (
 	ErrUnknownShareData = errors.New("unknown ShareData")
 	// ErrExists: there is a ShareData by that id already.
 	ErrExists = errors.New("ShareData exists already")
+	// ErrMoved: the ShareData is not at the cursor that UpdateIf demands.
+	ErrMoved = errors.New("the ShareData has moved on")
 	// ErrInvalidID: an id is empty, longer than MaxIDBytes or not UTF-8.
 	ErrInvalidID = errors.New("invalid ShareData id")
 	// ErrUnknownFunction: the ShareData has no function by that id.

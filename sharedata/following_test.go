@@ -78,6 +78,7 @@ func TestARemovalAndACreationCross(t *testing.T) {
 		var seen, all, again recorder
 		before, stop := mustObserve(t, b.Manager, "counter", &seen)
 		b.ObserveAll(&all)
+		synctest.Wait() // for the refresh with which following begins
 		a.add(t, 1)
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)

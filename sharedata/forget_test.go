@@ -150,8 +150,8 @@ func TestObserversThatStoppedAreForgotten(t *testing.T) {
 		s := m.loaded("x")
 		s.handover.Lock()
 		defer s.handover.Unlock()
-		if len(s.observers) != 0 || len(m.everywhere()) != 0 {
-			t.Errorf("%d and %d observers are held", len(s.observers), len(m.everywhere()))
+		if len(s.observers) != 0 || len(m.globalObservers()) != 0 {
+			t.Errorf("%d and %d observers are held", len(s.observers), len(m.globalObservers()))
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -27,9 +26,8 @@ type Function struct {
 	schema  *inputSchema  // nil: no schema, or one that does not compile
 	invalid error         // why the schema does not compile
 	apply   func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)
-	// abandoned counts the runs that ignore that their deadline is over. It is
-	// shared with the copies that With… make.
-	abandoned *atomic.Int32
+	// calls is shared with the copies that With… make.
+	calls *functionCalls
 }
 
 // NewFunction returns a function that takes the state as an S and the proposed
@@ -77,7 +75,7 @@ func NewRawFunction(id string, f func(ctx context.Context, state, input json.Raw
 }
 
 func newFunction(id string, apply func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
-	return &Function{id: id, apply: apply, abandoned: new(atomic.Int32)}
+	return &Function{id: id, apply: apply, calls: &functionCalls{}}
 }
 
 // decodeError turns what encoding/json says of proposed data into an

@@ -29,7 +29,7 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 				yield(Entry{}, err)
 				return
 			}
-			if len(page) < readPage {
+			if len(page) < pageEntries {
 				return
 			}
 		}
@@ -40,7 +40,7 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 // and otherwise from the store. With an error come those before it.
 func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]Entry, error) {
 	if s := m.loaded(id); s != nil && !after.IsZero() && !m.closed.Load() {
-		if page, ok := s.recent.after(after, readPage); ok {
+		if page, ok := s.recent.after(after, pageEntries); ok {
 			return page, nil
 		}
 	}
@@ -70,7 +70,7 @@ func (m *Manager) storedPage(ctx context.Context, id string, after replay.Cursor
 	call, cancel := m.storeContext(ctx)
 	defer cancel()
 	if !after.IsZero() {
-		page, err := m.options.Store.Read(call, id, after, readPage)
+		page, err := m.options.Store.Read(call, id, after, pageEntries)
 		return page, readError(ctx, id, err)
 	}
 	for {
@@ -79,7 +79,7 @@ func (m *Manager) storedPage(ctx context.Context, id string, after replay.Cursor
 			return nil, readError(ctx, id, err)
 		}
 		oldest := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Oldest - 1}
-		page, err := m.options.Store.Read(call, id, oldest, readPage)
+		page, err := m.options.Store.Read(call, id, oldest, pageEntries)
 		if errors.Is(err, replay.ErrCursorTooOld) || errors.Is(err, replay.ErrUnknownEpoch) {
 			continue // trimmed or started over since the head was loaded
 		}
@@ -105,7 +105,7 @@ func readError(ctx context.Context, id string, err error) error {
 // leads to what the manager holds: Verify, and that the entry at the current
 // position is there, has the current hash and led to the current state.
 func (m *Manager) VerifyHistory(ctx context.Context, id string) (Chain, error) {
-	at, err := m.look(ctx, id)
+	at, err := m.position(ctx, id)
 	if err != nil {
 		return Chain{}, err
 	}

@@ -42,7 +42,7 @@ func (m *Manager) CreateKind(ctx context.Context, id, kind string, state any) (S
 func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
 	snapshot, err := m.Create(ctx, id, state, functions...)
 	if err == nil || errors.Is(err, ErrExists) {
-		m.setFunctions(id, registration{functions: slices.Clone(functions), lasting: true})
+		m.setFunctions(id, registration{functions: slices.Clone(functions), permanent: true})
 	}
 	if !errors.Is(err, ErrExists) {
 		return snapshot, err
@@ -66,7 +66,7 @@ func (m *Manager) create(ctx context.Context, id, kind string, state any, own Fu
 // so is followed, here; if the store cannot be reached, what was known last is
 // returned. It fails with ErrUnknownShareData, ErrStore or ErrClosed.
 func (m *Manager) Get(ctx context.Context, id string) (Snapshot, error) {
-	at, err := m.lookAgain(ctx, id)
+	at, err := m.freshPosition(ctx, id)
 	return snapshotOf(id, at, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/safe-go/safe/replay"
@@ -31,20 +32,22 @@ type Manager struct {
 	loadedBytes atomic.Int64
 	clock       atomic.Uint64
 
-	complaints complaints
-	// looking is filled by those that look at the store because it told them to:
-	// after an outage, that may be everybody at once.
-	looking chan struct{}
+	storeFailures logLimiter
+	// refreshSlots is filled by the ShareData that refresh because the store
+	// notified them.
+	refreshSlots chan struct{}
 
-	// running counts the goroutines of shareData.run. closed tells them to turn
-	// away what waits; it is set with mu held, so that none is started after.
-	running sync.WaitGroup
-	closed  atomic.Bool
+	workers *workers
+	// closed has the workers refuse what waits. It is set with mu held, so that no
+	// worker is started afterwards.
+	closed atomic.Bool
+	// ended is closed when Close has waited for everything.
+	ended chan struct{}
 
 	observersMu sync.Mutex
 	observers   []*observation // copied when changed
 
-	// mu has its place in the order of locks that shareData gives.
+	// mu has its place in the lock order that is written at shareData.
 	mu        sync.RWMutex
 	shareData map[string]*shareData
 	functions map[string]registration // by the id of the ShareData
@@ -53,11 +56,11 @@ type Manager struct {
 // registration is the functions that were registered for one ShareData.
 type registration struct {
 	functions Functions
-	// origin names the ShareData by that id that they were created with; there
-	// may be another one by now.
+	// origin names the ShareData that they were created with; there may be another
+	// one by the same id by now.
 	origin uint64
-	// lasting ones, of Ensure, are for any.
-	lasting bool
+	// permanent ones, of Ensure, are for any ShareData by the id.
+	permanent bool
 }
 
 // NewManager returns a Manager. Nil options are good: histories are kept in
@@ -73,8 +76,10 @@ func NewManager(options *Options) (*Manager, error) {
 		kinds:     make(map[string]Functions, len(o.Kinds)),
 		shareData: make(map[string]*shareData),
 		functions: make(map[string]registration),
+		workers:   newWorkers(),
+		ended:     make(chan struct{}),
 	}
-	m.looking = make(chan struct{}, maxLooking)
+	m.refreshSlots = make(chan struct{}, maxRefreshing)
 	m.follower, _ = o.Store.(replay.Follower)
 	for _, kind := range o.Kinds {
 		functions := Functions(slices.Clone(kind.Functions))
@@ -89,24 +94,29 @@ func NewManager(options *Options) (*Manager, error) {
 	return m, nil
 }
 
-// Close turns away what waits, lets what is being committed end, and returns
-// when nothing of the manager runs any more; except runs of functions that
-// ignore that their time is over, which nothing can end. Afterwards every
-// method fails with ErrClosed. Closing twice is fine. The store is left open.
+// Close refuses what waits, lets what is being committed end, and returns when
+// nothing of the manager runs any more, except functions that ignore their deadline,
+// which nothing can end. Afterwards every method fails with ErrClosed. Closing twice
+// is fine. The store is left open.
 //
-// It waits for functions, observers and the done of Submit, so none of these may
+// Close waits for functions, observers and the done of Submit, so none of these may
 // call it.
 func (m *Manager) Close() error {
 	m.mu.Lock()
-	m.closed.Store(true)
+	again := m.closed.Swap(true)
 	m.mu.Unlock()
-	m.running.Wait()
+	if again {
+		<-m.ended
+		return nil
+	}
+	defer close(m.ended)
+	m.workers.close()
 	for _, s := range m.all() {
 		s.handover.Lock()
 		s.observers = nil
-		s.followOrNot()
+		s.followIfObserved()
 		s.handover.Unlock()
-		s.lookNoMore()
+		s.cancelRefresh()
 	}
 	return nil
 }
@@ -134,6 +144,7 @@ func (m *Manager) enqueue(id string, r *request) error {
 		defer m.mu.Unlock()
 		if s, found = m.shareData[id]; !found && !m.closed.Load() {
 			s = &shareData{manager: m, id: id}
+			s.committer.shareData = s
 			s.recent.max = max(m.options.RecentEntries, 0)
 			m.clock.Add(1)
 			m.shareData[id] = s
@@ -142,25 +153,15 @@ func (m *Manager) enqueue(id string, r *request) error {
 	if m.closed.Load() {
 		return fmt.Errorf("%.60q: %w", id, ErrClosed)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if limit := m.options.MaxWaiting; limit > 0 && len(s.waiting) >= limit {
-		return fmt.Errorf("%w: %d wait for %.60q; propose again later", ErrBusy, len(s.waiting), id)
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	if limit := m.options.MaxWaiting; limit > 0 && s.queue.waiting >= limit {
+		return fmt.Errorf("%w: %d wait for %.60q; propose again later", ErrBusy, s.queue.waiting, id)
 	}
 	s.touch()
-	s.waiting = append(s.waiting, r)
+	s.queue.pushLocked(r)
 	s.startLocked()
 	return nil
-}
-
-// startLocked starts the goroutine unless it runs. It is called with
-// Manager.mu held as well, so that none is started after Close.
-func (s *shareData) startLocked() {
-	if !s.running {
-		s.running = true
-		s.manager.running.Add(1)
-		go s.run()
-	}
 }
 
 func checkID(id string) error {
@@ -172,30 +173,40 @@ func checkID(id string) error {
 
 // do has a change made and waits for its outcome.
 func (m *Manager) do(ctx context.Context, id string, r *request) (outcome, error) {
-	answered := make(chan outcome, 1)
-	r.ctx = ctx
-	r.done = func(o outcome) { answered <- o }
+	replied := make(chan outcome, 1)
+	if r.ctx == nil {
+		r.ctx = ctx
+	}
+	r.done = func(o outcome) { replied <- o }
 	if err := m.enqueue(id, r); err != nil {
 		return outcome{}, err
 	}
 	select {
-	case o := <-answered:
+	case o := <-replied:
 		return o, o.err
 	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("waiting for %.60q: %w", id, ctx.Err())
+	}
+	if r.withdraw() || r.change.kind == changeNothing {
+		return outcome{}, fmt.Errorf("withdrawn before the turn at %.60q: %w", id, ctx.Err())
+	}
+	select {
+	case o := <-replied:
+		return o, o.err
+	default:
+		return outcome{}, fmt.Errorf("%w: stopped waiting for the commit to %.60q: %w", ErrOutcomeUnknown, id, ctx.Err())
 	}
 }
 
-// look returns where a history stands, from memory if it is loaded. Then it does
-// not wait, so that observers may look too. That there is nothing is believed
-// only where no other process may have created it.
-func (m *Manager) look(ctx context.Context, id string) (position, error) {
+// position returns where a history stands, from memory if it is loaded. Then it does
+// not wait, so that observers may call it too. That there is no history is read
+// from the store again where another process may have created one.
+func (m *Manager) position(ctx context.Context, id string) (position, error) {
 	s, err := m.use(id)
 	if err != nil {
 		return position{}, err
 	}
 	if s != nil {
-		if at := s.current.Load(); at != nil && (at.exists || m.follower == nil || s.telling.Load()) {
+		if at := s.current.Load(); at != nil && (at.exists || m.follower == nil || s.calling.Load() == callingObservers) {
 			return *at, nil
 		}
 	}
@@ -203,20 +214,20 @@ func (m *Manager) look(ctx context.Context, id string) (position, error) {
 	return o.at, err
 }
 
-// lookAgain is look for those who want to know what other processes have done
-// up to now. Where a ShareData is followed, memory knows. Where the store
-// cannot be reached, what is in memory is the best there is.
-func (m *Manager) lookAgain(ctx context.Context, id string) (position, error) {
+// freshPosition is position with what other processes have committed up to now. Of a
+// ShareData that is followed, the cached position is fresh. Where the store cannot
+// be reached, the cached position is the best there is.
+func (m *Manager) freshPosition(ctx context.Context, id string) (position, error) {
 	s := m.loaded(id)
-	if m.follower == nil || s == nil || s.followed.Load() || s.telling.Load() {
-		return m.look(ctx, id)
+	if m.follower == nil || s == nil || s.isFollowed() || s.calling.Load() == callingObservers {
+		return m.position(ctx, id)
 	}
-	if !s.judging.Load() {
+	if s.calling.Load() == callingNothing {
 		o, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}})
 		return o.at, err
 	}
-	// Who asks may be one of its functions, for which its goroutine waits.
-	known, err := m.recall(id)
+	// The caller may be one of the functions, for which the goroutine waits.
+	known, err := m.cachedPosition(id)
 	if err != nil {
 		return position{}, err
 	}
@@ -225,14 +236,14 @@ func (m *Manager) lookAgain(ctx context.Context, id string) (position, error) {
 	case err != nil && ctx.Err() == nil && known.exists:
 		return known, nil
 	case err == nil && held.exists && held.isBefore(known):
-		s.hear(nil) // the store has gone back
+		s.notify(nil) // the store has rolled back
 		return known, nil
 	}
 	return held, err
 }
 
-// recall returns where a history stands as far as is known.
-func (m *Manager) recall(id string) (position, error) {
+// cachedPosition returns where a history stands as far as is known in memory.
+func (m *Manager) cachedPosition(id string) (position, error) {
 	s, err := m.use(id)
 	if s == nil || err != nil {
 		return position{}, err
@@ -264,10 +275,12 @@ func (m *Manager) loaded(id string) *shareData {
 // storeContext bounds a call of the store. What is done for several callers has
 // context.Background() as its parent.
 func (m *Manager) storeContext(parent context.Context) (context.Context, context.CancelFunc) {
-	if m.options.StoreTimeout < 0 {
-		return context.WithCancel(parent)
+	var deadline time.Time
+	if m.options.StoreTimeout > 0 {
+		deadline = time.Now().Add(m.options.StoreTimeout)
 	}
-	return context.WithTimeout(parent, m.options.StoreTimeout)
+	ctx := newDeadlineContext(parent, deadline)
+	return ctx, ctx.cancel
 }
 
 // functionsOf returns the functions registered for a ShareData: its own and
@@ -276,7 +289,7 @@ func (m *Manager) functionsOf(id string, at position) Functions {
 	m.mu.RLock()
 	own := m.functions[id]
 	m.mu.RUnlock()
-	if len(own.functions) == 0 || !own.lasting && own.origin != at.origin {
+	if len(own.functions) == 0 || !own.permanent && own.origin != at.origin {
 		return m.kinds[at.kind]
 	}
 	return append(slices.Clone(own.functions), m.kinds[at.kind]...)
@@ -293,11 +306,11 @@ func (m *Manager) setFunctions(id string, own registration) {
 }
 
 // forgetFunctions drops the functions of a ShareData that was removed, unless
-// they are to be there when it is created anew.
+// they are permanent.
 func (m *Manager) forgetFunctions(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.functions[id].lasting {
+	if !m.functions[id].permanent {
 		delete(m.functions, id)
 	}
 }

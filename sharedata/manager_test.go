@@ -264,14 +264,11 @@ func busy() int {
 	return strings.Count(string(stacks), "sharedata.(*shareData).run(")
 }
 
-// The bubble fails the test if any goroutine is left when it ends, and there
-// is no Close here.
-func TestAnIdleShareDataHoldsNoGoroutine(t *testing.T) {
+// What the goroutines that wait for the next ShareData cost is bounded, and Close
+// ends them: the bubble fails the test if any goroutine is left.
+func TestIdle_NoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := sharedata.NewManager(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := newManager(t, nil)
 		g := newGate()
 		var seen recorder
 		var a answers

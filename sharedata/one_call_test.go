@@ -92,7 +92,7 @@ func TestABatchIsOneCall(t *testing.T) {
 		for i := range 50 {
 			n.Submit(t.Context(), addition("counter", 1, fmt.Sprint("new-", i)), a.done("new"))
 		}
-		n.wantCalls(t, "a batch and the one before", map[string]int{"Append": 2}, func() {
+		n.wantCalls(t, "what arrived while a function ran", map[string]int{"Append": 1}, func() {
 			close(g.open)
 			synctest.Wait()
 		})

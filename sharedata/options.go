@@ -30,6 +30,9 @@ type Options struct {
 	// has reached 8 MiB takes no more either.
 	// Default: 512.
 	MaxBatch int
+	// MaxBatchTime is how long functions may run before what they have decided is
+	// committed, even if more changes wait. Default: 10 ms.
+	MaxBatchTime time.Duration
 	// MaxWaiting is the largest number of changes that may wait for one
 	// ShareData; further ones fail with ErrBusy. Default: 16,384.
 	MaxWaiting int
@@ -75,6 +78,7 @@ func (o *Options) withDefaults() (Options, error) {
 	}{
 		{"FunctionTimeout", &c.FunctionTimeout, 5 * time.Second},
 		{"StoreTimeout", &c.StoreTimeout, 10 * time.Second},
+		{"MaxBatchTime", &c.MaxBatchTime, 10 * time.Millisecond},
 	} {
 		if err := withDefault(d.name, d.value, d.zero); err != nil {
 			return c, err

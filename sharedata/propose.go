@@ -64,38 +64,31 @@ type Verdict struct {
 	Duplicate bool
 }
 
-// Propose has a proposal judged and waits for the verdict. A rejection is a
-// verdict, not an error. Errors say that the proposal left no transaction,
-// with two exceptions in which that is not known: a context that ended while
-// the proposal was under way, and a *StoreError from "append".
+// Propose has a proposal evaluated and waits for the verdict. A rejection is a
+// verdict, not an error.
+//
+// After an error in which errors.Is finds ErrOutcomeUnknown, the proposal may have
+// taken effect or not; propose again with the same IdempotencyKey to find out. After
+// any other error it is known that nothing happened. A context that ends before the
+// proposal's turn withdraws it; one that ends later leaves the outcome unknown.
 func (m *Manager) Propose(ctx context.Context, proposal Proposal) (Verdict, error) {
-	type answer struct {
-		verdict Verdict
-		err     error
+	r, err := m.prepare(ctx, proposal)
+	if err != nil {
+		return Verdict{}, err
 	}
-	answered := make(chan answer, 1)
-	m.Submit(ctx, proposal, func(verdict Verdict, err error) { answered <- answer{verdict, err} })
-	select {
-	case a := <-answered:
-		return a.verdict, a.err
-	case <-ctx.Done():
-	}
-	select {
-	case a := <-answered:
-		return a.verdict, a.err
-	default:
-		return Verdict{}, fmt.Errorf("waiting for the verdict of function %.60q on %.60q: %w", proposal.FunctionID, proposal.ShareDataID, ctx.Err())
-	}
+	o, err := m.do(ctx, proposal.ShareDataID, r)
+	return o.verdict, err
 }
 
 // Submit is Propose without the wait: done is called exactly once with what
 // Propose would have returned, after the observers have seen the transaction.
 // It may be called before Submit returns, and must neither block nor panic.
-// Proposals that one goroutine submits to one ShareData are judged in that
-// order, and the ones that wait together are committed together.
+// Proposals that one goroutine submits to one ShareData for one Connection are
+// evaluated in that order, and those that wait together are committed together.
 //
 // Submit blocks while the ShareData is loaded from the store and while the
-// Resolver works. A proposal whose context ends before its turn is not judged.
+// Resolver works. A proposal whose context ends before its turn is not evaluated;
+// later the context of the proposal has no effect but on its function.
 func (m *Manager) Submit(ctx context.Context, proposal Proposal, done func(Verdict, error)) {
 	r, err := m.prepare(ctx, proposal)
 	if err == nil {
@@ -107,8 +100,8 @@ func (m *Manager) Submit(ctx context.Context, proposal Proposal, done func(Verdi
 	}
 }
 
-// prepare does all that can be done before the proposal's turn: it turns away
-// what cannot reach a function, and finds the function.
+// prepare does all that can be done before the proposal's turn: it refuses what
+// cannot reach a function, and finds the function.
 func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	data, err := toJSON(p.Data)
 	if err != nil {
@@ -125,29 +118,40 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	if len(p.IdempotencyKey) > MaxKeyBytes || !utf8.ValidString(p.IdempotencyKey) {
 		return nil, fmt.Errorf("%w: it has %d bytes; use at most %d of UTF-8", ErrInvalidKey, len(p.IdempotencyKey), MaxKeyBytes)
 	}
-	r := &request{ctx: ctx, change: change{
+	r := &request{ctx: ctx, proposer: proposerOf(p), change: change{
 		kind: changePropose, key: storeKey(p.Caller, p.IdempotencyKey),
 		data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey,
 	}}
-	r.change.binding, err = m.bind(ctx, p, data, m.look)
+	r.change.binding, err = m.bind(ctx, p, data, m.position)
 	if m.follower == nil {
 		return r, err
 	}
-	r.bindAgain = func() (binding, error) {
-		// The ShareData's goroutine waits for this, so it cannot be asked.
-		recall := func(_ context.Context, id string) (position, error) { return m.recall(id) }
-		return m.bind(ctx, p, data, recall)
+	r.rebind = func() (binding, error) {
+		// The goroutine of the ShareData waits for this, so it cannot be asked.
+		cached := func(_ context.Context, id string) (position, error) { return m.cachedPosition(id) }
+		return m.bind(ctx, p, data, cached)
 	}
 	if errors.Is(err, ErrUnknownFunction) || errors.Is(err, ErrInvalidInput) {
-		// Another process may have created it anew, with other functions.
-		r.change.binding, err = m.bind(ctx, p, data, m.lookAgain)
+		// Another process may have created the ShareData again, with other functions.
+		r.change.binding, err = m.bind(ctx, p, data, m.freshPosition)
 	}
 	return r, err
 }
 
-// bind finds the function that a proposal is for.
-func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, look func(context.Context, string) (position, error)) (binding, error) {
-	at, err := look(ctx, p.ShareDataID)
+func proposerOf(p Proposal) proposer {
+	switch {
+	case p.Connection != "":
+		return proposer{connection: p.Connection}
+	case p.Caller != nil:
+		return proposer{subject: p.Caller.Subject}
+	}
+	return proposer{}
+}
+
+// bind finds the function that a proposal is for, where the ShareData is as
+// positionOf says.
+func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, positionOf func(context.Context, string) (position, error)) (binding, error) {
+	at, err := positionOf(ctx, p.ShareDataID)
 	if err != nil {
 		return binding{}, err
 	}
@@ -166,14 +170,7 @@ func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, lo
 	if err := function.checkInput(data); err != nil {
 		return binding{}, err
 	}
-	apply := func(w *worker, state json.RawMessage) (json.RawMessage, error) {
-		// Functions before it in its batch may have taken their time.
-		if err := m.refuse(ctx); err != nil {
-			return nil, err
-		}
-		return w.evaluate(ctx, function, m.options.FunctionTimeout, state, data, m.options.Logger)
-	}
-	return binding{origin: at.origin, functionID: function.id, apply: apply}, nil
+	return binding{origin: at.origin, function: function}, nil
 }
 
 // resolve asks the Resolver, which is the application's: a panic in it fails

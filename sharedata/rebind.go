@@ -1,48 +1,37 @@
 package sharedata
 
 import (
-	"errors"
 	"time"
 )
 
-// bindAgain deals with proposals that were made to a ShareData which another
-// process has removed and created anew: nobody here knew of that. They are
-// looked at anew, in their order and once. It returns false if there are none.
-//
-// Looking may ask the application's Resolver, which may take its time, though
-// not more than a function.
-func (s *shareData) bindAgain(requests []*request, d decision) bool {
-	var old []*request
-	for i, o := range d.outcomes {
-		if requests[i].bindAgain != nil && errors.Is(o.err, errCreatedAnew) {
-			old = append(old, requests[i])
-		}
+// wantsRebind reports whether the request's function was found for another ShareData
+// by the same id: another process has removed that and created this one.
+func (c *committer) wantsRebind(r *request, at *position) bool {
+	return r.rebind != nil && !r.change.isFor(*at)
+}
+
+// rebind finds the function of the request again, once. That may call the
+// application's Resolver, which gets as much time as a function.
+func (c *committer) rebind(r *request) error {
+	s := c.shareData
+	if err := s.refresh(); err != nil { // the request may be for a newer ShareData
+		return err
 	}
-	if len(old) == 0 {
-		return false
-	}
-	if err := s.follow(); err != nil { // they may also know better than this manager
-		for _, r := range old {
-			r.refused = err
-		}
-		return true
+	rebind := r.rebind
+	r.rebind = nil
+	if r.change.isFor(*s.current.Load()) {
+		return nil
 	}
 	type result struct {
 		binding binding
 		err     error
 	}
-	results := make(chan result, len(old))
-	calls := make([]func() (binding, error), len(old))
-	for i, r := range old {
-		calls[i], r.bindAgain = r.bindAgain, nil
-	}
-	s.judging.Store(true) // the Resolver must not be made to wait for this goroutine
-	defer s.judging.Store(false)
+	found := make(chan result, 1)
+	s.calling.Store(callingFunctions) // the Resolver must not wait for this goroutine
+	defer s.calling.Store(callingNothing)
 	go func() {
-		for _, call := range calls {
-			b, err := call()
-			results <- result{b, err}
-		}
+		b, err := rebind()
+		found <- result{b, err}
 	}()
 	var late <-chan time.Time
 	if timeout := s.manager.options.FunctionTimeout; timeout > 0 {
@@ -50,13 +39,11 @@ func (s *shareData) bindAgain(requests []*request, d decision) bool {
 		defer timer.Stop()
 		late = timer.C
 	}
-	for _, r := range old {
-		select {
-		case found := <-results:
-			r.change.binding, r.refused = found.binding, found.err
-		case <-late:
-			return true // the rest is refused as being too old
-		}
+	select {
+	case f := <-found:
+		r.change.binding, r.refused = f.binding, f.err
+	case <-late:
+		// It is refused because it is for the old ShareData.
 	}
-	return true
+	return nil
 }

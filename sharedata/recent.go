@@ -6,13 +6,13 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// recentBytes bounds the data of the entries that a recent keeps.
+// recentBytes bounds the data of the entries that a recentEntries keeps.
 const recentBytes = 256 << 10
 
-// recent keeps the newest entries of a history that is followed: what a
-// subscriber missed in a short absence is answered from memory, at no cost for
-// the store and also while that cannot be reached.
-type recent struct {
+// recentEntries keeps the newest entries of a history that is followed: what a
+// subscriber missed in a short absence is read from memory, at no cost for the store
+// and also while the store cannot be reached.
+type recentEntries struct {
 	mu      sync.Mutex
 	max     int
 	from    replay.Cursor // what comes after it is kept; zero: nothing is
@@ -21,17 +21,17 @@ type recent struct {
 }
 
 // restart begins to keep what comes after a position.
-func (r *recent) restart(from replay.Cursor) {
+func (r *recentEntries) restart(from replay.Cursor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.from, r.entries, r.bytes = from, nil, 0
 }
 
 // stop forgets everything.
-func (r *recent) stop() { r.restart(replay.Cursor{}) }
+func (r *recentEntries) stop() { r.restart(replay.Cursor{}) }
 
 // add notes what was committed.
-func (r *recent) add(events []Event) {
+func (r *recentEntries) add(events []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range events {
@@ -57,8 +57,8 @@ func (r *recent) add(events []Event) {
 }
 
 // after returns up to limit entries that come after a cursor; ok is false where
-// the store has to be asked.
-func (r *recent) after(cursor replay.Cursor, limit int) (entries []Entry, ok bool) {
+// they have to be read from the store.
+func (r *recentEntries) after(cursor replay.Cursor, limit int) (entries []Entry, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.from.IsZero() || cursor.Epoch != r.from.Epoch || cursor.Revision < r.from.Revision {
@@ -73,7 +73,7 @@ func (r *recent) after(cursor replay.Cursor, limit int) (entries []Entry, ok boo
 }
 
 // hashAt returns the hash of the entry at a position, if it is kept.
-func (r *recent) hashAt(cursor replay.Cursor) (hash Hash, known bool) {
+func (r *recentEntries) hashAt(cursor replay.Cursor) (hash Hash, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if cursor.Epoch != r.from.Epoch || cursor.Revision <= r.from.Revision || cursor.Revision > r.from.Revision+uint64(len(r.entries)) {
@@ -84,7 +84,7 @@ func (r *recent) hashAt(cursor replay.Cursor) (hash Hash, known bool) {
 
 // byKey returns the transactions that carry an idempotency key, by the key under
 // which the store knows them.
-func (r *recent) byKey() map[string]Entry {
+func (r *recentEntries) byKey() map[string]Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keyed := make(map[string]Entry)

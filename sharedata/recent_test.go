@@ -30,7 +30,7 @@ func TestRecentAgreesWithANaiveModel(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		most := random.IntN(6)
-		r := recent{max: most}
+		r := recentEntries{max: most}
 		from := replay.Cursor{Epoch: 5, Revision: random.Uint64N(3) + 1}
 		var kept []Entry
 		r.restart(from)
@@ -69,7 +69,7 @@ func TestRecentAgreesWithANaiveModel(t *testing.T) {
 }
 
 func TestRecentIsBoundedInBytes(t *testing.T) {
-	r := recent{max: 1000}
+	r := recentEntries{max: 1000}
 	at := replay.Cursor{Epoch: 1, Revision: 1}
 	r.restart(at)
 	large := json.RawMessage(strings.Repeat("x", recentBytes/4))
@@ -91,7 +91,7 @@ func TestRecentIsBoundedInBytes(t *testing.T) {
 
 // What is returned is not changed by what is added later.
 func TestRecentEntriesAreTheCallers(t *testing.T) {
-	r := recent{max: 3}
+	r := recentEntries{max: 3}
 	at := replay.Cursor{Epoch: 1, Revision: 1}
 	r.restart(at)
 	for range 3 {
@@ -112,13 +112,13 @@ func TestRecentEntriesAreTheCallers(t *testing.T) {
 
 // Entries that are announced beside a look are not thrown away.
 func TestNewsKeepsEntriesBesideALook(t *testing.T) {
-	var n news
+	var n notifications
 	for range 3 {
 		n.add([]replay.Entry{{}})
 		n.add(nil)
 	}
-	if !n.look || len(n.entries) != 3 {
-		t.Errorf("%d entries, look %v", len(n.entries), n.look)
+	if !n.refresh || len(n.entries) != 3 {
+		t.Errorf("%d entries, look %v", len(n.entries), n.refresh)
 	}
 }
 
@@ -137,27 +137,27 @@ func TestNewsIsBounded(t *testing.T) {
 		batch []replay.Entry
 		times int // that fit
 	}{
-		{"small ones", entries(1, 10), maxNews},
-		{"small ones in large batches", entries(maxNews/4, 10), 4},
-		{"large ones", entries(1, maxNewsBytes/4), 4},
-		{"too many at once", entries(maxNews+1, 0), 0},
-		{"too much at once", entries(2, maxNewsBytes), 0},
+		{"small ones", entries(1, 10), maxNotified},
+		{"small ones in large batches", entries(maxNotified/4, 10), 4},
+		{"large ones", entries(1, maxNotifiedBytes/4), 4},
+		{"too many at once", entries(maxNotified+1, 0), 0},
+		{"too much at once", entries(2, maxNotifiedBytes), 0},
 		{"a look", nil, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var n news
-			if !n.isNothing() {
+			var n notifications
+			if !n.isEmpty() {
 				t.Error("there is something before anything was told")
 			}
 			for i := range test.times {
-				if n.add(test.batch); n.look || len(n.entries) != (i+1)*len(test.batch) {
-					t.Fatalf("batch %d: %d entries, look %v", i, len(n.entries), n.look)
+				if n.add(test.batch); n.refresh || len(n.entries) != (i+1)*len(test.batch) {
+					t.Fatalf("batch %d: %d entries, look %v", i, len(n.entries), n.refresh)
 				}
 			}
 			for range 3 {
 				n.add(test.batch)
-				if !n.look || n.entries != nil || n.isNothing() {
-					t.Fatalf("beyond the bound: %d entries, look %v", len(n.entries), n.look)
+				if !n.refresh || n.entries != nil || n.isEmpty() {
+					t.Fatalf("beyond the bound: %d entries, look %v", len(n.entries), n.refresh)
 				}
 			}
 		})

@@ -150,12 +150,12 @@ func TestUnloadingUnderAStorm(t *testing.T) {
 			}
 			for i, m := range s.managers {
 				for _, one := range m.all() {
-					if one.observed.Load() || one.followed.Load() {
+					if one.observed.Load() || one.unfollow != nil {
 						t.Errorf("manager %d: %q is observed though all have stopped", i, one.id)
 					}
 				}
 				m.Close() // which waits until nothing goes on
-				if loaded := wantCounted(t, m); m.isCrowded() {
+				if loaded := wantCounted(t, m); m.isOverLimit() {
 					t.Errorf("manager %d: %d are loaded when nothing goes on, %d bytes", i, loaded, m.loadedBytes.Load())
 				}
 			}

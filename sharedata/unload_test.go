@@ -80,7 +80,7 @@ func wantCounted(t *testing.T, m *Manager) (loaded int) {
 	var bytes int64
 	for _, s := range m.all() {
 		at := s.current.Load()
-		if at == nil || !at.exists || s.unloaded {
+		if at == nil || !at.exists || s.evicted {
 			t.Errorf("%q is held though there is nothing to be held: %+v", s.id, at)
 			continue
 		}
@@ -107,7 +107,7 @@ func TestIdleShareDataAreUnloadedAndComeBack(t *testing.T) {
 		}
 		for round := range 3 {
 			synctest.Wait()
-			if loaded := wantCounted(t, m); m.isCrowded() || loaded < 10 {
+			if loaded := wantCounted(t, m); m.isOverLimit() || loaded < 10 {
 				t.Errorf("%d are loaded, %d bytes", loaded, m.loadedBytes.Load())
 			}
 			for i := range n {
@@ -229,7 +229,7 @@ func TestObservedShareDataAreNotUnloaded(t *testing.T) {
 			wantNumber(t, m, fmt.Sprint(i), 0)
 		}
 		synctest.Wait()
-		if loaded := wantCounted(t, m); m.isCrowded() {
+		if loaded := wantCounted(t, m); m.isOverLimit() {
 			t.Errorf("%d are loaded when nobody observes any more", loaded)
 		}
 	})
@@ -271,10 +271,10 @@ func TestNobodyJoinsWhatWasUnloaded(t *testing.T) {
 	if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
 		t.Fatal(err)
 	}
-	m.running.Wait()
+	m.workers.running.Wait()
 	s := m.loaded("n")
 	m.mu.Lock()
-	unloaded := m.tryUnloadLocked(s)
+	unloaded := m.tryEvictLocked(s)
 	m.mu.Unlock()
 	if !unloaded {
 		t.Fatal("it could not be unloaded")

@@ -28,8 +28,8 @@ func someHistory(id string, epoch uint64) []Entry {
 	for i := range changes {
 		changes[i].caller = caller
 	}
-	d := decide(position{}, changes, circumstances{id: id, epoch: epoch, now: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)})
-	return d.entries
+	d := &decision{id: id, epoch: epoch, now: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), known: &verdicts{}}
+	return entriesOf(decideAt(d, changes))
 }
 
 // reseal hides a change of an entry from itself by recomputing its hash.
@@ -58,11 +58,9 @@ func startedOver() []Entry {
 	for epoch := uint64(8); epoch < 10; epoch++ {
 		last := h[len(h)-1]
 		at := position{exists: true, cursor: last.Cursor, state: json.RawMessage("5"), kind: "number", hash: last.Hash}
-		d := decision{next: at}
-		given := circumstances{id: "n", epoch: epoch, now: last.Time}
-		d.add(Entry{Type: EntryCreated, Kind: at.kind, Continues: at.cursor}, at.state, "", given)
-		h = append(h, d.entries...)
-		h = append(h, decide(d.next, []change{propose(0)}, given).entries...)
+		d := &decision{id: "n", epoch: epoch, now: last.Time, known: &verdicts{}, next: at}
+		d.addEntry(&Entry{Type: EntryCreated, Kind: at.kind, Continues: at.cursor}, "", at.state)
+		h = append(h, entriesOf(decideAt(d, []change{propose(0)}))...)
 	}
 	return h
 }

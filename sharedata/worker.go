@@ -1,38 +1,96 @@
 package sharedata
 
-// worker runs one thing after the other on a goroutine of its own. A function is
-// not run by the goroutine that waits for it, because it may never return; and
-// not on a new goroutine each time, because the stack of that one grows to what
-// functions need once only.
-//
-// It belongs to one goroutine, which calls its methods. The zero worker is ready.
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// workers are the goroutines that run for ShareData. One that has nothing to do
+// waits for the next ShareData, because the stack of a new goroutine would first
+// have to grow to what functions need.
+type workers struct {
+	// next hands a ShareData to a goroutine that waits.
+	next chan *shareData
+	// closed ends the goroutines that wait.
+	closed chan struct{}
+	// running counts the goroutines that run for a ShareData, without those that
+	// were replaced because a function overran its deadline. parked counts those
+	// that wait.
+	running, parked sync.WaitGroup
+	parkedCount     atomic.Int32
+}
+
+// maxParked bounds the goroutines that wait.
+const maxParked = 16
+
+func newWorkers() *workers {
+	return &workers{next: make(chan *shareData), closed: make(chan struct{})}
+}
+
+// start has a goroutine run for the ShareData. It must not be called after close.
+func (p *workers) start(s *shareData) {
+	p.running.Add(1)
+	p.resume(s)
+}
+
+// resume has another goroutine run for a ShareData in place of one that is stuck.
+func (p *workers) resume(s *shareData) {
+	select {
+	case p.next <- s:
+	default:
+		go p.work(s)
+	}
+}
+
+func (p *workers) work(s *shareData) {
+	w := &worker{}
+	w.watchdog = time.AfterFunc(time.Hour, w.watch)
+	w.watchdog.Stop()
+	for {
+		if !s.run(w) {
+			return // another goroutine is counted in its place
+		}
+		if p.parkedCount.Add(1) > maxParked {
+			p.parkedCount.Add(-1)
+			p.running.Done()
+			return
+		}
+		p.parked.Add(1) // before Done, so that close sees it
+		p.running.Done()
+		more := true
+		select {
+		case s = <-p.next:
+		case <-p.closed:
+			more = false
+		}
+		p.parkedCount.Add(-1)
+		p.parked.Done()
+		if !more {
+			return
+		}
+	}
+}
+
+// close waits until no goroutine runs for a ShareData, and ends those that wait.
+// It is called once.
+func (p *workers) close() {
+	p.running.Wait()
+	close(p.closed)
+	p.parked.Wait()
+}
+
+// worker is one of the goroutines, with the timer that ends its patience with
+// functions.
 type worker struct {
-	calls chan func()
+	watchdog *time.Timer
+	// calling is the call that the watchdog watches; nil for none.
+	calling atomic.Pointer[functionCall]
 }
 
-// start has do run. What was started before must have ended, or been abandoned.
-func (w *worker) start(do func()) {
-	if w.calls == nil {
-		w.calls = make(chan func())
-		go work(do, w.calls)
-		return
-	}
-	w.calls <- do
-}
-
-// abandon leaves what runs to itself: its goroutine ends when it does.
-func (w *worker) abandon() { w.stop() }
-
-// stop ends the goroutine once it has nothing to do.
-func (w *worker) stop() {
-	if w.calls != nil {
-		close(w.calls)
-		w.calls = nil
-	}
-}
-
-func work(do func(), next <-chan func()) {
-	for more := true; more; do, more = <-next {
-		do()
+// watch is called by the watchdog, maybe late for a call that has ended meanwhile.
+func (w *worker) watch() {
+	if call := w.calling.Load(); call != nil && !time.Now().Before(call.deadline) {
+		call.abandon(errDeadline)
 	}
 }

@@ -23,7 +23,7 @@ func TestDecideIsUnsureOfWhatComesToNoVerdict(t *testing.T) {
 		looked  []string
 		want    []string
 	}{
-		{"a failure without a key", startedAt(7, 3), []change{{kind: changePropose, binding: binding{apply: breaking}}}, nil, nil, nil},
+		{"a failure without a key", startedAt(7, 3), []change{{kind: changePropose, binding: binding{function: breaking}}}, nil, nil, nil},
 		{"a failure", startedAt(7, 3), []change{proposeBroken("k")}, nil, nil, []string{"0:k"}},
 		{"a failure that was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:k"}, nil},
 		{"a failure of which another was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:j"}, []string{"0:k"}},
@@ -36,52 +36,53 @@ func TestDecideIsUnsureOfWhatComesToNoVerdict(t *testing.T) {
 		{"nothing there", position{}, []change{proposeKeyed("k", 1)}, nil, nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			given := circumstances{id: "n", epoch: 8, now: time.Now(), known: make(map[string]Entry), looked: make(map[string]bool)}
+			known := verdicts{found: make(map[string]Entry), missing: make(map[string]bool)}
 			for _, key := range test.known {
-				given.known[key] = earlier
+				known.found[key] = earlier
 			}
 			for _, key := range test.looked {
-				given.looked[key] = true
+				known.missing[key] = true
 			}
-			if d := decide(test.from, test.changes, given); !slices.Equal(d.unsure, test.want) {
-				t.Errorf("unsure of %q, want %q", d.unsure, test.want)
+			if d := decideAll(test.from, test.changes, 8, known); !slices.Equal(d.undecided, test.want) {
+				t.Errorf("undecided are %q, want %q", d.undecided, test.want)
 			}
 		})
 	}
 }
 
-// What was learned of a position is not taken to be so at another one.
-func TestAttemptsKnowVerdictsAtOnePositionOnly(t *testing.T) {
-	var a attempts
+// Verdicts that were learned at one position are not used at another one.
+func TestVerdicts_OfOnePosition(t *testing.T) {
+	s := &shareData{id: "n"}
+	c := committer{shareData: s}
 	here, there := startedAt(7, 3), startedAt(8, 3)
-	if a.knownAt(here) != nil {
-		t.Error("it knows something from nowhere")
+	d := c.newDecision(here)
+	if len(d.known.found) != 0 || len(d.known.missing) != 0 {
+		t.Errorf("at first: %+v", d.known)
 	}
-	a.know(map[string]Entry{"k": {}}, []string{"k", "l"})
-	a.know(nil, []string{"m"})
-	if known := a.knownAt(here); len(known) != 1 || !a.looked["k"] || !a.looked["l"] || !a.looked["m"] {
-		t.Errorf("known %v, looked for %v", known, a.looked)
+	c.known.found, c.known.missing = map[string]Entry{"k": {}}, map[string]bool{"l": true}
+	if d = c.newDecision(here); len(d.known.found) != 1 || !d.known.missing["l"] {
+		t.Errorf("at the same position: %+v", d.known)
 	}
-	if known := a.knownAt(there); len(known) != 0 || len(a.looked) != 0 {
-		t.Errorf("at another position: known %v, looked for %v", known, a.looked)
+	if d = c.newDecision(there); len(d.known.found) != 0 || len(d.known.missing) != 0 {
+		t.Errorf("at another position: %+v", d.known)
 	}
-	if known := a.knownAt(here); len(known) != 0 {
-		t.Errorf("back again: known %v", known)
+	if d = c.newDecision(here); len(d.known.found) != 0 {
+		t.Errorf("back again: %+v", d.known)
 	}
 }
 
-func TestAttemptsAreBounded(t *testing.T) {
+func TestContention_GivesUp(t *testing.T) {
 	for _, limit := range []time.Duration{0, -1} {
-		a := attempts{limit: limit}
+		var c contention
 		for range 40 {
-			if err := a.again(0); err != nil {
+			if err := c.wait(0, limit); err != nil {
 				t.Fatalf("limit %d: %v", limit, err)
 			}
 		}
 	}
-	a := attempts{limit: time.Millisecond}
+	var c contention
 	for range 1000 {
-		if err := a.again(0); err != nil {
+		if err := c.wait(0, time.Millisecond); err != nil {
 			if !errors.Is(err, ErrBusy) {
 				t.Errorf("got %v", err)
 			}
@@ -95,7 +96,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 func TestDecideTakesFewerWhereABatchGetsLarge(t *testing.T) {
 	large := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	changes := slices.Repeat([]change{{kind: changeUpdate, state: large}}, 100)
-	d := decide(startedAt(7, 3), changes, circumstances{id: "n", epoch: 8})
+	d := decideAll(startedAt(7, 3), changes, 8, verdicts{})
 	if n := len(d.outcomes); n != 8 || len(d.records) != n || d.next.cursor.Revision != 9 {
 		t.Errorf("%d of %d MiB were taken, up to %s", n, len(changes), d.next.cursor)
 	}

@@ -1,13 +1,13 @@
 package sharedata
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -16,8 +16,8 @@ import (
 
 var errBroken = errors.New("broken")
 
-func adding(n int) func(*worker, json.RawMessage) (json.RawMessage, error) {
-	return func(_ *worker, state json.RawMessage) (json.RawMessage, error) {
+func adding(n int) *Function {
+	return newFunction("add", func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
 		value, err := Decode[int](state)
 		if err != nil {
 			return nil, err
@@ -26,17 +26,38 @@ func adding(n int) func(*worker, json.RawMessage) (json.RawMessage, error) {
 			return nil, &Rejection{Reason: "below zero"}
 		}
 		return json.RawMessage(strconv.Itoa(value + n)), nil
-	}
+	})
 }
 
-func breaking(*worker, json.RawMessage) (json.RawMessage, error) { return nil, errBroken }
+var breaking = newFunction("add", func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+	return nil, errBroken
+})
+
+// decideAll decides the changes as a committer does, but runs their functions here.
+func decideAll(at position, changes []change, epoch uint64, known verdicts) *decision {
+	return decideAt(&decision{id: "n", epoch: epoch, known: &known, next: at}, changes)
+}
+
+func decideAt(d *decision, changes []change) *decision {
+	for i := range changes {
+		c := &changes[i]
+		if !d.decideAlone(c) {
+			state, err := c.function.apply(context.Background(), d.next.state, c.data)
+			d.decide(c, &result{state: state, err: err})
+		}
+		if d.isFull() {
+			break
+		}
+	}
+	return d
+}
 
 func create(value int) change {
 	return change{kind: changeCreate, state: json.RawMessage(strconv.Itoa(value)), kindName: "number"}
 }
 
 func propose(n int) change {
-	return change{kind: changePropose, binding: binding{apply: adding(n), functionID: "add"}, data: json.RawMessage(strconv.Itoa(n))}
+	return change{kind: changePropose, binding: binding{function: adding(n)}, data: json.RawMessage(strconv.Itoa(n))}
 }
 
 func proposeKeyed(key string, n int) change {
@@ -47,7 +68,7 @@ func proposeKeyed(key string, n int) change {
 
 func proposeBroken(key string) change {
 	c := proposeKeyed(key, 0)
-	c.apply = breaking
+	c.function = breaking
 	return c
 }
 
@@ -66,8 +87,7 @@ func nothing() change { return change{kind: changeNothing} }
 
 // startedAt is a history that consists of its creation in the epoch.
 func startedAt(epoch uint64, value int) position {
-	d := decide(position{}, []change{create(value)}, circumstances{id: "n", epoch: epoch})
-	return d.next
+	return decideAll(position{}, []change{create(value)}, epoch, verdicts{}).next
 }
 
 func describeOutcome(c change, o outcome) string {
@@ -95,7 +115,7 @@ func describeOutcome(c change, o outcome) string {
 	return text
 }
 
-func describeDecision(changes []change, d decision) (outcomes, entries []string) {
+func describeDecision(changes []change, d *decision) (outcomes, entries []string) {
 	for i, o := range d.outcomes {
 		outcomes = append(outcomes, describeOutcome(changes[i], o))
 	}
@@ -227,9 +247,8 @@ func TestDecide(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			now := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
 			before := test.at
-			d := decide(test.at, test.changes, circumstances{id: "n", now: now, epoch: 9, known: test.known})
+			d := decideAll(test.at, test.changes, 9, verdicts{found: test.known})
 			outcomes, entries := describeDecision(test.changes, d)
 			if !slices.Equal(outcomes, test.outcomes) {
 				t.Errorf("outcomes\n got %q\nwant %q", outcomes, test.outcomes)
@@ -237,24 +256,32 @@ func TestDecide(t *testing.T) {
 			if !slices.Equal(entries, test.entries) {
 				t.Errorf("entries\n got %q\nwant %q", entries, test.entries)
 			}
-			if d.remove != test.removed || test.removed == d.next.exists && len(d.entries) > 0 {
-				t.Errorf("remove is %v, and afterwards exists is %v", d.remove, d.next.exists)
+			if d.removed != test.removed || test.removed == d.next.exists && len(d.events) > 0 {
+				t.Errorf("remove is %v, and afterwards exists is %v", d.removed, d.next.exists)
 			}
-			checkDecision(t, before, d, now)
+			checkDecision(t, before, d)
 		})
 	}
 }
 
+// entriesOf are the entries of a decision.
+func entriesOf(d *decision) (entries []Entry) {
+	for i := range d.events {
+		entries = append(entries, d.events[i].Entry)
+	}
+	return entries
+}
+
 // checkDecision checks what must hold of every decision: the entries, records
 // and events say the same, and continue the chain.
-func checkDecision(t *testing.T, at position, d decision, now time.Time) {
+func checkDecision(t *testing.T, at position, d *decision) {
 	t.Helper()
-	if len(d.entries) != len(d.records) || len(d.entries) != len(d.events) {
-		t.Fatalf("%d entries, %d records, %d events", len(d.entries), len(d.records), len(d.events))
+	if len(d.events) != len(d.records) {
+		t.Fatalf("%d records, %d events", len(d.records), len(d.events))
 	}
 	previous, state := at.hash, at.state
-	for i, e := range d.entries {
-		r, event := d.records[i], d.events[i]
+	for i, event := range d.events {
+		r, e := d.records[i], event.Entry
 		if e.Type == EntryCreated {
 			previous = Hash{}
 		}
@@ -266,7 +293,7 @@ func checkDecision(t *testing.T, at position, d decision, now time.Time) {
 		if err != nil || decoded.Hash != e.Hash || decoded.computeHash() != e.Hash {
 			t.Errorf("record %d does not hold its entry: %v", i, err)
 		}
-		if !e.Time.Equal(now) {
+		if !e.Time.Equal(d.now) {
 			t.Errorf("entry %d has the time %v", i, e.Time)
 		}
 		if r.State != nil {
@@ -285,24 +312,24 @@ func checkDecision(t *testing.T, at position, d decision, now time.Time) {
 			t.Errorf("record %d has the state %q", i, r.State)
 		}
 	}
-	if len(d.entries) == 0 {
+	if len(d.events) == 0 {
 		if !slices.Equal(d.next.state, at.state) || d.next.cursor != at.cursor || d.next.hash != at.hash {
 			t.Errorf("the position moved without an entry: %+v", d.next)
 		}
 		return
 	}
-	last := d.entries[len(d.entries)-1]
-	if d.remove != (last.Type == EntryRemoved) {
-		t.Errorf("remove is %v after an entry %s", d.remove, last.Type)
+	last := d.last()
+	if d.removed != (last.Type == EntryRemoved) {
+		t.Errorf("remove is %v after an entry %s", d.removed, last.Type)
 	}
-	if !d.remove && (d.next.cursor != last.Cursor || d.next.hash != last.Hash || string(d.next.state) != string(state)) {
+	if !d.removed && (d.next.cursor != last.Cursor || d.next.hash != last.Hash || string(d.next.state) != string(state)) {
 		t.Errorf("the position afterwards is %+v", d.next)
 	}
 }
 
 func TestDecideNotesTheLastTransactionAndTheKind(t *testing.T) {
 	changes := []change{create(1), propose(1), propose(-9), update(4)}
-	d := decide(position{}, changes, circumstances{id: "n", epoch: 9})
+	d := decideAll(position{}, changes, 9, verdicts{})
 	for i, want := range []replay.Cursor{{}, {Epoch: 9, Revision: 2}, {Epoch: 9, Revision: 3}, {Epoch: 9, Revision: 3}} {
 		if got := d.outcomes[i].at; got.lastTransaction != want || got.kind != "number" {
 			t.Errorf("after change %d: last transaction %s, kind %q; want %s", i, got.lastTransaction, got.kind, want)
@@ -334,7 +361,7 @@ func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
 			[]change{propose(1), proposeKeyed("old", 1)}, []bool{true, false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			d := decide(test.at, test.changes, circumstances{id: "n", epoch: 9, known: known})
+			d := decideAll(test.at, test.changes, 9, verdicts{found: known})
 			var got []bool
 			for _, o := range d.outcomes {
 				got = append(got, o.pending)
@@ -349,13 +376,13 @@ func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
 func TestDecideDoesNotChangeItsPosition(t *testing.T) {
 	at := startedAt(7, 3)
 	state := string(at.state)
-	first := decide(at, []change{propose(1), update(8), remove()}, circumstances{id: "n", epoch: 9})
-	second := decide(at, []change{propose(1), update(8), remove()}, circumstances{id: "n", epoch: 9})
+	first := decideAll(at, []change{propose(1), update(8), remove()}, 9, verdicts{})
+	second := decideAll(at, []change{propose(1), update(8), remove()}, 9, verdicts{})
 	if string(at.state) != state || at.cursor != (replay.Cursor{Epoch: 7, Revision: 1}) {
 		t.Errorf("the position is now %+v", at)
 	}
-	for i := range first.entries {
-		if first.entries[i].Hash != second.entries[i].Hash {
+	for i := range first.events {
+		if first.events[i].Hash != second.events[i].Hash {
 			t.Errorf("entry %d differs when it is decided again", i)
 		}
 	}

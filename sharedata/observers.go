@@ -26,7 +26,7 @@ type Event struct {
 	LastTransaction replay.Cursor
 }
 
-// Observer is told what is committed. A manager calls it inside the section
+// Observer is notified of what is committed. A manager calls it inside the section
 // that orders a ShareData's commits: in the order of revisions, every event
 // once, one call at a time for each ShareData but from several goroutines for
 // several. It must not block, must not change events, which it shares with
@@ -56,11 +56,11 @@ func (o *observation) stop() {
 	o.stopped.Store(true)
 	if s := o.joined.Load(); s != nil {
 		s.departed.Store(true)
-		s.forgetStopped()
+		s.removeStopped()
 	}
 }
 
-func (o *observation) tell(events []Event) {
+func (o *observation) notify(events []Event) {
 	if o.stopped.Load() {
 		return
 	}
@@ -73,20 +73,21 @@ func (o *observation) tell(events []Event) {
 }
 
 // Observe registers an observer for one ShareData and returns the snapshot at
-// which it joined: it is told of every entry after that, and of no other. The
-// last one is the removal, which ends the observation.
+// which the observation begins: the observer gets every entry after that, and no
+// other. The last one is the removal, which ends the observation.
 //
 // stop ends it earlier. It may be called at any time from anywhere, never
 // blocks, and a call of the observer that is under way may end after it.
 func (m *Manager) Observe(ctx context.Context, id string, observer Observer) (snapshot Snapshot, stop func(), err error) {
 	o := &observation{observer: observer, manager: m}
-	if s := m.loaded(id); s != nil && (m.follower == nil || s.followed.Load()) {
+	if s := m.loaded(id); s != nil && (m.follower == nil || s.isFollowed()) {
 		if at := s.join(o); at.exists {
 			return at.snapshot(id), o.stop, nil
 		}
 	}
-	// At its turn, as it might be unloaded again before this goroutine gets to it.
-	joined, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}, joining: o})
+	// The committer adds the observation, because the ShareData could be evicted
+	// before this goroutine does.
+	joined, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}, observation: o})
 	if err == nil && !joined.at.exists {
 		err = unknown(id)
 	}
@@ -101,43 +102,56 @@ func (m *Manager) Observe(ctx context.Context, id string, observer Observer) (sn
 // there is nothing to observe, one that does not exist.
 func (s *shareData) join(o *observation) position {
 	s.handover.Lock()
-	defer s.leave()
+	defer s.unlockHandover()
 	at := s.current.Load()
-	if at == nil || !at.exists || s.unloaded || s.manager.closed.Load() {
+	if at == nil || !at.exists || s.evicted || s.manager.closed.Load() {
 		return position{}
 	}
 	s.observers = append(slices.DeleteFunc(s.observers, isStopped), o)
 	o.joined.Store(s)
-	if o.stopped.Load() { // before it could know what it has joined
+	if o.stopped.Load() { // before joined was set
 		s.departed.Store(true)
 	}
-	s.followOrNot()
+	s.followIfObserved()
 	return *at
 }
 
-// leave gives handover back.
-func (s *shareData) leave() {
-	s.handover.Unlock()
-	s.forgetStopped()
+// notifyObservers calls the observers. It is called with handover held.
+func (s *shareData) notifyObservers(events []Event) {
+	s.calling.Store(callingObservers)
+	defer s.calling.Store(callingNothing)
+	s.observers = slices.DeleteFunc(s.observers, isStopped)
+	for _, o := range s.observers {
+		o.notify(events)
+	}
+	for _, o := range s.manager.globalObservers() {
+		o.notify(events)
+	}
 }
 
-// forgetStopped forgets the observations that have ended. It never waits: where
-// handover is held, its holder does it on leaving.
-func (s *shareData) forgetStopped() {
+// unlockHandover unlocks handover.
+func (s *shareData) unlockHandover() {
+	s.handover.Unlock()
+	s.removeStopped()
+}
+
+// removeStopped removes the observations that have ended. It never waits: if
+// handover is locked, unlockHandover removes them.
+func (s *shareData) removeStopped() {
 	for s.departed.Load() && s.handover.TryLock() {
 		s.departed.Store(false)
 		s.observers = slices.DeleteFunc(s.observers, isStopped)
-		s.followOrNot()
+		s.followIfObserved()
 		s.handover.Unlock()
 	}
 }
 
 func isStopped(o *observation) bool { return o.stopped.Load() }
 
-// ObserveAll registers an observer for every ShareData, also those that do not
-// exist yet: it is told of what is committed from now on by this manager, and of
-// what other processes commit to ShareData that are observed here besides. stop
-// is that of Observe.
+// ObserveAll registers an observer for every ShareData, also those that do not exist
+// yet. It is notified of what this manager commits from now on, and of what other
+// processes commit to ShareData that are observed here with Observe. stop is that of
+// Observe.
 func (m *Manager) ObserveAll(observer Observer) (stop func()) {
 	o := &observation{observer: observer, manager: m}
 	m.observersMu.Lock()
@@ -151,9 +165,9 @@ func (m *Manager) ObserveAll(observer Observer) (stop func()) {
 	}
 }
 
-// everywhere returns the observers of every ShareData. The slice is never
+// globalObservers returns the observers of every ShareData. The slice is never
 // changed.
-func (m *Manager) everywhere() []*observation {
+func (m *Manager) globalObservers() []*observation {
 	m.observersMu.Lock()
 	defer m.observersMu.Unlock()
 	return m.observers

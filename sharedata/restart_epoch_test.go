@@ -2,7 +2,6 @@ package sharedata
 
 import (
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/replaytest"
@@ -15,12 +14,9 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 	const ahead = 1 << 62
 	process := replaytest.NewShared().Process()
 	put := func(at position, changes []change, epoch uint64) position {
-		d := decide(at, changes, circumstances{id: "n", epoch: epoch, now: time.Now()})
-		meta, err := d.next.metaOf()
-		if err == nil {
-			err = process.Append(t.Context(), "n", replay.Batch{Expect: at.cursor, Entries: d.records, Meta: meta, Remove: d.remove})
-		}
-		if err != nil {
+		d := decideAll(at, changes, epoch, verdicts{})
+		batch := replay.Batch{Expect: at.cursor, Entries: d.records, Meta: d.next.meta(), Remove: d.removed}
+		if err := process.Append(t.Context(), "n", batch); err != nil {
 			t.Fatal(err)
 		}
 		return d.next

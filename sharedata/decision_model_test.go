@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -96,7 +95,7 @@ func TestDecideAgreesWithANaiveModel(t *testing.T) {
 					c.origin = epoch - 5 // no history has it
 				}
 				if broken && c.kind == changePropose {
-					c.apply = breaking
+					c.function = breaking
 				}
 				existed := m.exists
 				changes = append(changes, c)
@@ -105,22 +104,22 @@ func TestDecideAgreesWithANaiveModel(t *testing.T) {
 					break // the rest would be decided in a batch of its own
 				}
 			}
-			d := decide(at, changes, circumstances{id: "n", epoch: epoch, known: stored})
+			d := decideAll(at, changes, epoch, verdicts{found: stored})
 			got, _ := describeDecision(changes, d)
 			if !slices.Equal(got, want) {
 				t.Fatalf("seed %d, round %d:\n got %q\nwant %q", seed, round, got, want)
 			}
-			checkDecision(t, at, d, time.Time{})
+			checkDecision(t, at, d)
 			for i, r := range d.records {
-				if d.entries[i].Type == EntryCreated {
+				if d.events[i].Entry.Type == EntryCreated {
 					history, stored = nil, make(map[string]Entry)
 				}
-				history = append(history, d.entries[i])
+				history = append(history, d.events[i].Entry)
 				if r.Key != "" {
-					stored[r.Key] = d.entries[i]
+					stored[r.Key] = d.events[i].Entry
 				}
 			}
-			if d.remove {
+			if d.removed {
 				stored = make(map[string]Entry)
 			}
 			at = d.next

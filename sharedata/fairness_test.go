@@ -1,0 +1,150 @@
+package sharedata_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// newStuck returns a manager of a counter with a function that ignores its deadline
+// of half a second, and how often it was run.
+func newStuck(t *testing.T) (*sharedata.Manager, func() int) {
+	runs := make(chan struct{}, 1000)
+	stuck := sharedata.NewFunction("stuck", func(ctx context.Context, c Counter, _ any) (Counter, error) {
+		runs <- struct{}{}
+		<-ctx.Done()
+		return c, ctx.Err()
+	}).WithTimeout(500 * time.Millisecond)
+	m := newManager(t, nil)
+	createCounter(t, m, "counter", 0, stuck)
+	return m, func() int { return len(runs) }
+}
+
+func from(connection, function string) sharedata.Proposal {
+	return sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}, Connection: connection}
+}
+
+// waitedFor proposes and returns how many runs began until the reply.
+func waitedFor(t *testing.T, m *sharedata.Manager, p sharedata.Proposal, runs func() int) int {
+	t.Helper()
+	before := runs()
+	replied := make(chan int)
+	m.Submit(t.Context(), p, func(v sharedata.Verdict, err error) {
+		if err != nil || !v.Accepted {
+			t.Error(v, err)
+		}
+		waited := runs() - before
+		go func() { replied <- waited }()
+	})
+	return <-replied
+}
+
+// A proposer waits for at most one run of another proposer's function per proposal
+// of its own, however many proposals the other one has in flight.
+func TestFairness_OneRunPerTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, runs := newStuck(t)
+		for range 20 {
+			m.Submit(t.Context(), from("hostile", "stuck"), func(_ sharedata.Verdict, err error) {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("the stuck function: %v", err)
+				}
+			})
+		}
+		for i := range 5 {
+			if waited := waitedFor(t, m, from("honest", "add"), runs); waited > 1 {
+				t.Errorf("proposal %d waited for %d runs", i, waited)
+			}
+		}
+		begin := time.Now()
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		if runs() != 20 {
+			t.Errorf("the stuck function was run %d times in %v", runs(), time.Since(begin))
+		}
+	})
+}
+
+// What a slow function leaves of a batch is committed before the next slow run.
+func TestFairness_CommitAfterTimeBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			time.Sleep(time.Second)
+			return Counter{c.Value + 1}, nil
+		})
+		m := newCounter(t, nil, 0, slow)
+		begin := time.Now()
+		replied := make(chan time.Duration, 3)
+		for range 3 {
+			m.Submit(t.Context(), from("a", "slow"), func(sharedata.Verdict, error) { replied <- time.Since(begin) })
+		}
+		for want := time.Second; want <= 3*time.Second; want += time.Second {
+			if got := <-replied; got != want {
+				t.Errorf("a reply after %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+// Each of many proposers gets its turn, and keeps the order of its proposals.
+func TestFairness_ManyProposers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		var order []string
+		note := sharedata.NewFunction("note", func(_ context.Context, c Counter, who string) (Counter, error) {
+			order = append(order, who)
+			return c, nil
+		})
+		m := newCounter(t, nil, 0, held("held", g), note)
+		m.Submit(t.Context(), from("first", "held"), func(sharedata.Verdict, error) {})
+		<-g.arrived
+		const proposers, each = 30, 4
+		for round := range each {
+			for p := range proposers {
+				proposal := from(fmt.Sprint(p), "note")
+				proposal.Data = fmt.Sprintf("%d of %d", round, p)
+				m.Submit(t.Context(), proposal, func(sharedata.Verdict, error) {})
+			}
+		}
+		proposal := from("late", "note")
+		proposal.Data = "late"
+		m.Submit(t.Context(), proposal, func(sharedata.Verdict, error) {})
+		close(g.open)
+		synctest.Wait()
+		var want []string
+		for round := range each {
+			for p := range proposers {
+				want = append(want, fmt.Sprintf("%d of %d", round, p))
+			}
+			if round == 0 {
+				want = append(want, "late")
+			}
+		}
+		if fmt.Sprint(order) != fmt.Sprint(want) {
+			t.Errorf("evaluated in the order\n%q\nwant\n%q", order, want)
+		}
+	})
+}
+
+// A caller without a connection is a proposer by its subject.
+func TestFairness_BySubject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, runs := newStuck(t)
+		ann, bob := &sharedata.Caller{Subject: "ann"}, &sharedata.Caller{Subject: "bob"}
+		for range 10 {
+			p := from("", "stuck")
+			p.Caller = ann
+			m.Submit(t.Context(), p, func(sharedata.Verdict, error) {})
+		}
+		p := from("", "add")
+		p.Caller = bob
+		if waited := waitedFor(t, m, p, runs); waited > 1 {
+			t.Errorf("waited for %d runs", waited)
+		}
+	})
+}

@@ -1,0 +1,189 @@
+package sharedata_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// A context that ends before the proposal's turn withdraws it.
+func TestOutcome_WithdrawnBeforeTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, nil, 0, held("held", g))
+		m.Submit(t.Context(), from("a", "held"), func(sharedata.Verdict, error) {})
+		<-g.arrived
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := m.Propose(ctx, from("b", "add"))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
+			t.Errorf("got %v, want the context's error alone", err)
+		}
+		_, err = m.Update(ctx, "counter", Counter{9})
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
+			t.Errorf("the update: %v, want the context's error alone", err)
+		}
+		close(g.open)
+		synctest.Wait()
+		wantState(t, m, "counter", `{"value":1}`)
+	})
+}
+
+// A context that ends during the append leaves the outcome unknown, and it may be an
+// accepted one.
+func TestOutcome_UnknownDuringAppend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := newMemory(t, nil)
+		g := newGate()
+		s := &store{Store: memory}
+		m := newCounter(t, &sharedata.Options{Store: s}, 0)
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+			g.pass()
+			return memory.Append(ctx, id, batch)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := m.Propose(ctx, addition("counter", 1, "key"))
+		if !errors.Is(err, sharedata.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrOutcomeUnknown and the context's error", err)
+		}
+		close(g.open)
+		synctest.Wait()
+		v, err := m.Propose(t.Context(), addition("counter", 1, "key"))
+		if err != nil || !v.Accepted || !v.Duplicate {
+			t.Errorf("the repeat: %+v, %v", v, err)
+		}
+		wantState(t, m, "counter", `{"value":1}`)
+	})
+}
+
+// Of a failed append the outcome is unknown to those whose entries it had, and known
+// to those that wanted none.
+func TestOutcome_FailedAppend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := newMemory(t, nil)
+		s := &store{Store: memory}
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{Store: s}, 0, held("held", g))
+		down := false
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+			if down {
+				return replay.ErrUnavailable
+			}
+			return memory.Append(ctx, id, batch)
+		}
+		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+			if down {
+				return replay.Head{}, replay.ErrUnavailable
+			}
+			return memory.Load(ctx, id)
+		}
+		var a answers
+		m.Submit(t.Context(), from("a", "held"), a.done("held"))
+		<-g.arrived
+		m.Submit(t.Context(), from("b", "broken"), a.done("broken"))
+		down = true
+		close(g.open)
+		synctest.Wait()
+		if _, err := m.Propose(t.Context(), from("c", "add")); !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
+			t.Errorf("after the failed append: %v, want the store to be unavailable and nothing in doubt", err)
+		}
+		for _, answer := range a.all() {
+			if !errors.Is(answer.err, sharedata.ErrStore) || errors.Is(answer.err, sharedata.ErrOutcomeUnknown) != (answer.name == "held") {
+				t.Errorf("%s: %v", answer.name, answer.err)
+			}
+		}
+		if len(a.all()) != 2 {
+			t.Errorf("%d replies", len(a.all()))
+		}
+		down = false
+		if v, err := m.Propose(t.Context(), from("c", "add")); err != nil || !v.Accepted {
+			t.Errorf("afterwards: %+v, %v", v, err)
+		}
+	})
+}
+
+// A function runs once per proposal, also where earlier verdicts are looked up.
+func TestEvaluate_OncePerProposal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		runs := make(map[string]int)
+		count := sharedata.NewFunction("count", func(_ context.Context, c Counter, who string) (Counter, error) {
+			runs[who]++
+			if strings.HasPrefix(who, "failing") {
+				return c, errBroken
+			}
+			return Counter{c.Value + 1}, nil
+		})
+		m := newCounter(t, nil, 0, held("held", g), count)
+		var a answers
+		submit := func(who, key string) {
+			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "count", Data: who, IdempotencyKey: key}, a.done(who))
+		}
+		submit("earlier", "known")
+		synctest.Wait()
+		m.Submit(t.Context(), from("", "held"), a.done("held"))
+		<-g.arrived
+		submit("before", "")
+		submit("failing", "new")
+		submit("failing again", "")
+		submit("between", "k")
+		submit("failing repeat", "known")
+		submit("after", "l")
+		close(g.open)
+		synctest.Wait()
+		for _, answer := range a.all() {
+			wantErr := answer.name == "failing" || answer.name == "failing again"
+			if errors.Is(answer.err, errBroken) != wantErr || !wantErr && (answer.err != nil || !answer.verdict.Accepted) {
+				t.Errorf("%s: %+v, %v", answer.name, answer.verdict, answer.err)
+			}
+			if answer.verdict.Duplicate != (answer.name == "failing repeat") {
+				t.Errorf("%s: duplicate is %t", answer.name, answer.verdict.Duplicate)
+			}
+			if n := runs[answer.name]; n != 1 && answer.name != "held" {
+				t.Errorf("%s ran %d times", answer.name, n)
+			}
+		}
+		if len(a.all()) != 8 {
+			t.Errorf("%d replies", len(a.all()))
+		}
+		wantState(t, m, "counter", `{"value":5}`)
+	})
+}
+
+// A function's ordinary error is in the log, with what is needed to find its cause,
+// and cannot flood it.
+func TestLog_FunctionFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		failing := sharedata.NewFunction("failing", func(context.Context, Counter, any) (Counter, error) { return Counter{}, errBroken })
+		m := newCounter(t, &sharedata.Options{Logger: logger}, 0, failing)
+		p := from("connection-7", "failing")
+		p.Caller = &sharedata.Caller{Subject: "ann"}
+		for range 100 {
+			if _, err := m.Propose(t.Context(), p); !errors.Is(err, errBroken) {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		_, _ = m.Propose(t.Context(), p)
+		text := log.String()
+		for _, part := range []string{"level=WARN", "shareData=counter", "function=failing", "subject=ann", "connection=connection-7", "error=broken", "unlogged=99"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q is not in the log:\n%s", part, text)
+			}
+		}
+		if n := strings.Count(text, "function failed"); n != 2 {
+			t.Errorf("101 failures are %d records:\n%s", n, text)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package sharedata
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// position is where a history stands: all that the next decision depends on. It is
+// immutable.
+type position struct {
+	// exists is false where there is no history, or it was removed; the rest is
+	// zero then.
+	exists bool
+	cursor replay.Cursor
+	// origin is the epoch in which the ShareData was created. The epoch may have
+	// been restarted since.
+	origin uint64
+	state  json.RawMessage
+	kind   string
+	// lastTransaction is the cursor of the newest transaction, zero for none.
+	lastTransaction replay.Cursor
+	// hash is the newest entry's.
+	hash Hash
+	// stored is the Meta that the store has with it; nil where the position did
+	// not come from the store, see meta.
+	stored []byte
+	// rolledBack is replay.Head.RolledBack.
+	rolledBack bool
+}
+
+func (p position) snapshot(id string) Snapshot {
+	return Snapshot{ID: id, Kind: p.kind, State: p.state, Cursor: p.cursor, LastTransaction: p.lastTransaction}
+}
+
+// isBefore reports whether p is the position of an older state than the other.
+func (p position) isBefore(other position) bool { return isEarlier(p.cursor, other.cursor) }
+
+func isEarlier(a, b replay.Cursor) bool {
+	return a.Epoch < b.Epoch || a.Epoch == b.Epoch && a.Revision < b.Revision
+}
+
+// after is the position that an entry leads to. state is nil where the entry did
+// not change it.
+func (p position) after(e *Entry, state json.RawMessage) position {
+	switch e.Type {
+	case EntryRemoved:
+		return position{}
+	case EntryCreated:
+		origin := p.origin
+		if e.Continues.IsZero() {
+			origin = e.Cursor.Epoch
+		}
+		p = position{exists: true, origin: origin, kind: e.Kind}
+	case EntryTransaction:
+		p.lastTransaction = e.Cursor
+	}
+	p.cursor, p.hash, p.stored, p.rolledBack = e.Cursor, e.Hash, nil, false
+	if state != nil {
+		p.state = state
+	}
+	return p
+}
+
+// meta is what the store keeps beside the newest state: what a manager must know
+// to continue a history whose entries may all have been trimmed.
+type meta struct {
+	Kind            string        `json:"kind,omitempty"`
+	Origin          uint64        `json:"origin"`
+	LastTransaction replay.Cursor `json:"lastTransaction"`
+	Hash            Hash          `json:"hash"`
+}
+
+// meta is the position's Meta: as the store has it, or as this release writes it.
+// The two are the same unless another release wrote it.
+func (p position) meta() []byte {
+	if !p.exists || p.stored != nil {
+		return p.stored
+	}
+	dst := append(make([]byte, 0, 160+len(p.kind)), '{')
+	if p.kind != "" {
+		dst = append(appendString(append(dst, `"kind":`...), p.kind), ',')
+	}
+	dst = strconv.AppendUint(append(dst, `"origin":`...), p.origin, 10)
+	dst = p.lastTransaction.AppendTo(append(dst, `,"lastTransaction":"`...))
+	return append(appendHex(append(dst, `","hash":"`...), p.hash), '}')
+}
+
+// positionOf rebuilds a position from what the store keeps.
+func positionOf(id string, head replay.Head) (position, error) {
+	var m meta
+	if err := json.Unmarshal(head.Meta, &m); err != nil {
+		return position{}, fmt.Errorf("%.60q at %s: %w: %w", id, head.Cursor, ErrBadRecord, err)
+	}
+	return position{
+		exists: true, cursor: head.Cursor, origin: m.Origin, state: json.RawMessage(head.State), kind: m.Kind,
+		lastTransaction: m.LastTransaction, hash: m.Hash, stored: head.Meta, rolledBack: head.RolledBack,
+	}, nil
+}

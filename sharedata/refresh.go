@@ -1,0 +1,206 @@
+package sharedata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/safe-go/safe/replay"
+)
+
+// This file brings the cached position up to the store's, where another process, or
+// an append that seemed to fail, has added to the history. Only the goroutine that
+// runs for the ShareData calls it.
+
+// pageEntries is the number of entries that are read from the store at once.
+const pageEntries = 256
+
+// load reads the position when the ShareData is first needed.
+func (s *shareData) load() error {
+	for range maxRefreshes {
+		next, err := s.manager.storedPosition(context.Background(), s.id)
+		switch {
+		case err != nil:
+			return err
+		case !next.rolledBack:
+			s.publish(next, nil)
+			return nil
+		}
+		if err := s.restartEpoch(next, next); !errors.Is(err, errOvertaken) {
+			return err
+		}
+	}
+	return errUnsteady(s.id)
+}
+
+// storedPosition is where the history stands in the store.
+func (m *Manager) storedPosition(ctx context.Context, id string) (position, error) {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	head, err := m.options.Store.Load(ctx, id)
+	if errors.Is(err, replay.ErrNotFound) {
+		return position{}, nil
+	}
+	if err != nil {
+		return position{}, m.storeError(id, "load", err)
+	}
+	at, err := positionOf(id, head)
+	if err != nil {
+		return position{}, m.storeError(id, "load", err)
+	}
+	return at, nil
+}
+
+// maxRefreshes bounds how often refresh begins again because the history was changed
+// meanwhile. Each time means that another process removed a history or began one.
+const maxRefreshes = 16
+
+// refresh applies what the store holds beyond the current position, and notifies
+// the observers.
+func (s *shareData) refresh() error {
+	for range maxRefreshes {
+		next, err := s.manager.storedPosition(context.Background(), s.id)
+		if err != nil {
+			return err
+		}
+		if err := s.moveTo(next); !errors.Is(err, errOvertaken) {
+			if err == nil {
+				s.committer.needsRefresh = false
+			}
+			return err
+		}
+	}
+	return errUnsteady(s.id)
+}
+
+func errUnsteady(id string) error {
+	return fmt.Errorf("%w: %.60q is removed and created all the time; try again later", ErrBusy, id)
+}
+
+// errOvertaken says that the store does not hold the position any more to which a
+// refresh was to move.
+var errOvertaken = errors.New("the history was changed meanwhile")
+
+// moveTo moves from the current position to one that the store held a moment ago.
+func (s *shareData) moveTo(next position) error {
+	var at position
+	if current := s.current.Load(); current != nil {
+		at = *current
+	}
+	switch {
+	case next.rolledBack:
+		return s.restartEpoch(at, next)
+	case at.cursor == next.cursor && at.hash == next.hash:
+		s.publish(next, nil)
+	case !at.exists || next.cursor.Epoch > at.cursor.Epoch:
+		s.resetTo(next)
+	case !next.exists:
+		return s.restartLost(at)
+	case next.cursor.Epoch == at.cursor.Epoch && next.cursor.Revision > at.cursor.Revision:
+		return s.advanceTo(next)
+	default:
+		return s.restartEpoch(at, next)
+	}
+	return nil
+}
+
+// advanceTo reads and applies the entries between the current position and a later
+// one of the same epoch.
+func (s *shareData) advanceTo(to position) error {
+	for {
+		at := *s.current.Load()
+		if at.cursor.Epoch != to.cursor.Epoch || at.cursor.Revision >= to.cursor.Revision {
+			return nil
+		}
+		page, err := s.readEntries(at.cursor, pageEntries)
+		switch {
+		case errors.Is(err, replay.ErrCursorTooOld):
+			s.resetTo(to)
+			return nil
+		case errors.Is(err, replay.ErrNotFound), errors.Is(err, replay.ErrUnknownEpoch), errors.Is(err, replay.ErrFutureCursor):
+			return errOvertaken
+		case err != nil:
+			return s.storeError("read", err)
+		case len(page) == 0:
+			return errOvertaken
+		}
+		switch err := s.applyEntries(page); {
+		case errors.Is(err, errOtherHistory):
+			return s.restartEpoch(at, to)
+		case err != nil:
+			s.manager.options.Logger.Warn("the entries of another process cannot be applied; observers get the state instead", "shareData", s.id, "after", at.cursor.String(), "error", err)
+			s.resetTo(to)
+			return nil
+		}
+	}
+}
+
+func (s *shareData) readEntries(after replay.Cursor, limit int) ([]replay.Entry, error) {
+	ctx, cancel := s.manager.storeContext(context.Background())
+	defer cancel()
+	return s.manager.options.Store.Read(ctx, s.id, after, limit)
+}
+
+// resetTo makes a position current that lies elsewhere in the history, or in
+// another one. What lies between is not known, so observers get a Reset.
+func (s *shareData) resetTo(next position) {
+	current := s.current.Load()
+	if current == nil {
+		s.publish(next, nil)
+		return
+	}
+	at := *current
+	s.committer.newestEpoch = max(s.committer.newestEpoch, at.cursor.Epoch)
+	var events []Event
+	switch {
+	case next.exists:
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
+	case at.exists:
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
+	}
+	s.publish(next, events)
+}
+
+var (
+	errNoContinuation = errors.New("the entries do not continue the history from here")
+	errOtherHistory   = errors.New("the entries continue another history")
+)
+
+// applyEntries applies entries that follow the current position. It skips those up
+// to it. Where the entries do not continue the history, or lack the states after
+// them, it changes nothing, except that a removal among them counts.
+func (s *shareData) applyEntries(entries []replay.Entry) error {
+	at := *s.current.Load()
+	var events []Event
+	for i, stored := range entries {
+		if at.exists && stored.Cursor.Epoch == at.cursor.Epoch && stored.Cursor.Revision <= at.cursor.Revision {
+			continue
+		}
+		e, err := entryFrom(s.id, stored)
+		changes := e.Type != EntryRemoved && (e.Type != EntryTransaction || e.Accepted)
+		switch {
+		case err != nil:
+			return err
+		case !at.exists || e.Cursor != at.cursor.Next():
+			return fmt.Errorf("%w: %s does not come after %s", errNoContinuation, e.Cursor, at.cursor)
+		case e.Previous != at.hash:
+			return fmt.Errorf("%w: the entry before %s is not the one that is known at %s", errOtherHistory, e.Cursor, at.cursor)
+		case changes && len(stored.State) == 0:
+			return fmt.Errorf("%w: the state at %s is not kept", errNoContinuation, e.Cursor)
+		}
+		at = at.after(&e, stored.State)
+		events = append(events, Event{Entry: e, State: at.state})
+		if e.Type == EntryRemoved {
+			s.committer.newestEpoch = max(s.committer.newestEpoch, e.Cursor.Epoch)
+			s.publish(at, events)
+			if i+1 < len(entries) {
+				return fmt.Errorf("%w: it ends with %s", errNoContinuation, e.Cursor)
+			}
+			return nil
+		}
+	}
+	if len(events) > 0 {
+		s.publish(at, events)
+	}
+	return nil
+}
