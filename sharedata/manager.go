@@ -289,8 +289,11 @@ func (m *Manager) functionsOf(id string, at position) Functions {
 	m.mu.RLock()
 	own := m.functions[id]
 	m.mu.RUnlock()
-	if len(own.functions) == 0 || !own.permanent && own.origin != at.origin {
-		return m.kinds[at.kind]
+	switch kind := m.kinds[at.kind]; {
+	case len(own.functions) == 0 || !own.permanent && own.origin != at.origin:
+		return kind
+	case len(kind) == 0:
+		return own.functions
 	}
 	return append(slices.Clone(own.functions), m.kinds[at.kind]...)
 }
