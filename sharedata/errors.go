@@ -27,9 +27,7 @@ var (
 	ErrInvalidInput = errors.New("invalid input")
 	// ErrInvalidState: a state is not one valid JSON value in UTF-8, nests deeper
 	// than MaxDepth, or is not what the function takes.
-	ErrInvalidState  = errors.New("invalid state")
-	errNotStrictJSON = errors.New("not valid UTF-8, or an object with two members of one name")
-	errTooDeep       = fmt.Errorf("objects and arrays nest deeper than %d levels", MaxDepth)
+	ErrInvalidState = errors.New("invalid state")
 	// ErrInvalidKey: an idempotency key is longer than MaxKeyBytes or not UTF-8.
 	ErrInvalidKey = errors.New("invalid idempotency key")
 	// ErrProposingDisabled: the Resolver in force resolves nothing.

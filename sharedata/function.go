@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Function is a rule by which proposals are judged. It is immutable and may be
@@ -89,21 +87,6 @@ func decodeError(functionID string, input json.RawMessage, err error) error {
 		return invalidInput(functionID, pointerAt(input, mistyped.Offset), problem)
 	}
 	return invalidInput(functionID, "", err.Error())
-}
-
-// pointerAt returns the JSON Pointer to the value whose first token ends at the
-// offset; empty if none does.
-func pointerAt(raw json.RawMessage, offset int64) string {
-	decoder := jsontext.NewDecoder(bytes.NewReader(raw))
-	for decoder.InputOffset() < offset {
-		if _, err := decoder.ReadToken(); err != nil {
-			return ""
-		}
-	}
-	if decoder.InputOffset() != offset {
-		return ""
-	}
-	return string(decoder.StackPointer())
 }
 
 // ID is what a functionId on the wire is compared with; empty for an internal

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
@@ -95,13 +94,4 @@ func costlyNumber(value any, at []string) (place []string, found bool) {
 		}
 	}
 	return nil, false
-}
-
-// jsonPointer writes a location as RFC 6901 section 3 says.
-func jsonPointer(location []string) string {
-	var pointer jsontext.Pointer
-	for _, token := range location {
-		pointer = pointer.AppendToken(token)
-	}
-	return string(pointer)
 }
