@@ -1,12 +1,15 @@
 package sharedata
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/safe-go/safe/internal/option"
 	"github.com/safe-go/safe/replay"
 )
+
+// defaultFunctionTimeout is the deadline of a function where nothing else is set.
+const defaultFunctionTimeout = 5 * time.Second
 
 // Options configures a Manager. Nil or the zero value is good. For numbers and
 // durations 0 is the default and -1 switches the limit off.
@@ -68,42 +71,17 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		zero  time.Duration
-	}{
-		{"FunctionTimeout", &c.FunctionTimeout, 5 * time.Second},
-		{"StoreTimeout", &c.StoreTimeout, 10 * time.Second},
+	for _, err := range []error{
+		option.Fill("sharedata: Options.FunctionTimeout", &c.FunctionTimeout, defaultFunctionTimeout, -1),
+		option.Fill("sharedata: Options.StoreTimeout", &c.StoreTimeout, 10*time.Second, -1),
+		option.Fill("sharedata: Options.MaxBatch", &c.MaxBatch, 512, -1),
+		option.Fill("sharedata: Options.MaxWaiting", &c.MaxWaiting, 16384, -1),
+		option.Fill("sharedata: Options.MaxLoadedBytes", &c.MaxLoadedBytes, 256<<20, -1),
+		option.Fill("sharedata: Options.RecentEntries", &c.RecentEntries, 128, -1),
 	} {
-		if err := withDefault(d.name, d.value, d.zero); err != nil {
-			return c, err
-		}
-	}
-	for _, n := range []struct {
-		name  string
-		value *int
-		zero  int
-	}{
-		{"MaxBatch", &c.MaxBatch, 512},
-		{"MaxWaiting", &c.MaxWaiting, 16384},
-		{"MaxLoadedBytes", &c.MaxLoadedBytes, 256 << 20},
-		{"RecentEntries", &c.RecentEntries, 128},
-	} {
-		if err := withDefault(n.name, n.value, n.zero); err != nil {
+		if err != nil {
 			return c, err
 		}
 	}
 	return c, nil
-}
-
-// withDefault turns 0 into the default and refuses negatives other than -1.
-func withDefault[N int | time.Duration](name string, value *N, zero N) error {
-	switch {
-	case *value == 0:
-		*value = zero
-	case *value < -1:
-		return fmt.Errorf("sharedata: Options.%s is %v: use 0 for the default %v, or -1 to switch it off", name, *value, zero)
-	}
-	return nil
 }
