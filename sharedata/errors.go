@@ -3,7 +3,6 @@ package sharedata
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Errors of a Manager, to be tested with errors.Is. What they are wrapped in
@@ -55,39 +54,6 @@ var (
 	// ErrClosed: the manager was closed.
 	ErrClosed = errors.New("manager is closed")
 )
-
-// InputError says where proposed data is not what a function takes.
-// errors.Is finds ErrInvalidInput in it.
-type InputError struct {
-	// FunctionID is the function's.
-	FunctionID string
-	// Pointer is the JSON Pointer (RFC 6901) to the place; empty for the whole.
-	Pointer string
-	// Problem says what is wrong there.
-	Problem string
-}
-
-// invalidInput returns an *InputError. The problem may quote what was proposed,
-// of which nobody needs to get much back.
-func invalidInput(functionID, pointer, problem string) *InputError {
-	const most = 300
-	if len(problem) > most {
-		problem = strings.ToValidUTF8(problem[:most], "") + "…"
-	}
-	return &InputError{FunctionID: functionID, Pointer: pointer, Problem: problem}
-}
-
-// Error names the function, the place and the problem.
-func (e *InputError) Error() string {
-	place := e.Pointer
-	if place == "" {
-		place = "the proposed data"
-	}
-	return fmt.Sprintf("%v for function %.60q: %.100s: %s", ErrInvalidInput, e.FunctionID, place, e.Problem)
-}
-
-// Unwrap returns ErrInvalidInput.
-func (e *InputError) Unwrap() error { return ErrInvalidInput }
 
 // FunctionError says why a function came to no verdict: it returned an error
 // that is no rejection, panicked, or missed its deadline. Nothing was
