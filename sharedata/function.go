@@ -54,7 +54,7 @@ func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input
 			}
 			s, err := f(ctx, s, i)
 			if err != nil {
-				return nil, err
+				return nil, checkRejection(err)
 			}
 			next, err := marshal(s)
 			if err != nil {
@@ -72,7 +72,7 @@ func NewRawFunction(id string, f func(ctx context.Context, state, input json.Raw
 	apply := func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
 		next, err := f(ctx, bytes.Clone(state), bytes.Clone(input))
 		if err != nil {
-			return nil, err
+			return nil, checkRejection(err)
 		}
 		next = bytes.Clone(next)
 		if err := validJSON(next); err != nil {

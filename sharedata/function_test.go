@@ -368,20 +368,6 @@ func TestAFunctionSeesTheContextAndTheCaller(t *testing.T) {
 	}
 }
 
-func TestAReasonIsRecordedAsText(t *testing.T) {
-	f := sharedata.NewFunction("f", func(context.Context, any, any) (any, error) {
-		return nil, sharedata.Rejectf("at most %d \xff%s", 3, "\"quoted\"")
-	})
-	const want = "at most 3 \uFFFD\"quoted\""
-	m, verdict, err := run(t, 0, f, 0)
-	if err != nil || verdict.Accepted || verdict.Reason != want {
-		t.Errorf("got %+v, %v", verdict, err)
-	}
-	if entries := wholeHistory(t, m, "x"); len(entries) != 2 || entries[1].Reason != want {
-		t.Errorf("recorded %+v", entries)
-	}
-}
-
 func TestAnInternalFunctionIsReachedOnlyByItself(t *testing.T) {
 	internal := sharedata.NewFunction("", func(_ context.Context, c Counter, in Add) (Counter, error) {
 		c.Value += 10 * in.By
