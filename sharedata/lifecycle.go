@@ -92,25 +92,6 @@ func snapshotOf(id string, at position, err error) (Snapshot, error) {
 	return at.snapshot(id), nil
 }
 
-// List returns the ids of all ShareData in the store, sorted. It fails with
-// ErrStore or ErrClosed.
-func (m *Manager) List(ctx context.Context) ([]string, error) {
-	if m.closed.Load() {
-		return nil, ErrClosed
-	}
-	ctx, cancel := m.storeContext(ctx)
-	defer cancel()
-	var ids []string
-	for id, err := range m.options.Store.IDs(ctx) {
-		if err != nil {
-			return nil, &StoreError{Operation: "list", Err: err}
-		}
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids, nil
-}
-
 // Update replaces the state wholesale, past all functions: for the service's
 // own use, such as an import or a repair. It is an entry of the history like
 // any other. It fails with ErrUnknownShareData, ErrInvalidState, ErrStore or

