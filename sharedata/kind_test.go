@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -103,6 +105,57 @@ func TestEnsure(t *testing.T) {
 		t.Errorf("a function that the last Ensure did not name: %v", err)
 	}
 	wantHistory(t, restarted, "c", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
+}
+
+func TestEnsureKind(t *testing.T) {
+	options := &sharedata.Options{
+		Store: newMemory(t, nil),
+		Kinds: []sharedata.Kind{sharedata.NewKind("counter", add), sharedata.NewKind("other")},
+	}
+	m := newManager(t, options)
+	first, err := m.EnsureKind(t.Context(), "c", "counter", Counter{5})
+	if err != nil || first.Kind != "counter" || string(first.State) != `{"value":5}` || first.Cursor.Revision != 1 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	mustAdd(t, m, "c", 1)
+	for _, m := range []*sharedata.Manager{m, newManager(t, options)} { // also after a restart
+		again, err := m.EnsureKind(t.Context(), "c", "counter", Counter{100})
+		if err != nil || again.Kind != "counter" || string(again.State) != `{"value":6}` || again.Cursor.Revision != 2 {
+			t.Errorf("%+v, %v", again, err)
+		}
+	}
+	createCounter(t, m, "own", 1)
+	for id, kind := range map[string]string{"c": "other", "own": "counter"} {
+		snapshot, err := m.EnsureKind(t.Context(), id, kind, 0)
+		if !errors.Is(err, sharedata.ErrExists) || !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), kind) || snapshot.ID != "" {
+			t.Errorf("%q exists with another kind than %q: %+v, %v", id, kind, snapshot, err)
+		}
+	}
+	if _, err := m.EnsureKind(t.Context(), "c", "none", 0); !errors.Is(err, sharedata.ErrUnknownKind) {
+		t.Errorf("an unknown kind: %v", err)
+	}
+	if _, err := m.EnsureKind(t.Context(), "new", "counter", rawJSON("{")); !errors.Is(err, sharedata.ErrInvalidState) {
+		t.Errorf("an invalid state: %v", err)
+	}
+	wantHistory(t, m, "c", "1 created", `2 add {"by":1} accepted`)
+}
+
+// Of many that ensure one ShareData at once, all get the same one.
+func TestEnsureKind_Concurrent(t *testing.T) {
+	options := &sharedata.Options{Store: newMemory(t, nil), Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}}
+	var wait sync.WaitGroup
+	m := newManager(t, options)
+	for range 10 {
+		wait.Go(func() {
+			if _, err := m.EnsureKind(context.Background(), "c", "counter", Counter{}); err != nil {
+				t.Error(err)
+				return
+			}
+			mustAdd(t, m, "c", 1)
+		})
+	}
+	wait.Wait()
+	wantState(t, m, "c", `{"value":10}`)
 }
 
 func TestEnsureAddsToTheFunctionsOfTheKind(t *testing.T) {

@@ -50,6 +50,22 @@ func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ..
 	return m.Get(ctx, id)
 }
 
+// EnsureKind creates the ShareData with the functions of a kind unless it exists.
+// The state is used only for a new one. It fails like CreateKind, but with
+// ErrExists only where the ShareData is of another kind, or of none: kinds do not
+// change, so remove it or use another id.
+func (m *Manager) EnsureKind(ctx context.Context, id, kind string, state any) (Snapshot, error) {
+	snapshot, err := m.CreateKind(ctx, id, kind, state)
+	if !errors.Is(err, ErrExists) {
+		return snapshot, err
+	}
+	snapshot, err = m.Get(ctx, id)
+	if err == nil && snapshot.Kind != kind {
+		return Snapshot{}, fmt.Errorf("%w: %.60q is of the kind %.60q, not %.60q; remove it or use another id", ErrExists, id, snapshot.Kind, kind)
+	}
+	return snapshot, err
+}
+
 func (m *Manager) create(ctx context.Context, id, kind string, state any, own Functions) (Snapshot, error) {
 	raw, err := toState(state)
 	if err != nil {
