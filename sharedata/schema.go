@@ -14,6 +14,7 @@ import (
 
 // inputSchema is a compiled JSON Schema for a function's input.
 type inputSchema struct {
+	text     string // as it was given
 	compiled *jsonschema.Schema
 	printer  *message.Printer
 }
@@ -43,7 +44,7 @@ func compileSchema(text string) (*inputSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inputSchema{compiled: compiled, printer: message.NewPrinter(language.English)}, nil
+	return &inputSchema{text: text, compiled: compiled, printer: message.NewPrinter(language.English)}, nil
 }
 
 // check returns the first place at which data breaks the schema and what is
