@@ -52,8 +52,9 @@ func TestVerifyUnbroken(t *testing.T) {
 	}
 }
 
-// startedOver are two entries of a history, and four of one that continues it.
-func startedOver() []Entry {
+// restartedHistory has two entries of one epoch, and two of each of the two
+// epochs in which the history was restarted.
+func restartedHistory() []Entry {
 	h := someHistory("n", 7)[:2]
 	for epoch := uint64(8); epoch < 10; epoch++ {
 		last := h[len(h)-1]
@@ -68,7 +69,7 @@ func startedOver() []Entry {
 }
 
 func TestVerifyAcrossEpochs(t *testing.T) {
-	history := startedOver()
+	history := restartedHistory()
 	for first := range history {
 		for end := first + 1; end <= len(history); end++ {
 			chain, err := Verify(sequence(history[first:end]))
@@ -109,7 +110,7 @@ func TestVerifyFindsForgedContinuations(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forged := forge(startedOver())
+			forged := forge(restartedHistory())
 			if name != "of one that another one continues" && name != "twice" {
 				for i := range forged { // all is sealed again as far as that hides it
 					if i >= at-1 {
@@ -139,7 +140,7 @@ func TestVerifyOfAContinuationAlone(t *testing.T) {
 		"without what it continues": func(e *Entry) { e.Continues = replay.Cursor{} },
 		"in the middle":             func(e *Entry) { e.Cursor.Revision, e.Type = 2, EntryUpdated },
 	} {
-		alone := startedOver()[2:3]
+		alone := restartedHistory()[2:3]
 		if _, err := Verify(sequence(alone)); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +157,7 @@ func TestVerifyUnbrokenAfterJSON(t *testing.T) {
 	history[6].Caller = &Caller{Subject: "<&>", Claims: json.RawMessage(`{ "a" : "<&>" }`)}
 	reseal(&history[6])
 	verifyAfterJSON(t, history)
-	verifyAfterJSON(t, startedOver())
+	verifyAfterJSON(t, restartedHistory())
 }
 
 func verifyAfterJSON(t *testing.T, history []Entry) {
