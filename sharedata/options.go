@@ -12,16 +12,17 @@ import (
 const defaultFunctionTimeout = 5 * time.Second
 
 // Options configures a Manager. Nil or the zero value is good. For numbers and
-// durations 0 is the default and -1 switches the limit off.
+// durations 0 is the default, -1 switches the limit off, and NewManager fails on
+// other negative values.
 type Options struct {
 	// Store keeps the histories. Default: a new replay.Memory with its default
 	// bounds. The manager does not close a store that it was given.
 	Store replay.Store
-	// Kinds are the named sets of functions that CreateKind refers to and that
-	// a ShareData loaded from the store gets back. Default: none.
+	// Kinds are the named sets of functions that CreateKind and the ShareData in
+	// the store refer to. Default: none.
 	Kinds []Kind
-	// Resolver decides which function a functionId means. Default: ResolveByID.
-	// ResolveNone switches proposing by id off.
+	// Resolver decides which function a proposal's FunctionID means. Default:
+	// ResolveByID. ResolveNone switches proposing by id off.
 	Resolver Resolver
 	// FunctionTimeout is the deadline of functions that set none of their own.
 	// Default: 5 s.

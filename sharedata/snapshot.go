@@ -11,10 +11,10 @@ import (
 type Snapshot struct {
 	// ID is the ShareData's.
 	ID string
-	// Kind names the set of functions it was created with; empty where it was
-	// created with functions of its own.
+	// Kind is the name of its Kind; empty where it was created without one.
 	Kind string
-	// State is one valid JSON value in UTF-8. Do not change its bytes.
+	// State is one valid JSON value in UTF-8. Do not change its bytes: other
+	// callers share them.
 	State json.RawMessage
 	// Cursor is the position of the newest entry.
 	Cursor replay.Cursor
@@ -23,7 +23,8 @@ type Snapshot struct {
 	LastTransaction replay.Cursor
 }
 
-// Decode reads a state, or any JSON, into a T. The error is ErrInvalidState.
+// Decode decodes a state as a T with encoding/json. It fails with
+// ErrInvalidState.
 func Decode[T any](state json.RawMessage) (T, error) {
 	var value T
 	if err := json.Unmarshal(state, &value); err != nil {
