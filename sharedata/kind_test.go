@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestAKindComesBackFromTheStoreWithItsFunctions(t *testing.T) {
+func TestKind_LoadedFromStore(t *testing.T) {
 	options := &sharedata.Options{
 		Store: newMemory(t, nil),
 		Kinds: []sharedata.Kind{sharedata.NewKind("counter", add), sharedata.NewKind("empty")},
@@ -46,7 +46,7 @@ func TestAKindComesBackFromTheStoreWithItsFunctions(t *testing.T) {
 	}
 }
 
-func TestAKindThatIsNoLongerThereLeavesTheShareDataWithoutFunctions(t *testing.T) {
+func TestKind_NoLongerKnown(t *testing.T) {
 	memory := newMemory(t, nil)
 	before := newManager(t, &sharedata.Options{Store: memory, Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
 	if _, err := before.CreateKind(t.Context(), "c", "counter", Counter{1}); err != nil {
@@ -65,7 +65,7 @@ func TestAKindThatIsNoLongerThereLeavesTheShareDataWithoutFunctions(t *testing.T
 	mustAdd(t, after, "c", 1)
 }
 
-func TestKindsThatContradictEachOtherAreRefused(t *testing.T) {
+func TestKind_Invalid(t *testing.T) {
 	for name, kinds := range map[string][]sharedata.Kind{
 		"no name":                {sharedata.NewKind("", add)},
 		"one name twice":         {sharedata.NewKind("a", add), sharedata.NewKind("a")},
@@ -158,7 +158,7 @@ func TestEnsureKind_Concurrent(t *testing.T) {
 	wantState(t, m, "c", `{"value":10}`)
 }
 
-func TestEnsureAddsToTheFunctionsOfTheKind(t *testing.T) {
+func TestEnsure_AddsToKind(t *testing.T) {
 	m := newManager(t, &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
 	if _, err := m.CreateKind(t.Context(), "c", "counter", Counter{}); err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestEnsureAddsToTheFunctionsOfTheKind(t *testing.T) {
 	wantState(t, m, "c", `{"value":6}`)
 }
 
-func TestTheResolverDecidesWhatAFunctionIDMeans(t *testing.T) {
+func TestResolver_Decides(t *testing.T) {
 	ann := &sharedata.Caller{Subject: "ann"}
 	twice := sharedata.NewFunction("twice", func(_ context.Context, c Counter, in Add) (Counter, error) {
 		return Counter{c.Value + 2*in.By}, nil
@@ -226,7 +226,7 @@ func TestTheResolverDecidesWhatAFunctionIDMeans(t *testing.T) {
 	}
 }
 
-func TestAProposalMayBringItsOwnResolver(t *testing.T) {
+func TestResolver_OfProposal(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{Resolver: sharedata.ResolveNone}, 0)
 	p := addition("counter", 1, "")
 	if _, err := m.Propose(t.Context(), p); !errors.Is(err, sharedata.ErrProposingDisabled) {
@@ -246,7 +246,7 @@ func TestAProposalMayBringItsOwnResolver(t *testing.T) {
 	}
 }
 
-func TestAResolverThatBlocksHoldsUpNobodyElse(t *testing.T) {
+func TestResolver_DelaysNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, &sharedata.Options{Resolver: func(_ context.Context, _, functionID string, registered sharedata.Functions) (*sharedata.Function, error) {

@@ -17,7 +17,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestTheLifeOfAShareData(t *testing.T) {
+func TestShareDataLifecycle(t *testing.T) {
 	m := newManager(t, nil)
 	ctx := t.Context()
 	created := createCounter(t, m, "counter", 3)
@@ -57,7 +57,7 @@ func TestTheLifeOfAShareData(t *testing.T) {
 	}
 }
 
-func TestEveryEpochOfAnIDIsNew(t *testing.T) {
+func TestCreate_NewEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		m := newManager(t, nil)
 		var last uint64
@@ -79,7 +79,7 @@ var validIDs = []string{
 	strings.Repeat("x", sharedata.MaxIDBytes),
 }
 
-func TestIDsOfAnyUTF8(t *testing.T) {
+func TestID_AnyUTF8(t *testing.T) {
 	m := newManager(t, nil)
 	for _, id := range validIDs {
 		createCounter(t, m, id, 1)
@@ -94,7 +94,7 @@ func TestIDsOfAnyUTF8(t *testing.T) {
 	}
 }
 
-func TestInvalidIDsAreRefusedEverywhere(t *testing.T) {
+func TestID_Invalid(t *testing.T) {
 	m := newManager(t, nil)
 	ctx := t.Context()
 	for _, id := range []string{"", "a\xff", "\xed\xa0\x80", strings.Repeat("x", sharedata.MaxIDBytes+1)} {
@@ -120,7 +120,7 @@ func TestInvalidIDsAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-func TestWhatWasHandedToNewManagerMayBeChangedAfterwards(t *testing.T) {
+func TestNewManager_CopiesOptions(t *testing.T) {
 	kinds := []sharedata.Kind{sharedata.NewKind("counter", add)}
 	options := &sharedata.Options{Kinds: kinds}
 	m := newManager(t, options)
@@ -139,7 +139,7 @@ func TestWhatWasHandedToNewManagerMayBeChangedAfterwards(t *testing.T) {
 	mustAdd(t, m, "d", 1)
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestOptions_Invalid(t *testing.T) {
 	for _, o := range []sharedata.Options{
 		{FunctionTimeout: -2}, {StoreTimeout: -time.Second}, {MaxBatch: -2}, {MaxWaiting: -100},
 	} {
@@ -155,7 +155,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-func TestWhatCannotReachAFunctionLeavesNoEntry(t *testing.T) {
+func TestPropose_ErrorLeavesNoEntry(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{FunctionTimeout: -1}, 0)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -215,7 +215,7 @@ func TestLifecycleErrors(t *testing.T) {
 	wantHistory(t, m, "counter", "1 created")
 }
 
-func TestDifferentShareDataProceedInParallel(t *testing.T) {
+func TestShareDataAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
@@ -250,7 +250,7 @@ func busy() int {
 
 // The bubble fails the test if any goroutine is left when it ends, and there
 // is no Close here.
-func TestAnIdleShareDataHoldsNoGoroutine(t *testing.T) {
+func TestIdle_HoldsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := sharedata.NewManager(nil)
 		if err != nil {
@@ -282,7 +282,7 @@ func TestAnIdleShareDataHoldsNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestALargeStateGoesThrough(t *testing.T) {
+func TestLargeState(t *testing.T) {
 	m := newManager(t, nil)
 	f := sharedata.NewRawFunction("set", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
 	large := strings.Repeat("x", 6<<20) // more than the default store keeps of a history

@@ -32,10 +32,10 @@ func someHistory(id string, epoch uint64) []Entry {
 	return d.entries
 }
 
-// reseal hides a change of an entry from itself by recomputing its hash.
+// reseal recomputes the hash of an entry that was changed.
 func reseal(e *Entry) { e.Hash = e.computeHash() }
 
-func TestVerifyUnbroken(t *testing.T) {
+func TestVerify_Unbroken(t *testing.T) {
 	history := someHistory("n", 7)
 	for first := range history {
 		for end := first + 1; end <= len(history); end++ {
@@ -68,7 +68,7 @@ func restartedHistory() []Entry {
 	return h
 }
 
-func TestVerifyAcrossEpochs(t *testing.T) {
+func TestVerify_AcrossEpochs(t *testing.T) {
 	history := restartedHistory()
 	for first := range history {
 		for end := first + 1; end <= len(history); end++ {
@@ -82,7 +82,7 @@ func TestVerifyAcrossEpochs(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsForgedContinuations(t *testing.T) {
+func TestVerify_ForgedContinuation(t *testing.T) {
 	const at = 2 // the first entry that continues another one
 	for name, forge := range map[string]func(h []Entry) []Entry{
 		"without what it continues":          func(h []Entry) []Entry { h[at].Continues = replay.Cursor{}; return h },
@@ -112,7 +112,7 @@ func TestVerifyFindsForgedContinuations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forged := forge(restartedHistory())
 			if name != "of one that another one continues" && name != "twice" {
-				for i := range forged { // all is sealed again as far as that hides it
+				for i := range forged { // recompute the hashes, to hide the change
 					if i >= at-1 {
 						reseal(&forged[i])
 					}
@@ -130,9 +130,9 @@ func TestVerifyFindsForgedContinuations(t *testing.T) {
 	}
 }
 
-// Whoever does not hold what was continued has to take it on trust, but not what
-// cannot be.
-func TestVerifyOfAContinuationAlone(t *testing.T) {
+// Without the entries before it, what a continuation continues cannot be checked,
+// but contradictions within it are found.
+func TestVerify_ContinuationAlone(t *testing.T) {
 	for name, forge := range map[string]func(e *Entry){
 		"of a later epoch":          func(e *Entry) { e.Continues.Epoch = 9 },
 		"of the same epoch":         func(e *Entry) { e.Continues.Epoch = 8 },
@@ -152,7 +152,7 @@ func TestVerifyOfAContinuationAlone(t *testing.T) {
 	}
 }
 
-func TestVerifyUnbrokenAfterJSON(t *testing.T) {
+func TestVerify_AfterJSON(t *testing.T) {
 	history := someHistory("n", 7)
 	history[6].Caller = &Caller{Subject: "<&>", Claims: json.RawMessage(`{ "a" : "<&>" }`)}
 	reseal(&history[6])
@@ -179,7 +179,7 @@ func verifyAfterJSON(t *testing.T, history []Entry) {
 	}
 }
 
-func TestVerifyFindsTampering(t *testing.T) {
+func TestVerify_Tampering(t *testing.T) {
 	foreign := someHistory("m", 7)
 	otherEpoch := someHistory("n", 8)
 	at := func(revision uint64) replay.Cursor { return replay.Cursor{Epoch: 7, Revision: revision} }
@@ -260,9 +260,9 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 }
 
-// Who can rewrite all that follows can only be found out by a copy of the hash
-// at the end.
-func TestChainHashTellsARewrittenHistory(t *testing.T) {
+// A history that was rewritten to its end, with all hashes, is only found out by
+// a copy of its last hash.
+func TestVerify_RewrittenHistory(t *testing.T) {
 	history := someHistory("n", 7)
 	before, err := Verify(sequence(history))
 	if err != nil {
@@ -280,7 +280,7 @@ func TestChainHashTellsARewrittenHistory(t *testing.T) {
 	}
 }
 
-func TestVerifyReturnsTheErrorOfTheSequence(t *testing.T) {
+func TestVerify_SequenceError(t *testing.T) {
 	history := someHistory("n", 7)
 	chain, err := Verify(func(yield func(Entry, error) bool) {
 		if yield(history[0], nil) && yield(Entry{}, errBroken) {
