@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -140,22 +141,25 @@ func TestEnsureKind(t *testing.T) {
 	wantHistory(t, m, "c", "1 created", `2 add {"by":1} accepted`)
 }
 
-// Of many that ensure one ShareData at once, all get the same one.
+// Many callers in two processes ensure one ShareData at once, and get the same one.
 func TestEnsureKind_Concurrent(t *testing.T) {
-	options := &sharedata.Options{Store: newMemory(t, nil), Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}}
+	shared := replaytest.NewShared()
+	kinds := []sharedata.Kind{sharedata.NewKind("counter", add)}
 	var wait sync.WaitGroup
-	m := newManager(t, options)
-	for range 10 {
-		wait.Go(func() {
-			if _, err := m.EnsureKind(context.Background(), "c", "counter", Counter{}); err != nil {
-				t.Error(err)
-				return
-			}
-			mustAdd(t, m, "c", 1)
-		})
+	for range 2 {
+		m := newManager(t, &sharedata.Options{Store: shared.Process(), Kinds: kinds})
+		for range 10 {
+			wait.Go(func() {
+				if _, err := m.EnsureKind(context.Background(), "c", "counter", Counter{}); err != nil {
+					t.Error(err)
+					return
+				}
+				mustAdd(t, m, "c", 1)
+			})
+		}
 	}
 	wait.Wait()
-	wantState(t, m, "c", `{"value":10}`)
+	wantState(t, newManager(t, &sharedata.Options{Store: shared.Process()}), "c", `{"value":20}`)
 }
 
 func TestEnsure_AddsToKind(t *testing.T) {
