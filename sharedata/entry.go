@@ -97,7 +97,9 @@ func (e Entry) Revision() uint64 { return e.Cursor.Revision }
 
 // MarshalJSON writes the record. Encoding and decoding keep the hash, so a history
 // can be exported as JSON and verified elsewhere.
-func (e Entry) MarshalJSON() ([]byte, error) { return appendRecord(nil, &e), nil }
+func (e Entry) MarshalJSON() ([]byte, error) {
+	return appendRecord(make([]byte, 0, e.recordSize()), &e), nil
+}
 
 // UnmarshalJSON reads a record. It fails with ErrBadRecord. The hashes are those
 // in the record: Verify checks them.
@@ -114,14 +116,16 @@ func (e *Entry) UnmarshalJSON(data []byte) error {
 // record.
 func (e *Entry) seal(previous Hash) []byte {
 	e.Previous = previous
-	body := appendBody(nil, e)
+	body := appendBody(make([]byte, 0, e.recordSize()), e)
 	e.Hash = sha256.Sum256(body)
 	return appendHash(body, e.Hash)
 }
 
 // computeHash returns the hash of the entry's contents, which is Hash unless the
 // entry was changed.
-func (e *Entry) computeHash() Hash { return sha256.Sum256(appendBody(nil, e)) }
+func (e *Entry) computeHash() Hash {
+	return sha256.Sum256(appendBody(make([]byte, 0, e.recordSize()), e))
+}
 
 // HashState returns the SHA-256 of a state, which is the StateHash of an entry
 // that led to it; zero for nil.
