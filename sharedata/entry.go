@@ -20,7 +20,7 @@ const (
 	EntryCreated EntryType = "created"
 	// EntryTransaction is the verdict on a proposal, accepted or rejected.
 	EntryTransaction EntryType = "transaction"
-	// EntryUpdated is a wholesale update.
+	// EntryUpdated is the replacement of the whole state by Manager.Update.
 	EntryUpdated EntryType = "updated"
 	// EntryRemoved is the last entry of a history, after a removal.
 	EntryRemoved EntryType = "removed"

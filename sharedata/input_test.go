@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -259,6 +261,23 @@ func TestInput_MaxDepth(t *testing.T) {
 	p.Data, p.IdempotencyKey = rawJSON("["+string(deep)+"]"), ""
 	if _, err := m.Propose(ctx, p); !errors.Is(err, sharedata.ErrInvalidInput) {
 		t.Errorf("one level deeper: %v", err)
+	}
+}
+
+// Brackets within strings do not nest.
+func TestInput_BracketsInStrings(t *testing.T) {
+	f := sharedata.NewRawFunction("f", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
+	brackets := strings.Repeat(`[{`, sharedata.MaxDepth)
+	for data, valid := range map[string]bool{
+		`{"` + brackets + `": ["` + brackets + `"]}`: true,
+		`"\\\"` + brackets + `\\"`:                   true,
+		strings.Repeat(`["`+brackets+`",`, sharedata.MaxDepth+1) + `1` + strings.Repeat(`]`, sharedata.MaxDepth+1): false,
+	} {
+		for _, value := range []any{rawJSON(data), jsontext.Value(data)} { // both are raw JSON
+			if got, err := f.Run(t.Context(), 0, value); (err == nil) != valid || valid && string(got) != data {
+				t.Errorf("%.40s… as a %T: %.40s, %v, want valid %v", data, value, got, err, valid)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (m *Manager) CreateKind(ctx context.Context, id, kind string, state any) (S
 // the store already. The state is used only for a new ShareData. The functions
 // replace those of an earlier Ensure or Create, and stay registered when the
 // ShareData is removed and created again. It fails like Create, but not with
-// ErrExists.
+// ErrExists. After any error it may be called again.
 func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
 	snapshot, err := m.Create(ctx, id, state, functions...)
 	if err == nil || errors.Is(err, ErrExists) {
@@ -53,7 +53,7 @@ func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ..
 // EnsureKind creates the ShareData with the functions of a kind unless it exists.
 // The state is used only for a new ShareData. The kind of a ShareData never
 // changes, so EnsureKind fails with ErrExists where it exists with another kind or
-// with none. Otherwise it fails like CreateKind.
+// with none. Otherwise it fails like CreateKind, and may be called again.
 func (m *Manager) EnsureKind(ctx context.Context, id, kind string, state any) (Snapshot, error) {
 	snapshot, err := m.CreateKind(ctx, id, kind, state)
 	if !errors.Is(err, ErrExists) {

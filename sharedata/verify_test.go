@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,7 +250,7 @@ func TestVerify_Tampering(t *testing.T) {
 			if !errors.As(err, &broken) || !errors.Is(err, ErrChainBroken) {
 				t.Fatalf("got %v, want a ChainError", err)
 			}
-			if broken.Cursor != test.want {
+			if broken.Cursor != test.want || !strings.Contains(err.Error(), test.want.String()+": "+broken.Problem) {
 				t.Errorf("found at %s (%s), want %s", broken.Cursor, broken.Problem, test.want)
 			}
 			i := slices.IndexFunc(tampered, func(e Entry) bool { return e.Cursor == chain.Last })
