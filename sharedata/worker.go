@@ -1,6 +1,7 @@
 package sharedata
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,6 @@ type worker struct {
 // watch is called by the watchdog, maybe late for a call that has ended meanwhile.
 func (w *worker) watch() {
 	if call := w.calling.Load(); call != nil && !time.Now().Before(call.deadline) {
-		call.abandon(errDeadline)
+		call.abandon(context.DeadlineExceeded)
 	}
 }
