@@ -24,8 +24,10 @@
 //   - Known outcome: an error means that the change did not take effect, unless
 //     errors.Is finds ErrOutcomeUnknown in it.
 //   - Isolated: a function that panics, loops or blocks past its deadline fails
-//     one proposal. Different ShareData never wait for each other, and an idle one
-//     has neither a goroutine nor a timer.
+//     one proposal. Proposers take turns (Proposal.Connection), so one with slow
+//     or many proposals delays another by at most one run per turn. Different
+//     ShareData never wait for each other, and an idle one has neither a goroutine
+//     nor a timer.
 //   - Auditable: each entry carries the hash of the one before; see Verify.
 //
 // # Functions
