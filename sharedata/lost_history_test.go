@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -87,7 +87,7 @@ func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
 }
 
 func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.NewShared()
 	var nodes []node
 	recorders := make([]recorder, 4)
 	for i := range recorders {

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // A clock that was ahead has named an epoch that is later than any that is named
@@ -13,7 +13,7 @@ import (
 // back to before.
 func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 	const ahead = 1 << 62
-	process := replaytest.NewShared().Process()
+	process := sharedstore.NewShared().Process()
 	put := func(at position, changes []change, epoch uint64) position {
 		d := decide(at, changes, circumstances{id: "n", epoch: epoch, now: time.Now()})
 		meta, err := d.next.metaOf()
@@ -26,7 +26,7 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 		return d.next
 	}
 	for _, back := range []bool{false, true} {
-		shared := replaytest.NewShared()
+		shared := sharedstore.NewShared()
 		process = shared.Process()
 		first := put(position{}, []change{create(1)}, 7)
 		put(first, []change{remove()}, 0)

@@ -16,7 +16,4 @@
 // It may be run under the race detector, and sees goroutines that following
 // leaves behind; a store's own TestMain should look for all others. A test at
 // random prints its seed when it fails; Harness.Seed repeats it.
-//
-// The package also has Shared, a medium in memory that several processes share
-// and that fails on demand, for the tests of whoever uses a shared store.
 package replaytest

@@ -227,3 +227,8 @@ func (k *keeper) refresh() {
 	}
 	k.Fatalf("%.40q is not the same twice in %d attempts to read it", k.id, attempts)
 }
+
+// later reports whether a is after b. Epochs of one id only grow.
+func later(a, b replay.Cursor) bool {
+	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Revision > b.Revision
+}

@@ -27,14 +27,16 @@ func followFaults() []fault {
 			}
 		}, caught: []string{"a claim ends with the next append"}},
 		{name: "prolongs claims", following: func(l *tattler) {
+			var claimed atomic.Pointer[replay.ConflictError]
 			l.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
-				l.shared.mu.Lock()
-				if c, found := l.shared.claims[id]; found && c.by != l.Process {
-					c.until = time.Now().Add(time.Second)
-					l.shared.claims[id] = c
+				if refused := claimed.Load(); refused != nil && refused.Expected == batch.Expect {
+					return refused
 				}
-				l.shared.mu.Unlock()
-				return l.Process.Append(ctx, id, batch)
+				err := l.Process.Append(ctx, id, batch)
+				if conflict := conflictOf(err); conflict != nil && conflict.Reason == replay.ConflictReserved {
+					claimed.Store(conflict)
+				}
+				return err
 			}
 		}, caught: []string{"a claim ends by itself"}},
 		{name: "does not say when the telling has begun", following: func(l *tattler) {

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
 )
 
 // tattler is a Process of which some methods are replaced.
 type tattler struct {
-	*Process
+	*sharedstore.Process
+	shared   *sharedstore.Shared
 	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onFollow func(id string, tell func([]replay.Entry)) (stop func())
 	onClose  func() error
@@ -20,8 +22,8 @@ type tattler struct {
 	wait     sync.WaitGroup // for what the faults start
 }
 
-func newTattler(p *Process, f fault) *tattler {
-	l := &tattler{Process: p, closed: make(chan struct{})}
+func newTattler(shared *sharedstore.Shared, f fault) *tattler {
+	l := &tattler{Process: shared.Process(), shared: shared, closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	if f.following != nil {
 		f.following(l)
@@ -63,7 +65,7 @@ func (l *tattler) tells(otherwise func(id string, entries []replay.Entry, tell f
 func followingHarness(f fault) Harness {
 	harness := Harness{
 		Open: func(t testing.TB) replay.Store {
-			l := newTattler(NewShared().Process(), f)
+			l := newTattler(sharedstore.NewShared(), f)
 			t.Cleanup(func() { // also where the fault is that Close does not
 				l.close()
 				l.Process.Close()
@@ -72,7 +74,7 @@ func followingHarness(f fault) Harness {
 			return l
 		},
 		Second: func(_ testing.TB, store replay.Store) replay.Store {
-			return newTattler(store.(*tattler).shared.Process(), f)
+			return newTattler(store.(*tattler).shared, f)
 		},
 		Seed: 1,
 	}

@@ -1,4 +1,4 @@
-package replaytest
+package sharedstore
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func NewShared() *Shared {
 func boundless() *replay.Memory {
 	memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
 	if err != nil {
-		panic(fmt.Sprintf("replaytest: %v", err)) // the options are right
+		panic(fmt.Sprintf("sharedstore: %v", err)) // the options are right
 	}
 	return memory
 }
@@ -76,7 +76,7 @@ func (s *Shared) keep(kept func(commitment) bool) {
 	s.memory = boundless()
 	for _, c := range s.committed {
 		if err := s.memory.Append(context.Background(), c.id, c.batch); err != nil {
-			panic(fmt.Sprintf("replaytest: what was committed cannot be committed again: %v", err))
+			panic(fmt.Sprintf("sharedstore: what was committed cannot be committed again: %v", err))
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (s *Shared) commitLocked(ctx context.Context, id string, batch replay.Batch
 func (s *Shared) placeLocked(id string) place {
 	head, err := s.memory.Load(context.Background(), id)
 	if err != nil && !errors.Is(err, replay.ErrNotFound) {
-		panic(fmt.Sprintf("replaytest: %v", err)) // a Memory that is not closed
+		panic(fmt.Sprintf("sharedstore: %v", err)) // a Memory that is not closed
 	}
 	return place{cursor: head.Cursor, meta: string(head.Meta)}
 }

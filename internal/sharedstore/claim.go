@@ -1,4 +1,4 @@
-package replaytest
+package sharedstore
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package replaytest
+package sharedstore
 
 import (
 	"errors"
@@ -10,10 +10,11 @@ import (
 	"testing/synctest"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
 )
 
 func TestSharedConformance(t *testing.T) {
-	Run(t, Harness{
+	replaytest.Run(t, replaytest.Harness{
 		Open:   func(testing.TB) replay.Store { return NewShared().Process() },
 		Second: func(_ testing.TB, store replay.Store) replay.Store { return store.(*Process).shared.Process() },
 	})
@@ -74,6 +75,50 @@ func must(t *testing.T, p *Process, id string, batch replay.Batch) replay.Cursor
 	return batch.Last()
 }
 
+// callsOf returns what one call of each method returned, by its name.
+func callsOf(t *testing.T, p *Process) map[string]error {
+	errs := make(map[string]error)
+	_, errs["Load"] = p.Load(t.Context(), "id")
+	_, errs["Read"] = p.Read(t.Context(), "id", replay.Cursor{Epoch: 5}, 1)
+	_, errs["Find"] = p.Find(t.Context(), "id", []string{"key"})
+	errs["Append"] = p.Append(t.Context(), "id", start(5, contents("lost")...))
+	for _, err := range p.IDs(t.Context()) {
+		errs["IDs"] = err
+	}
+	return errs
+}
+
+// start numbers entries with these data as the first batch of an epoch.
+func start(epoch uint64, entries ...replay.Entry) replay.Batch {
+	batch := follow(replay.Cursor{Epoch: epoch}, entries...)
+	batch.Expect = replay.Cursor{}
+	return batch
+}
+
+// follow numbers the entries as a batch after a head.
+func follow(expect replay.Cursor, entries ...replay.Entry) replay.Batch {
+	batch := replay.Batch{Expect: expect}
+	for _, entry := range entries {
+		expect = expect.Next()
+		entry.Cursor = expect
+		batch.Entries = append(batch.Entries, entry)
+	}
+	return batch
+}
+
+func removing(batch replay.Batch) replay.Batch {
+	batch.Remove = true
+	return batch
+}
+
+func contents(data ...string) []replay.Entry {
+	entries := make([]replay.Entry, len(data))
+	for i := range data {
+		entries[i].Data = []byte(data[i])
+	}
+	return entries
+}
+
 func TestAProcessIsToldWhatAnyProcessAppends(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Shared, a, b *Process) {
 		other, here, there := follows(t, b, "other"), follows(t, a, "id"), follows(t, b, "id")
@@ -116,10 +161,7 @@ func TestAnUnreachableMediumRefusesAndTellsNothingUntilItIsBack(t *testing.T) {
 		there.was()
 		b.SetReachable(false)
 		later := follows(t, b, "id")
-		subject := &subject{fixture: newFixture(t, Harness{}), store: b}
-		want := &history{}
-		want.add(start(5, contents("x")...))
-		for call, err := range subject.calls(t.Context(), want) {
+		for call, err := range callsOf(t, b) {
 			if !errors.Is(err, replay.ErrUnavailable) {
 				t.Errorf("%s: error %v; want ErrUnavailable", call, err)
 			}

@@ -1,0 +1,4 @@
+// Package sharedstore is a store for tests that several processes share: all in
+// memory, without sockets and timers, and with the faults that a real one may
+// have.
+package sharedstore
