@@ -13,7 +13,7 @@ import (
 // that they share.
 func twoServers(t *testing.T) (a, b *world, storeOfB *sharedstore.Process) {
 	t.Helper()
-	shared := sharedstore.NewShared()
+	shared := sharedstore.New()
 	storeOfB = shared.Process()
 	a, b = onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
 	a.create("counter")
@@ -112,7 +112,7 @@ func TestReplayWhileTheStoreIsUnreachable(t *testing.T) {
 
 // The store went back: cursors that it lost are never continued.
 func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
-	shared := sharedstore.NewShared()
+	shared := sharedstore.New()
 	storeOfB := shared.Process()
 	a, b := onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
 	a.create("counter")

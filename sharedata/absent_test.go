@@ -12,7 +12,7 @@ import (
 // created it: then the store is asked again.
 func TestAbsenceIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := sharedstore.NewShared()
+		shared := sharedstore.New()
 		kinds := []Kind{NewKind("number", increment)}
 		a := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})
 		b := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})

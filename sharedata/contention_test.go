@@ -49,7 +49,7 @@ func distant(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy 
 // that each revision is decided once, and told once to observers everywhere. It
 // returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
-	shared := sharedstore.NewShared()
+	shared := sharedstore.New()
 	accepted := make([]int64, len(latencies))
 	recorders := make([]recorder, len(latencies))
 	snapshots := make([]sharedata.Snapshot, len(latencies))

@@ -102,7 +102,7 @@ func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
 // Who gives up waiting to observe does not observe.
 func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := sharedstore.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		process := shared.Process()

@@ -221,7 +221,7 @@ func TestAnnouncementsInAnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(30) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			shared := sharedstore.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
 			s := &silent{store: store{Store: shared.Process()}}
@@ -266,7 +266,7 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := sharedstore.NewShared()
+				shared := sharedstore.New()
 				a := newNode(t, shared.Process(), nil)
 				ensureCounter(t, a)
 				s := &silent{store: store{Store: shared.Process()}}
@@ -293,7 +293,7 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 // The store may tell also while, and after, the manager is closed.
 func TestAnnouncementsToAManagerThatIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := sharedstore.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		s := &silent{store: store{Store: shared.Process()}}

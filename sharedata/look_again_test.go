@@ -36,7 +36,7 @@ func (b *behind) made() []time.Duration {
 }
 
 func newBehind(t *testing.T) *behind {
-	shared := sharedstore.NewShared()
+	shared := sharedstore.New()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	b := &behind{process: shared.Process()}

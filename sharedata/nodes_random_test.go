@@ -51,7 +51,7 @@ type world struct {
 	t      *testing.T
 	random *rand.Rand // of run alone
 	losses losses
-	shared *sharedstore.Shared
+	shared *sharedstore.Medium
 	nodes  []node
 	all    []recorder // of the observers of everything, by node
 
@@ -82,7 +82,7 @@ type witness struct {
 var worldIDs = []string{"kept", "churned"}
 
 func newWorld(t *testing.T, seed uint64, losses losses) *world {
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.NewShared(), all: make([]recorder, 3)}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.New(), all: make([]recorder, 3)}
 	for i := range w.all {
 		options := &sharedata.Options{RecentEntries: 8}
 		process := w.shared.Process()

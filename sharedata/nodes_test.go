@@ -34,9 +34,9 @@ func newNode(t testing.TB, process *sharedstore.Process, options *sharedata.Opti
 
 // twoNodes share a store, in which "counter" stands at 0. Both know add and
 // broken, also when it is created anew.
-func twoNodes(t testing.TB) (shared *sharedstore.Shared, a, b node) {
+func twoNodes(t testing.TB) (shared *sharedstore.Medium, a, b node) {
 	t.Helper()
-	shared = sharedstore.NewShared()
+	shared = sharedstore.New()
 	a, b = newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	ensureCounter(t, b)

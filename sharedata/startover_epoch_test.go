@@ -13,7 +13,7 @@ import (
 // back to before.
 func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 	const ahead = 1 << 62
-	process := sharedstore.NewShared().Process()
+	process := sharedstore.New().Process()
 	put := func(at position, changes []change, epoch uint64) position {
 		d := decide(at, changes, circumstances{id: "n", epoch: epoch, now: time.Now()})
 		meta, err := d.next.metaOf()
@@ -26,7 +26,7 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 		return d.next
 	}
 	for _, back := range []bool{false, true} {
-		shared := sharedstore.NewShared()
+		shared := sharedstore.New()
 		process = shared.Process()
 		first := put(position{}, []change{create(1)}, 7)
 		put(first, []change{remove()}, 0)

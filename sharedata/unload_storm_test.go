@@ -56,7 +56,7 @@ type storm struct {
 
 func newStorm(t *testing.T, managers int) *storm {
 	s := &storm{t: t, accepted: make(map[string]int)}
-	shared := sharedstore.NewShared()
+	shared := sharedstore.New()
 	for range managers {
 		var store replay.Store = shared.Process()
 		if managers == 1 {

@@ -365,7 +365,7 @@ func TestNothingIsUnloadedWithoutABound(t *testing.T) {
 // What was unloaded is as fresh as the store when it comes back.
 func TestAShareDataThatWasUnloadedWhileAnotherProcessChangedIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := sharedstore.NewShared()
+		shared := sharedstore.New()
 		options := func() *Options {
 			return &Options{Store: shared.Process(), MaxLoadedBytes: 1, Kinds: []Kind{NewKind("number", increment)}}
 		}

@@ -6,83 +6,89 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// following is one call of Process.Follow. It holds a goroutine only while there
-// is something to tell.
-type following struct {
+// follow is one call of Process.Follow. It has a goroutine only while there are
+// notifications to deliver.
+type follow struct {
 	process *Process
 	id      string
-	tell    func(entries []replay.Entry)
+	notify  func(entries []replay.Entry)
 
-	// The rest is guarded by the Shared's mu.
+	// The rest is guarded by Medium.mu.
 
-	told    place // where the history was when something was last told
-	queue   [][]replay.Entry
-	telling bool
-	stopped bool
+	position position // of the history when it was last notified
+	queue    [][]replay.Entry
+	running  bool // a goroutine delivers the queue
+	stopped  bool
 }
 
-// Follow implements replay.Follower. Batches are told in their order, each
+// Follow implements replay.Follower. Batches are notified in their order, each
 // once, and never as nil, except for the faults.
-func (p *Process) Follow(id string, tell func(entries []replay.Entry)) (stop func()) {
-	f := &following{process: p, id: id, tell: tell}
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+func (p *Process) Follow(id string, notify func(entries []replay.Entry)) (stop func()) {
+	f := &follow{process: p, id: id, notify: notify}
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	p.calls["Follow"]++
 	if p.closed {
 		return func() {}
 	}
 	p.follows = append(p.follows, f)
 	if p.reachable {
-		f.sayLocked(nil)
+		f.enqueueLocked(nil)
 	}
 	return f.stop
 }
 
-// stop ends the telling, without waiting for a call that is under way.
-func (f *following) stop() {
+// stop ends the notifications, without waiting for a call that is under way.
+func (f *follow) stop() {
 	p := f.process
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	f.stopped = true
-	p.follows = slices.DeleteFunc(p.follows, func(other *following) bool { return other == f })
+	p.follows = slices.DeleteFunc(p.follows, func(other *follow) bool { return other == f })
 }
 
-// announceLocked tells of a batch that was just committed.
-func (p *Process) announceLocked(id string, entries []replay.Entry) {
+// notifyLocked notifies every follow of the history.
+func (p *Process) notifyLocked(id string, entries []replay.Entry) {
 	for _, f := range p.follows {
 		if f.id == id {
-			f.sayLocked(entries)
+			f.enqueueLocked(entries)
 		}
 	}
 }
 
-// sayLocked has something told.
-func (f *following) sayLocked(entries []replay.Entry) {
-	f.told = f.process.shared.placeLocked(f.id)
+// followsLocked reports whether the process follows the history.
+func (p *Process) followsLocked(id string) bool {
+	return slices.ContainsFunc(p.follows, func(f *follow) bool { return f.id == id })
+}
+
+// enqueueLocked adds a notification and starts the goroutine that delivers it.
+func (f *follow) enqueueLocked(entries []replay.Entry) {
+	f.position = f.process.medium.positionLocked(f.id)
 	f.queue = append(f.queue, entries)
-	if !f.telling {
-		f.telling = true
-		f.process.telling.Go(f.run)
+	if !f.running {
+		f.running = true
+		f.process.notifiers.Go(f.run)
 	}
 }
 
-// run tells what there is to tell.
-func (f *following) run() {
+// run delivers the queue until it is empty.
+func (f *follow) run() {
 	for {
 		entries, more := f.next()
 		if !more {
 			return
 		}
-		f.tell(entries)
+		f.notify(entries)
 	}
 }
 
-func (f *following) next() (entries []replay.Entry, more bool) {
-	mu := &f.process.shared.mu
+// next takes the oldest notification from the queue.
+func (f *follow) next() (entries []replay.Entry, more bool) {
+	mu := &f.process.medium.mu
 	mu.Lock()
 	defer mu.Unlock()
 	if f.stopped || len(f.queue) == 0 {
-		f.queue, f.telling = nil, false
+		f.queue, f.running = nil, false
 		return nil, false
 	}
 	entries, f.queue = f.queue[0], f.queue[1:]

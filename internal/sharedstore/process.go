@@ -2,6 +2,7 @@ package sharedstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -11,21 +12,20 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// Process is the store by which one process uses a Shared. It is a
-// replay.Follower too.
+// Process is the store by which one process uses a Medium.
 type Process struct {
-	shared *Shared
-	// telling counts the goroutines that call tell.
-	telling sync.WaitGroup
+	medium *Medium
+	// notifiers counts the goroutines that call notify; Close waits for them.
+	notifiers sync.WaitGroup
 
-	// The rest is guarded by shared.mu.
+	// The rest is guarded by Medium.mu.
 
-	closed    bool
-	reachable bool
-	losing    bool // announcements
-	unheard   int  // replies still to be lost
-	calls     map[string]int
-	follows   []*following // in the order in which they began
+	closed             bool
+	reachable          bool
+	losesAnnouncements bool
+	lostReplies        int // replies still to be lost
+	calls              map[string]int
+	follows            []*follow // in the order in which they began
 }
 
 var (
@@ -36,38 +36,38 @@ var (
 // SetReachable says whether the process reaches the medium; it does at first.
 // While it does not, every call fails at once with an error that wraps
 // replay.ErrUnavailable, and nothing is announced to it. When it does again,
-// everything that it follows is told nil.
+// every follow is notified with nil.
 func (p *Process) SetReachable(reachable bool) {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	if reachable && !p.reachable {
 		for _, f := range p.follows {
-			f.sayLocked(nil)
+			f.enqueueLocked(nil)
 		}
 	}
 	p.reachable = reachable
 }
 
-// LoseAnnouncements says whether announcements to the process are lost, without
-// a sign, as long as that is so. What was lost is not told later; see Check.
+// LoseAnnouncements says whether announcements to the process are lost without
+// a sign. Those that were lost are not made up for; see Check.
 func (p *Process) LoseAnnouncements(lose bool) {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
-	p.losing = lose
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
+	p.losesAnnouncements = lose
 }
 
-// Check does what a real store does now and then: whoever follows a history
-// that is not where it was told to be is told nil. It does nothing while the
-// medium cannot be reached.
+// Check is the periodic check of a real store: it notifies with nil every follow
+// whose history is elsewhere than notified. It does nothing while the medium
+// cannot be reached.
 func (p *Process) Check() {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	if !p.reachable {
 		return
 	}
 	for _, f := range p.follows {
-		if f.told != p.shared.placeLocked(f.id) {
-			f.sayLocked(nil)
+		if f.position != p.medium.positionLocked(f.id) {
+			f.enqueueLocked(nil)
 		}
 	}
 }
@@ -76,24 +76,24 @@ func (p *Process) Check() {
 // each takes effect, and is announced, but Append returns an error that wraps
 // replay.ErrUnavailable.
 func (p *Process) LoseReplies(n int) {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
-	p.unheard = n
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
+	p.lostReplies = n
 }
 
 // Calls counts the calls so far by the name of the method, Load, Append, Read,
-// Find, IDs and Follow, whatever came of them.
+// Find, IDs and Follow, whether they succeeded or not.
 func (p *Process) Calls() map[string]int {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	return maps.Clone(p.calls)
 }
 
 // Following returns the ids that the process follows, sorted, each as often as
-// it does.
+// it is followed.
 func (p *Process) Following() []string {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	ids := make([]string, len(p.follows))
 	for i, f := range p.follows {
 		ids[i] = f.id
@@ -102,31 +102,40 @@ func (p *Process) Following() []string {
 	return ids
 }
 
-// Load implements replay.Store.
+// Load implements replay.Store. While another process follows a history that
+// Rollback or Flush lost whole, Load fails and notifies the followers, as
+// replay.Follower demands.
 func (p *Process) Load(ctx context.Context, id string) (replay.Head, error) {
-	memory, err := p.call(ctx, "Load")
-	if err != nil {
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
+	if err := p.callLocked(ctx, "Load"); err != nil {
 		return replay.Head{}, err
 	}
-	return memory.Load(ctx, id)
+	head, err := p.medium.memory.Load(ctx, id)
+	if errors.Is(err, replay.ErrNotFound) && p.medium.lost[id] && !p.followsLocked(id) && p.medium.followedLocked(id) {
+		p.medium.announceLocked(id, nil)
+		return replay.Head{}, fmt.Errorf("%w: the history was lost, and the processes that follow it have not restarted it yet", replay.ErrUnavailable)
+	}
+	head.RolledBack = err == nil && p.medium.rolledBack[id]
+	return head, err
 }
 
 // Append implements replay.Store.
-func (p *Process) Append(ctx context.Context, id string, batch replay.Batch) (err error) {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
+func (p *Process) Append(ctx context.Context, id string, batch replay.Batch) error {
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
 	if err := p.callLocked(ctx, "Append"); err != nil {
 		return err
 	}
-	if err := p.waitForTurnLocked(ctx, id, batch); err != nil {
+	if err := p.checkReservationLocked(ctx, id, batch); err != nil {
 		return err
 	}
-	if err = p.shared.commitLocked(ctx, id, batch); err != nil {
-		p.claimLocked(id, batch, err)
+	if err := p.medium.commitLocked(ctx, id, batch); err != nil {
+		p.reserveLocked(id, batch, err)
 		return err
 	}
-	if p.unheard > 0 {
-		p.unheard--
+	if p.lostReplies > 0 {
+		p.lostReplies--
 		return fmt.Errorf("%w: the reply was lost", replay.ErrUnavailable)
 	}
 	return nil
@@ -162,13 +171,14 @@ func (p *Process) IDs(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// call counts a call and returns what it is to be made on.
+// call counts a call and returns the Memory that it uses.
 func (p *Process) call(ctx context.Context, method string) (*replay.Memory, error) {
-	p.shared.mu.Lock()
-	defer p.shared.mu.Unlock()
-	return p.shared.memory, p.callLocked(ctx, method)
+	p.medium.mu.Lock()
+	defer p.medium.mu.Unlock()
+	return p.medium.memory, p.callLocked(ctx, method)
 }
 
+// callLocked counts a call, and fails where the process cannot make one.
 func (p *Process) callLocked(ctx context.Context, method string) error {
 	p.calls[method]++
 	switch {
@@ -183,17 +193,17 @@ func (p *Process) callLocked(ctx context.Context, method string) error {
 }
 
 // Close ends the process: it follows nothing any more, and its calls fail with
-// replay.ErrClosed. It waits for calls of tell that are under way, so tell must
-// not call it. It always returns nil and may be called again.
+// replay.ErrClosed. It waits for calls of notify that are under way, so notify
+// must not call it. It always returns nil and may be called again.
 func (p *Process) Close() error {
-	p.shared.mu.Lock()
+	p.medium.mu.Lock()
 	p.closed = true
 	for _, f := range p.follows {
 		f.stopped = true
 	}
 	p.follows = nil
-	p.shared.processes = slices.DeleteFunc(p.shared.processes, func(other *Process) bool { return other == p })
-	p.shared.mu.Unlock()
-	p.telling.Wait()
+	p.medium.processes = slices.DeleteFunc(p.medium.processes, func(other *Process) bool { return other == p })
+	p.medium.mu.Unlock()
+	p.notifiers.Wait()
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // tattler is a Process of which some methods are replaced.
 type tattler struct {
 	*sharedstore.Process
-	shared   *sharedstore.Shared
+	shared   *sharedstore.Medium
 	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onFollow func(id string, tell func([]replay.Entry)) (stop func())
 	onClose  func() error
@@ -22,7 +22,7 @@ type tattler struct {
 	wait     sync.WaitGroup // for what the faults start
 }
 
-func newTattler(shared *sharedstore.Shared, f fault) *tattler {
+func newTattler(shared *sharedstore.Medium, f fault) *tattler {
 	l := &tattler{Process: shared.Process(), shared: shared, closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	if f.following != nil {
@@ -65,7 +65,7 @@ func (l *tattler) tells(otherwise func(id string, entries []replay.Entry, tell f
 func followingHarness(f fault) Harness {
 	harness := Harness{
 		Open: func(t testing.TB) replay.Store {
-			l := newTattler(sharedstore.NewShared(), f)
+			l := newTattler(sharedstore.New(), f)
 			t.Cleanup(func() { // also where the fault is that Close does not
 				l.close()
 				l.Process.Close()
