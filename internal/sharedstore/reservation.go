@@ -1,6 +1,7 @@
 package sharedstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -34,13 +35,29 @@ func (p *Process) checkReservationLocked(ctx context.Context, id string, batch r
 		delete(p.medium.reservations, id)
 	}
 	left := p.reservedByOthersLocked(id)
-	if left == 0 || batch.Starts() {
+	if left == 0 || batch.Starts() || !p.medium.acceptsLocked(ctx, id, batch) {
 		return nil
 	}
-	if head, err := p.medium.memory.Load(ctx, id); err != nil || head.Cursor != batch.Expect {
-		return nil // it is refused for another reason
-	}
 	return &replay.ConflictError{ID: id, Expected: batch.Expect, Reason: replay.ConflictReserved, Head: batch.Expect, ReservedFor: left}
+}
+
+// acceptsLocked reports whether nothing but a reservation is against a batch that
+// starts no history.
+func (m *Medium) acceptsLocked(ctx context.Context, id string, batch replay.Batch) bool {
+	head, err := m.memory.Load(ctx, id)
+	if err != nil || head.Cursor != batch.Expect || m.rolledBack[id] || batch.Validate() != nil ||
+		batch.ExpectMeta != nil && !bytes.Equal(batch.ExpectMeta, head.Meta) {
+		return false
+	}
+	if !batch.NewKeys {
+		return true
+	}
+	keys := make([]string, len(batch.Entries))
+	for i := range batch.Entries {
+		keys[i] = batch.Entries[i].Key
+	}
+	known, err := m.memory.Find(ctx, id, keys)
+	return err == nil && len(known) == 0
 }
 
 // reserveLocked grants what a batch asks for that was refused because the head
