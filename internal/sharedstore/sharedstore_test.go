@@ -16,6 +16,9 @@ func TestConformance(t *testing.T) {
 	replaytest.Run(t, replaytest.Harness{
 		Open:   func(testing.TB) replay.Store { return New().Process() },
 		Second: func(_ testing.TB, store replay.Store) replay.Store { return store.(*Process).medium.Process() },
+		Lose: func(_ testing.TB, store replay.Store, id string) {
+			store.(*Process).medium.Rollback(id, replay.Cursor{})
+		},
 	})
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// What the interface leaves open, the suite must leave open too. These stores
-// are sound, and unlike a Memory and a Process in what they may choose.
+// The suite must accept what the interface leaves open. These stores are correct,
+// and choose otherwise than a Memory and a sharedstore.Process.
 
 // passes runs all checks.
 func passes(t *testing.T, harness Harness) {
@@ -24,9 +24,10 @@ func passes(t *testing.T, harness Harness) {
 	}
 }
 
-// remembersEarlier makes a store find the newest entries also from before the
-// history was started over, up to that many in all.
-func remembersEarlier(s *faulty, m *replay.Memory, kept int) {
+// remembersEarlier makes a store find the newest entries also from before a
+// restart, up to that many in all.
+func remembersEarlier(s *faulty, kept int) {
+	m := s.Memory
 	var mu sync.Mutex
 	ever := make(map[string][]replay.Entry) // since the last removal
 	find := func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
@@ -68,12 +69,9 @@ func remembersEarlier(s *faulty, m *replay.Memory, kept int) {
 	}
 }
 
-func TestAStoreMayFindKeysFromBeforeAStartOver(t *testing.T) {
+func TestStoreMay_FindEarlierKeys(t *testing.T) {
 	open := func(t testing.TB, entries int) replay.Store {
-		m := mustMemory(t, &replay.MemoryOptions{MaxEntries: entries})
-		s := &faulty{Memory: m}
-		remembersEarlier(s, m, entries)
-		return s
+		return newFaulty(t, &replay.MemoryOptions{MaxEntries: entries}, func(s *faulty) { remembersEarlier(s, entries) })
 	}
 	harness := harnessOf(fault{})
 	harness.Open = func(t testing.TB) replay.Store { return open(t, 2000) }
@@ -81,50 +79,41 @@ func TestAStoreMayFindKeysFromBeforeAStartOver(t *testing.T) {
 	passes(t, harness)
 }
 
-func TestAStoreNeedNotSayWhatWasMissed(t *testing.T) {
-	passes(t, harnessOf(fault{store: func(s *faulty, m *replay.Memory) {
-		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
-			err := m.Append(ctx, id, batch)
-			if conflict := conflictOf(err); conflict != nil {
-				conflict.Missed = nil
-			}
-			return err
-		}
-	}}))
+func TestStoreMay_OmitMissed(t *testing.T) {
+	passes(t, harnessOf(fault{store: refuses(func(_ *faulty, _ replay.Batch, conflict *replay.ConflictError) error {
+		conflict.Missed = nil
+		return conflict
+	})}))
 }
 
-func TestAStoreMayTakeEmptyForNil(t *testing.T) {
+func TestStoreMay_ReturnEmptyForNil(t *testing.T) {
 	orEmpty := func(data []byte) []byte { return append([]byte{}, data...) }
-	passes(t, harnessOf(fault{store: func(s *faulty, m *replay.Memory) {
-		reads(s, m, func(entries []replay.Entry) []replay.Entry {
+	passes(t, harnessOf(fault{store: func(s *faulty) {
+		reads(func(entries []replay.Entry) []replay.Entry {
 			for i := range entries {
 				entries[i].Data, entries[i].State = orEmpty(entries[i].Data), orEmpty(entries[i].State)
 			}
 			return append([]replay.Entry{}, entries...)
-		})
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := m.Load(ctx, id)
+		})(s)
+		loads(func(_ *faulty, _ string, head *replay.Head) {
 			head.State, head.Meta = orEmpty(head.State), orEmpty(head.Meta)
-			return head, err
-		}
+		})(s)
 	}}))
 }
 
-func TestAFollowerMayBeToldNilOnly(t *testing.T) {
-	harness := followingHarness(fault{following: func(l *tattler) {
-		l.tells(func(_ string, _ []replay.Entry, tell func([]replay.Entry)) { tell(nil) })
-	}})
+func TestFollowerMay_NotifyNilOnly(t *testing.T) {
+	harness := followingHarness(fault{follower: notifies(func(_ []replay.Entry, notify func([]replay.Entry)) { notify(nil) })})
 	harness.Patience = 0
 	passes(t, harness)
 }
 
-func TestAFollowerMayBeToldTwiceAndLateAndOutOfOrder(t *testing.T) {
-	harness := followingHarness(fault{following: func(l *tattler) {
-		l.onFollow = func(id string, tell func([]replay.Entry)) func() {
-			late := &latecomer{tell: tell}
-			stop := l.Process.Follow(id, late.told)
+func TestFollowerMay_NotifyOutOfOrder(t *testing.T) {
+	harness := followingHarness(fault{follower: func(s *faultyFollower) {
+		s.onFollow = func(id string, notify func([]replay.Entry)) func() {
+			late := &outOfOrder{notify: notify}
+			stop := s.Process.Follow(id, late.add)
 			stopped := make(chan struct{})
-			l.wait.Go(func() {
+			s.wait.Go(func() {
 				tick := time.NewTicker(time.Millisecond)
 				defer tick.Stop()
 				for {
@@ -133,7 +122,7 @@ func TestAFollowerMayBeToldTwiceAndLateAndOutOfOrder(t *testing.T) {
 						late.flush()
 					case <-stopped:
 						return
-					case <-l.closed:
+					case <-s.closed:
 						return
 					}
 				}
@@ -148,16 +137,16 @@ func TestAFollowerMayBeToldTwiceAndLateAndOutOfOrder(t *testing.T) {
 	passes(t, harness)
 }
 
-// latecomer tells the newest batches in the wrong order, and the one before
-// them again.
-type latecomer struct {
-	tell func([]replay.Entry)
-	mu   sync.Mutex // held while tell is called
-	held [][]replay.Entry
+// outOfOrder notifies of the newest batches in the wrong order, and of the oldest
+// of them twice.
+type outOfOrder struct {
+	notify func([]replay.Entry)
+	mu     sync.Mutex // held while notify is called
+	held   [][]replay.Entry
 }
 
-// told holds a batch back until there are three, or nil is told.
-func (l *latecomer) told(entries []replay.Entry) {
+// add holds a batch back until there are three, or until nil comes.
+func (l *outOfOrder) add(entries []replay.Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if entries != nil {
@@ -167,22 +156,22 @@ func (l *latecomer) told(entries []replay.Entry) {
 		l.flushLocked()
 	}
 	if entries == nil {
-		l.tell(nil)
+		l.notify(nil)
 	}
 }
 
-func (l *latecomer) flush() {
+func (l *outOfOrder) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flushLocked()
 }
 
-func (l *latecomer) flushLocked() {
+func (l *outOfOrder) flushLocked() {
 	for _, batch := range slices.Backward(l.held) {
-		l.tell(batch)
+		l.notify(batch)
 	}
 	if len(l.held) > 0 {
-		l.tell(l.held[0])
+		l.notify(l.held[0])
 	}
 	l.held = nil
 }
