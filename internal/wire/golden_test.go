@@ -232,6 +232,9 @@ var looseFrames = map[string]message{
 	"transaction-all":      &Transaction{ShareDataID: "s", TransactionID: "t", CurrentState: []byte("{}"), Replayed: true},
 	"removed-with-state":   &Lifecycle{ShareDataID: "s", Event: EventRemoved, CurrentState: []byte("{}")},
 	"result-empties":       &ProposalResult{CorrelationID: "c", Accepted: true},
+	"result-details-null":  &ProposalResult{CorrelationID: "c", Details: []byte("null")},
+	"result-details-deep":  &ProposalResult{CorrelationID: "c", Code: "sold-out", Details: []byte(`[ {"left":[]} ]`), RetryAfterMs: 250},
+	"subscribe-falses":     &Subscribe{ShareDataID: "s"},
 	"error-empties":        &Error{Code: "x"},
 }
 
