@@ -84,27 +84,26 @@ func callsOf(t *testing.T, p *Process) map[string]error {
 	_, errs["Load"] = p.Load(t.Context(), "id")
 	_, errs["Read"] = p.Read(t.Context(), "id", replay.Cursor{Epoch: 5}, 1)
 	_, errs["Find"] = p.Find(t.Context(), "id", []string{"key"})
-	errs["Append"] = p.Append(t.Context(), "id", start(5, contents("lost")...))
+	errs["Append"] = p.Append(t.Context(), "id", start(5, "lost"))
 	for _, err := range p.IDs(t.Context()) {
 		errs["IDs"] = err
 	}
 	return errs
 }
 
-// start numbers entries with these data as the first batch of an epoch.
-func start(epoch uint64, entries ...replay.Entry) replay.Batch {
-	batch := next(replay.Cursor{Epoch: epoch}, entries...)
+// start is the first batch of an epoch, of entries with these data.
+func start(epoch uint64, data ...string) replay.Batch {
+	batch := next(replay.Cursor{Epoch: epoch}, data...)
 	batch.Expect = replay.Cursor{}
 	return batch
 }
 
-// next numbers the entries as a batch after a head.
-func next(expect replay.Cursor, entries ...replay.Entry) replay.Batch {
-	batch := replay.Batch{Expect: expect}
-	for _, entry := range entries {
-		expect = expect.Next()
-		entry.Cursor = expect
-		batch.Entries = append(batch.Entries, entry)
+// next is a batch after a head, of entries with these data.
+func next(head replay.Cursor, data ...string) replay.Batch {
+	batch := replay.Batch{Expect: head}
+	for i, text := range data {
+		cursor := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision + uint64(i) + 1}
+		batch.Entries = append(batch.Entries, replay.Entry{Cursor: cursor, Data: []byte(text)})
 	}
 	return batch
 }
@@ -114,27 +113,19 @@ func removing(batch replay.Batch) replay.Batch {
 	return batch
 }
 
-func contents(data ...string) []replay.Entry {
-	entries := make([]replay.Entry, len(data))
-	for i := range data {
-		entries[i].Data = []byte(data[i])
-	}
-	return entries
-}
-
 func TestFollow_EveryAppend(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		other, here, there := watching(t, b, "other"), watching(t, a, "id"), watching(t, b, "id")
 		for _, each := range []*watch{here, there, other} {
 			each.wants("nil")
 		}
-		head := must(t, a, "id", start(5, contents("x", "y")...))
-		head = must(t, b, "id", next(head, contents("z")...))
+		head := must(t, a, "id", start(5, "x", "y"))
+		head = must(t, b, "id", next(head, "z"))
 		here.wants("5-1+5-2", "5-3")
 		there.wants("5-1+5-2", "5-3")
-		must(t, b, "id", removing(next(head, contents("the end")...)))
+		must(t, b, "id", removing(next(head, "the end")))
 		there.wants("5-4")
-		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
+		if err := a.Append(t.Context(), "id", start(5, "x")); !errors.Is(err, replay.ErrConflict) {
 			t.Errorf("Append in an old epoch: %v", err)
 		}
 		there.wants()
@@ -144,7 +135,7 @@ func TestFollow_EveryAppend(t *testing.T) {
 		}
 		there.stop()
 		there.stop()
-		must(t, b, "id", start(6, contents("x")...))
+		must(t, b, "id", start(6, "x"))
 		there.wants()
 		here.wants("5-4", "6-1")
 		if got := b.Following(); !slices.Equal(got, []string{"other"}) {
@@ -169,14 +160,14 @@ func TestSetReachable(t *testing.T) {
 				t.Errorf("%s: error %v; want ErrUnavailable", call, err)
 			}
 		}
-		must(t, a, "id", start(5, contents("x")...))
+		must(t, a, "id", start(5, "x"))
 		b.Check()
 		there.wants()
 		later.wants()
 		b.SetReachable(true)
 		there.wants("nil")
 		later.wants("nil")
-		must(t, a, "id", next(replay.Cursor{Epoch: 5, Revision: 1}, contents("y")...))
+		must(t, a, "id", next(replay.Cursor{Epoch: 5, Revision: 1}, "y"))
 		there.wants("5-2")
 	})
 }
@@ -189,22 +180,22 @@ func TestCheck_AfterLostAnnouncements(t *testing.T) {
 		b.Check()
 		there.wants()
 		b.LoseAnnouncements(true)
-		head := must(t, a, "id", start(5, contents("x")...))
+		head := must(t, a, "id", start(5, "x"))
 		there.wants()
 		b.Check()
 		there.wants("nil")
 		b.Check()
 		there.wants()
-		head = must(t, a, "id", next(head, contents("y")...))
+		head = must(t, a, "id", next(head, "y"))
 		b.LoseAnnouncements(false)
 		there.wants()
-		must(t, a, "id", next(head, contents("z")...))
+		must(t, a, "id", next(head, "z"))
 		there.wants("5-3")
 		b.Check()
 		there.wants()
 
 		b.LoseAnnouncements(true)
-		must(t, a, "id", removing(next(head.Next(), contents("the end")...)))
+		must(t, a, "id", removing(next(head.Next(), "the end")))
 		b.LoseAnnouncements(false)
 		b.Check()
 		there.wants("nil")
@@ -218,17 +209,17 @@ func TestLoseReplies(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		there := watching(t, b, "id")
 		a.LoseReplies(2)
-		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrUnavailable) {
+		if err := a.Append(t.Context(), "id", start(5, "x")); !errors.Is(err, replay.ErrUnavailable) {
 			t.Errorf("the first append: error %v; want ErrUnavailable", err)
 		}
-		if err := a.Append(t.Context(), "id", start(5, contents("x")...)); !errors.Is(err, replay.ErrConflict) {
+		if err := a.Append(t.Context(), "id", start(5, "x")); !errors.Is(err, replay.ErrConflict) {
 			t.Errorf("a batch that is refused: error %v; want ErrConflict", err)
 		}
 		head := replay.Cursor{Epoch: 5, Revision: 1}
-		if err := a.Append(t.Context(), "id", next(head, contents("y")...)); !errors.Is(err, replay.ErrUnavailable) {
+		if err := a.Append(t.Context(), "id", next(head, "y")); !errors.Is(err, replay.ErrUnavailable) {
 			t.Errorf("the second append: error %v; want ErrUnavailable", err)
 		}
-		must(t, a, "id", next(head.Next(), contents("z")...))
+		must(t, a, "id", next(head.Next(), "z"))
 		there.wants("nil", "5-1", "5-2", "5-3")
 	})
 }
@@ -236,11 +227,11 @@ func TestLoseReplies(t *testing.T) {
 func TestRollback_NotifiesNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		there, other := watching(t, b, "id"), watching(t, b, "other")
-		must(t, a, "other", start(9, contents("x")...))
-		head := must(t, a, "id", start(5, contents("1", "2")...))
-		head = must(t, a, "id", next(head, contents("3", "4")...))
-		must(t, a, "id", removing(next(head, contents("5")...)))
-		must(t, a, "id", start(6, contents("1")...))
+		must(t, a, "other", start(9, "x"))
+		head := must(t, a, "id", start(5, "1", "2"))
+		head = must(t, a, "id", next(head, "3", "4"))
+		must(t, a, "id", removing(next(head, "5")))
+		must(t, a, "id", start(6, "1"))
 		there.wants("nil", "5-1+5-2", "5-3+5-4", "5-5", "6-1")
 		other.wants("nil", "9-1")
 
@@ -258,11 +249,11 @@ func TestRollback_NotifiesNobody(t *testing.T) {
 		back(replay.Cursor{Epoch: 5, Revision: 5}, replay.Cursor{})
 		back(replay.Cursor{Epoch: 5, Revision: 4}, replay.Cursor{Epoch: 5, Revision: 4})
 		back(replay.Cursor{Epoch: 5, Revision: 3}, replay.Cursor{Epoch: 5, Revision: 2})
-		must(t, a, "id", next(replay.Cursor{Epoch: 5, Revision: 2}, contents("3")...))
+		must(t, a, "id", next(replay.Cursor{Epoch: 5, Revision: 2}, "3"))
 		there.wants("5-3")
 		back(replay.Cursor{}, replay.Cursor{})
 
-		must(t, a, "id", start(5, contents("1")...)) // epoch 6 is forgotten
+		must(t, a, "id", start(5, "1")) // epoch 6 is forgotten
 		there.wants("5-1")
 		if head, err := b.Load(t.Context(), "other"); err != nil || head.Cursor.Epoch != 9 {
 			t.Errorf("the other history: at %s, error %v", head.Cursor, err)
@@ -284,8 +275,8 @@ func TestRollback_NotifiesNobody(t *testing.T) {
 func TestCheck_HistoryReplaced(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		there := watching(t, b, "id")
-		first := must(t, a, "id", start(5, contents("1")...))
-		batch := next(first, contents("2")...)
+		first := must(t, a, "id", start(5, "1"))
+		batch := next(first, "2")
 		batch.Meta = []byte("one")
 		must(t, a, "id", batch)
 		there.wants("nil", "5-1", "5-2")
@@ -310,10 +301,10 @@ func TestNotify_CallsStopAndFollow(t *testing.T) {
 			stop()
 			again = watching(t, b, "id")
 		})
-		head := must(t, a, "id", start(5, contents("1")...)) // its notification waits in the queue
+		head := must(t, a, "id", start(5, "1")) // its notification waits in the queue
 		close(begun)
 		synctest.Wait()
-		must(t, a, "id", next(head, contents("2")...))
+		must(t, a, "id", next(head, "2"))
 		again.wants("nil", "5-2")
 		if calls != 1 {
 			t.Errorf("notified %d times; want once, until stop was called", calls)
@@ -328,8 +319,8 @@ func TestClose_WaitsForNotify(t *testing.T) {
 			calls++
 			<-release
 		})
-		head := must(t, a, "id", start(5, contents("1")...))
-		must(t, a, "id", next(head, contents("2")...))
+		head := must(t, a, "id", start(5, "1"))
+		must(t, a, "id", next(head, "2"))
 		synctest.Wait()
 		closed := false
 		go func() {
@@ -349,7 +340,7 @@ func TestClose_WaitsForNotify(t *testing.T) {
 		b.SetReachable(false)
 		b.SetReachable(true)
 		b.Check()
-		must(t, a, "id", next(head.Next(), contents("3")...))
+		must(t, a, "id", next(head.Next(), "3"))
 		late.wants()
 		late.stop()
 	})
@@ -363,9 +354,9 @@ func TestLoad_LostWhileFollowed(t *testing.T) {
 				t.Errorf("Load of %q: %v; want %v", id, err, want)
 			}
 		}
-		head := must(t, a, "id", start(5, contents("1")...))
-		must(t, a, "other", start(5, contents("1")...))
-		must(t, a, "removed", removing(start(5, contents("1")...)))
+		head := must(t, a, "id", start(5, "1"))
+		must(t, a, "other", start(5, "1"))
+		must(t, a, "removed", removing(start(5, "1")))
 		there, gone := watching(t, b, "id"), watching(t, b, "removed")
 		there.wants("nil")
 		gone.wants("nil")
@@ -382,7 +373,7 @@ func TestLoad_LostWhileFollowed(t *testing.T) {
 		b.SetReachable(false)
 		loads(a, "id", replay.ErrNotFound) // nobody can restart it
 		b.SetReachable(true)
-		must(t, b, "id", start(6, contents("1")...))
+		must(t, b, "id", start(6, "1"))
 		loads(a, "id", nil)
 		there.wants("nil", "6-1")
 
@@ -396,7 +387,7 @@ func TestLoad_LostWhileFollowed(t *testing.T) {
 func TestMarkRolledBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		there := watching(t, b, "id")
-		head := must(t, a, "id", start(5, contents("1")...))
+		head := must(t, a, "id", start(5, "1"))
 		there.wants("nil", "5-1")
 		m.MarkRolledBack("id")
 		b.Check()
@@ -408,14 +399,14 @@ func TestMarkRolledBack(t *testing.T) {
 			}
 		}
 		marked(true)
-		over := start(6, contents("over")...)
+		over := start(6, "over")
 		for _, test := range []struct {
 			batch replay.Batch
 			want  replay.ConflictReason
 		}{
-			{next(head, contents("2")...), replay.ConflictReplaced},
-			{removing(next(head, contents("2")...)), replay.ConflictReplaced},
-			{next(head.Next(), contents("3")...), replay.ConflictMoved},
+			{next(head, "2"), replay.ConflictReplaced},
+			{removing(next(head, "2")), replay.ConflictReplaced},
+			{next(head.Next(), "3"), replay.ConflictMoved},
 			{over, replay.ConflictMoved},
 		} {
 			err := a.Append(t.Context(), "id", test.batch)
@@ -428,7 +419,7 @@ func TestMarkRolledBack(t *testing.T) {
 		}
 		marked(true)
 		over.Expect = head
-		must(t, a, "id", next(must(t, a, "id", over), contents("2")...))
+		must(t, a, "id", next(must(t, a, "id", over), "2"))
 		marked(false)
 		there.wants("6-1", "6-2")
 	})

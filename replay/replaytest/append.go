@@ -36,32 +36,34 @@ func refusesOtherHeads(f *fixture) {
 		replay.Entry{Data: []byte("c")})
 	first.Meta = []byte("meta")
 	h.commit("id", want, first)
-	refused := func(batch replay.Batch) {
+	refused := func(id string, want *history, batch replay.Batch) {
 		batch.Meta = []byte("lost meta")
-		h.moved("id", want, batch)
-		h.moved("id", want, removing(batch))
-		h.holds("id", want)
-		h.sameEntries("Find after a refused batch", h.find("id", "x", "y", "a"), want.entries[:1])
+		h.moved(id, want, batch)
+		h.moved(id, want, removing(batch))
 	}
 	lost := []replay.Entry{{Data: []byte("x"), State: []byte("lost state"), Key: "x"},
 		{Data: []byte("y"), State: []byte("lost state"), Key: "y"}, {Data: []byte("z"), Key: "a"}}
-	for _, other := range otherHeads(want) {
-		refused(follow(other, lost...))
+	for id, history := range map[string]*history{"id": want, "never": {}} {
+		for _, other := range otherHeads(want) {
+			refused(id, history, follow(other, lost...))
+			if other.Epoch < math.MaxUint64 { // or no epoch is later
+				restart := start(max(other.Epoch, firstEpoch)+1, lost...)
+				restart.Expect = other
+				refused(id, history, restart)
+			}
+		}
 	}
-	refused(follow(want.at(math.MaxUint64-1), contents("the last there can be")...))
+	refused("id", want, follow(want.at(math.MaxUint64-1), contents("the last there can be")...))
 	for _, epoch := range []uint64{firstEpoch - 1, firstEpoch, firstEpoch + 1} {
-		refused(start(epoch, lost...))
+		refused("id", want, start(epoch, lost...))
 	}
 	h.sameIDs("id")
+	h.holds("id", want)
+	h.sameEntries("Find after refused batches", h.find("id", "x", "y", "a"), want.entries[:1])
 	h.commit("id", want, want.next(contents("d")...))
 	h.holds("id", want)
-
-	// Where there never was a history, one can only be started.
-	for _, other := range otherHeads(want) {
-		h.moved("other", &history{}, follow(other, contents("lost")...))
-	}
-	h.holdsNothing("other", &history{})
-	h.started("other")
+	h.holdsNothing("never", &history{})
+	h.started("never")
 }
 
 func refusalHasMissed(f *fixture) {

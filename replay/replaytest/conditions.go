@@ -47,28 +47,15 @@ func refusesOtherMetas(f *fixture) {
 		h.commit(id, want, expecting(meta, want.next(contents("then")...)))
 		h.commit(id, want, expecting(nil, want.next(contents("at last")...)))
 		h.holds(id, want)
-	}
-}
 
-func ignoresNilMeta(f *fixture) {
-	h := f.open()
-	want := &history{}
-	batch := start(firstEpoch, contents("first")...)
-	for i := range 5 {
-		batch.Meta = fmt.Append(nil, "meta ", i)
-		h.commit("id", want, batch)
-		h.holds("id", want)
-		batch = want.next(contents(fmt.Sprint("entry ", i))...)
-	}
-	// Where there is no head, there is no meta to compare with.
-	h.commit("id", want, want.end())
-	for i, id := range []string{"id", "other"} {
-		want := &history{}
-		batch := start(firstEpoch+1+uint64(i), contents("first")...)
-		h.commit(id, want, expecting([]byte("meta 5"), batch))
+		// Where there is no head, there is no meta to compare with.
+		h.commit(id, want, expecting(nil, want.end()))
+		h.commit(id, want, expecting([]byte("other meta"), start(firstEpoch+1, contents("again")...)))
 		h.holds(id, want)
-		h.moved(id, want, batch)
 	}
+	want := &history{}
+	h.commit("new", want, expecting([]byte("meta"), start(firstEpoch, contents("first")...)))
+	h.holds("new", want)
 }
 
 func refusesKnownKeys(f *fixture) {

@@ -121,13 +121,13 @@ var faultsOfAppend = []fault{
 	}), caught: []string{"another meta is refused"}},
 	{name: "takes a nil expected meta for empty", store: appends(func(batch replay.Batch) replay.Batch {
 		return expecting(batch.ExpectMeta, batch)
-	}), caught: []string{"a nil meta is not compared"}},
+	}), caught: []string{"every batch replaces the meta"}},
 	{name: "starts no history with an expected meta", store: appendsFirst(func(_ *faulty, id string, batch replay.Batch) error {
 		if batch.Expect.IsZero() && batch.ExpectMeta != nil {
 			return &replay.ConflictError{ID: id, Reason: replay.ConflictReplaced}
 		}
 		return nil
-	}), caught: []string{"a nil meta is not compared"}},
+	}), caught: []string{"another meta is refused"}},
 	{name: "commits a batch that it refuses for its meta", store: refuses(func(s *faulty, batch replay.Batch, c *replay.ConflictError) error {
 		if c.Reason == replay.ConflictReplaced {
 			batch.ExpectMeta = nil
@@ -269,14 +269,14 @@ var faultsOfRestart = []fault{
 			return s.append(c.ID, batch)
 		}
 		return c
-	}), caught: []string{"a restart needs the head and a later epoch", "one of many batches wins"}},
+	}), caught: []string{"a batch at another head is refused", "one of many batches wins"}},
 	{name: "restarts what does not exist", store: refuses(func(s *faulty, batch replay.Batch, c *replay.ConflictError) error {
 		if isRestart(batch) && (c.Reason == replay.ConflictRemoved || c.Head.IsZero()) {
 			batch.Expect = replay.Cursor{}
 			return s.append(c.ID, batch)
 		}
 		return c
-	}), caught: []string{"a restart needs the head and a later epoch"}},
+	}), caught: []string{"a batch at another head is refused"}},
 	{name: "compares the epochs of a restart as floating-point numbers", store: appendsFirst(func(_ *faulty, _ string, batch replay.Batch) error {
 		if isRestart(batch) && float64(batch.Last().Epoch) <= float64(batch.Expect.Epoch) {
 			return replay.ErrInvalidBatch

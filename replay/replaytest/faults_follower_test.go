@@ -163,10 +163,10 @@ var faultsOfFollower = []fault{
 	}, caught: []string{"a reservation excludes others"}},
 
 	{name: "never notifies with nil", follower: notifiesIf(func(entries []replay.Entry) bool { return entries != nil }),
-		caught: []string{"following starts with nil"}},
+		caught: []string{"followers are notified of the start and of every append"}},
 	{name: "notifies of no entries instead of nil", follower: notifies(func(entries []replay.Entry, notify func([]replay.Entry)) {
 		notify(append([]replay.Entry{}, entries...))
-	}), caught: []string{"following starts with nil"}},
+	}), caught: []string{"followers are notified of the start and of every append"}},
 	{name: "notifies of its own batches only", follower: func(s *faultyFollower) {
 		var own sync.Map
 		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
@@ -177,17 +177,17 @@ var faultsOfFollower = []fault{
 			_, found := own.Load(firstOf(replay.Batch{Entries: entries}))
 			return found || entries == nil
 		})(s)
-	}, caught: []string{"followers are notified of every append", "followers get any contents", "followers see starts, restarts and removals",
+	}, caught: []string{"followers are notified of the start and of every append", "followers get any contents", "followers see starts, restarts and removals",
 		"followers see their own history only", "nothing waits for notify", "many follow at once"}},
 	{name: "loses every third notification", follower: func(s *faultyFollower) {
 		var n atomic.Int64
 		notifiesIf(func(entries []replay.Entry) bool { return entries == nil || n.Add(1)%3 != 0 })(s)
-	}, caught: []string{"followers are notified of every append", "followers see their own history only"}},
+	}, caught: []string{"followers are notified of the start and of every append", "followers see their own history only"}},
 	{name: "notifies of the first entry of each batch", follower: notifies(func(entries []replay.Entry, notify func([]replay.Entry)) {
 		notify(entries[:min(1, len(entries)):min(1, len(entries))])
-	}), caught: []string{"followers are notified of every append", "many follow at once"}},
+	}), caught: []string{"followers are notified of the start and of every append", "many follow at once"}},
 	{name: "notifies of entries without their keys", follower: notifiesChanged(func(e *replay.Entry) { e.Key = "" }),
-		caught: []string{"followers are notified of every append"}},
+		caught: []string{"followers are notified of the start and of every append"}},
 	{name: "notifies of valid UTF-8 only", follower: notifiesChanged(func(e *replay.Entry) { e.Data = bytes.ToValidUTF8(e.Data, nil) }),
 		caught: []string{"followers get any contents"}},
 	{name: "does not notify of long batches", follower: notifiesIf(func(entries []replay.Entry) bool { return len(entries) < 100 }),
@@ -248,7 +248,7 @@ var faultsOfFollower = []fault{
 			stops[id] = s.Process.Follow(id, notify)
 			return stops[id]
 		}
-	}, caught: []string{"followers are notified of every append", "many follow at once", "stop ends the notifications"}},
+	}, caught: []string{"followers are notified of the start and of every append", "many follow at once", "stop ends the notifications"}},
 	{name: "notifies before Follow returns", follower: func(s *faultyFollower) {
 		s.onFollow = func(id string, notify func([]replay.Entry)) func() {
 			notified := make(chan struct{})
@@ -295,7 +295,7 @@ var faultsOfFollower = []fault{
 				s.wait.Go(func() { notify(entries) })
 			}
 		})(s)
-	}, caught: []string{"followers are notified of every append"}},
+	}, caught: []string{"followers are notified of the start and of every append"}},
 	{name: "notifies after Close", follower: func(s *faultyFollower) {
 		s.onClose = func() error { return nil }
 	}, caught: []string{"close ends the notifications"}},

@@ -12,14 +12,6 @@ import (
 
 // These checks are of stores that are a replay.Follower.
 
-func notifiesOfStart(f *fixture) {
-	h := f.open()
-	want := h.started("id")
-	for _, id := range []string{"id", "id", "no history", "{*}\x00%s\n"} {
-		h.follow(id, want).untilNil(1)
-	}
-}
-
 func notifiesOfAppends(f *fixture) {
 	h, other := f.openTwo()
 	handles := []*handle{h, other}

@@ -236,6 +236,9 @@ func (h *handle) holdsNothing(id string, want *history) {
 		if expect.Epoch > 0 && expect.Revision > 0 {
 			h.refused(reason, id, want, follow(expect, contents("lost")...))
 			h.refused(reason, id, want, removing(follow(expect, contents("lost")...)))
+			restart := start(want.head().Epoch+2, contents("lost")...)
+			restart.Expect = expect
+			h.refused(reason, id, want, restart)
 		}
 	}
 }

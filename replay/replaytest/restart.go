@@ -1,7 +1,6 @@
 package replaytest
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -49,40 +48,6 @@ func restarts(f *fixture) {
 	h.commit("id", want, newKeys(start(firstEpoch+10, keyed("key c", "x")...)))
 	h.holds("id", want)
 	h.sameEntries("Find of keys from before the removal", h.find("id", "a", "b", "key c", "d"), want.entries[:1])
-}
-
-func restartsAtHeadOnly(f *fixture) {
-	h := f.open()
-	want := &history{}
-	first := start(firstEpoch, replay.Entry{Data: []byte("a"), State: []byte("state"), Key: "a"}, replay.Entry{Data: []byte("b")})
-	first.Meta = []byte("meta")
-	h.commit("id", want, first)
-	restart := func(expect replay.Cursor, epoch uint64) replay.Batch {
-		batch := start(epoch, replay.Entry{Data: []byte("x"), State: []byte("lost state"), Key: "x"}, replay.Entry{Key: "a"})
-		batch.Expect, batch.Meta = expect, []byte("lost meta")
-		return batch
-	}
-	for _, other := range otherHeads(want) {
-		if other.Epoch == math.MaxUint64 {
-			continue // no epoch is later
-		}
-		h.moved("id", want, restart(other, max(other.Epoch, firstEpoch)+1))
-		h.moved("id", want, removing(restart(other, math.MaxUint64)))
-	}
-	for _, epoch := range []uint64{firstEpoch, firstEpoch - 1, 1} {
-		if err := h.store.Append(h.ctx, "id", restart(want.head(), epoch)); !errors.Is(err, replay.ErrInvalidBatch) {
-			h.Errorf("Append of a restart in epoch %d at %s: error %v; want ErrInvalidBatch", epoch, want.head(), err)
-		}
-	}
-	h.holds("id", want)
-	h.sameEntries("Find after refused batches", h.find("id", "a", "x"), want.entries[:1])
-
-	// A history that does not exist, or no longer, cannot be restarted.
-	h.moved("never", &history{}, restart(want.head(), firstEpoch+1))
-	h.holdsNothing("never", &history{})
-	h.commit("id", want, want.end())
-	h.refused(replay.ConflictRemoved, "id", want, restart(want.head(), firstEpoch+1))
-	h.holdsNothing("id", want)
 }
 
 func findsEarlierKeys(f *fixture) {

@@ -54,13 +54,14 @@ func (h *handle) agrees(id string, want *history, oldest uint64, kept int) {
 	h.sameEntries("Read after the head", h.read(id, head, all), nil)
 }
 
-func oldestAgreesWithRead(f *fixture) {
+func trimsOldest(f *fixture) {
 	for _, entries := range []int{1, 2, 7} {
 		h := f.openBounded(entries)
 		want := &history{}
-		batch := start(firstEpoch, contents("first")...)
+		batch := start(firstEpoch, replay.Entry{Data: []byte("first"), State: []byte("the state")})
 		for i, oldest := 0, uint64(1); oldest <= 20; i++ {
 			h.mustTrim(want, entries, 20)
+			batch.Meta = []byte("the meta")
 			previous := oldest
 			if oldest = h.commit("id", want, batch); oldest < previous {
 				h.Fatalf("oldest went back from %d to %d", previous, oldest)
@@ -68,26 +69,12 @@ func oldestAgreesWithRead(f *fixture) {
 			h.agrees("id", want, oldest, entries)
 			batch = want.next(many("entry ", 1+i%9)...)
 		}
+		oldest := h.commit("id", want, want.next(replay.Entry{State: []byte("another state")}))
+		h.agrees("id", want, oldest, entries)
 		// A batch of more than is kept.
-		oldest := h.commit("id", want, want.next(many("long ", 50)...))
+		oldest = h.commit("id", want, want.next(many("long ", 50)...))
 		h.agrees("id", want, oldest, entries)
 	}
-}
-
-func stateOutlivesEntry(f *fixture) {
-	h := f.openBounded(3)
-	want := &history{}
-	batch := start(firstEpoch, contents("first", "second")...)
-	batch.Entries[0].State = []byte("the state")
-	for oldest := uint64(1); oldest <= 1; {
-		h.mustTrim(want, 3, 1)
-		batch.Meta = []byte("the meta")
-		oldest = h.commit("id", want, batch)
-		h.agrees("id", want, oldest, 3)
-		batch = want.next(many("entry ", 2)...)
-	}
-	oldest := h.commit("id", want, want.next(replay.Entry{Data: []byte("last"), State: []byte("another state")}))
-	h.agrees("id", want, oldest, 3)
 }
 
 func forgetsKeys(f *fixture) {
