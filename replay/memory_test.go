@@ -103,7 +103,7 @@ func TestRemove_OldEpochsRefused(t *testing.T) {
 			t.Fatalf("%q starts in the epoch after the one it was refused for: %v", id, err)
 		}
 	}
-	// An id that never was is refused an epoch as early, and told a later one.
+	// An id that never had a history is refused such an early epoch too.
 	err := startAndRemove(t, m, "new", 1)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok || conflict.Reason != replay.ConflictRemoved {

@@ -122,7 +122,7 @@ func TestExplain_HostileFrames(t *testing.T) {
 		{"number of many decimals", `{"v":0.` + huge + `e-99999,"type":"ping"}`, "/v is a number written too long"},
 		{"number of many zeros", `{"v":1e999999,"type":"ping"}`, "/v is a number written too long"},
 		{"number of few digits behind many zeros", `{"v":3e-999999,"type":"ping"}`, "/v is a number written too long"},
-		{"number nobody looks at", `{"v":1,"x":1e999999,"type":"ping"}`, "/correlationId is missing"},
+		{"number in an unknown member", `{"v":1,"x":1e999999,"type":"ping"}`, "/correlationId is missing"},
 		{"long string", `{"v":1,"type":"` + strings.Repeat("é", 1<<20) + `"}`, `ééé"...`},
 		{"long names", strings.Repeat(`{"`+strings.Repeat("n", 1<<16)+`":`, 8) + "x", "is not strict JSON"},
 	}

@@ -104,7 +104,7 @@ func (p *Process) Following() []string {
 
 // Load implements replay.Store. While another process follows a history that
 // Rollback or Flush lost whole, Load fails and notifies the followers, as
-// replay.Follower demands.
+// replay.Follower requires.
 func (p *Process) Load(ctx context.Context, id string) (replay.Head, error) {
 	p.medium.mu.Lock()
 	defer p.medium.mu.Unlock()

@@ -200,8 +200,10 @@ var faultsOfRemoval = []fault{
 	}), caught: []string{"ids are complete"}},
 	{name: "yields ids twice", store: ranges(func(ids iter.Seq2[string, error], yield func(string, error) bool) {
 		for id, err := range ids {
-			if !yield(id, err) || !yield(id, err) {
-				return
+			for range 2 {
+				if !yield(id, err) {
+					return
+				}
 			}
 		}
 	}), caught: []string{"ids are complete"}},

@@ -321,15 +321,16 @@ func lostWhileFollowed(f *fixture) {
 	r.untilNil(1)
 	r.untilCurrent()
 	f.harness.Lose(f.TB, h.store, "id")
+	_, before := r.counts()
 	for range 2 {
-		_, before := r.counts()
 		if head, err := other.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrUnavailable) {
 			f.Fatalf("Load of a lost history that another process follows: head %s, error %v; want ErrUnavailable", head.Cursor, err)
 		}
 		r.untilNil(before + 1)
 	}
 	// The follower itself finds nothing, so that it restarts the history.
-	if head, err := h.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrNotFound) || !r.removed {
+	r.until("the loss", func() bool { return r.removed })
+	if head, err := h.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrNotFound) {
 		f.Fatalf("Load of a lost history by its follower: head %s, error %v; want ErrNotFound", head.Cursor, err)
 	}
 	h.commit("id", want, start(firstEpoch+1, contents("restarted")...))
