@@ -33,8 +33,9 @@ type ConflictReason uint8
 // The reasons of a conflict, in the order in which a store checks them: it
 // names the first that applies.
 const (
-	// ConflictMoved: the head is not at the batch's Expect. Another batch was
-	// first.
+	// ConflictMoved: the history has another head than the batch's Expect, because
+	// another batch was first; or the id never had a history, and Expect is not
+	// zero.
 	ConflictMoved ConflictReason = iota + 1
 	// ConflictRemoved: the history was removed, and the batch does not start one
 	// in a later epoch.
@@ -99,7 +100,7 @@ func (e *ConflictError) Error() string {
 	case ConflictRemoved:
 		return fmt.Sprintf("%v: %.60q was removed at %s, expected at %s", ErrConflict, e.ID, e.Head, e.Expected)
 	case ConflictReplaced:
-		return fmt.Sprintf("%v: %.60q is at %s, but it is another history than the expected one", ErrConflict, e.ID, e.Head)
+		return fmt.Sprintf("%v: %.60q is at %s, but was replaced or rolled back", ErrConflict, e.ID, e.Head)
 	case ConflictReserved:
 		return fmt.Sprintf("%v: another process has reserved the append after %s of %.60q for %v", ErrConflict, e.Head, e.ID, e.ReservedFor)
 	case ConflictKnownKeys:

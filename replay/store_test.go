@@ -63,7 +63,7 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			&replay.ConflictError{ID: "id", Reason: replay.ConflictReplaced, Expected: at, Head: at},
-			`the history has moved on: "id" is at 4-9, but it is another history than the expected one`,
+			`the history has moved on: "id" is at 4-9, but was replaced or rolled back`,
 		},
 		{
 			&replay.ConflictError{ID: "id", Reason: replay.ConflictKnownKeys, Expected: at, Head: at, Known: make([]replay.Entry, 2)},
