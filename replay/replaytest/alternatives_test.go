@@ -1,8 +1,6 @@
 package replaytest
 
 import (
-	"bytes"
-	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -12,7 +10,9 @@ import (
 )
 
 // The suite must accept what the interface leaves open. These stores are correct,
-// and choose otherwise than a Memory and a sharedstore.Process.
+// and choose otherwise than a Memory and a sharedstore.Process. Stores that find
+// keys from before a restart, or return nothing that was missed, are in replay/bolt
+// and replay/redis, which run the suite.
 
 // passes runs all checks.
 func passes(t *testing.T, harness Harness) {
@@ -22,68 +22,6 @@ func passes(t *testing.T, harness Harness) {
 			t.Errorf("%s: failures %.3q", check.name, r.failures)
 		}
 	}
-}
-
-// remembersEarlier makes a store find the newest entries also from before a
-// restart, up to that many in all.
-func remembersEarlier(s *faulty, kept int) {
-	m := s.Memory
-	var mu sync.Mutex
-	ever := make(map[string][]replay.Entry) // since the last removal
-	find := func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
-		found, err := m.Find(ctx, id, keys)
-		if err != nil {
-			return nil, err
-		}
-		entries := ever[id]
-		for _, entry := range slices.Backward(entries[max(0, len(entries)-kept):]) {
-			if entry.Key != "" && slices.Contains(keys, entry.Key) && len(carriers(found, entry.Key)) == 0 {
-				found = append(found, entry)
-			}
-		}
-		return found, nil
-	}
-	s.onFind = func(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return find(ctx, id, keys)
-	}
-	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
-		mu.Lock()
-		defer mu.Unlock()
-		head, err := m.Load(ctx, id)
-		asExpected := batch.ExpectMeta == nil || bytes.Equal(batch.ExpectMeta, head.Meta)
-		if err == nil && batch.NewKeys && batch.Validate() == nil && head.Cursor == batch.Expect && asExpected {
-			if known, _ := find(ctx, id, keysOf(batch.Entries)); len(known) > 0 {
-				return &replay.ConflictError{ID: id, Expected: batch.Expect, Head: head.Cursor, Reason: replay.ConflictKnownKeys, Known: known}
-			}
-		}
-		err = m.Append(ctx, id, batch)
-		switch {
-		case err == nil && batch.Remove:
-			delete(ever, id)
-		case err == nil:
-			ever[id] = append(ever[id], batch.Entries...)
-		}
-		return err
-	}
-}
-
-func TestStoreMay_FindEarlierKeys(t *testing.T) {
-	open := func(t testing.TB, entries int) replay.Store {
-		return newFaulty(t, &replay.MemoryOptions{MaxEntries: entries}, func(s *faulty) { remembersEarlier(s, entries) })
-	}
-	harness := harnessOf(fault{})
-	harness.Open = func(t testing.TB) replay.Store { return open(t, 2000) }
-	harness.OpenBounded = open
-	passes(t, harness)
-}
-
-func TestStoreMay_OmitMissed(t *testing.T) {
-	passes(t, harnessOf(fault{store: refuses(func(_ *faulty, _ replay.Batch, conflict *replay.ConflictError) error {
-		conflict.Missed = nil
-		return conflict
-	})}))
 }
 
 func TestStoreMay_ReturnEmptyForNil(t *testing.T) {
