@@ -78,7 +78,7 @@ func followingHarness(f fault) Harness {
 		Seed: 1,
 	}
 	if f.follower != nil {
-		harness.Patience = 300 * time.Millisecond
+		harness.Patience = 100 * time.Millisecond
 	}
 	return harness
 }
