@@ -3,17 +3,17 @@ package realtime_test
 import (
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/schemas/codes"
 )
 
 // twoServers serve one ShareData "counter", which both can change, from a store
 // that they share.
-func twoServers(t *testing.T) (a, b *world, storeOfB *replaytest.Process) {
+func twoServers(t *testing.T) (a, b *world, storeOfB *sharedstore.Process) {
 	t.Helper()
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	storeOfB = shared.Process()
 	a, b = onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
 	a.create("counter")
@@ -112,7 +112,7 @@ func TestReplayWhileTheStoreIsUnreachable(t *testing.T) {
 
 // The store went back: cursors that it lost are never continued.
 func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	storeOfB := shared.Process()
 	a, b := onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
 	a.create("counter")

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 )
 
 // That a ShareData does not exist is no news as long as another process may have
 // created it: then the store is asked again.
 func TestAbsenceIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		kinds := []Kind{NewKind("number", increment)}
 		a := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})
 		b := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})

@@ -10,14 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
 // distant makes the store of a process take its time, the same for the way there
 // and back, more or less.
-func distant(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
+func distant(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy {
 	s := newProxy(p)
 	random := rand.New(rand.NewPCG(seed, 7))
 	var mu sync.Mutex
@@ -49,7 +49,7 @@ func distant(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
 // that each revision is decided once, and told once to observers everywhere. It
 // returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	accepted := make([]int64, len(latencies))
 	recorders := make([]recorder, len(latencies))
 	snapshots := make([]sharedata.Snapshot, len(latencies))

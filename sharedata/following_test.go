@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -139,14 +139,14 @@ func TestARemovalAndACreationThatWereMissedAreAReset(t *testing.T) {
 
 func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
 	for _, n := range []int{1, 256, 700} { // a page is 256 entries
-		for name, miss := range map[string]func(p *replaytest.Process, meanwhile func()){
-			"lost, then checked": func(p *replaytest.Process, meanwhile func()) {
+		for name, miss := range map[string]func(p *sharedstore.Process, meanwhile func()){
+			"lost, then checked": func(p *sharedstore.Process, meanwhile func()) {
 				p.LoseAnnouncements(true)
 				meanwhile()
 				p.LoseAnnouncements(false)
 				p.Check()
 			},
-			"out of reach": func(p *replaytest.Process, meanwhile func()) {
+			"out of reach": func(p *sharedstore.Process, meanwhile func()) {
 				p.SetReachable(false)
 				meanwhile()
 				p.SetReachable(true)
@@ -222,7 +222,7 @@ func TestAnnouncementsInAnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(30) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
 			s := &silent{store: store{Store: shared.Process()}}
@@ -267,7 +267,7 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := replaytest.NewShared()
+				shared := sharedstore.New()
 				a := newNode(t, shared.Process(), nil)
 				ensureCounter(t, a)
 				s := &silent{store: store{Store: shared.Process()}}
@@ -294,7 +294,7 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 // The store may tell also while, and after, the manager is closed.
 func TestAnnouncementsToAManagerThatIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		s := &silent{store: store{Store: shared.Process()}}

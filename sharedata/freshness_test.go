@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -200,7 +200,7 @@ func TestGetInsideAnyObserver(t *testing.T) {
 // judged before it returns.
 func TestGetInsideAFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		m := newNode(t, shared.Process(), nil)
 		looks := sharedata.NewFunction("looks", func(ctx context.Context, c Counter, _ any) (Counter, error) {
 			own, err := m.Get(ctx, "counter")
@@ -275,7 +275,7 @@ func TestGetWhileAFunctionRuns(t *testing.T) {
 // Two observers that look at each other's ShareData, of which neither is
 // followed, do not wait for each other.
 func TestObserversThatLookAtEachOthersShareData(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	m := newNode(t, shared.Process(), nil)
 	ids := []string{"a", "b", "c"}
 	for _, id := range ids {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -143,7 +143,7 @@ func TestEnsureKind(t *testing.T) {
 
 // Many callers in two processes ensure one ShareData at once, and get the same one.
 func TestEnsureKind_Concurrent(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	kinds := []sharedata.Kind{sharedata.NewKind("counter", add)}
 	var wait sync.WaitGroup
 	for range 2 {

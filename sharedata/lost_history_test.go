@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -87,7 +87,7 @@ func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
 }
 
 func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 4)
 	for i := range recorders {
@@ -191,8 +191,10 @@ func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		shared.Flush()
+		b.process.SetReachable(false) // or it would restart the history first
 		c := newNode(t, shared.Process(), nil)
 		created := createCounter(t, c.Manager, "counter", 100)
+		b.process.SetReachable(true)
 		synctest.Wait()
 		if e := reset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
 			t.Errorf("told of a break that led to %+v", e)

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -51,7 +51,7 @@ type world struct {
 	t      *testing.T
 	random *rand.Rand // of run alone
 	losses losses
-	shared *replaytest.Shared
+	shared *sharedstore.Medium
 	nodes  []node
 	all    []recorder // of the observers of everything, by node
 
@@ -82,7 +82,7 @@ type witness struct {
 var worldIDs = []string{"kept", "churned"}
 
 func newWorld(t *testing.T, seed uint64, losses losses) *world {
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: replaytest.NewShared(), all: make([]recorder, 3)}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.New(), all: make([]recorder, 3)}
 	for i := range w.all {
 		options := &sharedata.Options{RecentEntries: 8}
 		process := w.shared.Process()
@@ -153,7 +153,7 @@ func (w *world) run() {
 
 func random(r *rand.Rand, from, to int) int { return from + r.IntN(to-from+1) }
 
-func (w *world) fault(p *replaytest.Process) {
+func (w *world) fault(p *sharedstore.Process) {
 	switch choice := w.random.IntN(20); {
 	case choice < 4:
 		p.LoseAnnouncements(true)

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -14,12 +14,12 @@ import (
 // way to the store.
 type node struct {
 	*sharedata.Manager
-	process *replaytest.Process
+	process *sharedstore.Process
 }
 
 // newNode is one more process. Nil options are the defaults; their Store, if
 // any, must be on the process.
-func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Options) node {
+func newNode(t testing.TB, process *sharedstore.Process, options *sharedata.Options) node {
 	t.Helper()
 	var o sharedata.Options
 	if options != nil {
@@ -34,9 +34,9 @@ func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Optio
 
 // twoNodes share a store, in which "counter" stands at 0. Both know add and
 // broken, also when it is created anew.
-func twoNodes(t testing.TB) (shared *replaytest.Shared, a, b node) {
+func twoNodes(t testing.TB) (shared *sharedstore.Medium, a, b node) {
 	t.Helper()
-	shared = replaytest.NewShared()
+	shared = sharedstore.New()
 	a, b = newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	ensureCounter(t, b)
@@ -87,7 +87,7 @@ type proxy struct {
 	replay.Follower
 }
 
-func newProxy(p *replaytest.Process) *proxy {
+func newProxy(p *sharedstore.Process) *proxy {
 	return &proxy{store: store{Store: p}, Follower: p}
 }
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -79,7 +79,7 @@ func TestACommitIsOneCall(t *testing.T) {
 
 func TestABatchIsOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		n := newNode(t, shared.Process(), nil)
 		g := newGate()
 		createCounter(t, n.Manager, "counter", 0, held("held", g))
@@ -213,7 +213,7 @@ func TestARepeatGetsItsVerdictThoughTheFunctionFailsNow(t *testing.T) {
 
 // A store that does not bring along what was missed is read.
 func TestAConflictWithoutWhatWasMissed(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	process := shared.Process()

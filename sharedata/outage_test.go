@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestLooksAfterAnOutageAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		process := shared.Process()
 		s := newProxy(process)
@@ -62,7 +62,7 @@ func TestLooksAfterAnOutageAreSpread(t *testing.T) {
 func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		n := newNode(t, replaytest.NewShared().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		n := newNode(t, sharedstore.New().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		ensureCounter(t, n)
 		n.process.SetReachable(false)
 		for range 3 {
@@ -116,7 +116,7 @@ func TestProposalsFailFastDuringAnOutage(t *testing.T) {
 func TestProposalsDoNotWaitForTheLooksOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		process := replaytest.NewShared().Process()
+		process := sharedstore.New().Process()
 		s := newProxy(process)
 		n := newNode(t, process, &sharedata.Options{Store: s})
 		for i := range many {

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestAHistoryThatEndsWhileItIsFollowed(t *testing.T) {
 	for _, created := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
 			process := shared.Process()
@@ -54,7 +54,7 @@ func TestAHistoryThatEndsWhileItIsFollowed(t *testing.T) {
 // Another process may be the one that starts a history over.
 func TestAHistoryThatIsStartedOverByAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		kept := ensureCounter(t, a)
 		process := shared.Process()
@@ -77,7 +77,7 @@ func TestAHistoryThatIsStartedOverByAnotherProcess(t *testing.T) {
 }
 
 // claimTurn has a process claim the next turn at "counter", and not come.
-func claimTurn(t *testing.T, process *replaytest.Process, at replay.Cursor) {
+func claimTurn(t *testing.T, process *sharedstore.Process, at replay.Cursor) {
 	t.Helper()
 	at.Revision += 1000
 	err := process.Append(t.Context(), "counter", replay.Batch{
@@ -106,7 +106,7 @@ func TestATurnThatIsNotTaken(t *testing.T) {
 // manager has heard of that.
 func TestAProposalThatIsAheadOfItsManager(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		g := newGate()
 		fails := sharedata.NewFunction("fails", func(context.Context, Counter, any) (Counter, error) {
 			g.pass()
@@ -140,7 +140,7 @@ func TestAProposalThatIsAheadOfItsManager(t *testing.T) {
 // The schema of another kind's function is another one.
 func TestAProposalThatFitsTheKindThatThereIsNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		strict := add.WithInputSchema(`{"properties":{"by":{"maximum":5}}}`)
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("strict", strict), sharedata.NewKind("lenient", add)}}
 		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)

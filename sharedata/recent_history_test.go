@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -29,7 +29,7 @@ func entriesAfter(t *testing.T, m *sharedata.Manager, after replay.Cursor) ([]sh
 func TestRecentHistoryNeedsNoStore(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: 10})
 			ensureCounter(t, a)
@@ -129,7 +129,7 @@ func TestRecentHistoryAcrossABreak(t *testing.T) {
 // More than a page of it.
 func TestALongRecentHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: 1000})
 		ensureCounter(t, b)
 		snapshot, _ := mustObserve(t, b.Manager, "counter", &recorder{})
@@ -153,7 +153,7 @@ func TestALongRecentHistory(t *testing.T) {
 func TestHistoryThatIsNotKept(t *testing.T) {
 	for _, entries := range []int{-1, 0} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: entries})
 			before := ensureCounter(t, b)
 			_, stop := mustObserve(t, b.Manager, "counter", &recorder{})

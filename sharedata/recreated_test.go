@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -130,7 +130,7 @@ func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
 func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
 	for _, how := range []string{"unnoticed", "looked at", "observed", "missed"} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 			createCounter(t, b.Manager, "counter", 0)
 			if how == "observed" || how == "missed" {
@@ -161,7 +161,7 @@ func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
 // A history that is started over is still that of the same ShareData.
 func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 		kept := createCounter(t, b.Manager, "counter", 0)
 		ensureCounter(t, a)
@@ -235,7 +235,7 @@ func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
 // The functions of a kind are those of the kind that it has now.
 func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", add, broken), sharedata.NewKind("two", add)}}
 		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
 		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
@@ -290,7 +290,7 @@ func TestWhatWasJustFoundMissingIsLookedForAgain(t *testing.T) {
 // A Resolver may look at the ShareData, also where it is asked again.
 func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		var b node

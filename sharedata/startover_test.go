@@ -8,8 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -96,7 +96,7 @@ func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
 
 // However many notice at once, it is started over once.
 func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 5)
 	for range recorders {
@@ -291,7 +291,7 @@ func TestEpochsOnlyGrow(t *testing.T) {
 
 // Also where a manager is the store's only one.
 func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	s := &store{Store: shared.Process()} // not a Follower
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // joined is an observation: what it was told must continue where it began.
@@ -56,7 +56,7 @@ type storm struct {
 
 func newStorm(t *testing.T, managers int) *storm {
 	s := &storm{t: t, accepted: make(map[string]int)}
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	for range managers {
 		var store replay.Store = shared.Process()
 		if managers == 1 {
