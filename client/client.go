@@ -24,7 +24,7 @@ type Client struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the runner has ended
 
-	identified atomic.Uint64 // how many correlation ids there have been
+	correlationIDs atomic.Uint64 // how many correlation ids there have been
 
 	// mu is the only lock. It guards what follows, and the fields of
 	// connections, subscriptions and calls that say so. Nobody who holds it
@@ -89,12 +89,12 @@ func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
 		return s
 	}
 	c.subscriptions[shareDataID] = s
-	c.askLocked(s)
+	c.subscribeLocked(s)
 	return s
 }
 
-// inOrderLocked returns the subscriptions, the oldest first.
-func (c *Client) inOrderLocked() []*Subscription {
+// orderedSubscriptionsLocked returns the subscriptions, the oldest first.
+func (c *Client) orderedSubscriptionsLocked() []*Subscription {
 	all := make([]*Subscription, 0, len(c.subscriptions))
 	for _, s := range c.subscriptions {
 		all = append(all, s)
@@ -105,7 +105,7 @@ func (c *Client) inOrderLocked() []*Subscription {
 
 // correlationID returns an id that this client has not used before.
 func (c *Client) correlationID() string {
-	return "c-" + strconv.FormatUint(c.identified.Add(1), 10)
+	return "c-" + strconv.FormatUint(c.correlationIDs.Add(1), 10)
 }
 
 // stopLocked ends everything that waits for the server, with the error, and
@@ -116,7 +116,7 @@ func (c *Client) stopLocked(err error) bool {
 	}
 	c.stopErr = err
 	for _, waiting := range c.calls.drain() {
-		waiting.settle(outcome{err: err})
+		waiting.complete(outcome{err: err})
 	}
 	for id, s := range c.subscriptions {
 		delete(c.subscriptions, id)

@@ -12,8 +12,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-func TestCloseEndsEverythingAndSaysGoodbye(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestClose(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		sub := c.Subscribe("x")
 		s := follow(t, sub)
@@ -51,11 +51,11 @@ func TestCloseEndsEverythingAndSaysGoodbye(t *testing.T) {
 	})
 }
 
-func TestCloseIsBoundedWhenTheServerIsSilent(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		var line *deaf
+func TestClose_SilentServer(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var line *vanishing
 		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &deaf{Conn: conn}; return line }
+			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
 		})
 		c, p := f.connect(nil)
 		synctest.Wait()
@@ -72,7 +72,7 @@ func TestCloseIsBoundedWhenTheServerIsSilent(t *testing.T) {
 	})
 }
 
-func TestCloseAtAnyMoment(t *testing.T) {
+func TestClose_AnyMoment(t *testing.T) {
 	tests := []struct {
 		name string
 		set  func(f *fake)
@@ -85,7 +85,7 @@ func TestCloseAtAnyMoment(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				f.set(test.set)
 				c := f.start(nil)
 				s := follow(t, c.Subscribe("x"))
@@ -105,8 +105,8 @@ func TestCloseAtAnyMoment(t *testing.T) {
 	}
 }
 
-func TestCloseFromManyGoroutines(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestClose_Concurrent(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, _ := f.connect(nil)
 		var all sync.WaitGroup
 		for range 10 {
@@ -134,8 +134,8 @@ func TestCloseFromManyGoroutines(t *testing.T) {
 	})
 }
 
-func TestCloseFromTheLoopOverEvents(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestClose_InsideLoop(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		sub := c.Subscribe("x")
 		p.expect(subscribeTo("x", ""))

@@ -25,15 +25,15 @@ type connection struct {
 	retry    *time.Timer   // it is time to repeat a subscribe
 
 	// Guarded by the client's lock.
-	outbox     []outgoing
-	asking     map[string]*ask // subscribes that are not answered
-	asked      uint64          // how many subscribes were sent
-	fences     map[string]fence
-	report     wire.Error // the server's last complaint
-	blamed     bool       // what the report is about will not be sent again
-	heard      bool
-	progressed bool
-	cause      error // why the connection was given up on this side
+	outbox      []outgoing
+	subscribing map[string]*ask // subscribes that are not answered
+	asked       uint64          // how many subscribes were sent
+	barriers    map[string]barrier
+	report      wire.Error // the server's last serverError
+	attributed  bool       // what the report is about will not be sent again
+	received    bool
+	progressed  bool
+	cause       error // why the connection was given up on this side
 }
 
 // outgoing is a frame that waits to be written, with the call it belongs to,
@@ -54,8 +54,8 @@ type ask struct {
 	size         int    // of the frame, in bytes
 }
 
-// fence is a ping that was sent behind a state, in that round.
-type fence struct {
+// barrier is a ping that was sent behind a state, in that round.
+type barrier struct {
 	subscription *Subscription
 	round        uint64
 }
@@ -65,13 +65,13 @@ type fence struct {
 // the client has stopped.
 func (c *Client) open(ws *websocket.Conn) *connection {
 	conn := &connection{
-		client:   c,
-		ws:       ws,
-		openedAt: time.Now(),
-		wake:     make(chan struct{}, 1),
-		retry:    time.NewTimer(time.Hour),
-		asking:   make(map[string]*ask),
-		fences:   make(map[string]fence),
+		client:      c,
+		ws:          ws,
+		openedAt:    time.Now(),
+		wake:        make(chan struct{}, 1),
+		retry:       time.NewTimer(time.Hour),
+		subscribing: make(map[string]*ask),
+		barriers:    make(map[string]barrier),
 	}
 	conn.retry.Stop()
 
@@ -84,15 +84,15 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 	c.conn = conn
 	c.status.add(Status{State: Open})
 	c.log.Info("connected", "host", c.url.Host)
-	for _, s := range c.inOrderLocked() {
+	for _, s := range c.orderedSubscriptionsLocked() {
 		if !s.paused {
-			c.askLocked(s)
+			c.subscribeLocked(s)
 		}
 	}
 	for _, sent := range c.calls.inFlight {
 		conn.sendLocked(sent.frame, sent)
 	}
-	c.pumpLocked()
+	c.sendWaitingLocked()
 	return conn
 }
 
@@ -102,11 +102,11 @@ func (c *Client) run(conn *connection) {
 	defer c.cancel()
 	reconnector := newReconnector(c.options.Backoff, c.options.Token != nil)
 	for attempt := 1; ; attempt++ {
-		var end ending
+		var end connectionEnd
 		if conn == nil {
 			ws, err := c.connect(c.ctx)
 			if err != nil {
-				end = endOfAttempt(err)
+				end = attemptEnd(err)
 			} else if conn = c.open(ws); conn == nil {
 				return
 			}
@@ -150,8 +150,8 @@ func (c *Client) wait(attempt int, cause error, next decision) bool {
 	}
 }
 
-func endOfAttempt(err error) ending {
-	end := ending{err: err}
+func attemptEnd(err error) connectionEnd {
+	end := connectionEnd{err: err}
 	var refused *ConnectError
 	if errors.As(err, &refused) {
 		end.status = refused.Status
@@ -160,7 +160,7 @@ func endOfAttempt(err error) ending {
 }
 
 // serve runs the connection until it ends.
-func (conn *connection) serve(ctx context.Context) ending {
+func (conn *connection) serve(ctx context.Context) connectionEnd {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { conn.write(ctx) })
@@ -178,13 +178,13 @@ func (conn *connection) serve(ctx context.Context) ending {
 
 // detach takes the connection from the client, fails whatever it was closed
 // for, and returns how it ended.
-func (conn *connection) detach(err error) ending {
+func (conn *connection) detach(err error) connectionEnd {
 	c := conn.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = nil
 	for _, s := range c.subscriptions {
-		s.askAgainAt = time.Time{}
+		s.subscribeAt = time.Time{}
 	}
 
 	var closed websocket.CloseError
@@ -195,36 +195,36 @@ func (conn *connection) detach(err error) ending {
 	case errors.As(err, &closed):
 		lost = &DisconnectError{Code: int(closed.Code), Reason: closed.Reason}
 	}
-	end := ending{
+	end := connectionEnd{
 		code:       lost.Code,
 		err:        lost,
-		heard:      conn.heard,
+		received:   conn.received,
 		progressed: conn.progressed,
 		lived:      time.Since(conn.openedAt),
-		blamed:     conn.blamed,
+		attributed: conn.attributed,
 	}
 	if c.stopErr != nil {
 		return end
 	}
 	if lost.Code == codes.CloseInvalidMessage && conn.report.Code != "" {
-		end.err = conn.complaint()
+		end.err = conn.serverError()
 	}
-	if !conn.blamed {
-		suspects := conn.suspectsLocked()
-		guilty := blameClose(lost.Code, conn.report, suspects)
-		end.blamed = guilty != nobody
+	if !conn.attributed {
+		frames := conn.unansweredLocked()
+		cause := attributeClose(lost.Code, conn.report, frames)
+		end.attributed = cause != none
 		switch {
-		case guilty == several:
-			c.calls.doubt()
-		case guilty >= 0:
-			c.convictLocked(suspects[guilty], conn.report, lost)
+		case cause == several:
+			c.calls.probe()
+		case cause >= 0:
+			c.failCauseLocked(frames[cause], conn.report, lost)
 		}
 	}
 	return end
 }
 
-// complaint is the server's last one, as an error.
-func (conn *connection) complaint() *ServerError {
+// serverError is the server's last one, as an error.
+func (conn *connection) serverError() *ServerError {
 	return &ServerError{
 		Code:        conn.report.Code,
 		Message:     conn.report.Message,
@@ -232,35 +232,35 @@ func (conn *connection) complaint() *ServerError {
 	}
 }
 
-// suspectsLocked returns what was sent on this connection and is not answered.
-func (conn *connection) suspectsLocked() []suspect {
-	var all []suspect
-	for id, a := range conn.asking {
-		all = append(all, suspect{shareDataID: id, size: a.size})
+// unansweredLocked returns what was sent on this connection and is not answered.
+func (conn *connection) unansweredLocked() []sentFrame {
+	var all []sentFrame
+	for id, a := range conn.subscribing {
+		all = append(all, sentFrame{shareDataID: id, size: a.size})
 	}
-	slices.SortFunc(all, func(a, b suspect) int {
-		return cmp.Compare(conn.asking[a.shareDataID].number, conn.asking[b.shareDataID].number)
+	slices.SortFunc(all, func(a, b sentFrame) int {
+		return cmp.Compare(conn.subscribing[a.shareDataID].number, conn.subscribing[b.shareDataID].number)
 	})
 	for _, sent := range conn.client.calls.inFlight {
 		if sent.sentOn == conn {
-			all = append(all, suspect{call: sent.id, shareDataID: sent.shareDataID, size: len(sent.frame)})
+			all = append(all, sentFrame{call: sent.id, shareDataID: sent.shareDataID, size: len(sent.frame)})
 		}
 	}
 	return all
 }
 
-// convictLocked fails what the server complained about and will not have again.
-func (c *Client) convictLocked(guilty suspect, report wire.Error, lost *DisconnectError) {
+// failCauseLocked fails what the server complained about and will not have again.
+func (c *Client) failCauseLocked(cause sentFrame, report wire.Error, lost *DisconnectError) {
 	var err error = lost
 	if report.Code != "" {
-		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: guilty.shareDataID}
+		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: cause.shareDataID}
 	}
-	if guilty.call != "" {
-		if failed := c.calls.find(guilty.call); failed != nil {
+	if cause.call != "" {
+		if failed := c.calls.find(cause.call); failed != nil {
 			c.calls.remove(failed)
-			failed.settle(outcome{err: failed.refused(err)})
+			failed.complete(outcome{err: failed.refused(err)})
 		}
 		return
 	}
-	c.endSubscriptionLocked(guilty.shareDataID, err)
+	c.endSubscriptionLocked(cause.shareDataID, err)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-func TestOutcomeOfAProposal(t *testing.T) {
+func TestPropose_Outcome(t *testing.T) {
 	tests := []struct {
 		name   string
 		answer wire.ProposalResult
@@ -30,7 +30,7 @@ func TestOutcomeOfAProposal(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				c, p := f.connect(nil)
 				outcome := propose(t, c, proposalOf("x"))
 				sent := p.expectPropose()
@@ -52,7 +52,7 @@ func TestOutcomeOfAProposal(t *testing.T) {
 	}
 }
 
-func TestProposalIsSentAsGiven(t *testing.T) {
+func TestPropose_Frame(t *testing.T) {
 	type input struct {
 		By int `json:"by"`
 	}
@@ -69,7 +69,7 @@ func TestProposalIsSentAsGiven(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				c, p := f.connect(nil)
 				propose(t, c, test.give)
 				p.expect(test.want)
@@ -78,8 +78,8 @@ func TestProposalIsSentAsGiven(t *testing.T) {
 	}
 }
 
-func TestEveryProposalHasItsOwnKeyAndCorrelationID(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_UniqueKeys(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 50})
 		keys, ids := make(map[string]bool), make(map[string]bool)
 		const n = 50
@@ -97,8 +97,8 @@ func TestEveryProposalHasItsOwnKeyAndCorrelationID(t *testing.T) {
 	})
 }
 
-func TestProposalThatCanNeverBeSentIsAnErrorAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_Invalid(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		for name, bad := range map[string]Proposal{
 			"no id":          {FunctionID: "add"},
@@ -117,8 +117,8 @@ func TestProposalThatCanNeverBeSentIsAnErrorAtOnce(t *testing.T) {
 	})
 }
 
-func TestTimeoutCountsFromTheCall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestTimeout_CountsFromCall(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{RequestTimeout: 10 * time.Second})
 		start := time.Now()
 		sent := propose(t, c, proposalOf("x"))
@@ -137,12 +137,12 @@ func TestTimeoutCountsFromTheCall(t *testing.T) {
 			t.Errorf("after %v", got)
 		}
 		f.set(func(f *fake) { f.down = false })
-		f.accept().quiet() // nothing that nobody waits for is sent
+		f.accept().quiet() // nothing that none waits for is sent
 	})
 }
 
-func TestTheContextEndsACall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_ContextEnds(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{RequestTimeout: -1})
 		ctx, cancel := context.WithCancel(context.Background())
 		outcome := proposeWithin(t, ctx, c, proposalOf("x"))
@@ -159,11 +159,11 @@ func TestTheContextEndsACall(t *testing.T) {
 	})
 }
 
-func TestACallGivenUpBeforeItWasWrittenIsNotSent(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		var line *deaf
+func TestPropose_AbandonedUnsent(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var line *vanishing
 		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &deaf{Conn: conn}; return line }
+			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
 		})
 		c, p := f.connect(nil)
 		synctest.Wait()
@@ -182,8 +182,8 @@ func TestACallGivenUpBeforeItWasWrittenIsNotSent(t *testing.T) {
 	})
 }
 
-func TestQueueIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestQueueSize(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.down = true })
 		c := f.start(&Options{QueueSize: 3})
 		for i := range 3 {
@@ -204,8 +204,8 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-func TestInFlightIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestMaxInFlight(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 2})
 		for i := range 4 {
 			propose(t, c, proposalOf(fmt.Sprint("x", i)))
@@ -223,8 +223,8 @@ func TestInFlightIsBounded(t *testing.T) {
 	})
 }
 
-func TestACallThatFailsMakesRoomForTheNext(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestMaxInFlight_AfterFailure(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 1})
 		ctx, cancel := context.WithCancel(context.Background())
 		proposeWithin(t, ctx, c, proposalOf("x0"))
@@ -240,8 +240,8 @@ func TestACallThatFailsMakesRoomForTheNext(t *testing.T) {
 	})
 }
 
-func TestAnErrorFrameFailsItsCall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_ErrorFrame(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		outcome := propose(t, c, proposalOf("x"))
 		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: p.expectPropose().CorrelationID})
@@ -255,8 +255,8 @@ func TestAnErrorFrameFailsItsCall(t *testing.T) {
 	})
 }
 
-func TestPingMeasuresTheRoundTrip(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPing_RoundTrip(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.down = true })
 		c := f.start(nil)
 		type measured struct {

@@ -36,8 +36,8 @@ func (conn *connection) read(ctx context.Context) error {
 		now := time.Now()
 		c.mu.Lock()
 		if c.stopErr == nil {
-			conn.heard = true
-			conn.takeLocked(frame, now)
+			conn.received = true
+			conn.dispatchLocked(frame, now)
 		}
 		c.mu.Unlock()
 	}
@@ -65,64 +65,64 @@ func (conn *connection) readMessage(ctx context.Context, scratch *bytes.Buffer) 
 	return bytes.Clone(scratch.Bytes()), nil
 }
 
-// takeLocked does what a frame says.
-func (conn *connection) takeLocked(frame wire.ServerMessage, now time.Time) {
+// dispatchLocked does what a frame says.
+func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) {
 	switch frame := frame.(type) {
 	case *wire.State:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.Transaction:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.Lifecycle:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.ProposalResult:
-		conn.answerLocked(frame.CorrelationID, frame, now)
+		conn.replyLocked(frame.CorrelationID, frame, now)
 	case *wire.Pong:
-		conn.answerLocked(frame.CorrelationID, frame, now)
+		conn.replyLocked(frame.CorrelationID, frame, now)
 	case *wire.Error:
-		conn.complainLocked(frame, now)
+		conn.serverErrorLocked(frame, now)
 	}
 }
 
-// followLocked hands a frame of a ShareData to its subscription, unless it is
+// receiveLocked hands a frame of a ShareData to its subscription, unless it is
 // one for a subscription before it.
-func (conn *connection) followLocked(shareDataID string, frame wire.ServerMessage) {
-	if conn.asking[shareDataID] != nil {
+func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessage) {
+	if conn.subscribing[shareDataID] != nil {
 		if _, isState := frame.(*wire.State); !isState {
 			return
 		}
 	}
-	if s := conn.answeredLocked(shareDataID); s != nil {
-		s.refusals = nil
-		conn.applyLocked(s, s.tracker.receive(frame))
+	if s := conn.subscribeAnsweredLocked(shareDataID); s != nil {
+		s.subscribeBackoff = nil
+		conn.applyStepLocked(s, s.catchUp.receive(frame))
 	}
 }
 
-// answeredLocked takes note that a subscribe, if there is one, was answered. It
-// returns the subscription that the answer is for, or nil if nobody waits for
+// subscribeAnsweredLocked takes note that a subscribe, if there is one, was answered. It
+// returns the subscription that the answer is for, or nil if none waits for
 // it: the subscription was closed, and maybe another one waits for its turn.
-func (conn *connection) answeredLocked(shareDataID string) *Subscription {
+func (conn *connection) subscribeAnsweredLocked(shareDataID string) *Subscription {
 	s := conn.client.subscriptions[shareDataID]
-	a := conn.asking[shareDataID]
-	delete(conn.asking, shareDataID)
+	a := conn.subscribing[shareDataID]
+	delete(conn.subscribing, shareDataID)
 	if a == nil || a.subscription == s {
 		return s
 	}
 	conn.unsubscribeLocked(shareDataID)
 	if s != nil {
-		conn.client.askLocked(s)
+		conn.client.subscribeLocked(s)
 	}
 	return nil
 }
 
-// applyLocked does what the tracker of a subscription decided.
-func (conn *connection) applyLocked(s *Subscription, step step) {
+// applyStepLocked does what the catchUp of a subscription decided.
+func (conn *connection) applyStepLocked(s *Subscription, step step) {
 	c := conn.client
 	for _, it := range step.items {
 		before := s.receivedLocked()
 		if !s.pushLocked(it, step.removed) {
 			c.log.Debug("paused a subscription whose consumer is late", "shareDataId", s.id)
 			s.paused = true
-			s.tracker.stop()
+			s.catchUp.stop()
 			conn.unsubscribeLocked(s.id)
 			return
 		}
@@ -133,49 +133,49 @@ func (conn *connection) applyLocked(s *Subscription, step step) {
 	switch {
 	case step.removed:
 		c.endSubscriptionLocked(s.id, nil)
-	case step.restart:
+	case step.resubscribe:
 		c.log.Warn("subscribing again: the server did not send what it promised", "shareDataId", s.id)
 		conn.unsubscribeLocked(s.id)
-		c.askLocked(s)
-	case step.fence:
+		c.subscribeLocked(s)
+	case step.barrier:
 		id := c.correlationID()
-		conn.fences[id] = fence{subscription: s, round: s.round}
+		conn.barriers[id] = barrier{subscription: s, round: s.round}
 		conn.sendLocked((&wire.Ping{CorrelationID: id}).AppendTo(nil), nil)
 	}
 }
 
-// answerLocked gives the answer to the call or the fence that waits for it.
-func (conn *connection) answerLocked(id string, answer wire.ServerMessage, now time.Time) {
+// replyLocked gives the answer to the call or the barrier that waits for it.
+func (conn *connection) replyLocked(id string, answer wire.ServerMessage, now time.Time) {
 	c := conn.client
-	if f, ok := conn.fences[id]; ok {
-		delete(conn.fences, id)
+	if f, ok := conn.barriers[id]; ok {
+		delete(conn.barriers, id)
 		if f.subscription.round == f.round {
-			conn.applyLocked(f.subscription, f.subscription.tracker.fenced())
+			conn.applyStepLocked(f.subscription, f.subscription.catchUp.barrierPassed())
 		}
 		return
 	}
 	_, isPong := answer.(*wire.Pong)
 	answered := c.calls.find(id)
 	if answered == nil || answered.ping != isPong {
-		c.log.Debug("ignored an answer that nobody waits for", "correlationId", id)
+		c.log.Debug("ignored an answer that none waits for", "correlationId", id)
 		return
 	}
 	c.calls.remove(answered)
 	conn.progressed = true
-	answered.settle(outcome{answer: answer, at: now})
-	c.pumpLocked()
+	answered.complete(outcome{answer: answer, at: now})
+	c.sendWaitingLocked()
 }
 
-// complainLocked does what an error frame asks for.
-func (conn *connection) complainLocked(frame *wire.Error, now time.Time) {
+// serverErrorLocked does what an error frame asks for.
+func (conn *connection) serverErrorLocked(frame *wire.Error, now time.Time) {
 	c := conn.client
-	conn.report, conn.blamed = *frame, false
-	complaint := conn.complaint()
+	conn.report, conn.attributed = *frame, false
+	serverError := conn.serverError()
 	if failed := c.calls.find(frame.CorrelationID); failed != nil {
-		conn.blamed = true
+		conn.attributed = true
 		c.calls.remove(failed)
-		failed.settle(outcome{err: failed.refused(complaint), at: now})
-		c.pumpLocked()
+		failed.complete(outcome{err: failed.refused(serverError), at: now})
+		c.sendWaitingLocked()
 		return
 	}
 	c.log.Warn("the server complained", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
@@ -184,33 +184,33 @@ func (conn *connection) complainLocked(frame *wire.Error, now time.Time) {
 		conn.cursorNotFoundLocked(frame)
 		return
 	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
-		if conn.refuseLocked(complaint) {
+		if conn.refuseSubscribeLocked(serverError) {
 			return
 		}
 	case codes.Unavailable, codes.InternalError, codes.RateLimited:
-		if conn.asking[frame.ShareDataID] != nil {
-			conn.askLaterLocked(frame.ShareDataID, now)
+		if conn.subscribing[frame.ShareDataID] != nil {
+			conn.delaySubscribeLocked(frame.ShareDataID, now)
 		}
 	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.
 	}
-	c.status.add(Status{State: Open, Err: complaint})
+	c.status.add(Status{State: Open, Err: serverError})
 }
 
-// refuseLocked ends the subscription that the server refuses. It reports
+// refuseSubscribeLocked ends the subscription that the server refuses. It reports
 // whether it found it.
-func (conn *connection) refuseLocked(complaint *ServerError) bool {
-	if complaint.ShareDataID == "" {
-		suspects := conn.suspectsLocked()
-		i := blameSubscribe(conn.report, suspects)
+func (conn *connection) refuseSubscribeLocked(serverError *ServerError) bool {
+	if serverError.ShareDataID == "" {
+		frames := conn.unansweredLocked()
+		i := attributeSubscribe(conn.report, frames)
 		if i < 0 {
 			return false
 		}
-		complaint.ShareDataID = suspects[i].shareDataID
+		serverError.ShareDataID = frames[i].shareDataID
 	}
-	conn.blamed = true
-	if s := conn.answeredLocked(complaint.ShareDataID); s != nil {
-		conn.client.endSubscriptionLocked(s.id, complaint)
+	conn.attributed = true
+	if s := conn.subscribeAnsweredLocked(serverError.ShareDataID); s != nil {
+		conn.client.endSubscriptionLocked(s.id, serverError)
 	}
 	return true
 }
@@ -222,20 +222,20 @@ func (conn *connection) refuseLocked(complaint *ServerError) bool {
 func (conn *connection) cursorNotFoundLocked(frame *wire.Error) {
 	c := conn.client
 	if frame.ShareDataID != "" {
-		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.asking[s.id] == nil {
-			conn.applyLocked(s, s.tracker.cursorNotFound(frame.Message))
+		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.subscribing[s.id] == nil {
+			conn.applyStepLocked(s, s.catchUp.cursorNotFound(frame.Message))
 		}
 		return
 	}
 	longest := 0
 	var concerned []*Subscription
-	for _, s := range c.inOrderLocked() {
-		if !s.tracker.undecided() {
+	for _, s := range c.orderedSubscriptionsLocked() {
+		if !s.catchUp.mayConcern() {
 			continue
 		}
 		quoted := 0
-		if strings.Contains(frame.Message, s.tracker.since) {
-			quoted = len(s.tracker.since)
+		if strings.Contains(frame.Message, s.catchUp.since) {
+			quoted = len(s.catchUp.since)
 		}
 		switch {
 		case quoted > longest:
@@ -245,6 +245,6 @@ func (conn *connection) cursorNotFoundLocked(frame *wire.Error) {
 		}
 	}
 	for _, s := range concerned {
-		conn.applyLocked(s, s.tracker.cursorNotFound(frame.Message))
+		conn.applyStepLocked(s, s.catchUp.cursorNotFound(frame.Message))
 	}
 }

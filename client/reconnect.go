@@ -23,29 +23,29 @@ import (
 // "At once" holds once: until a connection made progress, the next one waits
 // for its backoff, whatever ended it.
 
-// ending says how a connection, or an attempt to make one, ended.
-type ending struct {
+// connectionEnd says how a connection, or an attempt to make one, ended.
+type connectionEnd struct {
 	// code is that of the server's close frame, status that of its HTTP answer
 	// to an attempt; 0 where there was none.
 	code   int
 	status int
 	// err is the cause in words.
 	err error
-	// heard: a frame was received. progressed: a subscription got further, or
+	// received: a frame was received. progressed: a subscription got further, or
 	// a call was answered. lived is how long the connection was open.
-	heard      bool
+	received   bool
 	progressed bool
 	lived      time.Duration
-	// blamed: what the server complained about last is known and is not going
+	// attributed: what the server complained about last is known and is not going
 	// to be sent again.
-	blamed bool
+	attributed bool
 }
 
-// steadyAfter is how long a connection must live to count as good without
+// stableAfter is how long a connection must live to count as good without
 // having carried anything.
-const steadyAfter = 10 * time.Second
+const stableAfter = 10 * time.Second
 
-// decision says what follows an ending: stop for good with the error, or
+// decision says what follows an connectionEnd: stop for good with the error, or
 // connect after the delay.
 type decision struct {
 	stop  error
@@ -57,9 +57,9 @@ type reconnector struct {
 	never    bool
 	hasToken bool
 	backoff  *backoff.ExponentialBackOff
-	// hurried: the last reconnect was made at once, and nothing good has come
+	// immediate: the last reconnect was made at once, and nothing good has come
 	// of it so far.
-	hurried bool
+	immediate bool
 }
 
 func newReconnector(b Backoff, hasToken bool) *reconnector {
@@ -77,31 +77,31 @@ func newBackoff(b Backoff) *backoff.ExponentialBackOff {
 }
 
 // next decides what follows e.
-func (r *reconnector) next(e ending) decision {
-	steady := e.lived >= steadyAfter
-	if steady || e.progressed || e.heard && e.code != codes.CloseFellBehind {
+func (r *reconnector) next(e connectionEnd) decision {
+	stable := e.lived >= stableAfter
+	if stable || e.progressed || e.received && e.code != codes.CloseFellBehind {
 		r.backoff.Reset()
 	}
-	if steady || e.progressed {
-		r.hurried = false
+	if stable || e.progressed {
+		r.immediate = false
 	}
 
-	stop, hurry := r.never, false
+	stop, atOnce := r.never, false
 	switch {
 	case e.code == codes.CloseUnauthorized, e.status == 401:
-		stop, hurry = stop || !r.hasToken, true
+		stop, atOnce = stop || !r.hasToken, true
 	case e.code == codes.CloseInvalidMessage:
-		stop, hurry = stop || !e.blamed, true
+		stop, atOnce = stop || !e.attributed, true
 	case e.code == codes.CloseUnknownShareData, e.code == messageTooBig:
-		hurry = e.blamed
+		atOnce = e.attributed
 	case e.code == codes.CloseFellBehind:
-		hurry = true
+		atOnce = true
 	}
 	switch {
 	case stop:
 		return decision{stop: e.err}
-	case hurry && !r.hurried:
-		r.hurried = true
+	case atOnce && !r.immediate:
+		r.immediate = true
 		return decision{}
 	}
 	return decision{delay: r.backoff.NextBackOff()}

@@ -45,7 +45,7 @@ type Status struct {
 	// Err is the cause: of Reconnecting, how the last connection or attempt
 	// ended, a *DisconnectError, a *ConnectError or what broke the connection
 	// off; of Closed, ErrClosed or what stopped the client for good. While
-	// Open it is nil, or a *ServerError for a complaint of the server that
+	// Open it is nil, or a *ServerError for a serverError of the server that
 	// ended nothing.
 	Err error
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-func TestStatusesTellTheWholeStory(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestStatuses(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.hang = true })
 		c := f.start(nil)
 		var story []string
@@ -65,8 +65,8 @@ func TestStatusesTellTheWholeStory(t *testing.T) {
 	})
 }
 
-func TestStatusesEndWithTheContext(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestStatuses_ContextEnds(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, _ := f.connect(nil)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -80,7 +80,7 @@ func TestStatusesEndWithTheContext(t *testing.T) {
 	})
 }
 
-func TestStatusLogIsBoundedAndSkipsForward(t *testing.T) {
+func TestStatusLog_Bounded(t *testing.T) {
 	l := newStatusLog(Status{Attempt: 0})
 	for i := 1; i <= 3*keptStatuses; i++ {
 		l.add(Status{Attempt: i})

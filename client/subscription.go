@@ -20,7 +20,7 @@ type Subscription struct {
 	ready  chan struct{} // has room for one: the consumer should look
 
 	// Guarded by the client's lock.
-	tracker tracker
+	catchUp catchUp
 	round   uint64 // how often it was subscribed to
 	// buffer holds what the consumer has not taken yet, oldest first, of
 	// buffered bytes; delivered is the position after what it has taken.
@@ -33,10 +33,10 @@ type Subscription struct {
 	// ended: nothing more will come; err is why, nil after a removal.
 	ended bool
 	err   error
-	// askAgainAt is when to repeat a subscribe that was refused for now;
-	// refusals spaces such attempts.
-	askAgainAt time.Time
-	refusals   *backoff.ExponentialBackOff
+	// subscribeAt is when to repeat a subscribe that was refused for now;
+	// subscribeBackoff spaces such attempts.
+	subscribeAt      time.Time
+	subscribeBackoff *backoff.ExponentialBackOff
 }
 
 func newSubscription(c *Client, id string, from position, number uint64) *Subscription {
@@ -45,7 +45,7 @@ func newSubscription(c *Client, id string, from position, number uint64) *Subscr
 		id:        id,
 		number:    number,
 		ready:     make(chan struct{}, 1),
-		tracker:   tracker{shareDataID: id},
+		catchUp:   catchUp{shareDataID: id},
 		delivered: from,
 	}
 }
@@ -144,7 +144,7 @@ func (s *Subscription) popLocked() (event Event, ended bool, err error) {
 		s.buffer = nil
 		if s.paused {
 			s.paused = false
-			s.client.askLocked(s)
+			s.client.subscribeLocked(s)
 		}
 	}
 	return first.event, false, nil
@@ -183,7 +183,7 @@ func (s *Subscription) notify() {
 // endLocked ends the subscription. What is buffered is still delivered.
 func (s *Subscription) endLocked(err error) {
 	s.ended, s.err, s.paused = true, err, false
-	s.tracker.stop()
+	s.catchUp.stop()
 	s.notify()
 }
 

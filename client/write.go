@@ -23,59 +23,59 @@ func (conn *connection) sendLocked(frame []byte, c *call) {
 	}
 }
 
-// askLocked subscribes from the end of what the subscription has received. If
+// subscribeLocked subscribes from the end of what the subscription has received. If
 // there is no connection, the next one does; if a subscribe to the ShareData is
 // under way, its answer does.
-func (c *Client) askLocked(s *Subscription) {
+func (c *Client) subscribeLocked(s *Subscription) {
 	conn := c.conn
-	if conn == nil || conn.asking[s.id] != nil {
+	if conn == nil || conn.subscribing[s.id] != nil {
 		return
 	}
 	s.round++
-	s.askAgainAt = time.Time{}
-	since := s.tracker.ask(s.receivedLocked())
+	s.subscribeAt = time.Time{}
+	since := s.catchUp.begin(s.receivedLocked())
 	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != ""}).AppendTo(nil)
 	conn.asked++
-	conn.asking[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
+	conn.subscribing[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
 	conn.sendLocked(frame, nil)
 }
 
 // unsubscribeLocked unsubscribes, now or when the subscribe that is under way
 // was answered.
 func (conn *connection) unsubscribeLocked(shareDataID string) {
-	if conn.asking[shareDataID] == nil {
+	if conn.subscribing[shareDataID] == nil {
 		conn.sendLocked((&wire.Unsubscribe{ShareDataID: shareDataID}).AppendTo(nil), nil)
 	}
 }
 
-// askLaterLocked repeats a subscribe that the server could not take just now.
-func (conn *connection) askLaterLocked(shareDataID string, now time.Time) {
-	s := conn.answeredLocked(shareDataID)
+// delaySubscribeLocked repeats a subscribe that the server could not take just now.
+func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
+	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
 	}
-	s.tracker.stop()
-	if s.refusals == nil {
+	s.catchUp.stop()
+	if s.subscribeBackoff == nil {
 		b := conn.client.options.Backoff
 		b.Initial = max(b.Initial, time.Second)
 		b.Max = max(b.Max, b.Initial)
-		s.refusals = newBackoff(b)
+		s.subscribeBackoff = newBackoff(b)
 	}
-	s.askAgainAt = now.Add(s.refusals.NextBackOff())
-	conn.retryLocked(now)
+	s.subscribeAt = now.Add(s.subscribeBackoff.NextBackOff())
+	conn.sendDueSubscribesLocked(now)
 }
 
-// retryLocked repeats the subscribes whose time has come, and sets the timer
+// sendDueSubscribesLocked repeats the subscribes whose time has come, and sets the timer
 // for the next one.
-func (conn *connection) retryLocked(now time.Time) {
+func (conn *connection) sendDueSubscribesLocked(now time.Time) {
 	var next time.Time
-	for _, s := range conn.client.inOrderLocked() {
+	for _, s := range conn.client.orderedSubscriptionsLocked() {
 		switch {
-		case s.askAgainAt.IsZero():
-		case !s.askAgainAt.After(now):
-			conn.client.askLocked(s)
-		case next.IsZero() || s.askAgainAt.Before(next):
-			next = s.askAgainAt
+		case s.subscribeAt.IsZero():
+		case !s.subscribeAt.After(now):
+			conn.client.subscribeLocked(s)
+		case next.IsZero() || s.subscribeAt.Before(next):
+			next = s.subscribeAt
 		}
 	}
 	if !next.IsZero() {
@@ -83,8 +83,8 @@ func (conn *connection) retryLocked(now time.Time) {
 	}
 }
 
-// pumpLocked sends the calls that wait, as far as MaxInFlight allows.
-func (c *Client) pumpLocked() {
+// sendWaitingLocked sends the calls that wait, as far as MaxInFlight allows.
+func (c *Client) sendWaitingLocked() {
 	if c.conn == nil {
 		return
 	}
@@ -102,7 +102,7 @@ func (conn *connection) write(ctx context.Context) {
 	c := conn.client
 	for {
 		c.mu.Lock()
-		frame := conn.nextLocked()
+		frame := conn.nextFrameLocked()
 		c.mu.Unlock()
 		if frame == nil {
 			select {
@@ -110,7 +110,7 @@ func (conn *connection) write(ctx context.Context) {
 			case <-conn.retry.C:
 				c.mu.Lock()
 				if c.conn == conn {
-					conn.retryLocked(time.Now())
+					conn.sendDueSubscribesLocked(time.Now())
 				}
 				c.mu.Unlock()
 			case <-ctx.Done():
@@ -129,9 +129,9 @@ func (conn *connection) write(ctx context.Context) {
 	}
 }
 
-// nextLocked returns the frame to write next, or nil. It leaves out calls that
-// nobody waits for any more.
-func (conn *connection) nextLocked() []byte {
+// nextFrameLocked returns the frame to write next, or nil. It leaves out calls that
+// none waits for any more.
+func (conn *connection) nextFrameLocked() []byte {
 	for len(conn.outbox) > 0 {
 		next := conn.outbox[0]
 		conn.outbox[0] = outgoing{}

@@ -13,8 +13,8 @@ import (
 // messageTooBig is the close code of RFC 6455 section 7.4.1.
 const messageTooBig = 1009
 
-// suspect is a frame that was sent on a connection and is not answered yet.
-type suspect struct {
+// sentFrame is a frame that was sent on a connection and is not answered yet.
+type sentFrame struct {
 	// call is the correlation id of a propose or ping; otherwise the frame is
 	// a subscribe to shareDataID.
 	call        string
@@ -22,13 +22,13 @@ type suspect struct {
 	size        int
 }
 
-// blameSubscribe returns the index of the subscribe that was refused with the
-// report, or nobody. The suspects are in the order of their frames. A server that
+// attributeSubscribe returns the index of the subscribe that was refused with the
+// report, or none. The frames are in the order of their frames. A server that
 // neither has the field for an id nor puts it into its text is taken to answer
 // in order.
-func blameSubscribe(report wire.Error, suspects []suspect) int {
-	oldest, longest := nobody, nobody
-	for i, s := range suspects {
+func attributeSubscribe(report wire.Error, frames []sentFrame) int {
+	oldest, longest := none, none
+	for i, s := range frames {
 		switch {
 		case s.call != "":
 		case report.ShareDataID != "":
@@ -40,7 +40,7 @@ func blameSubscribe(report wire.Error, suspects []suspect) int {
 				oldest = i
 			}
 			if strings.Contains(report.Message, s.shareDataID) &&
-				(longest < 0 || len(s.shareDataID) > len(suspects[longest].shareDataID)) {
+				(longest < 0 || len(s.shareDataID) > len(frames[longest].shareDataID)) {
 				longest = i
 			}
 		}
@@ -53,22 +53,22 @@ func blameSubscribe(report wire.Error, suspects []suspect) int {
 
 // What blame functions return instead of an index.
 const (
-	nobody  = -1
+	none    = -1
 	several = -2 // one of the proposals
 )
 
 // proposal reports whether the frame is a propose. That alone carries what a
 // user wrote; everything else is wholly this package's work.
-func (s suspect) proposal() bool { return s.call != "" && s.shareDataID != "" }
+func (s sentFrame) proposal() bool { return s.call != "" && s.shareDataID != "" }
 
-// blameClose returns the index of the frame for which the connection was closed
-// with the code after the report, nobody, or several.
-func blameClose(code int, report wire.Error, suspects []suspect) int {
+// attributeClose returns the index of the frame for which the connection was closed
+// with the code after the report, none, or several.
+func attributeClose(code int, report wire.Error, frames []sentFrame) int {
 	switch code {
 	case codes.CloseUnknownShareData:
-		return blameSubscribe(report, suspects)
+		return attributeSubscribe(report, frames)
 	case codes.CloseInvalidMessage:
-		for i, s := range suspects {
+		for i, s := range frames {
 			if s.call != "" && s.call == report.CorrelationID {
 				return i
 			}
@@ -76,25 +76,25 @@ func blameClose(code int, report wire.Error, suspects []suspect) int {
 				return i
 			}
 		}
-		return blameProposal(suspects)
+		return onlyProposal(frames)
 	case messageTooBig:
 		// If any frame is over the server's limit, the largest one is.
-		largest := nobody
-		for i, s := range suspects {
-			if largest < 0 || s.size > suspects[largest].size {
+		largest := none
+		for i, s := range frames {
+			if largest < 0 || s.size > frames[largest].size {
 				largest = i
 			}
 		}
 		return largest
 	}
-	return nobody
+	return none
 }
 
-// blameProposal returns the index of the only proposal, or, without one, of the
-// only suspect.
-func blameProposal(suspects []suspect) int {
-	found := nobody
-	for i, s := range suspects {
+// onlyProposal returns the index of the only proposal, or, without one, of the
+// only sentFrame.
+func onlyProposal(frames []sentFrame) int {
+	found := none
+	for i, s := range frames {
 		switch {
 		case !s.proposal():
 		case found >= 0:
@@ -103,7 +103,7 @@ func blameProposal(suspects []suspect) int {
 			found = i
 		}
 	}
-	if found == nobody && len(suspects) == 1 {
+	if found == none && len(frames) == 1 {
 		return 0
 	}
 	return found

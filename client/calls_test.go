@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestQueueKeepsOrderAndBounds(t *testing.T) {
+func TestCalls_OrderAndBounds(t *testing.T) {
 	q := calls{maxWaiting: 3, maxInFlight: 2}
 	made := make([]*call, 7)
 	for i := range made {
@@ -63,7 +63,7 @@ func TestQueueKeepsOrderAndBounds(t *testing.T) {
 	want("sent after that", send(), "g")
 }
 
-func TestQueueSizeZeroSendsWhatCanBeSentAtOnce(t *testing.T) {
+func TestCalls_QueueOff(t *testing.T) {
 	q := calls{maxWaiting: 0, maxInFlight: 1}
 	first, second := newCall("a", nil), newCall("b", nil)
 	if err := q.add(first, false); !errors.Is(err, ErrQueueFull) {

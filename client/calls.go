@@ -21,12 +21,12 @@ type call struct {
 	// last, and when.
 	sentOn *connection
 	sentAt time.Time
-	// over: nobody waits for the answer any more.
+	// over: none waits for the answer any more.
 	over bool
-	// doubted: the server closed a connection for this call or another one.
-	doubted bool
+	// probing: the server closed a connection for this call or another one.
+	probing bool
 
-	// answered takes the outcome. It has room for it, so that nobody who
+	// answered takes the outcome. It has room for it, so that none who
 	// delivers it waits.
 	answered chan outcome
 }
@@ -43,8 +43,8 @@ func newCall(id string, frame []byte) *call {
 	return &call{id: id, frame: frame, answered: make(chan outcome, 1)}
 }
 
-// settle ends the call. It was removed from calls before.
-func (c *call) settle(o outcome) { c.answered <- o }
+// complete ends the call. It was removed from calls before.
+func (c *call) complete(o outcome) { c.answered <- o }
 
 // refused is the error of a call that the server did not take, for the cause.
 func (c *call) refused(cause error) error {
@@ -67,7 +67,7 @@ type calls struct {
 
 	inFlight []*call
 	waiting  []*call
-	doubted  int // how many of them are; while there are any, one is sent at a time
+	probing  int // how many of them are; while there are any, one is sent at a time
 }
 
 // add takes a new call. It waits if nothing can be sent now.
@@ -84,7 +84,7 @@ func (q *calls) add(c *call, connected bool) error {
 // none waits or too many are in flight.
 func (q *calls) next() *call {
 	limit := q.maxInFlight
-	if q.doubted > 0 {
+	if q.probing > 0 {
 		limit = 1
 	}
 	if len(q.waiting) == 0 || len(q.inFlight) >= limit {
@@ -120,19 +120,19 @@ func (q *calls) remove(c *call) bool {
 
 func (q *calls) ended(c *call) {
 	c.over = true
-	if c.doubted {
-		q.doubted--
+	if c.probing {
+		q.probing--
 	}
 }
 
-// doubt makes the calls in flight wait again, before all others, to be sent
+// probe makes the calls in flight wait again, before all others, to be sent
 // one at a time: the server will not have one of them, and which one shows when
 // it is alone.
-func (q *calls) doubt() {
+func (q *calls) probe() {
 	for _, c := range q.inFlight {
-		if !c.doubted {
-			c.doubted = true
-			q.doubted++
+		if !c.probing {
+			c.probing = true
+			q.probing++
 		}
 	}
 	q.waiting = slices.Concat(q.inFlight, q.waiting)
@@ -159,7 +159,7 @@ func (c *Client) submit(request *call) error {
 	if err := c.calls.add(request, c.conn != nil); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	c.pumpLocked()
+	c.sendWaitingLocked()
 	return nil
 }
 
@@ -169,6 +169,6 @@ func (c *Client) abandon(request *call) (abandoned, written bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	abandoned = c.calls.remove(request)
-	c.pumpLocked()
+	c.sendWaitingLocked()
 	return abandoned, !request.sentAt.IsZero()
 }

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestToken_EveryAttempt(t *testing.T) {
+	for _, inQuery := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TokenInQuery=%v", inQuery), func(t *testing.T) {
+			testWithFake(t, func(t *testing.T, f *fake) {
+				asked := 0
+				header := http.Header{"X-App": {"demo"}}
+				c, err := Dial(context.Background(), "ws://fake/?a=b", f.options(&Options{
+					Header:       header,
+					TokenInQuery: inQuery,
+					Token: func(context.Context) (string, error) {
+						asked++
+						return fmt.Sprintf("tok&en%d", asked), nil
+					}}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				f.accept().cut()
+				f.accept()
+				for i, r := range f.attempts() {
+					token := fmt.Sprintf("tok&en%d", i+1)
+					wantHeader, wantQuery := "Bearer "+token, ""
+					if inQuery {
+						wantHeader, wantQuery = "", token
+					}
+					if got := r.Header.Get("Authorization"); got != wantHeader {
+						t.Errorf("attempt %d: Authorization %q, want %q", i, got, wantHeader)
+					}
+					if got := r.URL.Query().Get("token"); got != wantQuery {
+						t.Errorf("attempt %d: token %q, want %q", i, got, wantQuery)
+					}
+					if r.Header.Get("X-App") != "demo" || r.URL.Query().Get("a") != "b" {
+						t.Errorf("attempt %d: the user's header or query is gone: %v %v", i, r.Header, r.URL)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestToken_NotInErrors(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		options := f.options(&Options{TokenInQuery: true, Token: func(context.Context) (string, error) { return "secret", nil }})
+		for name, set := range map[string]func(f *fake){
+			"down":    func(f *fake) { f.down = true },
+			"refused": func(f *fake) { f.down, f.refuse = false, 500 },
+			"hanging": func(f *fake) { f.refuse, f.hang = 0, true },
+		} {
+			f.set(set)
+			_, err := Dial(context.Background(), "ws://fake", options)
+			if err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
+	})
+	if _, err := New("ws://user:secret@host:port", nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUnauthorized(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		token := "old"
+		var used []string
+		_, p := f.connect(&Options{Token: func(context.Context) (string, error) { used = append(used, token); return token, nil }})
+		token = "new"
+		p.close(4002, "expired")
+		f.accept()
+		if got := fmt.Sprint(used); got != "[old new]" {
+			t.Errorf("tokens used: %v", got)
+		}
+	})
+	for name, end := range map[string]func(f *fake, p *peer){
+		"4002": func(f *fake, p *peer) { p.close(4002, "expired") },
+		"401":  func(f *fake, p *peer) { f.set(func(f *fake) { f.refuse = 401 }); p.cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testWithFake(t, func(t *testing.T, f *fake) {
+				c, p := f.connect(nil)
+				s := follow(t, c.Subscribe("x"))
+				outcome := propose(t, c, proposalOf("x"))
+				end(f, p)
+				err := s.expectError(ErrUnauthorized)
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("error %v, want ErrClosed in it", err)
+				}
+				if got := <-outcome; !errors.Is(got.err, ErrUnauthorized) {
+					t.Errorf("propose: %v", got.err)
+				}
+				if got := c.Status(); got.State != Closed || !errors.Is(got.Err, ErrUnauthorized) {
+					t.Errorf("status %+v", got)
+				}
+				if _, err := c.Ping(context.Background()); !errors.Is(err, ErrUnauthorized) {
+					t.Errorf("ping: %v", err)
+				}
+				follow(t, c.Subscribe("y")).expectError(ErrUnauthorized)
+			})
+		})
+	}
+}
