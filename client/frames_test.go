@@ -9,7 +9,7 @@ import (
 )
 
 func subscribeTo(id, since string) *wire.Subscribe {
-	return &wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: since != ""}
+	return &wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: since != "", KeepConnection: true}
 }
 
 func unsubscribeFrom(id string) *wire.Unsubscribe { return &wire.Unsubscribe{ShareDataID: id} }

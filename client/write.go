@@ -34,7 +34,7 @@ func (c *Client) subscribeLocked(s *Subscription) {
 	s.round++
 	s.subscribeAt = time.Time{}
 	since := s.catchUp.begin(s.receivedLocked())
-	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != ""}).AppendTo(nil)
+	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != "", KeepConnection: true}).AppendTo(nil)
 	conn.asked++
 	conn.subscribing[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
 	conn.sendLocked(frame, nil)
