@@ -61,9 +61,15 @@ func newClient(address string, options *Options) (*Client, error) {
 	return c, nil
 }
 
-// Subscribe returns the subscription to the ShareData, a new one if there is
-// none that lives. It does not wait: a refusal is the error that Events ends
-// with. An unconsumed subscription costs at most Options.EventBufferBytes.
+// Subscribe subscribes to the ShareData. It does not wait: a refusal is the error
+// that Events ends with. A subscription whose events are not consumed costs at
+// most Options.EventBufferBytes.
+//
+// A client has at most one live subscription per ShareData. A second one, made
+// before the first was closed, removed or refused, fails with ErrAlreadySubscribed
+// and leaves the first as it is. Parts of a program that follow the same ShareData
+// share one loop over its events, or use a Client each. Close a subscription that
+// is no longer needed: leaving the loop over Events does not end it.
 func (c *Client) Subscribe(shareDataID string) *Subscription {
 	return c.SubscribeFrom(shareDataID, "")
 }
@@ -75,9 +81,6 @@ func (c *Client) Subscribe(shareDataID string) *Subscription {
 func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.subscriptions[shareDataID]; s != nil {
-		return s
-	}
 	c.subscribed++
 	s := newSubscription(c, shareDataID, position{known: cursor != "", cursor: cursor}, c.subscribed)
 	switch {
@@ -86,6 +89,9 @@ func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
 		return s
 	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(cursor):
 		s.endLocked(fmt.Errorf("client: %w: a ShareData id is UTF-8 text and not empty", ErrInvalid))
+		return s
+	case c.subscriptions[shareDataID] != nil:
+		s.endLocked(fmt.Errorf("client: %w, %.60q: range over the live subscription, or close it first", ErrAlreadySubscribed, shareDataID))
 		return s
 	}
 	c.subscriptions[shareDataID] = s

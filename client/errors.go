@@ -28,6 +28,9 @@ var (
 	ErrTooManySubscriptions = errors.New("too many subscriptions on this connection")
 	// ErrInvalid: an argument can never be sent, whatever the server.
 	ErrInvalid = errors.New("invalid argument")
+	// ErrAlreadySubscribed: the client has a live subscription to this ShareData.
+	// Range over that one, or close it first; see Client.Subscribe.
+	ErrAlreadySubscribed = errors.New("already subscribed to this ShareData")
 	// ErrConsumed: another loop ranges over the events of this subscription.
 	ErrConsumed = errors.New("the events of this subscription are being ranged over already")
 	// ErrNoState: the event carries no state.

@@ -4,36 +4,44 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
 )
 
+// A second live subscription to one ShareData fails in its own handle and leaves
+// the first as it is, whatever is done with the second.
 func TestSubscribe_AlreadySubscribed(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		first := c.Subscribe("x")
-		if c.Subscribe("x") != first || c.SubscribeFrom("x", "e-1") != first {
-			t.Error("a second handle for one ShareData")
-		}
+		s := follow(t, first)
 		p.expect(subscribeTo("x", ""))
-		p.quiet()
 		p.send(snapshot("e", 5, 0))
-		synctest.Wait()
-		if got := first.ShareDataID(); got != "x" {
-			t.Errorf("id %q", got)
+		s.expect("state e-5")
+		for _, second := range []*Subscription{c.Subscribe("x"), c.SubscribeFrom("x", "e-1")} {
+			follow(t, second).expectError(ErrAlreadySubscribed)
+			second.Close()
 		}
+		p.quiet()
+		p.send(transaction(6))
+		s.expect("tx e-6")
+
 		first.Close()
 		first.Close()
 		p.expect(unsubscribeFrom("x"))
-		if c.Subscribe("x") == first {
-			t.Error("a closed handle was returned")
+		s.expectError(ErrClosed)
+		third := c.SubscribeFrom("x", "e-1")
+		if got := third.ShareDataID(); got != "x" {
+			t.Errorf("id %q", got)
 		}
-		p.expect(subscribeTo("x", ""))
+		p.expect(subscribeTo("x", "e-1"))
 		p.quiet()
-		follow(t, first).expectError(ErrClosed)
+		first.Close() // is not the live one
+		p.quiet()
+		p.send(snapshot("e", 6, 5), replayed(2))
+		follow(t, third).expect("state e-6 resumed +5", "tx e-2 replayed")
 	})
 }
 
