@@ -26,6 +26,10 @@ type Client struct {
 
 	correlationIDs atomic.Uint64 // how many correlation ids there have been
 
+	// The goroutine that connects: first Dial, then run.
+	lastToken string // from Options.Token
+	rejected  bool   // the server rejected lastToken
+
 	// mu is the only lock. It guards what follows, and the fields of
 	// connections, subscriptions and calls that say so. Nobody who holds it
 	// waits for the network, a consumer or a callback.

@@ -74,6 +74,7 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 		barriers:    make(map[string]barrier),
 	}
 	conn.retry.Stop()
+	c.rejected = false
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,6 +115,9 @@ func (c *Client) run(conn *connection) {
 		if conn != nil {
 			end = conn.serve(c.ctx)
 			conn, attempt = nil, 0
+		}
+		if end.unauthorized() {
+			c.rejected = true
 		}
 		next := reconnector.next(end)
 		if c.ctx.Err() != nil || !c.wait(attempt+1, end.err, next) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestToken_EveryAttempt(t *testing.T) {
@@ -108,4 +110,108 @@ func TestUnauthorized(t *testing.T) {
 			})
 		})
 	}
+}
+
+// tokenStops checks that the client stopped for good, and why, everywhere.
+func tokenStops(t *testing.T, c *Client, s *events, outcome <-chan proposed, want error) {
+	t.Helper()
+	if err := s.expectError(want); !errors.Is(err, ErrClosed) {
+		t.Errorf("subscription: %v, want ErrClosed in it", err)
+	}
+	_, pinged := c.Ping(context.Background())
+	for name, err := range map[string]error{"propose": (<-outcome).err, "ping": pinged, "status": c.Status().Err} {
+		if !errors.Is(err, want) || !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, want %v and ErrClosed", name, err, want)
+		}
+	}
+}
+
+func TestStaticToken_Rejected(t *testing.T) {
+	for name, reject := range map[string]func(f *fake, p *peer){
+		"4002": func(f *fake, p *peer) { p.close(4002, "expired") },
+		"401":  func(f *fake, p *peer) { f.set(func(f *fake) { f.refuse = 401 }); p.cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testWithFake(t, func(t *testing.T, f *fake) {
+				c, p := f.connect(&Options{Token: StaticToken("mine")})
+				if got := f.attempts()[0].Header.Get("Authorization"); got != "Bearer mine" {
+					t.Errorf("sent %q", got)
+				}
+				s := follow(t, c.Subscribe("x"))
+				p.expect(subscribeTo("x", ""))
+				reject(f, p)
+				<-p.ended
+				synctest.Wait()
+				tokenStops(t, c, s, propose(t, c, proposalOf("x")), ErrUnauthorized)
+			})
+		})
+	}
+}
+
+// Any failure but a rejection leaves a static token in use.
+func TestStaticToken_OtherFailures(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		f.set(func(f *fake) { f.refuse = 503 })
+		c := f.start(&Options{Token: StaticToken("mine")})
+		time.Sleep(time.Minute)
+		f.set(func(f *fake) { f.refuse = 0 })
+		f.accept().close(1011, "restart")
+		f.accept()
+		synctest.Wait()
+		if got := c.Status().State; got != Open {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+func TestToken_Permanent(t *testing.T) {
+	errRevoked := errors.New("revoked")
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var failure error
+		c, p := f.connect(&Options{Token: func(context.Context) (string, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return "t", failure
+		}})
+		s := follow(t, c.Subscribe("x"))
+		p.expect(subscribeTo("x", ""))
+		f.set(func(*fake) { failure = errors.New("try again") })
+		p.cut()
+		time.Sleep(time.Minute)
+		outcome := propose(t, c, proposalOf("x"))
+		if got := c.Status().State; got != Reconnecting {
+			t.Fatalf("%v", got)
+		}
+		f.set(func(*fake) { failure = Permanent(errRevoked) })
+		tokenStops(t, c, s, outcome, errRevoked)
+	})
+	if Permanent(nil) != nil {
+		t.Error("no error became one")
+	}
+}
+
+func TestRejectedToken(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var seen []string
+		script := []struct {
+			token  string
+			refuse int
+			down   bool
+		}{{"a", 401, false}, {"b", 0, true}, {"b", 401, false}, {"b", 0, false}, {"b", 0, false}}
+		f.start(&Options{Token: func(ctx context.Context) (string, error) {
+			if rejected, ok := RejectedToken(ctx); ok {
+				seen = append(seen, rejected)
+			} else {
+				seen = append(seen, "-")
+			}
+			now := script[len(seen)-1]
+			f.set(func(f *fake) { f.refuse, f.down = now.refuse, now.down })
+			return now.token, nil
+		}})
+		f.accept().cut() // It was accepted the second time.
+		f.accept()
+		if got, want := strings.Join(seen, " "), "- a - b -"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
 }
