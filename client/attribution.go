@@ -7,40 +7,48 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// This file decides, without goroutine, clock or socket, which of the frames
-// that were sent and not answered yet the server complains about.
+// This file decides, without goroutine, clock or socket, which unanswered frame
+// an error or a close of the server is about.
 
-// messageTooBig is the close code of RFC 6455 section 7.4.1.
-const messageTooBig = 1009
+// closeMessageTooBig is the close code of RFC 6455 section 7.4.1.
+const closeMessageTooBig = 1009
 
-// sentFrame is a frame that was sent on a connection and is not answered yet.
+// sentFrame is a frame that was sent on a connection and is not answered: a
+// subscribe, a propose or a ping.
 type sentFrame struct {
-	// call is the correlation id of a propose or ping; otherwise the frame is
-	// a subscribe to shareDataID.
-	call        string
-	shareDataID string
-	size        int
+	correlationID string // of a propose or ping; empty for a subscribe
+	shareDataID   string // of a subscribe or propose
+	size          int    // in bytes
 }
 
-// attributeSubscribe returns the index of the subscribe that was refused with the
-// report, or none. The frames are in the order of their frames. A server that
-// neither has the field for an id nor puts it into its text is taken to answer
-// in order.
+// isProposal reports whether the frame is a propose. Only a propose carries what
+// a user wrote; this package makes everything else.
+func (f sentFrame) isProposal() bool { return f.correlationID != "" && f.shareDataID != "" }
+
+// Results of the attribute functions besides an index.
+const (
+	none    = -1
+	several = -2 // one of the proposals, unknown which
+)
+
+// attributeSubscribe returns the index of the subscribe that the error refuses,
+// or none. The frames are in the order of sending. A server that neither has the
+// field for an id nor puts the id into its text is taken to answer in order.
 func attributeSubscribe(report wire.Error, frames []sentFrame) int {
 	oldest, longest := none, none
-	for i, s := range frames {
+	for i, f := range frames {
 		switch {
-		case s.call != "":
+		case f.correlationID != "":
 		case report.ShareDataID != "":
-			if s.shareDataID == report.ShareDataID {
+			if f.shareDataID == report.ShareDataID {
 				return i
 			}
 		default:
 			if oldest < 0 {
 				oldest = i
 			}
-			if strings.Contains(report.Message, s.shareDataID) &&
-				(longest < 0 || len(s.shareDataID) > len(frames[longest].shareDataID)) {
+			if strings.Contains(report.Message, f.shareDataID) &&
+				(longest < 0 || len(f.shareDataID) > len(frames[longest].shareDataID)) {
 				longest = i
 			}
 		}
@@ -51,37 +59,27 @@ func attributeSubscribe(report wire.Error, frames []sentFrame) int {
 	return oldest
 }
 
-// What blame functions return instead of an index.
-const (
-	none    = -1
-	several = -2 // one of the proposals
-)
-
-// proposal reports whether the frame is a propose. That alone carries what a
-// user wrote; everything else is wholly this package's work.
-func (s sentFrame) proposal() bool { return s.call != "" && s.shareDataID != "" }
-
-// attributeClose returns the index of the frame for which the connection was closed
-// with the code after the report, none, or several.
+// attributeClose returns the index of the frame for which the server closed the
+// connection with the code, after the error frame, or none, or several.
 func attributeClose(code int, report wire.Error, frames []sentFrame) int {
 	switch code {
 	case codes.CloseUnknownShareData:
 		return attributeSubscribe(report, frames)
 	case codes.CloseInvalidMessage:
-		for i, s := range frames {
-			if s.call != "" && s.call == report.CorrelationID {
+		for i, f := range frames {
+			if f.correlationID != "" && f.correlationID == report.CorrelationID {
 				return i
 			}
-			if s.call == "" && report.CorrelationID == "" && s.shareDataID == report.ShareDataID {
+			if f.correlationID == "" && report.CorrelationID == "" && f.shareDataID == report.ShareDataID {
 				return i
 			}
 		}
 		return onlyProposal(frames)
-	case messageTooBig:
+	case closeMessageTooBig:
 		// If any frame is over the server's limit, the largest one is.
 		largest := none
-		for i, s := range frames {
-			if largest < 0 || s.size > frames[largest].size {
+		for i, f := range frames {
+			if largest < 0 || f.size > frames[largest].size {
 				largest = i
 			}
 		}
@@ -90,13 +88,13 @@ func attributeClose(code int, report wire.Error, frames []sentFrame) int {
 	return none
 }
 
-// onlyProposal returns the index of the only proposal, or, without one, of the
-// only sentFrame.
+// onlyProposal returns the index of the only proposal, several if there are more,
+// and, if there is none, the index of the only frame or none.
 func onlyProposal(frames []sentFrame) int {
 	found := none
-	for i, s := range frames {
+	for i, f := range frames {
 		switch {
-		case !s.proposal():
+		case !f.isProposal():
 		case found >= 0:
 			return several
 		default:
@@ -107,4 +105,16 @@ func onlyProposal(frames []sentFrame) int {
 		return 0
 	}
 	return found
+}
+
+// closeCodeAfter returns the close code that a server may send after an error
+// frame with the code; 0 for none.
+func closeCodeAfter(code string) int {
+	switch code {
+	case codes.UnknownShareData:
+		return codes.CloseUnknownShareData
+	case codes.InvalidMessage:
+		return codes.CloseInvalidMessage
+	}
+	return 0
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,8 +12,8 @@ import (
 )
 
 func TestAttributeClose(t *testing.T) {
-	asks := []sentFrame{{shareDataID: "a", size: 50}, {shareDataID: "ab", size: 60}, {shareDataID: "c", size: 70}}
-	mixed := append(asks[:len(asks):len(asks)], sentFrame{call: "c-1", shareDataID: "a", size: 10}, sentFrame{call: "c-2", shareDataID: "c", size: 900}, sentFrame{call: "c-3", size: 5})
+	subscribes := []sentFrame{{shareDataID: "a", size: 50}, {shareDataID: "ab", size: 60}, {shareDataID: "c", size: 70}}
+	mixed := append(subscribes[:len(subscribes):len(subscribes)], sentFrame{correlationID: "c-1", shareDataID: "a", size: 10}, sentFrame{correlationID: "c-2", shareDataID: "c", size: 900}, sentFrame{correlationID: "c-3", size: 5})
 	tests := []struct {
 		name   string
 		code   int
@@ -20,10 +21,10 @@ func TestAttributeClose(t *testing.T) {
 		frames []sentFrame
 		want   int
 	}{
-		{"4003 names it", 4003, wire.Error{ShareDataID: "c"}, asks, 2},
-		{"4003 names what was not asked for", 4003, wire.Error{ShareDataID: "d"}, asks, -1},
-		{"4003 has it in its text, the longer id wins", 4003, wire.Error{Message: "shareDataId ab not found"}, asks, 1},
-		{"4003 says nothing: the oldest", 4003, wire.Error{Message: "?"}, asks, 0},
+		{"4003 names it", 4003, wire.Error{ShareDataID: "c"}, subscribes, 2},
+		{"4003 names what was not asked for", 4003, wire.Error{ShareDataID: "d"}, subscribes, -1},
+		{"4003 has it in its text, the longer id wins", 4003, wire.Error{Message: "shareDataId ab not found"}, subscribes, 1},
+		{"4003 says nothing: the oldest", 4003, wire.Error{Message: "?"}, subscribes, 0},
 		{"4003 is never about a call", 4003, wire.Error{}, mixed[3:], -1},
 		{"4003 with nothing asked", 4003, wire.Error{}, nil, -1},
 		{"4004 names a call", 4004, wire.Error{CorrelationID: "c-2"}, mixed, 4},
@@ -32,11 +33,11 @@ func TestAttributeClose(t *testing.T) {
 		{"4004 with one proposal", 4004, wire.Error{}, mixed[:4], 3},
 		{"4004 with one proposal and a ping", 4004, wire.Error{}, mixed[4:], 0},
 		{"4004 with several proposals", 4004, wire.Error{}, mixed, several},
-		{"4004 with several, none of them a proposal", 4004, wire.Error{}, asks, -1},
+		{"4004 with several, none of them a proposal", 4004, wire.Error{}, subscribes, -1},
 		{"4004 with none", 4004, wire.Error{}, nil, -1},
 		{"1009: the largest", 1009, wire.Error{}, mixed, 4},
 		{"1009 with none", 1009, wire.Error{}, nil, -1},
-		{"other codes blame nothing", 1001, wire.Error{ShareDataID: "c"}, asks[:1], -1},
+		{"other codes are about no frame", 1001, wire.Error{ShareDataID: "c"}, subscribes[:1], -1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -200,5 +201,78 @@ func TestMessageTooBig(t *testing.T) {
 		if got := <-small; got.err != nil {
 			t.Error(got.err)
 		}
+	})
+}
+
+// A server that keeps the connection refuses the subscribe only: nothing else is
+// interrupted, and it does not explain a later close.
+func TestUnknownShareData_ConnectionKept(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		x, y := follow(t, c.Subscribe("x")), follow(t, c.Subscribe("y"))
+		outcome := propose(t, c, proposalOf("x"))
+		p.expect(subscribeTo("x", ""), subscribeTo("y", ""))
+		first := p.expectPropose()
+		p.send(snapshot("e", 5, 0), &wire.Error{Code: codes.UnknownShareData, Message: "gone", ShareDataID: "y"}, transaction(6))
+		y.expectError(ErrUnknownShareData)
+		x.expect("state e-5", "tx e-6")
+		p.quiet()
+		if got := c.Status(); got.State != Open || len(f.attempts()) != 1 {
+			t.Errorf("status %+v after %d attempts", got, len(f.attempts()))
+		}
+		p.close(1009, "too big")
+		if got := wantRefused(t, (<-outcome).err, CodeMessageTooBig); got.IdempotencyKey != first.IdempotencyKey {
+			t.Errorf("got %+v", got)
+		}
+		f.accept().expect(subscribeTo("x", "e-6"))
+	})
+}
+
+// Of several proposals on a connection that was closed for an invalid message, one
+// may have taken effect, also if it is not sent again.
+func TestInvalidMessage_OthersTimeOut(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		one, two := propose(t, c, proposalOf("x")), propose(t, c, proposalOf("y"))
+		p.expect(proposeFrame("x"), proposeFrame("y"))
+		p.close(4004, "invalid message")
+		p = f.accept()
+		p.expect(proposeFrame("x"))
+		p.quiet()
+		for _, outcome := range []<-chan proposed{one, two} {
+			if err := (<-outcome).err; !errors.Is(wantUnknown(t, err), ErrTimeout) {
+				t.Errorf("error %v", err)
+			}
+		}
+	})
+}
+
+func TestInvalidMessage_Ping(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		pinged := make(chan error, 1)
+		go func() { _, err := c.Ping(context.Background()); pinged <- err }()
+		p.expect(&wire.Ping{})
+		p.send(&wire.Error{Code: codes.InvalidMessage, Message: "no pings"})
+		p.close(4004, "invalid message")
+		var refusal *ServerError
+		if err := <-pinged; !errors.As(err, &refusal) || refusal.Message != "no pings" {
+			t.Errorf("error %v", err)
+		}
+		f.accept().quiet()
+	})
+}
+
+// An earlier error about something else does not explain a close.
+func TestUnknownShareData_AfterOtherError(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		y, z := follow(t, c.Subscribe("y")), follow(t, c.Subscribe("z"))
+		p.expect(subscribeTo("y", ""), subscribeTo("z", ""))
+		p.send(&wire.Error{Code: codes.UnauthorizedSubscribe, Message: "no", ShareDataID: "y"})
+		y.expectError(ErrUnauthorized)
+		p.close(4003, "unknown")
+		z.expectError(ErrUnknownShareData)
+		f.accept().quiet()
 	})
 }

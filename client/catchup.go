@@ -35,8 +35,8 @@ import (
 // is nothing to resume from.
 type position struct {
 	known    bool
-	cursor   string // empty where the server named none
-	revision uint64 // 0 where the server named none
+	cursor   string // empty where the server sent none
+	revision uint64 // 0 where the server sent none
 }
 
 // item is an event and the position after it.

@@ -8,7 +8,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-// What a catchUp is told besides frames.
+// Inputs of a catchUp besides frames.
 type (
 	subscribeFrom position
 	notFound      string

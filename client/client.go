@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
+	"time"
 )
 
 // Client keeps one connection to a server, over which it subscribes and
@@ -22,24 +22,26 @@ type Client struct {
 	log     *slog.Logger
 	ctx     context.Context // ends when the client stops
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when the runner has ended
+	done    chan struct{} // closed when run has returned
 
-	correlationIDs atomic.Uint64 // how many correlation ids there have been
+	correlationIDs atomic.Uint64 // how many there have been
 
 	// The goroutine that connects: first Dial, then run.
 	lastToken string // from Options.Token
 	rejected  bool   // the server rejected lastToken
 
-	// mu is the only lock. It guards what follows, and the fields of
-	// connections, subscriptions and calls that say so. Nobody who holds it
-	// waits for the network, a consumer or a callback.
-	mu            sync.Mutex
-	stopErr       error       // nil while alive
-	conn          *connection // nil while there is none
-	status        statusLog
-	subscriptions map[string]*Subscription
-	subscribed    uint64 // how many subscriptions there have been
-	calls         calls
+	// mu is the only lock. It guards the fields below, and the fields of
+	// connections, subscriptions and calls that say so. Its holder never waits for
+	// the network, a consumer or a callback.
+	mu                sync.Mutex
+	stopErr           error       // nil while alive
+	conn              *connection // nil while there is none
+	lostErr           error       // how the last connection or attempt ended; nil: none has
+	lostAt            time.Time   // when
+	status            statusLog
+	subscriptions     map[string]*Subscription // the live ones
+	subscriptionCount uint64                   // how many there have been
+	calls             calls
 }
 
 // newClient returns a client without connection and goroutines.
@@ -65,45 +67,7 @@ func newClient(address string, options *Options) (*Client, error) {
 	return c, nil
 }
 
-// Subscribe subscribes to the ShareData. It does not wait: a refusal is the error
-// that Events ends with. A subscription whose events are not consumed costs at
-// most Options.EventBufferBytes.
-//
-// A client has at most one live subscription per ShareData. A second one, made
-// before the first was closed, removed or refused, fails with ErrAlreadySubscribed
-// and leaves the first as it is. Parts of a program that follow the same ShareData
-// share one loop over its events, or use a Client each. Close a subscription that
-// is no longer needed: leaving the loop over Events does not end it.
-func (c *Client) Subscribe(shareDataID string) *Subscription {
-	return c.SubscribeFrom(shareDataID, "")
-}
-
-// SubscribeFrom is Subscribe, except that a new subscription continues after
-// the cursor, which an earlier one returned from Subscription.Cursor, maybe in
-// another process. Its first event is then a State that is Resumed, or a Gap.
-// An empty cursor is none.
-func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.subscribed++
-	s := newSubscription(c, shareDataID, position{known: cursor != "", cursor: cursor}, c.subscribed)
-	switch {
-	case c.stopErr != nil:
-		s.endLocked(c.stopErr)
-		return s
-	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(cursor):
-		s.endLocked(fmt.Errorf("client: %w: a ShareData id is UTF-8 text and not empty", ErrInvalid))
-		return s
-	case c.subscriptions[shareDataID] != nil:
-		s.endLocked(fmt.Errorf("client: %w, %.60q: range over the live subscription, or close it first", ErrAlreadySubscribed, shareDataID))
-		return s
-	}
-	c.subscriptions[shareDataID] = s
-	c.subscribeLocked(s)
-	return s
-}
-
-// orderedSubscriptionsLocked returns the subscriptions, the oldest first.
+// orderedSubscriptionsLocked returns the live subscriptions, the oldest first.
 func (c *Client) orderedSubscriptionsLocked() []*Subscription {
 	all := make([]*Subscription, 0, len(c.subscriptions))
 	for _, s := range c.subscriptions {
@@ -118,20 +82,19 @@ func (c *Client) correlationID() string {
 	return "c-" + strconv.FormatUint(c.correlationIDs.Add(1), 10)
 }
 
-// stopLocked ends everything that waits for the server, with the error, and
-// reports whether the client was alive.
-func (c *Client) stopLocked(err error) bool {
+// stopLocked ends all calls and subscriptions with the cause, and reports whether
+// the client was alive.
+func (c *Client) stopLocked(cause error) bool {
 	if c.stopErr != nil {
 		return false
 	}
-	c.stopErr = err
-	for _, waiting := range c.calls.drain() {
-		waiting.complete(outcome{err: err})
+	c.stopErr = fmt.Errorf("client: %w", cause)
+	for _, open := range c.calls.all() {
+		c.calls.complete(open, outcome{err: open.failure(cause)})
 	}
-	for id, s := range c.subscriptions {
-		delete(c.subscriptions, id)
-		s.endLocked(err)
+	for id := range c.subscriptions {
+		c.endSubscriptionLocked(id, c.stopErr)
 	}
-	c.status.add(Status{State: Closed, Err: err})
+	c.status.add(Status{State: Closed, Err: c.stopErr})
 	return true
 }

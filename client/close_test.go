@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,12 +13,8 @@ import (
 
 func TestClose(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(nil)
-		sub := c.Subscribe("x")
-		s := follow(t, sub)
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+		p, s := f.subscribe(nil)
+		c := f.client
 		outcome := propose(t, c, proposalOf("x"))
 		p.expectPropose()
 
@@ -53,16 +48,12 @@ func TestClose(t *testing.T) {
 
 func TestClose_SilentServer(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		var line *vanishing
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
-		})
 		c, p := f.connect(nil)
 		synctest.Wait()
-		line.stallFor(4 * time.Second)
+		f.lastLine.stallFor(4 * time.Second)
 		c.Subscribe("x")
 		p.expect(subscribeTo("x", ""))
-		line.vanish()
+		f.lastLine.vanish()
 		start := time.Now()
 		c.Close()
 		if got := time.Since(start); got != closeTimeout {

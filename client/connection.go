@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,43 +15,42 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// connection is one WebSocket. The runner owns it: it reads, and waits for the
-// goroutine that writes and the one that sends heartbeats.
+// connection is one WebSocket. The goroutine in Client.run owns it: it reads, and
+// waits for the goroutine that writes and the one that sends heartbeats.
 type connection struct {
 	// Immutable.
 	client   *Client
 	ws       *websocket.Conn
 	openedAt time.Time
-	wake     chan struct{} // has room for one: there is something to write
-	retry    *time.Timer   // it is time to repeat a subscribe
+	wake     chan struct{} // has room for one: outbox is not empty
+	retry    *time.Timer   // fires when a subscribe is to be repeated
 
 	// Guarded by the client's lock.
-	outbox      []outgoing
-	subscribing map[string]*ask // subscribes that are not answered
-	asked       uint64          // how many subscribes were sent
-	barriers    map[string]barrier
-	report      wire.Error // the server's last serverError
-	attributed  bool       // what the report is about will not be sent again
-	received    bool
-	progressed  bool
-	cause       error // why the connection was given up on this side
+	outbox       []outgoing
+	subscribes   map[string]*subscribeRequest // unanswered ones, by ShareData id
+	subscribed   uint64                       // how many subscribes were sent
+	barriers     map[string]barrier           // by correlation id
+	lastError    wire.Error                   // the last error frame
+	attributed   bool                         // its cause is known and is not sent again
+	received     bool
+	progressed   bool
+	giveUpReason error // why the connection was ended on this side
 }
 
-// outgoing is a frame that waits to be written, with the call it belongs to,
-// or nil.
+// outgoing is a frame that waits to be written, and its call; nil for other frames.
 type outgoing struct {
 	frame []byte
 	call  *call
 }
 
-// ask is a subscribe that the server has not answered, with a state or an
-// error. Until then whatever comes for its ShareData belongs to a subscription
-// before it, and nothing more is sent about that ShareData: a server need not
-// answer a subscribe that another message has overtaken, so only one that is
-// left alone can be told from the next by its answer.
-type ask struct {
+// subscribeRequest is a subscribe that the server has not answered with a state or
+// an error. Until it does, every other frame of the ShareData belongs to an earlier
+// subscription, and nothing more is sent about the ShareData: a server need not
+// answer a subscribe that a later message has made void, so an answer can only be
+// attributed while there is one open request.
+type subscribeRequest struct {
 	subscription *Subscription
-	number       uint64 // place in the order of all
+	number       uint64 // order of sending
 	size         int    // of the frame, in bytes
 }
 
@@ -61,17 +61,17 @@ type barrier struct {
 }
 
 // open makes ws the client's connection and sends on it, in this order, the
-// subscriptions, the calls in flight, and those that wait. It returns nil if
-// the client has stopped.
+// subscribes, the calls in flight, and those that wait. It returns nil if the
+// client has stopped.
 func (c *Client) open(ws *websocket.Conn) *connection {
 	conn := &connection{
-		client:      c,
-		ws:          ws,
-		openedAt:    time.Now(),
-		wake:        make(chan struct{}, 1),
-		retry:       time.NewTimer(time.Hour),
-		subscribing: make(map[string]*ask),
-		barriers:    make(map[string]barrier),
+		client:     c,
+		ws:         ws,
+		openedAt:   time.Now(),
+		wake:       make(chan struct{}, 1),
+		retry:      time.NewTimer(time.Hour),
+		subscribes: make(map[string]*subscribeRequest),
+		barriers:   make(map[string]barrier),
 	}
 	conn.retry.Stop()
 	c.rejected = false
@@ -90,8 +90,8 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 			c.subscribeLocked(s)
 		}
 	}
-	for _, sent := range c.calls.inFlight {
-		conn.sendLocked(sent.frame, sent)
+	for _, unanswered := range c.calls.inFlight {
+		conn.sendLocked(unanswered.frame, unanswered)
 	}
 	c.sendWaitingLocked()
 	return conn
@@ -134,9 +134,10 @@ func (c *Client) wait(attempt int, cause error, next decision) bool {
 	case c.stopErr != nil:
 	case next.stop != nil:
 		c.log.Error("stopped for good", "cause", cause)
-		c.stopLocked(stopped(next.stop))
+		c.stopLocked(fmt.Errorf("%w: %w", ErrClosed, next.stop))
 	default:
 		c.log.Warn("reconnecting", "cause", cause, "attempt", attempt, "delay", next.delay)
+		c.lostErr, c.lostAt = cause, time.Now()
 		c.status.add(Status{State: Reconnecting, Attempt: attempt, Delay: next.delay, Err: cause})
 	}
 	alive := c.stopErr == nil
@@ -180,8 +181,8 @@ func (conn *connection) serve(ctx context.Context) connectionEnd {
 	return end
 }
 
-// detach takes the connection from the client, fails whatever it was closed
-// for, and returns how it ended.
+// detach takes the connection from the client, fails the frame for which the server
+// closed it, and returns how it ended.
 func (conn *connection) detach(err error) connectionEnd {
 	c := conn.client
 	c.mu.Lock()
@@ -194,8 +195,8 @@ func (conn *connection) detach(err error) connectionEnd {
 	var closed websocket.CloseError
 	lost := &DisconnectError{Err: err}
 	switch {
-	case conn.cause != nil:
-		lost.Err = conn.cause
+	case conn.giveUpReason != nil:
+		lost.Err = conn.giveUpReason
 	case errors.As(err, &closed):
 		lost = &DisconnectError{Code: int(closed.Code), Reason: closed.Reason}
 	}
@@ -205,66 +206,100 @@ func (conn *connection) detach(err error) connectionEnd {
 		received:   conn.received,
 		progressed: conn.progressed,
 		lived:      time.Since(conn.openedAt),
-		attributed: conn.attributed,
 	}
 	if c.stopErr != nil {
 		return end
 	}
-	if lost.Code == codes.CloseInvalidMessage && conn.report.Code != "" {
-		end.err = conn.serverError()
+	var report wire.Error // the error frame that explains the close, if there is one
+	if lost.Code != 0 && closeCodeAfter(conn.lastError.Code) == lost.Code {
+		report, end.attributed = conn.lastError, conn.attributed
 	}
-	if !conn.attributed {
-		frames := conn.unansweredLocked()
-		cause := attributeClose(lost.Code, conn.report, frames)
-		end.attributed = cause != none
-		switch {
-		case cause == several:
-			c.calls.probe()
-		case cause >= 0:
-			c.failCauseLocked(frames[cause], conn.report, lost)
+	if report.Code == codes.InvalidMessage {
+		end.err = serverError(report)
+	}
+	if !end.attributed {
+		end.attributed = conn.attributeCloseLocked(lost, report)
+	}
+	for _, unanswered := range c.calls.inFlight {
+		if unanswered.sentOn == conn {
+			unanswered.ambiguous, unanswered.sentOn = true, nil
 		}
 	}
 	return end
 }
 
-// serverError is the server's last one, as an error.
-func (conn *connection) serverError() *ServerError {
-	return &ServerError{
-		Code:        conn.report.Code,
-		Message:     conn.report.Message,
-		ShareDataID: conn.report.ShareDataID,
+// attributeCloseLocked fails the frame for which the server closed the connection,
+// after the report.
+// If it may be one of several proposals, they are sent one at a time from now on.
+// It reports whether there is such a frame.
+func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.Error) bool {
+	c := conn.client
+	frames := conn.unansweredLocked()
+	cause := attributeClose(lost.Code, report, frames)
+	switch cause {
+	case none:
+		return false
+	case several:
+		for _, unanswered := range c.calls.inFlight {
+			if unanswered.sentOn == conn {
+				unanswered.sentWithInvalid, unanswered.sentOn = true, nil
+			}
+		}
+		c.calls.probe()
+		return true
 	}
+	refused := frames[cause]
+	var err error = lost
+	if report.Code != "" {
+		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: refused.shareDataID}
+	}
+	if refused.correlationID == "" {
+		c.endSubscriptionLocked(refused.shareDataID, err)
+		return true
+	}
+	failed := c.calls.find(refused.correlationID, conn)
+	if failed.fields == nil {
+		c.calls.complete(failed, outcome{err: err})
+		return true
+	}
+	reply := &wire.ProposalResult{Code: codes.InvalidMessage, Error: report.Message}
+	if lost.Code == closeMessageTooBig {
+		reply.Code = CodeMessageTooBig
+	}
+	if reply.Error == "" {
+		reply.Error = lost.Error()
+	}
+	named := report.CorrelationID == refused.correlationID
+	// Without a name in the error frame it may have been another frame, and the
+	// proposal may have taken effect before.
+	failed.ambiguous = failed.ambiguous || !named && len(frames) > 1 && lost.Code != closeMessageTooBig
+	c.calls.refuse(failed, reply, time.Now())
+	return true
+}
+
+// serverError returns an error frame as an error.
+func serverError(frame wire.Error) *ServerError {
+	return &ServerError{Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID}
 }
 
 // unansweredLocked returns what was sent on this connection and is not answered.
 func (conn *connection) unansweredLocked() []sentFrame {
 	var all []sentFrame
-	for id, a := range conn.subscribing {
-		all = append(all, sentFrame{shareDataID: id, size: a.size})
+	for id, request := range conn.subscribes {
+		all = append(all, sentFrame{shareDataID: id, size: request.size})
 	}
 	slices.SortFunc(all, func(a, b sentFrame) int {
-		return cmp.Compare(conn.subscribing[a.shareDataID].number, conn.subscribing[b.shareDataID].number)
+		return cmp.Compare(conn.subscribes[a.shareDataID].number, conn.subscribes[b.shareDataID].number)
 	})
-	for _, sent := range conn.client.calls.inFlight {
-		if sent.sentOn == conn {
-			all = append(all, sentFrame{call: sent.id, shareDataID: sent.shareDataID, size: len(sent.frame)})
+	for _, unanswered := range conn.client.calls.inFlight {
+		if unanswered.sentOn != conn {
+			continue
 		}
+		frame := sentFrame{correlationID: unanswered.id, size: len(unanswered.frame)}
+		if unanswered.fields != nil {
+			frame.shareDataID = unanswered.fields.ShareDataID
+		}
+		all = append(all, frame)
 	}
 	return all
-}
-
-// failCauseLocked fails what the server complained about and will not have again.
-func (c *Client) failCauseLocked(cause sentFrame, report wire.Error, lost *DisconnectError) {
-	var err error = lost
-	if report.Code != "" {
-		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: cause.shareDataID}
-	}
-	if cause.call != "" {
-		if failed := c.calls.find(cause.call); failed != nil {
-			c.calls.remove(failed)
-			failed.complete(outcome{err: failed.refused(err)})
-		}
-		return
-	}
-	c.endSubscriptionLocked(cause.shareDataID, err)
 }

@@ -75,11 +75,7 @@ func TestReconnect_Delay(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			testWithFake(t, func(t *testing.T, f *fake) {
-				c, p := f.connect(&Options{Token: func(context.Context) (string, error) { return "t", nil }})
-				s := follow(t, c.Subscribe("x"))
-				p.expect(subscribeTo("x", ""))
-				p.send(snapshot("e", 5, 0))
-				s.expect("state e-5")
+				p, s := f.subscribe(&Options{Token: func(context.Context) (string, error) { return "t", nil }})
 				start := time.Now()
 				test.end(p)
 				<-p.ended

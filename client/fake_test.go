@@ -22,13 +22,15 @@ type fake struct {
 	peers chan *peer // connections, as they come
 	http  *http.Server
 
+	client   *Client    // what connect returned
+	lastLine *vanishing // the server's end of the newest connection
+
 	mu       sync.Mutex
 	refuse   int                     // HTTP status for attempts; 0: upgrade
 	down     bool                    // no connection can be made
 	hang     bool                    // attempts are not answered
 	requests []*http.Request         // attempts that reached the handler
 	serve    func(peer *peer)        // if set, peers go there instead of to the channel
-	wrap     func(net.Conn) net.Conn // around the server's end
 	wrapNear func(net.Conn) net.Conn // around the client's end
 }
 
@@ -98,7 +100,7 @@ var errDown = errors.New("fake: network is down")
 
 func (f *fake) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	f.mu.Lock()
-	down, wrap, wrapNear := f.down, f.wrap, f.wrapNear
+	down, wrapNear := f.down, f.wrapNear
 	f.mu.Unlock()
 	if down {
 		return nil, errDown
@@ -107,11 +109,10 @@ func (f *fake) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if wrapNear != nil {
 		client = wrapNear(client)
 	}
-	if wrap != nil {
-		server = wrap(server)
-	}
+	line := &vanishing{Conn: server}
+	f.set(func(f *fake) { f.lastLine = line })
 	select {
-	case f.conns <- server:
+	case f.conns <- line:
 		return client, nil
 	case <-f.done:
 		return nil, errDown
@@ -176,6 +177,7 @@ func (f *fake) connect(options *Options) (*Client, *peer) {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { c.Close() })
+	f.client = c
 	return c, f.accept()
 }
 
@@ -188,4 +190,16 @@ func (f *fake) start(options *Options) *Client {
 	}
 	f.t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// subscribe connects, and follows a subscription to x that has received its first
+// state, at revision 5. The client is f.client.
+func (f *fake) subscribe(options *Options) (*peer, *events) {
+	f.t.Helper()
+	c, p := f.connect(options)
+	s := follow(f.t, c.Subscribe("x"))
+	p.expect(subscribeTo("x", ""))
+	p.send(snapshot("e", 5, 0))
+	s.expect("state e-5")
+	return p, s
 }

@@ -102,17 +102,13 @@ func (d *vanishing) Write(p []byte) (int, error) {
 
 func TestHeartbeat_ServerVanished(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		var line *vanishing
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
-		})
 		c, p := f.connect(nil)
 		time.Sleep(10 * time.Minute)
 		if got := c.Status().State; got != Open || len(f.attempts()) != 1 {
 			t.Fatalf("%v after %d attempts, though every ping was answered", got, len(f.attempts()))
 		}
 		start := time.Now()
-		line.vanish()
+		f.lastLine.vanish()
 		outcome := propose(t, c, proposalOf("x"))
 		f.accept()
 		if got := time.Since(start); got > 61*time.Second {
@@ -127,12 +123,8 @@ func TestHeartbeat_ServerVanished(t *testing.T) {
 
 func TestHeartbeat_Off(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		var line *vanishing
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
-		})
 		c, p := f.connect(&Options{HeartbeatInterval: -1})
-		line.vanish()
+		f.lastLine.vanish()
 		time.Sleep(time.Hour)
 		if got := c.Status().State; got != Open {
 			t.Errorf("%v without heartbeats", got)

@@ -15,13 +15,14 @@ const ms = time.Millisecond
 // events follows a subscription from a goroutine of its own.
 type events struct {
 	t      testing.TB
+	sub    *Subscription
 	next   chan any // Event or error
 	cancel context.CancelFunc
 }
 
 func follow(t testing.TB, s *Subscription) *events {
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &events{t: t, next: make(chan any), cancel: cancel}
+	e := &events{t: t, sub: s, next: make(chan any), cancel: cancel}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

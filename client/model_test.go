@@ -10,8 +10,8 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// modelServer is a model of a server: histories, subscribers and a replay window. It
-// speaks as a server of this project does, or as the published one.
+// modelServer is a model of a server: histories, subscribers and a replay window.
+// It behaves as a server of this project, or as the published one.
 type modelServer struct {
 	published bool
 	window    int
@@ -20,14 +20,16 @@ type modelServer struct {
 	random    *rand.Rand
 	histories map[string]*modelHistory
 	peers     map[*peer]map[string]bool // who is subscribed to what
-	late      map[*peer][]func()        // what a published server sends a moment later
+	late      map[*peer][]func()        // what a published server sends later
 	lost      map[string]int            // how often a cursor was not found
 	pauses    int                       // how often a client unsubscribed
-	repeats   int                       // how often a proposal came again
+	repeats   int                       // how often a proposal was received again
+	refused   int                       // how many proposals got no verdict
+	applied   map[string]int            // how often each proposal took effect
 	epochs    int
 }
 
-// modelHistory is what happened to one ShareData.
+// modelHistory is the history of one ShareData.
 type modelHistory struct {
 	epoch   int
 	entries []modelEntry
@@ -62,6 +64,7 @@ func newModelServer(seed uint64, published bool) *modelServer {
 		peers:     make(map[*peer]map[string]bool),
 		late:      make(map[*peer][]func()),
 		lost:      make(map[string]int),
+		applied:   make(map[string]int),
 	}
 	for _, id := range []string{"x", "y", "z"} {
 		w.recreateLocked(id)
@@ -69,8 +72,7 @@ func newModelServer(seed uint64, published bool) *modelServer {
 	return w
 }
 
-// recreateLocked begins the modelHistory of a ShareData, maybe not for the first
-// time.
+// recreateLocked begins the history of a ShareData, maybe again.
 func (w *modelServer) recreateLocked(id string) {
 	w.epochs++
 	h := &modelHistory{epoch: w.epochs, verdict: make(map[string]string)}
@@ -81,7 +83,7 @@ func (w *modelServer) recreateLocked(id string) {
 	}
 }
 
-// appendLocked commits an entry and tells the subscribers.
+// appendLocked commits an entry and notifies the subscribers.
 func (w *modelServer) appendLocked(id string, r modelEntry) string {
 	h := w.histories[id]
 	r.state = json.RawMessage(fmt.Sprint(len(h.entries) + 1))
@@ -115,7 +117,7 @@ func (w *modelServer) frame(id string, h *modelHistory, revision int, replayed b
 	return &wire.Transaction{ShareDataID: id, TransactionID: cursor, Accepted: r.accepted, CurrentState: state, Replayed: replayed, Revision: number}
 }
 
-// serve speaks with one client.
+// serve serves one connection.
 func (w *modelServer) serve(p *peer) {
 	w.mu.Lock()
 	w.peers[p] = make(map[string]bool)
@@ -162,17 +164,51 @@ func (w *modelServer) dispatchLocked(p *peer, frame wire.ClientMessage) {
 	case *wire.Ping:
 		p.send(&wire.Pong{CorrelationID: frame.CorrelationID})
 	case *wire.Propose:
-		h := w.histories[frame.ShareDataID]
-		id, duplicate := h.verdict[frame.IdempotencyKey]
-		if !duplicate {
-			id = w.appendLocked(frame.ShareDataID, modelEntry{accepted: true, data: string(frame.ProposedData)})
-			if !w.published {
-				h.verdict[frame.IdempotencyKey] = id
-			}
+		w.proposeLocked(p, frame)
+	}
+}
+
+// proposeLocked replies to a proposal with a verdict, or fails before or after the
+// commit as a server may.
+func (w *modelServer) proposeLocked(p *peer, frame *wire.Propose) {
+	reply := &wire.ProposalResult{CorrelationID: frame.CorrelationID, Error: "failed"}
+	fault := w.random.IntN(20)
+	switch fault {
+	case 0:
+		reply.Code = codes.Busy
+	case 1:
+		reply.Code = codes.Unavailable
+	case 2:
+		reply.Code = codes.ShuttingDown
+	case 3, 4:
+		reply.Code = codes.OutcomeUnknown
+	case 5:
+		reply.Code = codes.FunctionFailed
+	}
+	if fault == 5 || fault <= 3 && !w.published {
+		w.refused++
+		if w.published {
+			reply.Code = ""
 		}
-		if duplicate {
-			w.repeats++
+		p.send(reply)
+		return
+	}
+	h := w.histories[frame.ShareDataID]
+	id, duplicate := h.verdict[frame.IdempotencyKey]
+	if duplicate {
+		w.repeats++
+	} else {
+		id = w.appendLocked(frame.ShareDataID, modelEntry{accepted: true, data: string(frame.ProposedData)})
+		w.applied[string(frame.ProposedData)]++
+		if !w.published {
+			h.verdict[frame.IdempotencyKey] = id
 		}
+	}
+	switch {
+	case fault == 4 && !w.published:
+		w.refused++
+		p.send(reply)
+	case fault != 6: // No reply at all.
 		p.send(&wire.ProposalResult{CorrelationID: frame.CorrelationID, Accepted: true, TransactionID: id, Duplicate: duplicate})
 	}
 }

@@ -139,8 +139,13 @@ func (p *peer) sendText(text string) {
 	p.wakeWriter()
 }
 
-// receive returns the next frame of the client, which must come, and soon.
+// receive returns the next frame of the client, which must come within a second.
 func (p *peer) receive() wire.ClientMessage {
+	p.t.Helper()
+	return p.receiveWithin(time.Second)
+}
+
+func (p *peer) receiveWithin(limit time.Duration) wire.ClientMessage {
 	p.t.Helper()
 	select {
 	case frame, ok := <-p.frames:
@@ -148,7 +153,7 @@ func (p *peer) receive() wire.ClientMessage {
 			return frame
 		}
 		p.t.Fatalf("the connection ended: %v", p.err)
-	case <-time.After(time.Second):
+	case <-time.After(limit):
 		p.t.Fatal("the client sends nothing")
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,8 +24,8 @@ func TestPropose_Outcome(t *testing.T) {
 	}{
 		{"accepted", wire.ProposalResult{Accepted: true, TransactionID: "e-1"}, Result{Accepted: true, TransactionID: "e-1"}, ""},
 		{"duplicate", wire.ProposalResult{Accepted: true, TransactionID: "e-1", Duplicate: true}, Result{Accepted: true, TransactionID: "e-1", Duplicate: true}, ""},
-		{"rejected by the function", wire.ProposalResult{TransactionID: "e-1", Error: "below zero"}, Result{TransactionID: "e-1", Error: "below zero"}, ""},
-		{"rejected, no reason given", wire.ProposalResult{TransactionID: "e-1"}, Result{TransactionID: "e-1"}, ""},
+		{"rejected by the function", wire.ProposalResult{TransactionID: "e-1", Error: "below zero"}, Result{TransactionID: "e-1", Error: "below zero", Code: codes.Rejected}, ""},
+		{"rejected, no reason given", wire.ProposalResult{TransactionID: "e-1"}, Result{TransactionID: "e-1", Code: codes.Rejected}, ""},
 		{"refused", wire.ProposalResult{Error: "unknown function"}, Result{}, "unknown function"},
 	}
 	for _, test := range tests {
@@ -37,7 +37,7 @@ func TestPropose_Outcome(t *testing.T) {
 				test.answer.CorrelationID = sent.CorrelationID
 				p.send(&test.answer)
 				got := <-outcome
-				if got.result != test.want {
+				if !reflect.DeepEqual(got.result, test.want) {
 					t.Errorf("result %+v, want %+v", got.result, test.want)
 				}
 				var refused *ProposalError
@@ -161,13 +161,9 @@ func TestPropose_ContextEnds(t *testing.T) {
 
 func TestPropose_AbandonedUnsent(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		var line *vanishing
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &vanishing{Conn: conn}; return line }
-		})
 		c, p := f.connect(nil)
 		synctest.Wait()
-		line.stallFor(5 * time.Second)
+		f.lastLine.stallFor(5 * time.Second)
 		c.Subscribe("x") // is taken by the read under way
 		p.expect(subscribeTo("x", ""))
 		c.Subscribe("y") // has to wait
@@ -235,7 +231,7 @@ func TestMaxInFlight_AfterFailure(t *testing.T) {
 		cancel()
 		second := p.expectPropose()
 		p.quiet()
-		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: second.CorrelationID})
+		p.send(&wire.Error{Code: codes.Unauthorized, Message: "no", CorrelationID: second.CorrelationID})
 		p.expect(proposeFrame("x2"))
 	})
 }
@@ -244,9 +240,9 @@ func TestPropose_ErrorFrame(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		outcome := propose(t, c, proposalOf("x"))
-		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: p.expectPropose().CorrelationID})
+		p.send(&wire.Error{Code: codes.InternalError, Message: "no idea", CorrelationID: p.expectPropose().CorrelationID})
 		var refused *ProposalError
-		if got := <-outcome; !errors.As(got.err, &refused) || refused.Code != "rate-limited" || refused.Message != "slow down" {
+		if got := <-outcome; !errors.As(got.err, &refused) || refused.Code != codes.InternalError || refused.Message != "no idea" {
 			t.Errorf("got %+v", got)
 		}
 		if got := c.Status(); got.State != Open || got.Err != nil {

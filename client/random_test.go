@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Whatever breaks, the user's events are gapless, in order and once, or the
-// user is told of a gap; and every proposal takes effect once.
+// Whatever fails, events are gapless, in order and once, or a Gap is delivered;
+// every proposal takes effect at most once; and none that has taken effect fails
+// with an error that says that nothing happened.
 func TestRandomFaults(t *testing.T) {
 	for _, published := range []bool{false, true} {
 		seen := make(map[string]int)
@@ -23,7 +24,7 @@ func TestRandomFaults(t *testing.T) {
 			})
 		}
 		t.Logf("published=%v: seen %v", published, seen)
-		for _, what := range []string{"resumed", "replayed", "gap", "removed", "connections", "pauses", "repeats"} {
+		for _, what := range []string{"resumed", "replayed", "gap", "removed", "connections", "pauses", "repeats", "refused", "unchanged"} {
 			if seen[what] < 5 && !(published && what == "repeats") {
 				t.Errorf("published=%v: the faults led to %d %s: too few to mean anything", published, seen[what], what)
 			}
@@ -34,29 +35,26 @@ func TestRandomFaults(t *testing.T) {
 func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[string]int) {
 	w := newModelServer(seed, published)
 	f.set(func(f *fake) { f.serve = w.serve })
-	c := f.start(&Options{EventBuffer: 8, Backoff: Backoff{Max: 2 * time.Second}, RequestTimeout: -1})
+	c := f.start(&Options{EventBuffer: 8, Backoff: Backoff{Max: 2 * time.Second}, RequestTimeout: 2 * time.Second})
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var users sync.WaitGroup
-	var judges []*verifier
+	var verifiers []*verifier
 	for i, id := range []string{"x", "y", "z"} {
 		j := &verifier{w: w, id: id}
-		judges = append(judges, j)
+		verifiers = append(verifiers, j)
 		users.Go(func() { consume(ctx, c, j, rand.New(rand.NewPCG(seed, uint64(i)+10))) })
 	}
-	results := make(map[string]string) // data -> transaction id
 	var mu sync.Mutex
+	done, unchanged := 0, make(map[string]bool) // unchanged: proposals that changed nothing, as their errors say
 	for i, id := range []string{"x", "y"} {
 		users.Go(func() {
 			for n := range 20 {
 				data := fmt.Sprint(1000*i + n)
-				result, err := c.Propose(ctx, id, "set", json.RawMessage(data))
-				if err != nil {
-					t.Errorf("propose: %v", err)
-					return
-				}
+				is := proposeOnce(ctx, c, id, data)
 				mu.Lock()
-				results[data] = result.TransactionID
+				done++
+				unchanged[data] = is
 				mu.Unlock()
 				time.Sleep(40 * time.Millisecond)
 			}
@@ -71,22 +69,21 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 	f.set(func(f *fake) { f.down = false })
 
 	deadline := time.Now().Add(10 * time.Minute)
-	for upToDate := false; !upToDate; {
+	for quiet := false; !quiet; {
 		time.Sleep(time.Second)
-		upToDate = true
 		w.mu.Lock()
 		for p := range w.peers {
 			w.flushLocked(p)
 		}
 		w.mu.Unlock()
 		mu.Lock()
-		upToDate = len(results) == 40
+		quiet = done == 40
 		mu.Unlock()
-		for _, j := range judges {
-			upToDate = upToDate && j.upToDate()
+		for _, j := range verifiers {
+			quiet = quiet && j.upToDate()
 		}
 		if time.Now().After(deadline) {
-			t.Error("does not complete")
+			t.Error("does not become quiet")
 			break
 		}
 	}
@@ -96,7 +93,8 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 	seen["connections"] += len(f.attempts())
 	seen["pauses"] += w.pauses
 	seen["repeats"] += w.repeats
-	for _, j := range judges {
+	seen["refused"] += w.refused
+	for _, j := range verifiers {
 		for _, line := range j.log {
 			for _, word := range []string{"resumed", "replayed", "gap", "removed"} {
 				seen[word] += strings.Count(line, word)
@@ -105,22 +103,30 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 		if !published && j.gaps > w.lost[j.id] {
 			j.failf("%d gaps, though only %d cursors were lost", j.gaps, w.lost[j.id])
 		}
-		if j.fault != nil {
-			t.Error(j.fault)
+		if j.err != nil {
+			t.Error(j.err)
 		}
 		if t.Failed() {
 			t.Logf("%s, known %v, at %s: last of %d events: %q", j.id, j.known, j.at, len(j.log), j.log[max(0, len(j.log)-40):])
 		}
 	}
+	for data, is := range unchanged {
+		if is {
+			seen["unchanged"]++
+		}
+		if is && w.applied[data] > 0 {
+			t.Errorf("%s took effect %d times, though its error says that nothing happened", data, w.applied[data])
+		}
+	}
 	if published {
-		return // it knows no idempotency keys
+		return // It knows no idempotency keys.
 	}
 	for id, h := range w.histories {
 		times := make(map[string]int)
 		for _, r := range h.entries {
 			times[r.data]++
 		}
-		for data := range results {
+		for data := range unchanged {
 			if times[data] > 1 {
 				t.Errorf("%s: %s took effect %d times", id, data, times[data])
 			}
@@ -128,8 +134,21 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 	}
 }
 
-// consume follows one ShareData for ever, now fast, now slowly, and sometimes
-// leaves the loop.
+// proposeOnce proposes under one key until there is a verdict or a refusal. It
+// reports whether the errors say that nothing has changed.
+func proposeOnce(ctx context.Context, c *Client, id, data string) (unchanged bool) {
+	p := Proposal{ShareDataID: id, FunctionID: "set", Data: json.RawMessage(data), IdempotencyKey: data}
+	for unknown := false; ; {
+		_, err := c.ProposeWith(ctx, p)
+		unknown = unknown || errors.Is(err, ErrOutcomeUnknown)
+		if !errors.Is(err, ErrTimeout) {
+			return err != nil && !unknown
+		}
+	}
+}
+
+// consume ranges over the events of one ShareData until the context ends, now fast,
+// now slowly, and sometimes leaves the loop.
 func consume(ctx context.Context, c *Client, j *verifier, random *rand.Rand) {
 	s := c.Subscribe(j.id)
 	for ctx.Err() == nil {
@@ -143,7 +162,7 @@ func consume(ctx context.Context, c *Client, j *verifier, random *rand.Rand) {
 				}
 				return
 			}
-			j.take(event, s.Cursor())
+			j.check(event, s.Cursor())
 			if random.IntN(10) == 0 {
 				time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
 			}

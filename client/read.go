@@ -14,7 +14,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// read takes frames until the connection ends. It never waits for a consumer.
+// read applies frames until the connection ends. It never waits for a consumer.
 func (conn *connection) read(ctx context.Context) error {
 	c := conn.client
 	var scratch bytes.Buffer
@@ -43,10 +43,11 @@ func (conn *connection) read(ctx context.Context) error {
 	}
 }
 
-// maxScratch is the size of a message up to which its buffer is used again.
+// maxScratch is the largest buffer that is kept for the next message, in bytes.
 const maxScratch = 64 << 10
 
-// readMessage returns one message, in memory of its own: events keep parts.
+// readMessage returns one message in memory of its own, because events keep parts
+// of it.
 func (conn *connection) readMessage(ctx context.Context, scratch *bytes.Buffer) ([]byte, error) {
 	kind, message, err := conn.ws.Reader(ctx)
 	if err != nil {
@@ -65,7 +66,7 @@ func (conn *connection) readMessage(ctx context.Context, scratch *bytes.Buffer) 
 	return bytes.Clone(scratch.Bytes()), nil
 }
 
-// dispatchLocked does what a frame says.
+// dispatchLocked applies a frame.
 func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) {
 	switch frame := frame.(type) {
 	case *wire.State:
@@ -75,18 +76,18 @@ func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) 
 	case *wire.Lifecycle:
 		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.ProposalResult:
-		conn.replyLocked(frame.CorrelationID, frame, now)
+		conn.proposalResultLocked(frame, now)
 	case *wire.Pong:
-		conn.replyLocked(frame.CorrelationID, frame, now)
+		conn.pongLocked(frame, now)
 	case *wire.Error:
-		conn.serverErrorLocked(frame, now)
+		conn.errorLocked(frame, now)
 	}
 }
 
-// receiveLocked hands a frame of a ShareData to its subscription, unless it is
-// one for a subscription before it.
+// receiveLocked hands a frame of a ShareData to its subscription, unless the frame
+// belongs to an earlier subscription.
 func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessage) {
-	if conn.subscribing[shareDataID] != nil {
+	if conn.subscribes[shareDataID] != nil {
 		if _, isState := frame.(*wire.State); !isState {
 			return
 		}
@@ -97,14 +98,14 @@ func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessa
 	}
 }
 
-// subscribeAnsweredLocked takes note that a subscribe, if there is one, was answered. It
-// returns the subscription that the answer is for, or nil if none waits for
-// it: the subscription was closed, and maybe another one waits for its turn.
+// subscribeAnsweredLocked removes the open subscribe, if there is one. It returns
+// the subscription that the answer is for, or nil if that is closed; then it
+// subscribes for the next one, if there is one.
 func (conn *connection) subscribeAnsweredLocked(shareDataID string) *Subscription {
 	s := conn.client.subscriptions[shareDataID]
-	a := conn.subscribing[shareDataID]
-	delete(conn.subscribing, shareDataID)
-	if a == nil || a.subscription == s {
+	request := conn.subscribes[shareDataID]
+	delete(conn.subscribes, shareDataID)
+	if request == nil || request.subscription == s {
 		return s
 	}
 	conn.unsubscribeLocked(shareDataID)
@@ -114,13 +115,13 @@ func (conn *connection) subscribeAnsweredLocked(shareDataID string) *Subscriptio
 	return nil
 }
 
-// applyStepLocked does what the catchUp of a subscription decided.
+// applyStepLocked does what the catch-up of a subscription decided.
 func (conn *connection) applyStepLocked(s *Subscription, step step) {
 	c := conn.client
 	for _, it := range step.items {
 		before := s.receivedLocked()
 		if !s.pushLocked(it, step.removed) {
-			c.log.Debug("paused a subscription whose consumer is late", "shareDataId", s.id)
+			c.log.Debug("paused a subscription whose consumer is slow", "shareDataId", s.id)
 			s.paused = true
 			s.catchUp.stop()
 			conn.unsubscribeLocked(s.id)
@@ -144,85 +145,99 @@ func (conn *connection) applyStepLocked(s *Subscription, step step) {
 	}
 }
 
-// replyLocked gives the answer to the call or the barrier that waits for it.
-func (conn *connection) replyLocked(id string, answer wire.ServerMessage, now time.Time) {
+// proposalResultLocked applies the reply to a proposal.
+func (conn *connection) proposalResultLocked(frame *wire.ProposalResult, now time.Time) {
 	c := conn.client
-	if f, ok := conn.barriers[id]; ok {
-		delete(conn.barriers, id)
-		if f.subscription.round == f.round {
-			conn.applyStepLocked(f.subscription, f.subscription.catchUp.barrierPassed())
-		}
+	proposal := c.calls.find(frame.CorrelationID, conn)
+	if proposal == nil || proposal.fields == nil {
+		c.log.Debug("ignored the result of an unknown proposal", "correlationId", frame.CorrelationID)
 		return
 	}
-	_, isPong := answer.(*wire.Pong)
-	answered := c.calls.find(id)
-	if answered == nil || answered.ping != isPong {
-		c.log.Debug("ignored an answer that none waits for", "correlationId", id)
-		return
-	}
-	c.calls.remove(answered)
 	conn.progressed = true
-	answered.complete(outcome{answer: answer, at: now})
+	c.calls.reply(proposal, frame, now)
 	c.sendWaitingLocked()
 }
 
-// serverErrorLocked does what an error frame asks for.
-func (conn *connection) serverErrorLocked(frame *wire.Error, now time.Time) {
+// pongLocked applies the reply to a ping, or to a barrier.
+func (conn *connection) pongLocked(frame *wire.Pong, now time.Time) {
 	c := conn.client
-	conn.report, conn.attributed = *frame, false
-	serverError := conn.serverError()
-	if failed := c.calls.find(frame.CorrelationID); failed != nil {
+	if b, ok := conn.barriers[frame.CorrelationID]; ok {
+		delete(conn.barriers, frame.CorrelationID)
+		if b.subscription.round == b.round {
+			conn.applyStepLocked(b.subscription, b.subscription.catchUp.barrierPassed())
+		}
+		return
+	}
+	ping := c.calls.find(frame.CorrelationID, conn)
+	if ping == nil || ping.fields != nil {
+		c.log.Debug("ignored the pong of an unknown ping", "correlationId", frame.CorrelationID)
+		return
+	}
+	conn.progressed = true
+	c.calls.complete(ping, outcome{at: now})
+	c.sendWaitingLocked()
+}
+
+// errorLocked applies an error frame.
+func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
+	c := conn.client
+	conn.lastError, conn.attributed = *frame, false
+	if failed := c.calls.find(frame.CorrelationID, conn); failed != nil {
 		conn.attributed = true
-		c.calls.remove(failed)
-		failed.complete(outcome{err: failed.refused(serverError), at: now})
+		if failed.fields == nil {
+			c.calls.complete(failed, outcome{err: serverError(*frame), at: now})
+		} else {
+			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message}, now)
+		}
 		c.sendWaitingLocked()
 		return
 	}
-	c.log.Warn("the server complained", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
+	c.log.Warn("the server reported an error", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
 	switch frame.Code {
 	case codes.ReplayCursorNotFound:
 		conn.cursorNotFoundLocked(frame)
 		return
 	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
-		if conn.refuseSubscribeLocked(serverError) {
+		if conn.refuseSubscribeLocked() {
 			return
 		}
 	case codes.Unavailable, codes.InternalError, codes.RateLimited:
-		if conn.subscribing[frame.ShareDataID] != nil {
+		if conn.subscribes[frame.ShareDataID] != nil {
 			conn.delaySubscribeLocked(frame.ShareDataID, now)
 		}
 	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.
 	}
-	c.status.add(Status{State: Open, Err: serverError})
+	c.status.add(Status{State: Open, Err: serverError(*frame)})
 }
 
-// refuseSubscribeLocked ends the subscription that the server refuses. It reports
-// whether it found it.
-func (conn *connection) refuseSubscribeLocked(serverError *ServerError) bool {
-	if serverError.ShareDataID == "" {
+// refuseSubscribeLocked ends the subscription that the last error frame refuses. It
+// reports whether there is one.
+func (conn *connection) refuseSubscribeLocked() bool {
+	refusal := serverError(conn.lastError)
+	if refusal.ShareDataID == "" {
 		frames := conn.unansweredLocked()
-		i := attributeSubscribe(conn.report, frames)
-		if i < 0 {
+		i := attributeSubscribe(conn.lastError, frames)
+		if i == none {
 			return false
 		}
-		serverError.ShareDataID = frames[i].shareDataID
+		refusal.ShareDataID = frames[i].shareDataID
 	}
 	conn.attributed = true
-	if s := conn.subscribeAnsweredLocked(serverError.ShareDataID); s != nil {
-		conn.client.endSubscriptionLocked(s.id, serverError)
+	if s := conn.subscribeAnsweredLocked(refusal.ShareDataID); s != nil {
+		conn.client.endSubscriptionLocked(s.id, refusal)
 	}
 	return true
 }
 
-// cursorNotFoundLocked tells the subscription whose cursor the server does not
-// know. Where the frame does not name it, the text may quote the cursor;
-// failing that, it may be any subscription whose outcome is open, and a gap too
-// many is better than one too few.
+// cursorNotFoundLocked applies a replay-cursor-not-found. Where the frame does not
+// name the ShareData, its text may quote the cursor. Where the text does not, the
+// frame may be about any subscription that mayConcern reports, and all of them get
+// a Gap: one too many is better than one too few.
 func (conn *connection) cursorNotFoundLocked(frame *wire.Error) {
 	c := conn.client
 	if frame.ShareDataID != "" {
-		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.subscribing[s.id] == nil {
+		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.subscribes[s.id] == nil {
 			conn.applyStepLocked(s, s.catchUp.cursorNotFound(frame.Message))
 		}
 		return

@@ -99,7 +99,7 @@ func (r *reconnector) next(e connectionEnd) decision {
 		stop, atOnce = stop || !r.hasToken, true
 	case e.code == codes.CloseInvalidMessage:
 		stop, atOnce = stop || !e.attributed, true
-	case e.code == codes.CloseUnknownShareData, e.code == messageTooBig:
+	case e.code == codes.CloseUnknownShareData, e.code == closeMessageTooBig:
 		atOnce = e.attributed
 	case e.code == codes.CloseFellBehind:
 		atOnce = true

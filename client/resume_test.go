@@ -10,19 +10,14 @@ import (
 
 func TestResume_MidReplay(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(nil)
-		sub := c.Subscribe("x")
-		s := follow(t, sub)
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+		p, s := f.subscribe(nil)
 		p.cut()
 
 		p = f.accept()
 		p.expect(subscribeTo("x", "e-5"))
 		p.send(snapshot("e", 9, 4), replayed(6), replayed(7))
 		s.expect("state e-9 resumed +4", "tx e-6 replayed", "tx e-7 replayed")
-		if got := sub.Cursor(); got != "e-7" {
+		if got := s.sub.Cursor(); got != "e-7" {
 			t.Errorf("cursor %q in the middle of the replay", got)
 		}
 		p.cut()
@@ -36,18 +31,13 @@ func TestResume_MidReplay(t *testing.T) {
 
 func TestResume_Gap(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(nil)
-		sub := c.Subscribe("x")
-		s := follow(t, sub)
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+		p, s := f.subscribe(nil)
 		p.cut()
 		p = f.accept()
 		p.expect(subscribeTo("x", "e-5"))
 		p.send(snapshot("f", 2, 0), &wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost", ShareDataID: "x"})
 		s.expect("gap after e-5", "state f-2")
-		if got := sub.Cursor(); got != "f-2" {
+		if got := s.sub.Cursor(); got != "f-2" {
 			t.Errorf("cursor %q after the gap", got)
 		}
 		s.quiet()

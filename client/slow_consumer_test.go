@@ -76,11 +76,7 @@ func TestSlowConsumer_PausedOverReconnect(t *testing.T) {
 
 func TestSlowConsumer_LargeEvent(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(&Options{EventBufferBytes: 10})
-		s := follow(t, c.Subscribe("x"))
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+		p, s := f.subscribe(&Options{EventBufferBytes: 10})
 		p.send(transaction(6))
 		s.expect("tx e-6")
 	})

@@ -14,12 +14,8 @@ import (
 // the first as it is, whatever is done with the second.
 func TestSubscribe_AlreadySubscribed(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(nil)
-		first := c.Subscribe("x")
-		s := follow(t, first)
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+		p, s := f.subscribe(nil)
+		c, first := f.client, s.sub
 		for _, second := range []*Subscription{c.Subscribe("x"), c.SubscribeFrom("x", "e-1")} {
 			follow(t, second).expectError(ErrAlreadySubscribed)
 			second.Close()

@@ -120,7 +120,7 @@ func tokenStops(t *testing.T, c *Client, s *events, outcome <-chan proposed, wan
 	}
 	_, pinged := c.Ping(context.Background())
 	for name, err := range map[string]error{"propose": (<-outcome).err, "ping": pinged, "status": c.Status().Err} {
-		if !errors.Is(err, want) || !errors.Is(err, ErrClosed) {
+		if !errors.Is(err, want) || !errors.Is(err, ErrClosed) || errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("%s: %v, want %v and ErrClosed", name, err, want)
 		}
 	}
@@ -188,6 +188,34 @@ func TestToken_Permanent(t *testing.T) {
 	if Permanent(nil) != nil {
 		t.Error("no error became one")
 	}
+}
+
+// A source that returns a rejected token again is asked again: the token that it
+// returns later is not lost. Until then, calls say why there is no connection.
+func TestToken_RejectedThenRenewed(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		token := "cached"
+		var rejected []string
+		f.set(func(f *fake) { f.refuse = 401 })
+		c := f.start(&Options{RequestTimeout: time.Minute, Token: func(ctx context.Context) (string, error) {
+			last, ok := RejectedToken(ctx)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			rejected = append(rejected, fmt.Sprint(last, ok))
+			return token, nil
+		}})
+		_, err := c.Propose(context.Background(), "x", "add", 1)
+		var refused *ConnectError
+		if !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrUnauthorized) || !errors.As(err, &refused) || !strings.Contains(err.Error(), "401") {
+			t.Errorf("error %v, want one that says never sent because of the 401", err)
+		}
+		f.set(func(f *fake) { token, f.refuse = "new", 0 })
+		f.accept().cut()
+		f.accept()
+		if first, last := fmt.Sprint(rejected[:2]), rejected[len(rejected)-1]; first != "[false cachedtrue]" || last != "false" {
+			t.Errorf("rejected tokens: %q", rejected)
+		}
+	})
 }
 
 func TestRejectedToken(t *testing.T) {

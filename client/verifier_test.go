@@ -5,33 +5,34 @@ import (
 	"sync"
 )
 
-// verifier follows what a user is told about one ShareData.
+// verifier checks the events of one ShareData.
 type verifier struct {
 	w  *modelServer
 	id string
 
-	mu    sync.Mutex
-	at    string // the position that the user knows
-	known bool
-	owed  string // the position that a resumed State has promised
-	gaps  int
-	fault error
-	log   []string
+	mu       sync.Mutex
+	at       string // the position that the user knows
+	known    bool
+	promised string // the position that a resumed State has promised
+	gaps     int
+	err      error
+	log      []string
 }
 
 func (j *verifier) failf(format string, args ...any) {
-	if j.fault == nil {
-		j.fault = fmt.Errorf(j.id+": "+format, args...)
+	if j.err == nil {
+		j.err = fmt.Errorf(j.id+": "+format, args...)
 	}
 }
 
-// parseCursor splits a cursor.
+// parseCursor returns the parts of a cursor of a model server.
 func parseCursor(cursor string) (epoch, revision int) {
 	fmt.Sscanf(cursor, "%d-%d", &epoch, &revision)
 	return epoch, revision
 }
 
-func (j *verifier) take(event Event, cursor string) {
+// check takes the next event, and the cursor of the subscription after it.
+func (j *verifier) check(event Event, cursor string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.log = append(j.log, describe(event)+" @ "+cursor)
@@ -51,19 +52,19 @@ func (j *verifier) take(event Event, cursor string) {
 		case !e.Resumed:
 			j.at = e.Cursor
 		}
-		j.known, j.owed = true, e.Cursor
+		j.known, j.promised = true, e.Cursor
 	case *Gap:
 		if e.Cursor != j.at {
 			j.failf("gap after %q, but the user is at %q", e.Cursor, j.at)
 		}
 		j.gaps++
-		j.at, j.known, j.owed = "", false, ""
+		j.at, j.known, j.promised = "", false, ""
 	case *Transaction:
 		j.advance(e.TransactionID, e.Replayed)
 	case *Lifecycle:
 		switch {
 		case e.Removed:
-			j.at, j.known, j.owed = "", false, ""
+			j.at, j.known, j.promised = "", false, ""
 		case e.Cursor != "":
 			j.advance(e.Cursor, e.Replayed)
 		}
@@ -78,7 +79,7 @@ func (j *verifier) advance(cursor string, replayed bool) {
 	epoch, revision := parseCursor(j.at)
 	newEpoch, newRevision := parseCursor(cursor)
 	if !replayed && j.behind() {
-		j.failf("a live %s, though %s was promised and %s reached", cursor, j.owed, j.at)
+		j.failf("a live %s, though %s was promised and %s reached", cursor, j.promised, j.at)
 	}
 	if j.at != "" && newEpoch != epoch {
 		j.failf("%s after %s", cursor, j.at)
@@ -99,14 +100,15 @@ func (j *verifier) advance(cursor string, replayed bool) {
 
 // behind reports whether replayed events are missing.
 func (j *verifier) behind() bool {
-	if j.owed == "" || j.at == "" {
+	if j.promised == "" || j.at == "" {
 		return false
 	}
-	_, owed := parseCursor(j.owed)
+	_, promised := parseCursor(j.promised)
 	_, at := parseCursor(j.at)
-	return at < owed
+	return at < promised
 }
 
+// isUpdate reports whether the revision has no cursor on a published server.
 func (j *verifier) isUpdate(epoch, revision int) bool {
 	j.w.mu.Lock()
 	defer j.w.mu.Unlock()

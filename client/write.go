@@ -23,32 +23,38 @@ func (conn *connection) sendLocked(frame []byte, c *call) {
 	}
 }
 
-// subscribeLocked subscribes from the end of what the subscription has received. If
-// there is no connection, the next one does; if a subscribe to the ShareData is
-// under way, its answer does.
+// subscribeLocked begins a round after what the subscription has received. It does
+// nothing without a connection, and while a subscribe to the ShareData is open: the
+// next connection, or the answer to the open one, calls it again.
 func (c *Client) subscribeLocked(s *Subscription) {
 	conn := c.conn
-	if conn == nil || conn.subscribing[s.id] != nil {
+	if conn == nil || conn.subscribes[s.id] != nil {
 		return
 	}
 	s.round++
 	s.subscribeAt = time.Time{}
 	since := s.catchUp.begin(s.receivedLocked())
-	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != "", KeepConnection: true}).AppendTo(nil)
-	conn.asked++
-	conn.subscribing[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
+	frame := (&wire.Subscribe{
+		ShareDataID:     s.id,
+		Since:           since,
+		ReplayLifecycle: since != "",
+		KeepConnection:  true,
+	}).AppendTo(nil)
+	conn.subscribed++
+	conn.subscribes[s.id] = &subscribeRequest{subscription: s, number: conn.subscribed, size: len(frame)}
 	conn.sendLocked(frame, nil)
 }
 
-// unsubscribeLocked unsubscribes, now or when the subscribe that is under way
-// was answered.
+// unsubscribeLocked unsubscribes. While a subscribe is open it does nothing:
+// subscribeAnsweredLocked calls it again.
 func (conn *connection) unsubscribeLocked(shareDataID string) {
-	if conn.subscribing[shareDataID] == nil {
+	if conn.subscribes[shareDataID] == nil {
 		conn.sendLocked((&wire.Unsubscribe{ShareDataID: shareDataID}).AppendTo(nil), nil)
 	}
 }
 
-// delaySubscribeLocked repeats a subscribe that the server could not take just now.
+// delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
+// serve now.
 func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
 	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
@@ -65,8 +71,8 @@ func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) 
 	conn.sendDueSubscribesLocked(now)
 }
 
-// sendDueSubscribesLocked repeats the subscribes whose time has come, and sets the timer
-// for the next one.
+// sendDueSubscribesLocked repeats the delayed subscribes that are due, and sets the
+// timer for the next one.
 func (conn *connection) sendDueSubscribesLocked(now time.Time) {
 	var next time.Time
 	for _, s := range conn.client.orderedSubscriptionsLocked() {
@@ -93,8 +99,8 @@ func (c *Client) sendWaitingLocked() {
 	}
 }
 
-// graceAfterWriteError is how long the reader has to find the server's close
-// frame, which says why a write failed.
+// graceAfterWriteError is how long the reader has, after a write failed, to read
+// the server's close frame, which says why.
 const graceAfterWriteError = time.Second
 
 // write is the only place that writes messages. It ends with the context.
@@ -129,8 +135,8 @@ func (conn *connection) write(ctx context.Context) {
 	}
 }
 
-// nextFrameLocked returns the frame to write next, or nil. It leaves out calls that
-// none waits for any more.
+// nextFrameLocked takes the frame to write next from the outbox; nil if it is empty.
+// It drops the frames of calls that have their outcome.
 func (conn *connection) nextFrameLocked() []byte {
 	for len(conn.outbox) > 0 {
 		next := conn.outbox[0]
@@ -139,7 +145,7 @@ func (conn *connection) nextFrameLocked() []byte {
 		if next.call == nil {
 			return next.frame
 		}
-		if !next.call.over {
+		if !next.call.done {
 			next.call.sentOn, next.call.sentAt = conn, time.Now()
 			return next.frame
 		}
@@ -148,9 +154,9 @@ func (conn *connection) nextFrameLocked() []byte {
 	return nil
 }
 
-// heartbeat gives the connection up when a WebSocket ping is not answered
-// within one interval. Without it a connection whose other end vanished would
-// look idle for ever.
+// heartbeat gives the connection up when a WebSocket ping is not answered within
+// one interval. Without it, a connection whose other end has vanished looks idle
+// for ever.
 func (conn *connection) heartbeat(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -170,9 +176,9 @@ func (conn *connection) heartbeat(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// ping reports whether the server answers a ping within the interval. A long
-// message may keep a ping from being written for longer than the library tries
-// to; then it is tried again.
+// ping reports whether the server answers a ping within the interval. While a long
+// message is being written, the library's own attempt to write a ping times out;
+// it is then repeated.
 func (conn *connection) ping(ctx context.Context, interval time.Duration) bool {
 	deadline, cancel := context.WithTimeout(ctx, interval)
 	defer cancel()
@@ -184,12 +190,12 @@ func (conn *connection) ping(ctx context.Context, interval time.Duration) bool {
 	}
 }
 
-// giveUp ends the connection on this side, for the cause. The reader notices.
-func (conn *connection) giveUp(cause error) {
+// giveUp ends the connection on this side, for the reason. The reader notices.
+func (conn *connection) giveUp(reason error) {
 	c := conn.client
 	c.mu.Lock()
-	if conn.cause == nil {
-		conn.cause = cause
+	if conn.giveUpReason == nil {
+		conn.giveUpReason = reason
 	}
 	c.mu.Unlock()
 	conn.ws.CloseNow()
