@@ -39,7 +39,7 @@ type call struct {
 type outcome struct {
 	// result is the verdict; nil for a pong and where err is set.
 	result *wire.ProposalResult
-	at     time.Time // when the reply was received
+	at     time.Time // when a pong was received
 	err    error
 	// retry: the attempt was refused for now. The caller makes the next one, not
 	// before retryAfter. Every other outcome is final.
@@ -162,18 +162,18 @@ func (q *calls) find(id string, conn *connection) *call {
 }
 
 // reply applies the result of a proposal in flight.
-func (q *calls) reply(c *call, result *wire.ProposalResult, at time.Time) {
+func (q *calls) reply(c *call, result *wire.ProposalResult) {
 	if !result.Accepted && result.TransactionID == "" {
-		q.refuse(c, result, at)
+		q.refuse(c, result)
 		return
 	}
 	c.sentOn = nil
-	q.complete(c, outcome{result: result, at: at})
+	q.complete(c, outcome{result: result})
 }
 
 // refuse applies a reply without a verdict to a proposal in flight: it fails, or
 // is sent again later.
-func (q *calls) refuse(c *call, reply *wire.ProposalResult, at time.Time) {
+func (q *calls) refuse(c *call, reply *wire.ProposalResult) {
 	c.sentOn = nil
 	c.refusal = reply
 	if reply.Code == "" {
@@ -183,7 +183,7 @@ func (q *calls) refuse(c *call, reply *wire.ProposalResult, at time.Time) {
 		c.sentWithInvalid = false // All attempts had this frame, so none was understood.
 	}
 	if !isTemporary(reply.Code) {
-		q.complete(c, outcome{err: c.failure(nil), at: at})
+		q.complete(c, outcome{err: c.failure(nil)})
 		return
 	}
 	c.ambiguous = c.ambiguous || reply.Code == codes.OutcomeUnknown

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
@@ -113,7 +112,7 @@ func TestCalls_TotalBounded(t *testing.T) {
 			next.sentOn = conn
 		}
 		if n := len(q.inFlight); n > 0 && random.IntN(2) == 0 {
-			q.reply(q.inFlight[random.IntN(n)], &wire.ProposalResult{Code: codes.Busy}, time.Time{})
+			q.reply(q.inFlight[random.IntN(n)], &wire.ProposalResult{Code: codes.Busy})
 		}
 		if n := len(q.retrying); n > 0 && random.IntN(3) == 0 {
 			due := q.retrying[random.IntN(n)]

@@ -273,7 +273,7 @@ func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.
 	// Without a name in the error frame it may have been another frame, and the
 	// proposal may have taken effect before.
 	failed.ambiguous = failed.ambiguous || !named && len(frames) > 1 && lost.Code != closeMessageTooBig
-	c.calls.refuse(failed, reply, time.Now())
+	c.calls.refuse(failed, reply)
 	return true
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
 )
@@ -166,6 +168,29 @@ const (
 	maxRetryDelay   = 5 * time.Second
 )
 
+// retryDelays spaces the attempts of one proposal.
+type retryDelays struct {
+	backoff *backoff.ExponentialBackOff
+	jitter  float64
+}
+
+func newRetryDelays(jitter float64) *retryDelays {
+	return &retryDelays{
+		backoff: newBackoff(Backoff{Initial: firstRetryDelay, Max: maxRetryDelay, Factor: 2, Jitter: jitter}),
+		jitter:  jitter,
+	}
+}
+
+// next returns the delay before the next attempt. Where the server asks for a longer
+// one, it is that, longer by at most the share jitter and never shorter.
+func (d *retryDelays) next(atLeast time.Duration) time.Duration {
+	delay := d.backoff.NextBackOff()
+	if delay > atLeast {
+		return delay
+	}
+	return atLeast + time.Duration(mathrand.Float64()*d.jitter*float64(atLeast))
+}
+
 // roundTrip makes attempts until the call has its outcome. It runs on the
 // goroutine of the caller, which also waits between the attempts.
 func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) {
@@ -180,8 +205,7 @@ func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) 
 	if err := c.submit(request); err != nil {
 		return outcome{}, err
 	}
-	jitter := c.options.Backoff.Jitter
-	delays := newBackoff(Backoff{Initial: firstRetryDelay, Max: maxRetryDelay, Factor: 2, Jitter: jitter})
+	var delays *retryDelays // nil until the first retry
 	var due <-chan time.Time
 	for {
 		select {
@@ -189,11 +213,10 @@ func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) 
 			if !got.retry {
 				return got, got.err
 			}
-			delay := delays.NextBackOff()
-			if got.retryAfter >= delay {
-				delay = got.retryAfter + time.Duration(mathrand.Float64()*jitter*float64(got.retryAfter))
+			if delays == nil {
+				delays = newRetryDelays(c.options.Backoff.Jitter)
 			}
-			due = time.After(delay)
+			due = time.After(delays.next(got.retryAfter))
 		case <-due:
 			due = nil
 			c.retry(request)

@@ -76,7 +76,7 @@ func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) 
 	case *wire.Lifecycle:
 		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.ProposalResult:
-		conn.proposalResultLocked(frame, now)
+		conn.proposalResultLocked(frame)
 	case *wire.Pong:
 		conn.pongLocked(frame, now)
 	case *wire.Error:
@@ -146,7 +146,7 @@ func (conn *connection) applyStepLocked(s *Subscription, step step) {
 }
 
 // proposalResultLocked applies the reply to a proposal.
-func (conn *connection) proposalResultLocked(frame *wire.ProposalResult, now time.Time) {
+func (conn *connection) proposalResultLocked(frame *wire.ProposalResult) {
 	c := conn.client
 	proposal := c.calls.find(frame.CorrelationID, conn)
 	if proposal == nil || proposal.fields == nil {
@@ -154,7 +154,7 @@ func (conn *connection) proposalResultLocked(frame *wire.ProposalResult, now tim
 		return
 	}
 	conn.progressed = true
-	c.calls.reply(proposal, frame, now)
+	c.calls.reply(proposal, frame)
 	c.sendWaitingLocked()
 }
 
@@ -185,9 +185,9 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 	if failed := c.calls.find(frame.CorrelationID, conn); failed != nil {
 		conn.attributed = true
 		if failed.fields == nil {
-			c.calls.complete(failed, outcome{err: serverError(*frame), at: now})
+			c.calls.complete(failed, outcome{err: serverError(*frame)})
 		} else {
-			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message}, now)
+			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message})
 		}
 		c.sendWaitingLocked()
 		return
