@@ -21,7 +21,6 @@ type call struct {
 	// Guarded by the client's lock.
 	sentOn *connection // the connection of an attempt that is not answered; nil: none
 	sentAt time.Time   // when the last attempt was sent
-	done   bool        // the call has its outcome
 	// ambiguous: an earlier attempt may have taken effect. sentWithInvalid: it may,
 	// unless it was for this call's frame that the server closed the connection with
 	// "invalid message".
@@ -206,7 +205,6 @@ func (q *calls) complete(c *call, o outcome) bool {
 	if !q.remove(c) {
 		return false
 	}
-	c.done = true
 	c.outcomes <- o
 	return true
 }

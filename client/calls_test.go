@@ -52,7 +52,7 @@ func TestCalls_OrderAndBounds(t *testing.T) {
 	if q.find("a", conn) != made[0] || q.find("a", other) != nil || q.find("b", conn) != nil || q.find("c", conn) != nil {
 		t.Fatal("find must find what was sent on the connection, and only that")
 	}
-	if !q.complete(made[0], outcome{}) || q.complete(made[0], outcome{}) || !made[0].done {
+	if !q.complete(made[0], outcome{}) || q.complete(made[0], outcome{}) {
 		t.Fatal("a call is removed once")
 	}
 	want("sent after an answer", send(), "c")
@@ -62,9 +62,8 @@ func TestCalls_OrderAndBounds(t *testing.T) {
 	var left string
 	for _, c := range q.all() {
 		left += c.id
-		q.complete(c, outcome{})
-		if !c.done {
-			t.Errorf("%s is not done", c.id)
+		if !q.complete(c, outcome{}) {
+			t.Errorf("%s is not completed", c.id)
 		}
 	}
 	want("left, oldest first", left, "bce")

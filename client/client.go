@@ -92,6 +92,9 @@ func (c *Client) stopLocked(cause error) bool {
 	for _, open := range c.calls.all() {
 		c.calls.complete(open, outcome{err: open.failure(cause)})
 	}
+	if c.conn != nil {
+		c.conn.outbox = nil // The errors say "never sent".
+	}
 	for id := range c.subscriptions {
 		c.endSubscriptionLocked(id, c.stopErr)
 	}

@@ -263,6 +263,9 @@ func (c *Client) abandon(request *call, cause error) (outcome, error) {
 	c.mu.Lock()
 	err := request.failure(c.withConnectionErrorLocked(cause, request))
 	c.calls.complete(request, outcome{err: err})
+	if c.conn != nil {
+		c.conn.removeLocked(request)
+	}
 	c.sendWaitingLocked()
 	c.mu.Unlock()
 	for {

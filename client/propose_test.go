@@ -172,6 +172,16 @@ func TestPropose_AbandonedUnsent(t *testing.T) {
 		if _, err := c.Propose(ctx, "x", "add", 1); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
+		for range 1000 {
+			soon, cancel := context.WithTimeout(context.Background(), ms)
+			c.Propose(soon, "x", "add", 1)
+			cancel()
+		}
+		c.mu.Lock()
+		if got := len(c.conn.outbox); got > 0 {
+			t.Errorf("%d frames wait that are not sent any more", got)
+		}
+		c.mu.Unlock()
 		time.Sleep(10 * time.Second)
 		p.expect(subscribeTo("y", ""))
 		p.quiet()

@@ -327,7 +327,15 @@ func TestPropose_EndsInEachState(t *testing.T) {
 							t.Errorf("error %v, want never sent", err)
 						}
 					}
+					if test.want != never {
+						return
+					}
 					time.Sleep(30 * time.Second) // The stalled connection goes on.
+					for len(p.frames) > 0 {
+						if frame, sent := (<-p.frames).(*wire.Propose); sent {
+							t.Errorf("sent %s, though its error says never", frame.AppendTo(nil))
+						}
+					}
 				})
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -136,22 +137,24 @@ func (conn *connection) write(ctx context.Context) {
 }
 
 // nextFrameLocked takes the frame to write next from the outbox; nil if it is empty.
-// It drops the frames of calls that have their outcome.
 func (conn *connection) nextFrameLocked() []byte {
-	for len(conn.outbox) > 0 {
-		next := conn.outbox[0]
-		conn.outbox[0] = outgoing{}
-		conn.outbox = conn.outbox[1:]
-		if next.call == nil {
-			return next.frame
-		}
-		if !next.call.done {
-			next.call.sentOn, next.call.sentAt = conn, time.Now()
-			return next.frame
-		}
+	if len(conn.outbox) == 0 {
+		conn.outbox = nil
+		return nil
 	}
-	conn.outbox = nil
-	return nil
+	next := conn.outbox[0]
+	conn.outbox[0] = outgoing{}
+	conn.outbox = conn.outbox[1:]
+	if next.call != nil {
+		next.call.sentOn, next.call.sentAt = conn, time.Now()
+	}
+	return next.frame
+}
+
+// removeLocked takes the frame of a call that has its outcome out of the outbox. The
+// calls that wait there are therefore bounded, also while nothing can be written.
+func (conn *connection) removeLocked(c *call) {
+	conn.outbox = slices.DeleteFunc(conn.outbox, func(o outgoing) bool { return o.call == c })
 }
 
 // heartbeat gives the connection up when a WebSocket ping is not answered within
