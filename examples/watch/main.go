@@ -31,7 +31,7 @@ func main() {
 	defer stop()
 	var options client.Options
 	if *token != "" {
-		options.Token = func(context.Context) (string, error) { return *token, nil }
+		options.Token = client.StaticToken(*token)
 	}
 	var err error
 	switch args := flag.Args(); len(args) {

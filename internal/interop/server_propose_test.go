@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -15,11 +16,11 @@ func TestOurClientGetsVerdicts(t *testing.T) {
 	s := startPublished(t, nil)
 	c := dial(t, s.line.url(), nil)
 	sub := c.subscribe("counter", `state: {"value":0}, last none`)
-	if got, want := c.propose(ourAddOne), (client.Result{Accepted: true, TransactionID: "1"}); got != want {
+	if got, want := c.propose(ourAddOne), (client.Result{Accepted: true, TransactionID: "1"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("accepted: result %+v, want %+v", got, want)
 	}
 	rejected := client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addition{-9}}
-	if got, want := c.propose(rejected), (client.Result{TransactionID: "2"}); got != want {
+	if got, want := c.propose(rejected), (client.Result{TransactionID: "2", Code: "rejected"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("rejected: result %+v, want %+v", got, want)
 	}
 	sub.want(`#1 accepted: {"value":1}`, `#2 rejected: {"value":1}`)
@@ -28,9 +29,9 @@ func TestOurClientGetsVerdicts(t *testing.T) {
 func TestOurClientIsToldWhyAProposalReachedNoVerdict(t *testing.T) {
 	s := startPublished(t, nil)
 	c := dial(t, s.line.url(), nil)
-	wantRefused(t, c, client.Proposal{ShareDataID: "nowhere", FunctionID: "add"}, "", "nowhere not found")
-	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "divide"}, "", "unknown functionId divide")
-	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "fail"}, "", "out of order")
+	wantRefused(t, c, client.Proposal{ShareDataID: "nowhere", FunctionID: "add"}, client.CodeUnspecified, "nowhere not found")
+	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "divide"}, client.CodeUnspecified, "unknown functionId divide")
+	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "fail"}, client.CodeUnspecified, "out of order")
 	if history := s.history("counter"); len(history) != 0 {
 		t.Errorf("history %+v", history)
 	}
@@ -38,7 +39,7 @@ func TestOurClientIsToldWhyAProposalReachedNoVerdict(t *testing.T) {
 
 func TestOurClientIsToldThatProposingIsOff(t *testing.T) {
 	s := startPublished(t, parameters{"proposing": false})
-	wantRefused(t, dial(t, s.line.url(), nil), ourAddOne, "", "propose is not enabled")
+	wantRefused(t, dial(t, s.line.url(), nil), ourAddOne, client.CodeUnspecified, "propose is not enabled")
 }
 
 // wantRefused proposes what the server refuses with a code and a text that has
@@ -110,7 +111,7 @@ func TestOurProposalInFlightGetsAVerdictAfterALostConnection(t *testing.T) {
 	sub.want(`resumed: {"value":1}, last #1`)
 	sub.want(published(2, 2)...)
 	s.do("releaseAnswer", nil)
-	if got, want := <-waiting, (client.Result{Accepted: true, TransactionID: "2"}); got.err != nil || got.result != want {
+	if got, want := <-waiting, (client.Result{Accepted: true, TransactionID: "2"}); got.err != nil || !reflect.DeepEqual(got.result, want) {
 		t.Errorf("outcome %+v, want %+v", got, want)
 	}
 }

@@ -142,6 +142,8 @@ func (u *user) propose(id, functionID string, data json.RawMessage, key string) 
 	switch {
 	case errors.As(err, &refused):
 		pending.Answered(checker.Answer{Error: refused.Message})
+	case errors.Is(err, client.ErrOutcomeUnknown) && !errors.Is(err, client.ErrTimeout):
+		// It was refused after an attempt whose reply was lost.
 	case err != nil:
 		u.world.t.Errorf("%s: a proposal has no verdict: %v", u.name, err)
 	default:
