@@ -93,7 +93,7 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 func (s *Server) enter(session *session) {
 	s.mu.Lock()
 	s.lastID++
-	session.who.ID = s.lastID
+	session.info.ID = s.lastID
 	s.sessions[session] = struct{}{}
 	draining := s.draining
 	s.mu.Unlock()

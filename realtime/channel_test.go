@@ -110,8 +110,8 @@ func (b *bench) want(sub *subscription, want ...string) {
 func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
 	b := newBench(t)
 	one, two := b.subscription(""), b.subscription("")
-	one.begin(piece{}, nothingSilent, "")
-	two.begin(piece{}, nothingSilent, "")
+	one.begin(page{}, nothingSilent, "")
+	two.begin(page{}, nothingSilent, "")
 	b.commit(2)
 	for i := range 3 { // the state and two transactions
 		if &one.session.out.queue[i][0] != &two.session.out.queue[i][0] {
@@ -124,7 +124,7 @@ func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
 func TestResetIsAStateAndSaysThatSomethingIsMissing(t *testing.T) {
 	b := newBench(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
+	sub.begin(page{}, nothingSilent, "")
 	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
@@ -137,7 +137,7 @@ func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
 	b := newBench(t)
 	b.commit(3)
 	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
-	first := piece{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	first := page{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
 	if last, p, _ := sub.begin(first, nothingSilent, ""); p != onward || last != b.head {
 		t.Fatalf("got %v %v", last, p)
 	}
@@ -153,7 +153,7 @@ func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
 		t.Fatalf("the replay goes on: %v", p)
 	}
 	sub.restart()
-	if _, p, _ := sub.begin(piece{}, nothingSilent, replayBroke); p != finished {
+	if _, p, _ := sub.begin(page{}, nothingSilent, replayBroke); p != finished {
 		t.Fatalf("got %v", p)
 	}
 	b.commit(1)
@@ -166,7 +166,7 @@ func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
 func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
 	b := newBench(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
+	sub.begin(page{}, nothingSilent, "")
 	received(sub)
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
@@ -195,7 +195,7 @@ func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
 	b.commit(3)
 	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
 	sub := b.subscription(since.String())
-	first := piece{after: since, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	first := page{after: since, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
 	sub.begin(first, nothingSilent, "")
 	b.commit(1)
 	sub.answer(frame(`{"type":"proposal-result"}`))
@@ -210,7 +210,7 @@ func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
 func TestChannelEndsWithItsLastHolder(t *testing.T) {
 	b := newBench(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
+	sub.begin(page{}, nothingSilent, "")
 	sub.end()
 	sub.end()
 	if len(b.server.hub.channels) != 1 {

@@ -45,7 +45,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-func TestPulse(t *testing.T) {
+func TestLiveness(t *testing.T) {
 	type beat struct {
 		heard, written uint64
 		busy           bool
@@ -66,7 +66,7 @@ func TestPulse(t *testing.T) {
 		{"took the rest, then died", []beat{{0, 0, true, true}, {0, 5000, false, true}, {0, 5002, false, false}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var p pulse
+			var p liveness
 			for i, b := range test.beats {
 				if got := p.beat(b.heard, b.written, b.busy); got != b.lives {
 					t.Fatalf("beat %d: lives %v, want %v", i+1, got, b.lives)
@@ -104,7 +104,7 @@ func TestOptionsDefaults(t *testing.T) {
 }
 
 func TestTrackerTellsWhenNothingIsUnderWay(t *testing.T) {
-	var k tracker
+	var k waitGroup
 	<-k.whenIdle()
 	k.add()
 	k.add()

@@ -2,9 +2,9 @@ package realtime
 
 import "time"
 
-// pulse decides whether a peer lives, from what passed between the beats of a
+// liveness decides whether a peer lives, from what passed between the beats of a
 // heartbeat, each of which asks for a sign of life with a ping.
-type pulse struct {
+type liveness struct {
 	begun          bool
 	heard, written uint64
 	// pressed says that bytes were on their way to the peer at the last beat,
@@ -19,9 +19,9 @@ type pulse struct {
 // That the network takes bytes is a sign of life only if they had been on
 // their way before: as long as there is room in its buffers, it takes bytes
 // for the dead.
-func (p *pulse) beat(heard, written uint64, busy bool) bool {
+func (p *liveness) beat(heard, written uint64, busy bool) bool {
 	lives := !p.begun || heard != p.heard || p.pressed && written != p.written
-	*p = pulse{begun: true, heard: heard, written: written, pressed: busy}
+	*p = liveness{begun: true, heard: heard, written: written, pressed: busy}
 	return lives
 }
 
@@ -41,7 +41,7 @@ func (s *session) startHeartbeat() {
 func (s *session) beat() {
 	heard, written, busy := s.socket.heard.Load(), s.socket.written.Load(), s.out.busy()
 	s.mu.Lock()
-	lives := s.closing || s.pulse.beat(heard, written, busy)
+	lives := s.closing || s.liveness.beat(heard, written, busy)
 	if lives && !s.closing {
 		s.heartbeat.Reset(s.server.options.Heartbeat)
 	}

@@ -117,14 +117,14 @@ func (o *outbox) release(n int, frames ...frame) {
 			o.pushLocked(f)
 		}
 	}
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
-// nudge makes whoever waits for room look again.
-func (o *outbox) nudge() {
+// wakeWaiters makes whoever waits for room look again.
+func (o *outbox) wakeWaiters() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
 // sendPing queues a ping, which goes out as soon as the frame that is being
@@ -169,11 +169,11 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	o.state = outboxClosed
 	o.dropLocked()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
-// goodbye returns what the close frame says, or 0 if there was none.
-func (o *outbox) goodbye() (code int, reason string) {
+// closeFrame returns what the close frame says, or 0 if there was none.
+func (o *outbox) closeFrame() (code int, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.code, o.reason
@@ -202,7 +202,7 @@ func (o *outbox) next(buffer []byte) (chunk, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.taken = 0
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 	if o.state == outboxClosed {
 		o.writing = false
 		return chunk{}, false
@@ -255,7 +255,7 @@ func (o *outbox) closeLocked(code int, reason string) {
 	o.state = outboxClosing
 	o.code, o.reason = code, reason
 	o.wakeLocked()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
 func (o *outbox) dropLocked() {
@@ -298,7 +298,7 @@ func (o *outbox) wakeLocked() {
 	}
 }
 
-func (o *outbox) makeRoomLocked() {
+func (o *outbox) wakeWaitersLocked() {
 	if o.room != nil {
 		close(o.room)
 		o.room = nil

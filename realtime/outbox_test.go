@@ -156,10 +156,10 @@ func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
 
 func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
 	for name, end := range map[string]func(o *outbox){
-		"nudge":    (*outbox).nudge,
-		"close":    (*outbox).close,
-		"goodbye":  func(o *outbox) { o.closeAfterFlush(1001, "") },
-		"overflow": func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
+		"wakeWaiters": (*outbox).wakeWaiters,
+		"close":       (*outbox).close,
+		"closeFrame":  func(o *outbox) { o.closeAfterFlush(1001, "") },
+		"overflow":    func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
 	} {
 		o, _, _ := newTestOutbox(100)
 		o.send(frame(strings.Repeat("x", 80)))
@@ -186,7 +186,7 @@ func TestOutboxClosesAfterTheFlush(t *testing.T) {
 	if !bytes.Equal(written, want) || !last {
 		t.Errorf("got %d bytes, want %d", len(written), len(want))
 	}
-	if code, reason := o.goodbye(); code != 4004 || reason != "invalid message" {
+	if code, reason := o.closeFrame(); code != 4004 || reason != "invalid message" {
 		t.Errorf("said %d %q", code, reason)
 	}
 }

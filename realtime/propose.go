@@ -18,7 +18,7 @@ const proposalShare = 4
 
 func weight(m *wire.Propose) int { return len(m.ProposedData) + len(m.Proof) }
 
-// admit puts a proposal into its lane, or refuses it at once when too many are
+// admit puts a proposal into its request queue, or refuses it at once when too many are
 // in flight. One that comes while the server shuts down is left unanswered: its
 // sender makes it again where it connects next.
 func (s *session) admit(m *wire.Propose) {
@@ -68,7 +68,7 @@ func (s *session) propose(m *wire.Propose) {
 		FunctionID:     m.FunctionID,
 		Resolver:       s.server.options.Resolver,
 		Data:           m.ProposedData,
-		Caller:         s.who.Caller,
+		Caller:         s.info.Caller,
 		IdempotencyKey: m.IdempotencyKey,
 		Proof:          m.Proof,
 	}, func(verdict sharedata.Verdict, err error) {
@@ -176,7 +176,7 @@ func explainFailure(m *wire.Propose, err error) string {
 func (s *session) mayPropose(m *wire.Propose) bool {
 	ask := s.server.options.AuthorizePropose
 	return ask == nil || s.allowed("AuthorizePropose", func() error {
-		return ask(s.work, s.who.Caller, m.ShareDataID, m.FunctionID)
+		return ask(s.work, s.info.Caller, m.ShareDataID, m.FunctionID)
 	})
 }
 
@@ -185,7 +185,7 @@ func (s *session) allowed(hook string, ask func() error) (allowed bool) {
 	logger := s.server.options.Logger
 	defer func() {
 		if value := recover(); value != nil {
-			logger.Error(hook+" panicked", "connection", s.who.ID, "panic", value, "stack", string(debug.Stack()))
+			logger.Error(hook+" panicked", "connection", s.info.ID, "panic", value, "stack", string(debug.Stack()))
 			allowed = false
 		}
 	}()
@@ -194,7 +194,7 @@ func (s *session) allowed(hook string, ask func() error) (allowed bool) {
 		s.close(codes.CloseUnauthorized, "the credentials are no longer good; renew them and reconnect")
 	}
 	if err != nil {
-		logger.Debug(hook+" refused", "connection", s.who.ID, "error", err)
+		logger.Debug(hook+" refused", "connection", s.info.ID, "error", err)
 	}
 	return err == nil
 }

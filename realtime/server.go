@@ -30,8 +30,8 @@ type Server struct {
 	cancel context.CancelFunc
 	// running counts the goroutines of the server and the upgrades under way,
 	// proposals those in flight, whether their connections live or not.
-	running   tracker
-	proposals tracker
+	running   waitGroup
+	proposals waitGroup
 
 	mu       sync.Mutex
 	draining bool

@@ -14,12 +14,12 @@ import (
 )
 
 // session is one connection. Its goroutines are the reader, which lives as long
-// as the connection, and on demand: a writer, a feeder, and one lane per
+// as the connection, and on demand: a writer, a feeder, and one request queue per
 // ShareData about which something was asked. It writes through the outbox and
 // does not know how the bytes get out.
 type session struct {
 	server *Server
-	who    Connection
+	info   Connection
 	conn   *websocket.Conn // for reading
 	socket *socket
 	out    *outbox
@@ -39,8 +39,8 @@ type session struct {
 	closing       bool // a close frame is on its way, or the connection has ended
 	draining      bool // it is to be closed as soon as no proposal is in flight
 	subscriptions map[string]*subscription
-	lanes         map[string]*lane
-	requests      int // subscribes and unsubscribes in lanes
+	queues        map[string]*requestQueue
+	requests      int // subscribes and unsubscribes in queues
 	proposals     int // in flight, of proposalBytes in all
 	proposalBytes int
 	unanswered    int     // those, and those whose answer is about to be queued
@@ -48,16 +48,16 @@ type session struct {
 	feeding       bool
 	lingering     *time.Timer // cuts the connection some time after closing
 	heartbeat     *time.Timer
-	pulse         pulse
+	liveness      liveness
 	cause         string // why the server cut the connection; the first counts
 }
 
 func newSession(s *Server, w http.ResponseWriter, r *http.Request, caller *sharedata.Caller) (*session, error) {
 	c := &session{
 		server:        s,
-		who:           Connection{Caller: caller, RemoteAddr: r.RemoteAddr},
+		info:          Connection{Caller: caller, RemoteAddr: r.RemoteAddr},
 		subscriptions: make(map[string]*subscription),
-		lanes:         make(map[string]*lane),
+		queues:        make(map[string]*requestQueue),
 	}
 	c.out = &outbox{limit: s.options.MaxBufferedBytes, wake: c.startWriter, overflow: c.startFallingBehind}
 	h := &hijacker{ResponseWriter: w}
@@ -82,7 +82,7 @@ func newSession(s *Server, w http.ResponseWriter, r *http.Request, caller *share
 
 // run reads until the connection ends, and leaves nothing behind.
 func (s *session) run() {
-	emit(s.server, s.server.options.Events.Opened, s.who)
+	emit(s.server, s.server.options.Events.Opened, s.info)
 	s.startHeartbeat()
 	err := s.read()
 	s.finish(err)
@@ -102,13 +102,13 @@ func (s *session) finish(err error) {
 	s.leave()
 	s.helpers.Wait()
 
-	closed := Closed{Connection: s.who}
+	closed := Closed{Connection: s.info}
 	closed.Code, closed.Reason = s.ending(err, cause)
-	s.server.options.Logger.Debug("connection closed", "connection", s.who.ID, "code", closed.Code, "reason", closed.Reason, "error", err)
+	s.server.options.Logger.Debug("connection closed", "connection", s.info.ID, "code", closed.Code, "reason", closed.Reason, "error", err)
 	emit(s.server, s.server.options.Events.Closed, closed)
 }
 
-// close says goodbye: what is queued goes out, then a close frame. The peer has
+// close says closeFrame: what is queued goes out, then a close frame. The peer has
 // some time to read up to it and to answer.
 func (s *session) close(code int, reason string) {
 	if !s.beginClosing() {

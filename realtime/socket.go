@@ -49,7 +49,7 @@ func appendClose(dst []byte, code int, reason string) []byte {
 // shows while a large frame is under way.
 const writeStep = 64 << 10
 
-var errSaidGoodbye = errors.New("a close frame has been sent")
+var errCloseSent = errors.New("a close frame has been sent")
 
 // socket is the network connection under one WebSocket connection. The
 // WebSocket library reads from it and writes control frames of its own, namely
@@ -98,7 +98,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	if s.said != nil {
 		return len(p), nil // the echo of the peer's answer to our close
 	}
-	s.noteGoodbye(p)
+	s.recordClose(p)
 	return s.Conn.Write(p)
 }
 
@@ -108,7 +108,7 @@ func (s *socket) writeFrames(head, tail []byte, last bool) error {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
 	if s.said != nil {
-		return errSaidGoodbye
+		return errCloseSent
 	}
 	if last {
 		s.said = []byte{}
@@ -119,16 +119,16 @@ func (s *socket) writeFrames(head, tail []byte, last bool) error {
 	return s.writeBytes(tail)
 }
 
-// noteGoodbye remembers the close frame that the library sends. writing is held.
-func (s *socket) noteGoodbye(p []byte) {
+// recordClose remembers the close frame that the library sends. writing is held.
+func (s *socket) recordClose(p []byte) {
 	if len(p) >= 2 && p[0] == finalClose {
 		s.said = bytes.Clone(p[2:])
 	}
 }
 
-// goodbye returns what the close frame says that the library has sent, or 0 if
+// closeFrame returns what the close frame says that the library has sent, or 0 if
 // it sent none.
-func (s *socket) goodbye() (code int, reason string) {
+func (s *socket) closeFrame() (code int, reason string) {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
 	if len(s.said) < 2 {

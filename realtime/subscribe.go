@@ -108,5 +108,5 @@ func (s *session) unavailable(id string, err error) {
 // maySubscribe asks the application.
 func (s *session) maySubscribe(id string) bool {
 	ask := s.server.options.AuthorizeSubscribe
-	return ask == nil || s.allowed("AuthorizeSubscribe", func() error { return ask(s.ctx, s.who.Caller, id) })
+	return ask == nil || s.allowed("AuthorizeSubscribe", func() error { return ask(s.ctx, s.info.Caller, id) })
 }

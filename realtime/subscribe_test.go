@@ -282,7 +282,7 @@ func TestReplayThatBreaksOffBeginsAgainWithTheState(t *testing.T) {
 		p.join("c", since)
 		p.propose("c", "slow", "null", "held")
 		synctest.Wait()
-		store.failRead.Store(true) // the first piece was read; the next cannot be
+		store.failRead.Store(true) // the first page was read; the next cannot be
 		letGo()
 		synctest.Wait()
 		next := uint64(2)

@@ -131,7 +131,7 @@ func (s *subscription) releaseLocked(onlyAnswers bool) {
 // why they could not be. silence is asked how many of the missed entries up to
 // a position the peer is not told of. It returns the last position to be
 // replayed, zero if there is none and the subscription is live.
-func (s *subscription) begin(first piece, silence func(replay.Cursor) uint64, problem string) (last replay.Cursor, p progress, room <-chan struct{}) {
+func (s *subscription) begin(first page, silence func(replay.Cursor) uint64, problem string) (last replay.Cursor, p progress, room <-chan struct{}) {
 	c := s.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,7 +250,7 @@ func (s *subscription) end() {
 	s.mu.Unlock()
 
 	s.session.unqueue(s)
-	s.session.out.nudge() // the feeder may be waiting on its behalf
+	s.session.out.wakeWaiters() // the feeder may be waiting on its behalf
 	c.leave(s)
 	c.hub.release(c)
 }

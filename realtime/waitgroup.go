@@ -2,17 +2,17 @@ package realtime
 
 import "sync"
 
-// tracker counts what is under way and tells when nothing is any more. Unlike
+// waitGroup counts what is under way and tells when nothing is any more. Unlike
 // a sync.WaitGroup it may be added to while somebody waits.
-type tracker struct {
+type waitGroup struct {
 	mu     sync.Mutex
 	n      int
 	closed bool
 	idle   chan struct{} // closed, and nil again, when n comes down to 0
 }
 
-// add counts one more, unless the tracker was closed.
-func (t *tracker) add() bool {
+// add counts one more, unless the waitGroup was closed.
+func (t *waitGroup) add() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -22,7 +22,7 @@ func (t *tracker) add() bool {
 	return true
 }
 
-func (t *tracker) done() {
+func (t *waitGroup) done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n--
@@ -33,14 +33,14 @@ func (t *tracker) done() {
 }
 
 // close makes add refuse from now on.
-func (t *tracker) close() {
+func (t *waitGroup) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
 }
 
 // whenIdle returns a channel that is closed as soon as nothing is under way.
-func (t *tracker) whenIdle() <-chan struct{} {
+func (t *waitGroup) whenIdle() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.idle == nil {

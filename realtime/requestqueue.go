@@ -7,36 +7,36 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// lane is what one connection has asked about one ShareData and what has not
+// requestQueue is what one connection has asked about one ShareData and what has not
 // been dealt with, in the order in which it came. A goroutine works it off, so
 // a hook or a store that is slow about one ShareData holds up neither the
 // others nor pings. Lanes exist only while they are not empty.
-type lane struct {
+type requestQueue struct {
 	waiting []wire.ClientMessage
 }
 
-// enqueueLocked appends a message to its lane. It returns false if the server
+// enqueueLocked appends a message to its request queue. It returns false if the server
 // is closing.
 func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
-	if l := s.lanes[id]; l != nil {
+	if l := s.queues[id]; l != nil {
 		l.waiting = append(l.waiting, message)
 		return true
 	}
-	l := &lane{waiting: []wire.ClientMessage{message}}
-	s.lanes[id] = l
-	if !s.server.spawn(s, func() { s.workOff(id, l) }) {
-		delete(s.lanes, id)
+	l := &requestQueue{waiting: []wire.ClientMessage{message}}
+	s.queues[id] = l
+	if !s.server.spawn(s, func() { s.runQueue(id, l) }) {
+		delete(s.queues, id)
 		return false
 	}
 	return true
 }
 
-// workOff is the goroutine of a lane.
-func (s *session) workOff(id string, l *lane) {
+// runQueue is the goroutine of a request queue.
+func (s *session) runQueue(id string, l *requestQueue) {
 	for {
 		s.mu.Lock()
 		if len(l.waiting) == 0 {
-			delete(s.lanes, id)
+			delete(s.queues, id)
 			s.mu.Unlock()
 			return
 		}
@@ -57,7 +57,7 @@ func (s *session) workOff(id string, l *lane) {
 	}
 }
 
-// request puts a subscribe or an unsubscribe into its lane. Twice as many as a
+// request puts a subscribe or an unsubscribe into its request queue. Twice as many as a
 // connection may have subscriptions can wait, so that all of them may be
 // renewed at once, but a peer cannot queue without end.
 func (s *session) request(id string, message wire.ClientMessage) {

@@ -42,7 +42,7 @@ func (s *session) readMessage() error {
 // a violation of the WebSocket protocol: to close the network connection while
 // something unread has come would take it away from the peer.
 func (s *session) drainAfter(err error) {
-	if code, _ := s.socket.goodbye(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
+	if code, _ := s.socket.closeFrame(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
 		return
 	}
 	s.out.close()
@@ -77,7 +77,7 @@ func (s *session) take(kind websocket.MessageType, message io.Reader) error {
 }
 
 // dispatch acts on a message. What needs to wait for something goes into the
-// lane of its ShareData, so that nothing else waits for it.
+// request queue of its ShareData, so that nothing else waits for it.
 func (s *session) dispatch(message wire.ClientMessage) {
 	switch m := message.(type) {
 	case *wire.Ping:
@@ -137,13 +137,13 @@ func shorten(text string) string {
 // ending says how the connection ended, once reading has ended with err.
 func (s *session) ending(err error, cause string) (code int, reason string) {
 	var peer websocket.CloseError
-	if code, reason = s.out.goodbye(); code != 0 {
+	if code, reason = s.out.closeFrame(); code != 0 {
 		return code, reason
 	}
 	if errors.As(err, &peer) {
 		return int(peer.Code), peer.Reason
 	}
-	if code, reason = s.socket.goodbye(); code != 0 {
+	if code, reason = s.socket.closeFrame(); code != 0 {
 		return code, reason
 	}
 	switch {

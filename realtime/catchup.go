@@ -12,7 +12,7 @@ import (
 // had again at any time, so it sends them only as fast as the peer takes them:
 // a replay of any length needs no more than a part of the send buffer.
 //
-// One goroutine at a time has it: first the lane, until the state is sent, then
+// One goroutine at a time has it: first the request queue, until the state is sent, then
 // the session's feeder.
 type feed struct {
 	session *session
@@ -24,7 +24,7 @@ type feed struct {
 	// and not been sent.
 	begun bool
 	last  replay.Cursor
-	next  piece
+	next  page
 	// counted is how far it is known which entries the subscriber is not told
 	// of, and silent are the revisions of those.
 	counted replay.Cursor
@@ -101,7 +101,7 @@ func (f *feed) advance() (p progress, room <-chan struct{}) {
 		switch p {
 		case broken:
 			f.sub.restart()
-			f.begun, f.next, f.problem = false, piece{}, replayBroke
+			f.begun, f.next, f.problem = false, page{}, replayBroke
 		case gone:
 			if !f.move() {
 				return finished, nil
@@ -112,7 +112,7 @@ func (f *feed) advance() (p progress, room <-chan struct{}) {
 	}
 }
 
-// begin sends the state. It reads the first piece of what is to be replayed
+// begin sends the state. It reads the first page of what is to be replayed
 // before, so that a history that cannot be read is noticed while the frame
 // after the state can still say so.
 func (f *feed) begin() (p progress, room <-chan struct{}) {
@@ -133,7 +133,7 @@ func (f *feed) readFirst() {
 	if r.count == 0 {
 		return
 	}
-	first, err := readPiece(f.session.ctx, server.manager, f.sub.id, r.from, f.sub.lifecycle)
+	first, err := readPage(f.session.ctx, server.manager, f.sub.id, r.from, f.sub.lifecycle)
 	var missing *replay.CursorError
 	switch {
 	case errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval():
@@ -170,7 +170,7 @@ func (f *feed) awaitRemoval() bool {
 
 // count finds out which entries the subscriber is not told of, because the
 // state says how many it is. first has been read of them already.
-func (f *feed) count(first piece) {
+func (f *feed) count(first page) {
 	f.silent = nil
 	for p := first; len(p.frames) > 0; {
 		for i := range p.frames {
@@ -182,7 +182,7 @@ func (f *feed) count(first piece) {
 		if f.counted.Revision >= f.sub.channel.position().Revision {
 			return
 		}
-		next, err := readPiece(f.session.ctx, f.session.server.manager, f.sub.id, f.counted, false)
+		next, err := readPage(f.session.ctx, f.session.server.manager, f.sub.id, f.counted, false)
 		if errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval() {
 			return
 		}
@@ -212,11 +212,11 @@ func (f *feed) silence(head replay.Cursor) uint64 {
 
 const replayBroke = "the rest of what was missed could not be read; the state is current"
 
-// read reads the next piece. What was sent so far is no whole replay, so it
+// read reads the next page. What was sent so far is no whole replay, so it
 // must not fail unnoticed.
 func (f *feed) read() progress {
 	server := f.session.server
-	next, err := readPiece(f.session.ctx, server.manager, f.sub.id, f.next.last(), f.sub.lifecycle)
+	next, err := readPage(f.session.ctx, server.manager, f.sub.id, f.next.last(), f.sub.lifecycle)
 	if err != nil || len(next.frames) == 0 {
 		server.options.Logger.Warn("replay broke off", "shareData", f.sub.id, "after", f.next.last().String(), "error", err)
 		return broken
@@ -225,13 +225,13 @@ func (f *feed) read() progress {
 	return onward
 }
 
-// feedBytes is how much of a replay is queued at a time, at most; the larger
+// pageFrameBytes is how much of a replay is queued at a time, at most; the larger
 // part of the send buffer is left to what is committed meanwhile.
-const feedBytes = 32 << 10
+const pageFrameBytes = 32 << 10
 
 // send sends some of the next frames.
 func (f *feed) send() (p progress, room <-chan struct{}) {
-	n, most := 0, min(f.session.out.limit/4, feedBytes)
+	n, most := 0, min(f.session.out.limit/4, pageFrameBytes)
 	var some []frame
 	for bytes := 0; n < len(f.next.frames); n++ {
 		next := f.next.frames[n]
