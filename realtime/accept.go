@@ -38,7 +38,7 @@ func refuseUpgrade(w http.ResponseWriter) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 	caller, err := s.authenticate(r)
 	if err != nil {
-		s.options.Logger.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false
@@ -48,13 +48,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		refuseUpgrade(w)
 		return false
 	case !canHijack(w):
-		s.options.Logger.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
+		s.log.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
 	session, err := newSession(s, w, r, caller)
 	if err != nil {
-		s.options.Logger.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
 	s.enter(session)
@@ -77,7 +77,7 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 	}
 	defer func() {
 		if value := recover(); value != nil {
-			s.options.Logger.Error("Authenticate panicked", "panic", value, "stack", string(debug.Stack()))
+			s.log.Error("Authenticate panicked", "panic", value, "stack", string(debug.Stack()))
 			caller, err = nil, errNobody
 		}
 	}()

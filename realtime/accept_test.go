@@ -45,7 +45,7 @@ func TestFailedAuthenticationNeverUpgrades(t *testing.T) {
 }
 
 func TestOriginsOfOtherHostsAreRefusedUnlessListed(t *testing.T) {
-	w := overSockets(t, &realtime.Options{OriginPatterns: []string{"[", "*.example.com"}})
+	w := overSockets(t, &realtime.Options{OriginPatterns: []string{"*.example.com"}})
 	for origin, want := range map[string]int{
 		"https://app.example.com": http.StatusSwitchingProtocols,
 		"https://example.org":     http.StatusForbidden,

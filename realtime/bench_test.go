@@ -24,7 +24,10 @@ func benchWorld(b *testing.B, size int) (*sharedata.Manager, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	server, err := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
 	h := httptest.NewServer(server)
 	b.Cleanup(func() {
 		server.Close()

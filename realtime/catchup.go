@@ -141,7 +141,7 @@ func (f *feed) readFirst() {
 	case errors.As(err, &missing):
 		f.problem = "what followed since is no longer kept; the state is current"
 	case err != nil || len(first.frames) == 0:
-		server.options.Logger.Warn("replay could not be read", "shareData", f.sub.id, "since", f.sub.since, "error", err)
+		server.log.Warn("replay could not be read", "shareData", f.sub.id, "since", f.sub.since, "error", err)
 		f.problem = "what followed since could not be read; the state is current"
 	}
 	f.next = first
@@ -218,7 +218,7 @@ func (f *feed) read() progress {
 	server := f.session.server
 	next, err := readPage(f.session.ctx, server.manager, f.sub.id, f.next.last(), f.sub.lifecycle)
 	if err != nil || len(next.frames) == 0 {
-		server.options.Logger.Warn("replay broke off", "shareData", f.sub.id, "after", f.next.last().String(), "error", err)
+		server.log.Warn("replay broke off", "shareData", f.sub.id, "after", f.next.last().String(), "error", err)
 		return broken
 	}
 	f.next = next.upTo(f.last)

@@ -29,7 +29,10 @@ func newBench(t *testing.T) *bench {
 	if _, err := manager.Create(t.Context(), "c", 0); err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(manager, nil)
+	server, err := NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		server.Close()
 		manager.Close()

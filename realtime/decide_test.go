@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -70,33 +69,6 @@ func TestLiveness(t *testing.T) {
 			for i, b := range test.beats {
 				if got := p.beat(b.heard, b.written, b.busy); got != b.lives {
 					t.Fatalf("beat %d: lives %v, want %v", i+1, got, b.lives)
-				}
-			}
-		})
-	}
-}
-
-func TestOptionsDefaults(t *testing.T) {
-	pick := func(o Options) []int {
-		return []int{o.ReplayWindow, o.MaxBufferedBytes, o.MaxMessageBytes, o.MaxSubscriptions, o.MaxProposalsInFlight, int(o.Heartbeat / time.Second)}
-	}
-	for _, test := range []struct {
-		name    string
-		options *Options
-		want    []int
-	}{
-		{"nil", nil, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
-		{"zero", &Options{}, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
-		{"off", &Options{nil, nil, nil, nil, -1, -1, -1, -1, -1, -1, nil, Events{}, nil}, []int{0, unlimited, unlimited, unlimited, unlimited, 0}},
-		{"mistaken", &Options{nil, nil, nil, nil, -2, -3, -4, -5, -6, -7, nil, Events{}, nil}, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
-		{"set", &Options{nil, nil, nil, nil, 1, 2, 3, 4, 5, 6 * time.Second, nil, Events{}, nil}, []int{1, 2, 3, 4, 5, 6}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := pick(test.options.withDefaults())
-			for i := range got {
-				if got[i] != test.want[i] {
-					t.Errorf("got %v, want %v", got, test.want)
-					break
 				}
 			}
 		})

@@ -39,7 +39,10 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	server := realtime.NewServer(manager, nil)
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/realtime", server)

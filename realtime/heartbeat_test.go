@@ -25,7 +25,7 @@ func deadPeer(w *world) {
 func TestDeadPeerIsCutWithinTwoHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
+		w := overPipes(t, &realtime.Options{Observer: r.observer()})
 		before := time.Now()
 		deadPeer(w)
 		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "sign of life") {
@@ -40,7 +40,7 @@ func TestDeadPeerIsCutWithinTwoHeartbeats(t *testing.T) {
 func TestQuietPeerThatAnswersPingsIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
+		w := overPipes(t, &realtime.Options{Observer: r.observer()})
 		p := w.dial()
 		ctx := p.conn.CloseRead(context.Background()) // answers pings
 		time.Sleep(time.Hour)
@@ -53,7 +53,7 @@ func TestQuietPeerThatAnswersPingsIsKept(t *testing.T) {
 func TestPeerThatPingsIsAnsweredAndKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
+		w := overPipes(t, &realtime.Options{Observer: r.observer()})
 		p := w.dial()
 		p.conn.CloseRead(context.Background())
 		for range 100 {
@@ -68,7 +68,7 @@ func TestPeerThatPingsIsAnsweredAndKept(t *testing.T) {
 func TestHeartbeatCanBeSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: -1})
+		w := overPipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: -1})
 		deadPeer(w)
 		time.Sleep(24 * time.Hour)
 		if len(r.closed) != 0 {
@@ -82,7 +82,7 @@ func TestHeartbeatCanBeSwitchedOff(t *testing.T) {
 func TestSlowReaderOfALargeFrameIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
+		w := overPipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: 10 * time.Second})
 		const size = 1 << 20
 		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", size)}, add); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestSlowReaderOfALargeFrameIsKept(t *testing.T) {
 func TestPeerThatStopsTakingAFrameIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
+		w := overPipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: 10 * time.Second})
 		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
 			t.Fatal(err)
 		}

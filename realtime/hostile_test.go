@@ -185,7 +185,7 @@ func TestFragmentedMessageIsTaken(t *testing.T) {
 
 func TestTenThousandSubscribesAreBounded(t *testing.T) {
 	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events()})
+	w := overSockets(t, &realtime.Options{Observer: r.observer()})
 	for _, id := range []string{"a", "b", "c"} {
 		w.create(id)
 	}

@@ -66,7 +66,11 @@ func newWorld(t *testing.T, store replay.Store, options *realtime.Options) *worl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { manager.Close() })
-	w := &world{T: t, manager: manager, server: realtime.NewServer(manager, options)}
+	server, err := realtime.NewServer(manager, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, manager: manager, server: server}
 	t.Cleanup(func() { w.server.Close() })
 	return w
 }
@@ -415,32 +419,32 @@ func (p *peer) wantReplayed(from, to uint64) {
 type recorder struct {
 	mu     sync.Mutex
 	opened []realtime.Connection
-	over   []realtime.Overflow
-	failed []realtime.StoreWriteFailed
+	over   []realtime.OverflowEvent
+	failed []realtime.StoreFailureEvent
 	order  []string
-	closed chan realtime.Closed
+	closed chan realtime.CloseEvent
 }
 
-func (r *recorder) events() realtime.Events {
-	r.closed = make(chan realtime.Closed, 1000)
+func (r *recorder) observer() realtime.Observer {
+	r.closed = make(chan realtime.CloseEvent, 1000)
 	note := func(what string, keep func()) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.order = append(r.order, what)
 		keep()
 	}
-	return realtime.Events{
-		Opened:           func(c realtime.Connection) { note("opened", func() { r.opened = append(r.opened, c) }) },
-		Overflow:         func(o realtime.Overflow) { note("overflow", func() { r.over = append(r.over, o) }) },
-		StoreWriteFailed: func(f realtime.StoreWriteFailed) { note("failed", func() { r.failed = append(r.failed, f) }) },
-		Closed: func(c realtime.Closed) {
+	return realtime.Observer{
+		OnOpen:         func(c realtime.Connection) { note("opened", func() { r.opened = append(r.opened, c) }) },
+		OnOverflow:     func(o realtime.OverflowEvent) { note("overflow", func() { r.over = append(r.over, o) }) },
+		OnStoreFailure: func(f realtime.StoreFailureEvent) { note("failed", func() { r.failed = append(r.failed, f) }) },
+		OnClose: func(c realtime.CloseEvent) {
 			note("closed", func() {})
 			r.closed <- c
 		},
 	}
 }
 
-func (r *recorder) wantClosed(t *testing.T, code int) realtime.Closed {
+func (r *recorder) wantClosed(t *testing.T, code int) realtime.CloseEvent {
 	t.Helper()
 	select {
 	case c := <-r.closed:
@@ -451,11 +455,11 @@ func (r *recorder) wantClosed(t *testing.T, code int) realtime.Closed {
 	case <-time.After(90 * time.Second): // of fake time, mostly
 		t.Fatal("no closed event")
 	}
-	return realtime.Closed{}
+	return realtime.CloseEvent{}
 }
 
 // overflows returns what was told so far.
-func (r *recorder) overflows() []realtime.Overflow {
+func (r *recorder) overflows() []realtime.OverflowEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.over)

@@ -47,7 +47,7 @@ func withSmallBuffers(t *testing.T, options *realtime.Options) *world {
 
 func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
 	var r recorder
-	w := withSmallBuffers(t, &realtime.Options{MaxBufferedBytes: 64 << 10, Events: r.events()})
+	w := withSmallBuffers(t, &realtime.Options{MaxBufferedBytes: 64 << 10, Observer: r.observer()})
 	if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 4<<10)}, add); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func overflowed(w *world) *peer {
 func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Events: r.events()})
+		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Observer: r.observer()})
 		p := overflowed(w)
 		if over := r.overflows(); len(over) != 1 {
 			t.Fatalf("overflow events: %+v", over)
@@ -155,7 +155,7 @@ func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
 func TestPeerThatNeverReadsAgainIsCutAfterOneHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Heartbeat: 7 * time.Second, Events: r.events()})
+		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Heartbeat: 7 * time.Second, Observer: r.observer()})
 		overflowed(w)
 		before := time.Now()
 		r.wantClosed(t, codes.CloseFellBehind)
@@ -195,7 +195,7 @@ func TestConnectionThatFellBehindIsOutOfAllChannels(t *testing.T) {
 func TestPeerThatAsksAndDoesNotReadFallsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Events: r.events()})
+		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Observer: r.observer()})
 		p := slowly(w)
 		for i := range 100 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -224,9 +224,9 @@ func TestFrameLargerThanTheBoundIsSentAlone(t *testing.T) {
 
 func TestEventObserverThatPanicsHarmsNothing(t *testing.T) {
 	closed := make(chan struct{})
-	w := overSockets(t, &realtime.Options{Events: realtime.Events{
-		Opened: func(realtime.Connection) { panic("opened") },
-		Closed: func(realtime.Closed) {
+	w := overSockets(t, &realtime.Options{Observer: realtime.Observer{
+		OnOpen: func(realtime.Connection) { panic("opened") },
+		OnClose: func(realtime.CloseEvent) {
 			defer close(closed)
 			panic("closed")
 		},
@@ -241,7 +241,7 @@ func TestEventObserverThatPanicsHarmsNothing(t *testing.T) {
 
 func TestClosedEventNamesWhoBeganAndWhy(t *testing.T) {
 	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events(), Authenticate: authenticateAs(&sharedata.Caller{Subject: "ada"})})
+	w := overSockets(t, &realtime.Options{Observer: r.observer(), Authenticate: authenticateAs(&sharedata.Caller{Subject: "ada"})})
 	p := w.dial()
 	p.conn.Close(4567, "enough")
 	if c := r.wantClosed(t, 4567); c.Reason != "enough" || c.Caller.Subject != "ada" || c.ID != 1 || c.RemoteAddr == "" {

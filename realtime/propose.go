@@ -127,9 +127,9 @@ func rejected(correlationID, why string) frame {
 // failed is the answer to a proposal that came to no verdict.
 func (s *session) failed(m *wire.Propose, err error) frame {
 	if errors.Is(err, sharedata.ErrStore) {
-		observer := s.server.options.Events.StoreWriteFailed
+		observer := s.server.options.Observer.OnStoreFailure
 		if observer != nil {
-			s.server.spawn(nil, func() { emit(s.server, observer, StoreWriteFailed{ShareDataID: m.ShareDataID, Err: err}) })
+			s.server.spawn(nil, func() { notify(s.server, observer, StoreFailureEvent{ShareDataID: m.ShareDataID, Err: err}) })
 		}
 	}
 	if s.work.Err() != nil {
@@ -182,7 +182,7 @@ func (s *session) mayPropose(m *wire.Propose) bool {
 
 // allowed asks a hook. One that panics denies.
 func (s *session) allowed(hook string, ask func() error) (allowed bool) {
-	logger := s.server.options.Logger
+	logger := s.server.log
 	defer func() {
 		if value := recover(); value != nil {
 			logger.Error(hook+" panicked", "connection", s.info.ID, "panic", value, "stack", string(debug.Stack()))

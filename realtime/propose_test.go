@@ -152,7 +152,7 @@ func TestResolverMayRunAnyFunction(t *testing.T) {
 func TestStoreThatFailsIsReportedAndAnsweredWithoutDetails(t *testing.T) {
 	store := newFragile(t, nil)
 	var r recorder
-	w := onStore(t, store, &realtime.Options{Events: r.events()})
+	w := onStore(t, store, &realtime.Options{Observer: r.observer()})
 	w.create("c")
 	p := w.dial()
 	store.failAppend.Store(true)
@@ -271,7 +271,7 @@ func TestSlowHookHoldsUpItsShareDataAlone(t *testing.T) {
 
 func TestProposalIsJudgedAlthoughItsSenderHasGone(t *testing.T) {
 	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events()})
+	w := overSockets(t, &realtime.Options{Observer: r.observer()})
 	slow, letGo := gate("slow")
 	defer letGo()
 	w.create("c", slow)

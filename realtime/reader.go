@@ -116,7 +116,7 @@ func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	}
 	validator, err := s.server.validator()
 	if err != nil {
-		s.server.options.Logger.Error("schemas are broken", "error", err)
+		s.server.log.Error("schemas are broken", "error", err)
 		return why, correlationID
 	}
 	if detail := validator.ExplainClient(data); detail != nil {

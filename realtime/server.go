@@ -3,6 +3,7 @@ package realtime
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -19,6 +20,7 @@ import (
 type Server struct {
 	manager   *sharedata.Manager
 	options   Options
+	log       *slog.Logger // options.Logger, rate-limited
 	hub       *hub
 	validator func() (*schemas.Validator, error)
 
@@ -39,12 +41,18 @@ type Server struct {
 	lastID   uint64
 }
 
-// NewServer returns a Server for a manager. Nil options are good. The options
-// are copied. Shut it down before the manager.
-func NewServer(manager *sharedata.Manager, options *Options) *Server {
+// NewServer returns a Server for a manager. Nil options are good; they are
+// copied. The error says which option is invalid. Shut the server down before
+// the manager is closed.
+func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
+	effective, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		manager:   manager,
-		options:   options.withDefaults(),
+		options:   effective,
+		log:       slog.New(newRateLimitedHandler(effective.Logger.Handler())),
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
 	}
@@ -55,7 +63,7 @@ func NewServer(manager *sharedata.Manager, options *Options) *Server {
 		return &buffer
 	}
 	s.messages.New = func() any { return new(bytes.Buffer) }
-	return s
+	return s, nil
 }
 
 // Shutdown ends the server gently. New connections are refused with 503 from
@@ -141,7 +149,7 @@ func (s *Server) during(f func()) {
 // recoverIn is deferred where a panic shall cost one connection and no more.
 func (s *Server) recoverIn(session *session) {
 	if value := recover(); value != nil {
-		s.options.Logger.Error("panic in a connection", "panic", value, "stack", string(debug.Stack()))
+		s.log.Error("panic in a connection", "panic", value, "stack", string(debug.Stack()))
 		if session != nil {
 			session.cut("internal error")
 		}

@@ -55,7 +55,7 @@ type session struct {
 func newSession(s *Server, w http.ResponseWriter, r *http.Request, caller *sharedata.Caller) (*session, error) {
 	c := &session{
 		server:        s,
-		info:          Connection{Caller: caller, RemoteAddr: r.RemoteAddr},
+		info:          Connection{Caller: caller, RemoteAddr: r.RemoteAddr, OpenedAt: time.Now()},
 		subscriptions: make(map[string]*subscription),
 		queues:        make(map[string]*requestQueue),
 	}
@@ -82,7 +82,7 @@ func newSession(s *Server, w http.ResponseWriter, r *http.Request, caller *share
 
 // run reads until the connection ends, and leaves nothing behind.
 func (s *session) run() {
-	emit(s.server, s.server.options.Events.Opened, s.info)
+	notify(s.server, s.server.options.Observer.OnOpen, s.info)
 	s.startHeartbeat()
 	err := s.read()
 	s.finish(err)
@@ -102,10 +102,10 @@ func (s *session) finish(err error) {
 	s.leave()
 	s.helpers.Wait()
 
-	closed := Closed{Connection: s.info}
+	closed := CloseEvent{Connection: s.info}
 	closed.Code, closed.Reason = s.ending(err, cause)
-	s.server.options.Logger.Debug("connection closed", "connection", s.info.ID, "code", closed.Code, "reason", closed.Reason, "error", err)
-	emit(s.server, s.server.options.Events.Closed, closed)
+	s.server.log.Debug("connection closed", "connection", s.info.ID, "code", closed.Code, "reason", closed.Reason, "error", err)
+	notify(s.server, s.server.options.Observer.OnClose, closed)
 }
 
 // close says closeFrame: what is queued goes out, then a close frame. The peer has
@@ -128,7 +128,7 @@ func (s *session) beginClosing() bool {
 	}
 	s.closing = true
 	s.stopTimersLocked()
-	s.lingering = time.AfterFunc(s.server.options.linger(), func() {
+	s.lingering = time.AfterFunc(s.server.options.closeTimeout(), func() {
 		s.server.during(func() { s.cut("the peer did not answer the close frame") })
 	})
 	return true

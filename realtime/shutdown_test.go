@@ -63,7 +63,7 @@ func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
 func TestShutdownCutsWhatStillLivesWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
+		w := overPipes(t, &realtime.Options{Observer: r.observer()})
 		stuck, _ := gate("stuck")
 		w.create("c", stuck.WithTimeout(-1))
 		w.dial() // does not read, so it does not answer the close
@@ -118,7 +118,7 @@ func TestShutdownFlushesAnswersThatWaitBehindAReplay(t *testing.T) {
 
 func TestCloseCutsEverything(t *testing.T) {
 	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events()})
+	w := overSockets(t, &realtime.Options{Observer: r.observer()})
 	stuck, _ := gate("stuck")
 	w.create("c", stuck)
 	for range 5 {
@@ -183,7 +183,7 @@ func TestStoppingTwiceAndAtOnceIsFine(t *testing.T) {
 func TestConnectionsComeWhileTheServerGoes(t *testing.T) {
 	for i := range 18 {
 		var r recorder
-		w := overSockets(t, &realtime.Options{Events: r.events()})
+		w := overSockets(t, &realtime.Options{Observer: r.observer()})
 		w.create("c")
 		var all sync.WaitGroup
 		attempts := make(chan struct{}, 20)

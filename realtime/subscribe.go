@@ -101,7 +101,7 @@ func (s *session) catchUp(c *channel, since string) bool {
 }
 
 func (s *session) unavailable(id string, err error) {
-	s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
+	s.server.log.Warn("subscribe failed", "shareData", id, "error", err)
 	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
 }
 

@@ -136,7 +136,7 @@ func slowly(w *world) *peer {
 func TestReplayLongerThanTheSendBufferDoesNotOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Events: r.events(), Heartbeat: -1})
+		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
 		w.create("c")
 		since := w.cursor("c").String()
 		w.add("c", 1000)
@@ -186,7 +186,7 @@ func TestLiveFramesNeitherInterleaveWithAReplayNorGetLost(t *testing.T) {
 func TestWhatWaitsBehindAReplayCountsTowardsTheSendBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 8 << 10, ReplayWindow: 5000, Events: r.events(), Heartbeat: -1})
+		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 8 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
 		w.create("c")
 		since := w.cursor("c").String()
 		w.add("c", 1000)

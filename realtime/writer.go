@@ -46,6 +46,6 @@ func (s *session) fallBehind(buffered int) {
 	defer s.server.recoverIn(s)
 	s.beginClosing()
 	s.leave()
-	s.server.options.Logger.Debug("connection fell behind", "connection", s.info.ID, "buffered", buffered)
-	emit(s.server, s.server.options.Events.Overflow, Overflow{Connection: s.info, Buffered: buffered, Limit: s.out.limit})
+	s.server.log.Debug("connection fell behind", "connection", s.info.ID, "buffered", buffered)
+	notify(s.server, s.server.options.Observer.OnOverflow, OverflowEvent{Connection: s.info, Buffered: buffered, Limit: s.out.limit})
 }
