@@ -12,16 +12,16 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// bench is a channel and subscriptions without sockets: what a peer would be
+// channelFixture is a channel and subscriptions without sockets: what a peer would be
 // sent stays in its outbox.
-type bench struct {
+type channelFixture struct {
 	*testing.T
 	server  *Server
 	channel *channel
 	head    replay.Cursor
 }
 
-func newBench(t *testing.T) *bench {
+func newChannelFixture(t *testing.T) *channelFixture {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +41,10 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{T: t, server: server, channel: c, head: c.position()}
+	return &channelFixture{T: t, server: server, channel: c, head: c.position()}
 }
 
-func (b *bench) subscription(since string) *subscription {
+func (b *channelFixture) subscription(since string) *subscription {
 	s := &session{server: b.server, ctx: context.Background(), subscriptions: make(map[string]*subscription)}
 	s.out = &outbox{limit: unlimited, wake: func() {}, overflow: func(int) {}}
 	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
@@ -56,7 +56,7 @@ func (b *bench) subscription(since string) *subscription {
 }
 
 // commit lets the channel observe n transactions.
-func (b *bench) commit(n int) {
+func (b *channelFixture) commit(n int) {
 	var events []sharedata.Event
 	for range n {
 		b.head = b.head.Next()
@@ -69,7 +69,7 @@ func (b *bench) commit(n int) {
 }
 
 // received takes what a peer was sent since the last time, in short.
-func received(sub *subscription) []string {
+func sentTo(sub *subscription) []string {
 	o := sub.session.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -103,15 +103,15 @@ func received(sub *subscription) []string {
 	return short
 }
 
-func (b *bench) want(sub *subscription, want ...string) {
+func (b *channelFixture) want(sub *subscription, want ...string) {
 	b.Helper()
-	if got := received(sub); !slices.Equal(got, want) {
+	if got := sentTo(sub); !slices.Equal(got, want) {
 		b.Errorf("got  %s\nwant %s", strings.Join(got, ", "), strings.Join(want, ", "))
 	}
 }
 
-func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
-	b := newBench(t)
+func TestChannelEncodesOnce(t *testing.T) {
+	b := newChannelFixture(t)
 	one, two := b.subscription(""), b.subscription("")
 	one.begin(page{}, nothingSilent, "")
 	two.begin(page{}, nothingSilent, "")
@@ -124,8 +124,8 @@ func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
 	b.want(one, "state 1+0", "2", "3")
 }
 
-func TestResetIsAStateAndSaysThatSomethingIsMissing(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
 	sub.begin(page{}, nothingSilent, "")
 	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
@@ -136,8 +136,8 @@ func TestResetIsAStateAndSaysThatSomethingIsMissing(t *testing.T) {
 	b.want(sub, "state 1+0", "state 50+0", "replay-cursor-not-found", "51")
 }
 
-func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset_DuringReplay(t *testing.T) {
+	b := newChannelFixture(t)
 	b.commit(3)
 	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
 	first := page{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
@@ -166,11 +166,11 @@ func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
 	}
 }
 
-func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset_Removed(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
 	sub.begin(page{}, nothingSilent, "")
-	received(sub)
+	sentTo(sub)
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
 	}})
@@ -181,8 +181,8 @@ func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
 }
 
 // Events may come before the snapshot that they follow is known.
-func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
-	b := newBench(t)
+func TestChannelAttach(t *testing.T) {
+	b := newChannelFixture(t)
 	early := newChannel(b.server.hub, "c")
 	at := b.channel.head
 	b.channel = early
@@ -193,8 +193,8 @@ func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
 	}
 }
 
-func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
-	b := newBench(t)
+func TestSubscriptionEnd(t *testing.T) {
+	b := newChannelFixture(t)
 	b.commit(3)
 	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
 	sub := b.subscription(since.String())
@@ -210,8 +210,8 @@ func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
 	}
 }
 
-func TestChannelEndsWithItsLastHolder(t *testing.T) {
-	b := newBench(t)
+func TestChannelRelease(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
 	sub.begin(page{}, nothingSilent, "")
 	sub.end()

@@ -33,7 +33,7 @@ func text(payload string) []byte {
 	return append(appendHeader(nil, finalText, len(payload)), payload...)
 }
 
-func TestOutboxGathersFramesAndWakesTheWriterOnce(t *testing.T) {
+func TestOutboxSend(t *testing.T) {
 	o, woken, _ := newTestOutbox(1000)
 	o.send(frame("one"), frame("two"))
 	o.send(frame("three"))
@@ -49,7 +49,7 @@ func TestOutboxGathersFramesAndWakesTheWriterOnce(t *testing.T) {
 	}
 }
 
-func TestOutboxWritesFramesOfAnySizeWhole(t *testing.T) {
+func TestOutboxFrameSizes(t *testing.T) {
 	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 5000, 65535, 65536, 200_000} {
 		o, _, _ := newTestOutbox(unlimited)
 		big := strings.Repeat("x", size)
@@ -103,7 +103,7 @@ func TestOutboxBound(t *testing.T) {
 	}
 }
 
-func TestOutboxThatOverflowedWritesTheCloseFrameAndNoMore(t *testing.T) {
+func TestOutboxOverflow(t *testing.T) {
 	o, _, _ := newTestOutbox(10)
 	o.send(frame("under way"))
 	under, _ := o.next(make([]byte, 0, 1024))
@@ -122,7 +122,7 @@ func TestOutboxThatOverflowedWritesTheCloseFrameAndNoMore(t *testing.T) {
 	}
 }
 
-func TestOutboxOffersWaitForRoom(t *testing.T) {
+func TestOutboxOffer(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	half := frame(strings.Repeat("x", 50))
 	if accepted, _ := o.offer(half); !accepted {
@@ -146,7 +146,7 @@ func TestOutboxOffersWaitForRoom(t *testing.T) {
 
 // What is held can only be released by the end of the replay that is offered,
 // so it must not keep that from being taken.
-func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
+func TestOutboxOffer_Held(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	o.hold(90)
 	if accepted, _ := o.offer(frame(strings.Repeat("x", 20))); !accepted {
@@ -154,7 +154,7 @@ func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
 	}
 }
 
-func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
+func TestOutboxWakeWaiters(t *testing.T) {
 	for name, end := range map[string]func(o *outbox){
 		"wakeWaiters": (*outbox).wakeWaiters,
 		"close":       (*outbox).close,
@@ -173,7 +173,7 @@ func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
 	}
 }
 
-func TestOutboxClosesAfterTheFlush(t *testing.T) {
+func TestOutboxCloseAfterFlush(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	big := strings.Repeat("x", 5000)
 	o.send(frame("first"), frame(big))
@@ -191,7 +191,7 @@ func TestOutboxClosesAfterTheFlush(t *testing.T) {
 	}
 }
 
-func TestOutboxPutsControlFramesFirstAndKeepsTheLatestPong(t *testing.T) {
+func TestOutboxControlFrames(t *testing.T) {
 	o, _, _ := newTestOutbox(1000)
 	o.send(frame("data"))
 	o.sendPong([]byte("a"))
@@ -204,7 +204,7 @@ func TestOutboxPutsControlFramesFirstAndKeepsTheLatestPong(t *testing.T) {
 }
 
 // A queue that never empties used to keep the places of what it had written.
-func TestOutboxQueueDoesNotGrowWithWhatHasBeenWritten(t *testing.T) {
+func TestOutboxQueue_Reused(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	f := frame(strings.Repeat("x", 1000))
 	o.send(f, f)
@@ -219,7 +219,7 @@ func TestOutboxQueueDoesNotGrowWithWhatHasBeenWritten(t *testing.T) {
 	}
 }
 
-func TestOutboxThatIsEmptyKeepsNoLargeQueue(t *testing.T) {
+func TestOutboxQueue_Freed(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	for range 1000 {
 		o.send(frame("x"))
@@ -230,7 +230,7 @@ func TestOutboxThatIsEmptyKeepsNoLargeQueue(t *testing.T) {
 	}
 }
 
-func TestCloseFrameHasRoomForItsReason(t *testing.T) {
+func TestAppendClose(t *testing.T) {
 	got := appendClose(nil, 4001, strings.Repeat("x", 500))
 	if len(got) != 2+125 || got[1] != 125 {
 		t.Errorf("%d bytes with a payload of %d; a control frame's has at most 125 (RFC 6455 section 5.5)", len(got), got[1])

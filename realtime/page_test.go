@@ -9,7 +9,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestPieceIsBoundedInEntriesAndBytes(t *testing.T) {
+func TestPageBounds(t *testing.T) {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestPieceDoesNotGoBeyondWhatObserversWereToldOf(t *testing.T) {
 	}
 }
 
-func TestPieceThatHasAHoleIsAnError(t *testing.T) {
+func TestPage_Hole(t *testing.T) {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)

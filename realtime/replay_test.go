@@ -1,0 +1,366 @@
+package realtime_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
+)
+
+// A client that does not know replayed lifecycle frames takes one for an update
+// that has just happened, and shows a state that is not there.
+func TestReplayLifecycle(t *testing.T) {
+	ts := serve(t, &realtime.Options{ReplayWindow: 2000})
+	ts.create("c")
+	// More than is read of a history at once, with updates at its edges.
+	updates := make(map[uint64]bool)
+	for revision := uint64(2); revision <= 900; revision++ {
+		if revision%7 == 0 || revision == 900 {
+			updates[revision] = true
+			if _, err := ts.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		ts.add("c", 1)
+	}
+	head := ts.cursor("c")
+	for _, test := range []struct {
+		since uint64
+		ask   bool
+	}{{1, false}, {1, true}, {200, false}, {200, true}, {700, false}, {899, false}, {899, true}, {900, false}, {900, true}} {
+		t.Run(fmt.Sprintf("since %d, asked %v", test.since, test.ask), func(t *testing.T) {
+			p := ts.dial()
+			p.T, p.unchecked = t, true
+			p.send(`{"v":1,"type":"subscribe","shareDataId":"c","since":"%s","replayLifecycle":%v}`,
+				replay.Cursor{Epoch: head.Epoch, Revision: test.since}, test.ask)
+			state := want[*wire.State](p)
+			frames := uint64(0)
+			for revision := test.since + 1; revision <= head.Revision; revision++ {
+				switch {
+				case !updates[revision]:
+					if f := want[*wire.Transaction](p); f.Revision != revision || !f.Replayed || f.CurrentState != nil {
+						t.Fatalf("want revision %d replayed, got %s", revision, f.AppendTo(nil))
+					}
+				case test.ask:
+					if f := want[*wire.Lifecycle](p); f.Revision != revision || !f.Replayed || f.CurrentState != nil {
+						t.Fatalf("want revision %d replayed, got %s", revision, f.AppendTo(nil))
+					}
+				default:
+					continue
+				}
+				frames++
+			}
+			if state.Replaying != frames || state.Cursor != head.String() {
+				t.Errorf("%d frames were replayed after %s", frames, state.AppendTo(nil))
+			}
+			p.ping("the end")
+			p.wantPong("the end")
+		})
+	}
+}
+
+// What is committed between the counting of what will be replayed and the state
+// that text how much it is must be in the count.
+func TestReplayLifecycle_Concurrent(t *testing.T) {
+	everything, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := serveStore(t, everything, &realtime.Options{ReplayWindow: 100_000})
+	ts.create("c")
+	epoch := ts.cursor("c").Epoch
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if i%3 == 0 {
+				if _, err := ts.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			ts.add("c", 1)
+		}
+	})
+	for range 50 {
+		p := ts.dial()
+		p.unchecked = true
+		p.subscribe("c", replay.Cursor{Epoch: epoch, Revision: max(ts.cursor("c").Revision, 300) - 299}.String())
+		state := want[*wire.State](p)
+		for left := state.Replaying; left > 0; left-- {
+			if f := want[*wire.Transaction](p); !f.Replayed {
+				t.Fatalf("%d of %d replayed frames are missing before %s", left, state.Replaying, f.AppendTo(nil))
+			}
+		}
+		// The first live frame is the next revision, whatever its kind.
+		frame, err := p.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		revision, replayed := uint64(0), false
+		switch f := frame.(type) {
+		case *wire.Transaction:
+			revision, replayed = f.Revision, f.Replayed
+		case *wire.Lifecycle:
+			revision, replayed = f.Revision, f.Replayed
+		}
+		if revision != state.Revision+1 || replayed {
+			t.Fatalf("after %s and its replay came %s", state.AppendTo(nil), frame.AppendTo(nil))
+		}
+		p.conn.CloseNow()
+	}
+	close(stop)
+	wait.Wait()
+}
+
+func TestResume_Exact(t *testing.T) {
+	ts := serve(t, nil)
+	ts.create("c")
+	ts.add("c", 150)
+	head := ts.cursor("c")
+	for missed := uint64(0); missed <= 100; missed += 25 {
+		p := ts.dial()
+		since := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - missed}
+		state := p.join("c", since.String())
+		if state.Replaying != missed || state.Cursor != head.String() || state.LastTransactionID != head.String() {
+			t.Fatalf("missed %d: got %s", missed, state.AppendTo(nil))
+		}
+		p.wantReplayed(since.Revision+1, head.Revision)
+		p.wantPong("the end")
+	}
+	ts.add("c", 1)
+}
+
+func TestResume_UnknownCursor(t *testing.T) {
+	ts := serve(t, nil)
+	ts.create("c")
+	ts.add("c", 150)
+	head := ts.cursor("c")
+	at := func(epoch, revision uint64) string {
+		return replay.Cursor{Epoch: epoch, Revision: revision}.String()
+	}
+	for name, since := range map[string]string{
+		"no cursor":             "yesterday",
+		"not canonical":         "0" + head.String(),
+		"another epoch":         at(head.Epoch+1, head.Revision),
+		"from the future":       at(head.Epoch, head.Revision+1),
+		"older than the window": at(head.Epoch, head.Revision-101),
+		"before the first":      at(head.Epoch, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := ts.dial()
+			p.T = t
+			state := p.join("c", since)
+			if state.Replaying != 0 || state.Cursor != head.String() {
+				t.Errorf("got %s", state.AppendTo(nil))
+			}
+			p.wantError(codes.ReplayCursorNotFound, "c")
+			p.wantPong("the end")
+		})
+	}
+	p := ts.dial()
+	p.join("c", "yesterday")
+	p.wantError(codes.ReplayCursorNotFound, "c")
+	ts.add("c", 1)
+	p.wantTransactions(head.Revision+1, head.Revision+1)
+}
+
+func TestReplayWindow_Off(t *testing.T) {
+	ts := serve(t, &realtime.Options{ReplayWindow: -1})
+	ts.create("c")
+	since := ts.cursor("c").String()
+	p := ts.dial()
+	p.join("c", since) // nothing missed, so nothing to replay
+	p.wantPong("1")
+	ts.add("c", 1)
+	p.wantTransactions(2, 2)
+	p.join("c", since)
+	p.wantError(codes.ReplayCursorNotFound, "c")
+}
+
+func TestResume_TrimmedHistory(t *testing.T) {
+	ts := serveStore(t, newFailingStore(t, &replay.MemoryOptions{MaxEntries: 10}), nil)
+	ts.create("c")
+	since := ts.cursor("c").String()
+	ts.add("c", 30)
+	p := ts.dial()
+	if state := p.join("c", since); state.Replaying != 0 {
+		t.Errorf("got %s", state.AppendTo(nil))
+	}
+	p.wantError(codes.ReplayCursorNotFound, "c")
+	p.wantPong("the end")
+}
+
+func TestResume_StoreFails(t *testing.T) {
+	store := newFailingStore(t, nil)
+	ts := serveStore(t, store, nil)
+	ts.create("c")
+	since := ts.cursor("c").String()
+	ts.add("c", 3)
+	store.failRead.Store(true)
+	p := ts.dial()
+	p.join("c", since)
+	if e := p.wantError(codes.ReplayCursorNotFound, "c"); !strings.Contains(e.Message, "could not be read") || strings.Contains(e.Message, "fire") {
+		t.Errorf("message %q", e.Message)
+	}
+	ts.add("c", 1)
+	p.wantTransactions(5, 5)
+}
+
+func TestReplay_LongerThanBuffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
+		ts.create("c")
+		since := ts.cursor("c").String()
+		ts.add("c", 1000)
+		p := dialPipe(ts)
+		state := p.join("c", since)
+		if state.Replaying != 1000 {
+			t.Fatalf("got %s", state.AppendTo(nil))
+		}
+		p.wantReplayed(2, 100)
+		time.Sleep(time.Minute) // the peer pauses
+		p.wantReplayed(101, 1001)
+		ts.add("c", 1)
+		p.wantTransactions(1002, 1002)
+		if over := r.overflows(); len(over) != 0 {
+			t.Errorf("overflow: %+v", over)
+		}
+	})
+}
+
+func TestReplay_ThenLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 64 << 10, ReplayWindow: 5000, Heartbeat: -1})
+		ts.create("c")
+		since := ts.cursor("c").String()
+		ts.add("c", 1000)
+		p := dialPipe(ts)
+		if state := p.join("c", since); state.Replaying != 1000 {
+			t.Fatalf("got %s", state.AppendTo(nil))
+		}
+		next := uint64(2)
+		for range 50 {
+			ts.add("c", 1)
+			p.wantReplayed(next, next+9)
+			next += 10
+		}
+		p.propose("c", "add", `{"by":1}`, "in between")
+		synctest.Wait()
+		p.wantReplayed(next, 1001)
+		p.wantTransactions(1002, 1052)
+		if result := want[*wire.ProposalResult](p); result.CorrelationID != "in between" || !result.Accepted {
+			t.Errorf("got %s", result.AppendTo(nil))
+		}
+		p.wantPong("the end")
+	})
+}
+
+func TestReplay_HeldFramesCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 8 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
+		ts.create("c")
+		since := ts.cursor("c").String()
+		ts.add("c", 1000)
+		p := dialPipe(ts)
+		p.join("c", since)
+		ts.add("c", 100) // the peer does not read
+		synctest.Wait()
+		p.wantReplayed(2, 3)
+		for {
+			if _, err := p.next(); err != nil {
+				break
+			}
+		}
+		r.wantClosed(t, codes.CloseFellBehind)
+		if over := r.overflows(); len(over) != 1 || over[0].Limit != 8<<10 || over[0].Buffered <= over[0].Limit {
+			t.Errorf("overflow: %+v", over)
+		}
+	})
+}
+
+func TestReplay_Unsubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Heartbeat: -1})
+		ts.create("c")
+		since := ts.cursor("c").String()
+		ts.add("c", 1000)
+		p := dialPipe(ts)
+		p.join("c", since)
+		p.send(`{"v":1,"type":"unsubscribe","shareDataId":"c"}`)
+		synctest.Wait()
+		p.ping("end")
+		frames := 0
+		for {
+			if _, ok := must(p).(*wire.Pong); ok {
+				break
+			}
+			frames++
+		}
+		if frames > 500 {
+			t.Errorf("%d frames were replayed after the unsubscribe", frames)
+		}
+		ts.add("c", 1)
+		p.wantPong("nothing came")
+	})
+}
+
+// A replay whose rest is trimmed while it goes on must not end as if it were
+// whole.
+func TestReplay_Interrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFailingStore(t, nil)
+		ts := newTestServer(t, store, &realtime.Options{MaxBufferedBytes: 64 << 10, ReplayWindow: 5000, Heartbeat: -1})
+		ts.servePipes(ts.server)
+		slow, unblock := blockingFunction("slow")
+		ts.create("c", slow)
+		since := ts.cursor("c").String()
+		ts.add("c", 1000)
+		p := dialPipe(ts)
+		p.join("c", since)
+		p.propose("c", "slow", "null", "held")
+		synctest.Wait()
+		store.failRead.Store(true) // the first page was read; the next cannot be
+		unblock()
+		synctest.Wait()
+		next := uint64(2)
+		for {
+			m := must(p)
+			if state, ok := m.(*wire.State); ok {
+				if state.Replaying != 0 || state.Revision != 1002 {
+					t.Errorf("got %s", m.AppendTo(nil))
+				}
+				break
+			}
+			if tx, ok := m.(*wire.Transaction); !ok || tx.Revision != next || !tx.Replayed {
+				t.Fatalf("want %d, got %s", next, m.AppendTo(nil))
+			}
+			next++
+		}
+		if next > 1000 {
+			t.Error("the replay did not break off")
+		}
+		p.wantError(codes.ReplayCursorNotFound, "c")
+		if result := want[*wire.ProposalResult](p); result.CorrelationID != "held" {
+			t.Errorf("got %s", result.AppendTo(nil))
+		}
+		ts.add("c", 1)
+		p.wantTransactions(1003, 1003)
+		p.wantPong("the end")
+	})
+}
