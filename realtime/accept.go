@@ -4,14 +4,16 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/safe-go/safe/sharedata"
 )
 
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
-// and returns; the connection goes on without it. It answers 401 to whoever
-// does not authenticate, 403 to a foreign origin, 426 to what is no upgrade,
-// and 503 with Retry-After while the server shuts down.
+// and returns; the connection goes on without it. A request that is not
+// authenticated is answered with 401, one of another origin with 403 (see
+// Options.OriginPatterns), one that is no upgrade with 426, and every one with
+// 503 and Retry-After while the server shuts down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -52,8 +54,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
-	session, err := newSession(s, w, r, caller)
+	h := &hijacker{ResponseWriter: w}
+	session, err := newSession(s, h, r, caller)
 	if err != nil {
+		if h.status == http.StatusForbidden { // the library's check of the origin
+			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
+				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", r.RemoteAddr)
+		}
 		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
@@ -67,10 +74,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-var errNobody = errors.New("nobody was authenticated")
+var errNoCaller = errors.New("no caller was authenticated")
 
-// authenticate asks the application. A nil Caller and a nil error are what
-// everybody gets where there is no hook.
+// authenticate asks the application. Without a hook every request gets a nil
+// Caller and no error.
 func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err error) {
 	if s.options.Authenticate == nil {
 		return nil, nil
@@ -78,12 +85,12 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 	defer func() {
 		if value := recover(); value != nil {
 			s.log.Error("Authenticate panicked", "panic", value, "stack", string(debug.Stack()))
-			caller, err = nil, errNobody
+			caller, err = nil, errNoCaller
 		}
 	}()
 	caller, err = s.options.Authenticate(r)
 	if err == nil && caller == nil {
-		err = errNobody
+		err = errNoCaller
 	}
 	return caller, err
 }
@@ -94,6 +101,7 @@ func (s *Server) enter(session *session) {
 	s.mu.Lock()
 	s.lastID++
 	session.info.ID = s.lastID
+	session.name = strconv.FormatUint(s.lastID, 10) + "/" + session.info.RemoteAddr
 	s.sessions[session] = struct{}{}
 	draining := s.draining
 	s.mu.Unlock()

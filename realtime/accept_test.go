@@ -80,7 +80,7 @@ func (w wrapping) WriteHeader(status int) { w.inner.WriteHeader(status) }
 func (w wrapping) Unwrap() http.ResponseWriter { return w.inner }
 
 func TestMiddleware(t *testing.T) {
-	ts := newTestServer(t, nil, nil)
+	ts := newTestServer(t, sharedata.Options{}, nil)
 	ts.create("c")
 	mux := http.NewServeMux()
 	mux.Handle("/deep/down", ts.server)
@@ -95,7 +95,7 @@ func TestMiddleware(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	ts := newTestServer(t, nil, nil)
+	ts := newTestServer(t, sharedata.Options{}, nil)
 	ts.create("c")
 	h := httptest.NewTLSServer(ts.server)
 	t.Cleanup(h.Close)
@@ -109,7 +109,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestUpgradeImpossible(t *testing.T) {
-	ts := newTestServer(t, nil, nil)
+	ts := newTestServer(t, sharedata.Options{}, nil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	answer := httptest.NewRecorder()
 	ts.server.ServeHTTP(answer, r)

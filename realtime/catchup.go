@@ -8,255 +8,184 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// feed takes one subscription from waiting to live. States and replays can be
-// had again at any time, so it sends them only as fast as the peer takes them:
-// a replay of any length needs no more than a part of the send buffer.
+// catchUp takes one subscription from pending to live: it sends the state, then
+// the replay of what the subscriber missed. States and replays can be had again
+// at any time, so it sends them only as fast as the peer reads: a replay of any
+// length takes no more than a part of the send buffer.
 //
-// One goroutine at a time has it: first the request queue, until the state is sent, then
-// the session's feeder.
-type feed struct {
+// One goroutine at a time uses it: first that of the request queue, then, if
+// there is no room for the rest of the replay, one of its own.
+type catchUp struct {
 	session *session
 	sub     *subscription
-	// problem says why nothing can be replayed; empty if that is not known.
+	// problem says why nothing is replayed; empty if that is not known.
 	problem string
-	// begun says that the state has been sent. What is to be replayed then goes
-	// up to last; it is zero if nothing is. next is what has been read of it
-	// and not been sent.
-	begun bool
-	last  replay.Cursor
-	next  page
-	// counted is how far it is known which entries the subscriber is not told
-	// of, and silent are the revisions of those.
-	counted replay.Cursor
-	silent  []uint64
+	// next is the page of which the frames are to be sent, and last the position
+	// at which the replay ends.
+	next page
+	last replay.Cursor
 }
 
-// start sends the state, for which it waits until there is room: what was asked
-// about the ShareData after the subscribe is dealt with after it, so each
-// subscribe has its own answer. If there is a replay that does not go out at
-// once, the feeder sends the rest.
-func (s *session) start(sub *subscription) {
-	f := &feed{session: s, sub: sub}
-	p, room := f.advance()
-	for p == blocked && !f.begun {
-		<-room
-		p, room = f.advance()
-	}
-	if p != blocked {
+// replayInterrupted is the problem of a replay that could not be completed.
+const replayInterrupted = "the rest of what was missed could not be read; the state is current"
+
+// startCatchUp sends the state, and waits until there is room for it: what is
+// requested about the ShareData after the subscribe is processed after it, so
+// each subscribe has its own reply. It does not wait for room for a replay.
+func (s *session) startCatchUp(sub *subscription) {
+	c := &catchUp{session: s, sub: sub}
+	if !c.begin() {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.starting = append(s.starting, f)
-	if !s.feeding {
-		s.feeding = s.server.spawn(s, s.feed)
-	}
-}
-
-// feed is the feeder: a goroutine that waits for the peer on behalf of the
-// subscriptions that are being replayed, one after the other.
-func (s *session) feed() {
-	for {
-		s.mu.Lock()
-		if len(s.starting) == 0 {
-			s.starting, s.feeding = nil, false
-			s.mu.Unlock()
-			return
-		}
-		f := s.starting[0]
-		s.starting = s.starting[1:]
-		s.mu.Unlock()
-		for p, room := f.advance(); p == blocked; p, room = f.advance() {
-			<-room
-		}
-	}
-}
-
-// progress is what came of a step towards live.
-type progress int
-
-const (
-	onward   progress = iota // there is more to do
-	finished                 // it is live, or has ended
-	blocked                  // there is no room in the outbox at the moment
-	unread                   // entries are to be replayed, but none has been read
-	broken                   // what has been sent cannot be continued
-	gone                     // the ShareData was removed before anything was sent
-)
-
-// advance goes on until the subscription is live or has ended, or there is no
-// room: then it is to be called again when there is.
-func (f *feed) advance() (p progress, room <-chan struct{}) {
-	for {
-		switch {
-		case !f.begun:
-			p, room = f.begin()
-		case len(f.next.frames) > 0:
-			p, room = f.send()
-		case f.next.last() != f.last:
-			p = f.read()
-		default:
-			p = f.sub.golive()
-		}
-		switch p {
-		case broken:
-			f.sub.restart()
-			f.begun, f.next, f.problem = false, page{}, replayBroke
-		case gone:
-			if !f.move() {
-				return finished, nil
+	if room := c.replay(); room != nil {
+		s.server.spawn(s, func() {
+			for ; room != nil; room = c.replay() {
+				<-room
 			}
-		case blocked, finished:
-			return p, room
+		})
+	}
+}
+
+// begin sends the state, and returns whether a replay is to follow; if not, the
+// subscription is live or has ended. It reads the first page before, so that a
+// history that cannot be read is noticed while the frame after the state can
+// still say so.
+func (c *catchUp) begin() bool {
+	for {
+		if c.problem == "" && c.next.isZero() {
+			c.readFirst()
+		}
+		outcome, last, room := c.sub.begin(c.next, c.problem)
+		switch outcome {
+		case beginDone:
+			return false
+		case beginReplaying:
+			c.last = last
+			return true
+		case beginNoRoom:
+			<-room
+		case beginRemoved:
+			if !c.rebind() {
+				return false
+			}
 		}
 	}
 }
 
-// begin sends the state. It reads the first page of what is to be replayed
-// before, so that a history that cannot be read is noticed while the frame
-// after the state can still say so.
-func (f *feed) begin() (p progress, room <-chan struct{}) {
-	if f.problem == "" && len(f.next.frames) == 0 {
-		f.readFirst()
-	}
-	f.last, p, room = f.sub.begin(f.next, f.silence, f.problem)
-	if p == onward {
-		f.begun = true
-		f.next = f.next.upTo(f.last)
-	}
-	return p, room
-}
-
-func (f *feed) readFirst() {
-	server := f.session.server
-	r := resume(f.sub.channel.position(), f.sub.since, server.options.ReplayWindow)
+// readFirst reads the first page, if there is something to replay.
+func (c *catchUp) readFirst() {
+	head := c.sub.channel.position()
+	r := resume(head, c.sub.request.Since, c.session.server.options.ReplayWindow)
 	if r.count == 0 {
 		return
 	}
-	first, err := readPage(f.session.ctx, server.manager, f.sub.id, r.from, f.sub.lifecycle)
-	var missing *replay.CursorError
+	first, err := c.read(r.from, head)
+	var lost *replay.CursorError
 	switch {
-	case errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval():
-		// There is no state to begin with, which begin will notice.
-	case errors.As(err, &missing):
-		f.problem = "what followed since is no longer kept; the state is current"
-	case err != nil || len(first.frames) == 0:
-		server.log.Warn("replay could not be read", "shareData", f.sub.id, "since", f.sub.since, "error", err)
-		f.problem = "what followed since could not be read; the state is current"
+	case errors.Is(err, sharedata.ErrUnknownShareData) && c.awaitRemoval():
+		return // begin notices it
+	case errors.As(err, &lost):
+		c.problem = "what followed since is no longer kept; the state is current"
+	case err != nil || first.last == r.from:
+		c.warn("replay could not be read", r.from, err)
+		c.problem = "what followed since could not be read; the state is current"
 	}
-	f.next = first
-	if f.problem == "" && !f.sub.lifecycle {
-		f.count(first)
-	}
+	c.next = first
 }
 
-// removalNotice is how long the news of a removal may be behind it.
-const removalNotice = time.Second
+// removalDelay bounds the time between a removal's commit and its notification.
+const removalDelay = time.Second
 
-// awaitRemoval waits for the channel to learn that the ShareData was removed,
-// which the store has already told: between the commit and its observers there
-// is a moment in which the state is still there and the history is not.
-func (f *feed) awaitRemoval() bool {
-	timer := time.NewTimer(removalNotice)
+// awaitRemoval waits until the channel is notified that the ShareData was
+// removed, after the store has said so: between the commit and the notification
+// the state is still there and the history is not.
+func (c *catchUp) awaitRemoval() bool {
+	timer := time.NewTimer(removalDelay)
 	defer timer.Stop()
 	select {
-	case <-f.sub.channel.over:
+	case <-c.sub.channel.removed:
 		return true
-	case <-f.session.ctx.Done():
+	case <-c.session.ctx.Done():
 	case <-timer.C:
 	}
 	return false
 }
 
-// count finds out which entries the subscriber is not told of, because the
-// state says how many it is. first has been read of them already.
-func (f *feed) count(first page) {
-	f.silent = nil
-	for p := first; len(p.frames) > 0; {
-		for i := range p.frames {
-			if p.frames[i] == nil {
-				f.silent = append(f.silent, p.after.Revision+uint64(i)+1)
-			}
-		}
-		f.counted = p.last()
-		if f.counted.Revision >= f.sub.channel.position().Revision {
-			return
-		}
-		next, err := readPage(f.session.ctx, f.session.server.manager, f.sub.id, f.counted, false)
-		if errors.Is(err, sharedata.ErrUnknownShareData) && f.awaitRemoval() {
-			return
-		}
-		if err != nil {
-			f.problem = "what followed since could not be read; the state is current"
-			return
-		}
-		p = next
-	}
-}
-
-// silence is how many of the missed entries up to head the subscriber is not
-// told of. It is called with the channel's lock held: what has come since they
-// were counted, the channel has seen.
-func (f *feed) silence(head replay.Cursor) uint64 {
-	if f.sub.lifecycle {
-		return 0
-	}
-	n := f.sub.channel.updatesAfterLocked(f.counted.Revision)
-	for _, revision := range f.silent {
-		if revision <= head.Revision {
-			n++
-		}
-	}
-	return n
-}
-
-const replayBroke = "the rest of what was missed could not be read; the state is current"
-
-// read reads the next page. What was sent so far is no whole replay, so it
-// must not fail unnoticed.
-func (f *feed) read() progress {
-	server := f.session.server
-	next, err := readPage(f.session.ctx, server.manager, f.sub.id, f.next.last(), f.sub.lifecycle)
-	if err != nil || len(next.frames) == 0 {
-		server.log.Warn("replay broke off", "shareData", f.sub.id, "after", f.next.last().String(), "error", err)
-		return broken
-	}
-	f.next = next.upTo(f.last)
-	return onward
-}
-
-// pageFrameBytes is how much of a replay is queued at a time, at most; the larger
+// chunkBytes bounds the frames of a replay that are queued at a time: the larger
 // part of the send buffer is left to what is committed meanwhile.
-const pageFrameBytes = 32 << 10
+const chunkBytes = 32 << 10
 
-// send sends some of the next frames.
-func (f *feed) send() (p progress, room <-chan struct{}) {
-	n, most := 0, min(f.session.out.limit/4, pageFrameBytes)
-	var some []frame
-	for bytes := 0; n < len(f.next.frames); n++ {
-		next := f.next.frames[n]
-		if bytes += len(next); len(some) > 0 && bytes > most {
-			break
+// replay sends the pages and makes the subscription live. If there is no room, it
+// returns a channel that is closed when it is worth calling it again; nil means
+// that the subscription is live or has ended.
+func (c *catchUp) replay() (room <-chan struct{}) {
+	for {
+		for len(c.next.frames) > 0 {
+			n := c.next.chunk(min(c.session.out.limit/4, chunkBytes))
+			sent, room := c.sub.sendReplayed(c.next.frames[:n])
+			switch {
+			case room != nil:
+				return room
+			case !sent:
+				c.beginAgain()
+				return nil
+			}
+			c.next.frames = c.next.frames[n:]
 		}
-		if next != nil {
-			some = append(some, next)
+		switch {
+		case c.next.last != c.last:
+			if c.readNext() {
+				continue
+			}
+			c.beginAgain()
+		case !c.sub.goLive():
+			c.beginAgain()
 		}
+		return nil
 	}
-	if p, room = f.sub.feed(some); p == onward {
-		f.next = f.next.from(n)
-	}
-	return p, room
 }
 
-// move makes the subscription one to the ShareData that was created anew by
-// its id. It returns false if there is none, which the peer has been told then.
-func (f *feed) move() bool {
-	c, ok := f.session.acquire(f.sub.id)
-	if !ok {
-		f.session.forget(f.sub)
-		f.sub.end()
+// readNext reads the next page.
+func (c *catchUp) readNext() bool {
+	at := c.next.last
+	next, err := c.read(at, c.last)
+	if err != nil || next.last == at {
+		c.warn("replay was interrupted", at, err)
 		return false
 	}
-	f.sub.move(c)
+	c.next = next
 	return true
+}
+
+// beginAgain begins without a cursor, because the replay cannot be completed: a
+// part of it must not be passed off as the whole. It does nothing if the
+// subscription has ended.
+func (c *catchUp) beginAgain() {
+	c.sub.restart()
+	c.next, c.problem = page{}, replayInterrupted
+	c.begin()
+}
+
+func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
+	r := &c.sub.request
+	return readPage(c.session.ctx, c.session.server.manager, r.ShareDataID, after, upTo, r.ReplayLifecycle)
+}
+
+// rebind makes the subscription one to the ShareData that was re-created by its
+// id. If there is none, it sends that and returns false.
+func (c *catchUp) rebind() bool {
+	to, ok := c.session.acquire(&c.sub.request)
+	if !ok {
+		c.session.forget(c.sub)
+		c.sub.end()
+		return false
+	}
+	c.sub.rebind(to)
+	return true
+}
+
+func (c *catchUp) warn(message string, after replay.Cursor, err error) {
+	if c.session.ctx.Err() == nil { // otherwise the connection has ended
+		c.session.server.log.Warn(message, "shareData", c.sub.request.ShareDataID, "after", after.String(), "error", err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -50,7 +51,7 @@ func (b *channelFixture) subscription(since string) *subscription {
 	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
 		b.Fatal(err)
 	}
-	sub := &subscription{session: s, id: "c", since: since, channel: b.channel}
+	sub := &subscription{session: s, request: wire.Subscribe{ShareDataID: "c", Since: since, ReplayLifecycle: true}, channel: b.channel}
 	s.subscriptions["c"] = sub
 	return sub
 }
@@ -113,8 +114,8 @@ func (b *channelFixture) want(sub *subscription, want ...string) {
 func TestChannelEncodesOnce(t *testing.T) {
 	b := newChannelFixture(t)
 	one, two := b.subscription(""), b.subscription("")
-	one.begin(page{}, nothingSilent, "")
-	two.begin(page{}, nothingSilent, "")
+	one.begin(page{}, "")
+	two.begin(page{}, "")
 	b.commit(2)
 	for i := range 3 { // the state and two transactions
 		if &one.session.out.queue[i][0] != &two.session.out.queue[i][0] {
@@ -127,7 +128,7 @@ func TestChannelEncodesOnce(t *testing.T) {
 func TestChannelReset(t *testing.T) {
 	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(page{}, nothingSilent, "")
+	sub.begin(page{}, "")
 	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
@@ -140,23 +141,23 @@ func TestChannelReset_DuringReplay(t *testing.T) {
 	b := newChannelFixture(t)
 	b.commit(3)
 	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
-	first := page{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
-	if last, p, _ := sub.begin(first, nothingSilent, ""); p != onward || last != b.head {
+	first := page{last: replay.Cursor{Epoch: b.head.Epoch, Revision: 2}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	if p, last, _ := sub.begin(first, ""); p != beginReplaying || last != b.head {
 		t.Fatalf("got %v %v", last, p)
 	}
-	sub.feed(first.frames)
+	sub.sendReplayed(first.frames)
 	b.commit(1)
-	sub.answer(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(frame(`{"type":"proposal-result"}`))
 	b.head = replay.Cursor{Epoch: b.head.Epoch + 1, Revision: 1}
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
 	}})
 	b.commit(1)
-	if p, _ := sub.feed(first.frames); p != broken {
-		t.Fatalf("the replay goes on: %v", p)
+	if sent, room := sub.sendReplayed(first.frames); sent || room != nil || sub.goLive() {
+		t.Fatalf("the replay goes on")
 	}
 	sub.restart()
-	if _, p, _ := sub.begin(page{}, nothingSilent, replayBroke); p != finished {
+	if p, _, _ := sub.begin(page{}, replayInterrupted); p != beginDone {
 		t.Fatalf("got %v", p)
 	}
 	b.commit(1)
@@ -169,7 +170,7 @@ func TestChannelReset_DuringReplay(t *testing.T) {
 func TestChannelReset_Removed(t *testing.T) {
 	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(page{}, nothingSilent, "")
+	sub.begin(page{}, "")
 	sentTo(sub)
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
@@ -198,14 +199,14 @@ func TestSubscriptionEnd(t *testing.T) {
 	b.commit(3)
 	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
 	sub := b.subscription(since.String())
-	first := page{after: since, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
-	sub.begin(first, nothingSilent, "")
+	first := page{last: since.Next(), frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	sub.begin(first, "")
 	b.commit(1)
-	sub.answer(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(frame(`{"type":"proposal-result"}`))
 	sub.end()
 	b.commit(1)
 	b.want(sub, "state 4+3", "proposal-result")
-	if sub.answer(frame(`{}`)) {
+	if sub.sendResult(frame(`{}`)) {
 		t.Error("a subscription that has ended takes answers")
 	}
 }
@@ -213,7 +214,7 @@ func TestSubscriptionEnd(t *testing.T) {
 func TestChannelRelease(t *testing.T) {
 	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(page{}, nothingSilent, "")
+	sub.begin(page{}, "")
 	sub.end()
 	sub.end()
 	if len(b.server.hub.channels) != 1 {
@@ -224,5 +225,3 @@ func TestChannelRelease(t *testing.T) {
 		t.Error("the channel lives on without holders")
 	}
 }
-
-func nothingSilent(replay.Cursor) uint64 { return 0 }

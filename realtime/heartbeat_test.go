@@ -28,7 +28,7 @@ func TestHeartbeat_DeadPeer(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
 		before := time.Now()
 		deadPeer(ts)
-		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "sign of life") {
+		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "no ping") {
 			t.Errorf("got %+v", c)
 		}
 		if took := time.Since(before); took > time.Minute {

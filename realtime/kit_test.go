@@ -21,7 +21,7 @@ import (
 // testTimeout bounds every wait of a test on real sockets.
 const testTimeout = 20 * time.Second
 
-// testServer is a manager with one server before it.
+// testServer is a manager and a server for it.
 type testServer struct {
 	*testing.T
 	manager *sharedata.Manager
@@ -36,27 +36,31 @@ func serve(t *testing.T, options *realtime.Options) *testServer {
 	return serveStore(t, nil, options)
 }
 
-// serveStore is serve with a store of the test's.
+// serveStore is serve with a store.
 func serveStore(t *testing.T, store replay.Store, options *realtime.Options) *testServer {
 	t.Helper()
-	ts := newTestServer(t, store, options)
-	h := httptest.NewServer(ts.server)
-	t.Cleanup(h.Close)
-	ts.url, ts.client = h.URL, h.Client()
+	ts := newTestServer(t, sharedata.Options{Store: store}, options)
+	ts.listen()
 	return ts
+}
+
+func (ts *testServer) listen() {
+	h := httptest.NewServer(ts.server)
+	ts.Cleanup(h.Close)
+	ts.url, ts.client = h.URL, h.Client()
 }
 
 // servePipes serves on in-memory pipes, for a testing/synctest bubble.
 func servePipes(t *testing.T, options *realtime.Options) *testServer {
 	t.Helper()
-	ts := newTestServer(t, nil, options)
-	ts.servePipes(ts.server)
+	ts := newTestServer(t, sharedata.Options{}, options)
+	ts.listenOnPipes(ts.server)
 	return ts
 }
 
-func newTestServer(t *testing.T, store replay.Store, options *realtime.Options) *testServer {
+func newTestServer(t *testing.T, managerOptions sharedata.Options, options *realtime.Options) *testServer {
 	t.Helper()
-	manager, err := sharedata.NewManager(&sharedata.Options{Store: store})
+	manager, err := sharedata.NewManager(&managerOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,7 @@ func newTestServer(t *testing.T, store replay.Store, options *realtime.Options) 
 	return ts
 }
 
-func (ts *testServer) servePipes(handler http.Handler) {
+func (ts *testServer) listenOnPipes(handler http.Handler) {
 	listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	h := &http.Server{Handler: handler}
 	served := make(chan struct{})
@@ -105,11 +109,10 @@ var add = sharedata.NewFunction("add", func(_ context.Context, c counter, in ste
 	return c, nil
 })
 
-// failingStore is a store that fails when told to.
+// failingStore is a store of which each method can be made to fail.
 type failingStore struct {
 	replay.Store
 	failAppend, failRead, failLoad atomic.Bool
-	reads                          atomic.Int32
 }
 
 func newFailingStore(t *testing.T, options *replay.MemoryOptions) *failingStore {
@@ -129,7 +132,6 @@ func (f *failingStore) Append(ctx context.Context, id string, batch replay.Batch
 }
 
 func (f *failingStore) Read(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
-	f.reads.Add(1)
 	if f.failRead.Load() {
 		return nil, fmt.Errorf("disk on fire: %w", replay.ErrUnavailable)
 	}
@@ -143,7 +145,7 @@ func (f *failingStore) Load(ctx context.Context, id string) (replay.Head, error)
 	return f.Store.Load(ctx, id)
 }
 
-// blockingFunction is a function that waits until it is let go.
+// blockingFunction returns a function that waits until it is unblocked.
 func blockingFunction(id string) (function *sharedata.Function, unblock func()) {
 	open := make(chan struct{})
 	return sharedata.NewFunction(id, func(ctx context.Context, c counter, _ any) (counter, error) {

@@ -18,12 +18,13 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/schemas/codes"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // withSmallBuffers serves on sockets whose kernel buffers hold little, so that
 // a peer that does not read is noticed after a few hundred kilobytes.
 func withSmallBuffers(t *testing.T, options *realtime.Options) *testServer {
-	ts := newTestServer(t, nil, options)
+	ts := newTestServer(t, sharedata.Options{}, options)
 	h := httptest.NewUnstartedServer(ts.server)
 	h.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)

@@ -8,63 +8,59 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// page is a run of replayed frames: those of the entries that follow after,
-// one each; nil for one that its subscriber is not told of.
+// page is a part of a replay: the frames of the entries up to last. There may
+// be fewer frames than entries, because only subscribers who ask for it are
+// replayed updates.
 type page struct {
-	after  replay.Cursor
 	frames []frame
+	last   replay.Cursor
 }
 
-// last is the position of the last frame.
-func (p page) last() replay.Cursor {
-	return replay.Cursor{Epoch: p.after.Epoch, Revision: p.after.Revision + uint64(len(p.frames))}
-}
+func (p page) isZero() bool { return p.last.IsZero() }
 
-// upTo returns the part of the page that is not beyond a position: the store
-// may hold entries that observers have not been told of, which come live.
-func (p page) upTo(last replay.Cursor) page {
-	if n := last.Revision - p.after.Revision; uint64(len(p.frames)) > n {
-		p.frames = p.frames[:n]
+// chunk returns how many of the frames fit into most bytes, at least one.
+func (p page) chunk(most int) int {
+	bytes := 0
+	for n, f := range p.frames {
+		if bytes += len(f); n > 0 && bytes > most {
+			return n
+		}
 	}
-	return p
+	return len(p.frames)
 }
 
-// from returns the page without its first n frames.
-func (p page) from(n int) page {
-	p.after.Revision += uint64(n)
-	p.frames = p.frames[n:]
-	return p
-}
-
-// A page is read from the store at once. It is bounded in entries and in
-// bytes of their data, which the replayed frames do not carry.
+// A page is bounded in entries and in bytes of their data, which the frames do
+// not carry.
 const (
-	pageEntries = 256
-	pageBytes   = 256 << 10
+	pageEntries   = 256
+	pageDataBytes = 256 << 10
 )
 
-// readPage reads the first entries after a cursor. Unless there are none, the
-// page has at least one frame; an error means that it has no frames. lifecycle
-// says whether the subscriber is told of updates.
-func readPage(ctx context.Context, manager *sharedata.Manager, id string, after replay.Cursor, lifecycle bool) (page, error) {
-	p := page{after: after}
-	read := 0
+// readPage reads the first entries after a cursor, but none after upTo: the
+// store may hold entries that observers have not been notified of, and those
+// are sent live. If there are no entries, the page ends at the cursor. lifecycle
+// says whether updates are among the frames.
+func readPage(ctx context.Context, manager *sharedata.Manager, id string, after, upTo replay.Cursor, lifecycle bool) (page, error) {
+	p := page{last: after}
+	entries, dataBytes := 0, 0
 	for entry, err := range manager.History(ctx, id, after) {
 		if err != nil {
-			return page{after: after}, err
+			return page{}, err
 		}
 		f := replayedFrame(entry)
 		switch {
 		case entry.Type == sharedata.EntryRemoved:
 			return p, nil
-		case f == nil || entry.Cursor != p.last().Next():
-			return page{after: after}, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, p.last())
+		case f == nil || entry.Cursor != p.last.Next():
+			return page{}, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, p.last)
 		}
-		if entry.Type == sharedata.EntryUpdated && !lifecycle {
-			f = nil
+		p.last = entry.Cursor
+		if entry.Type == sharedata.EntryTransaction || lifecycle {
+			p.frames = append(p.frames, f)
 		}
-		p.frames = append(p.frames, f)
-		if read += len(entry.Data); len(p.frames) == pageEntries || read >= pageBytes {
+		entries++
+		dataBytes += len(entry.Data)
+		if p.last == upTo || entries == pageEntries || dataBytes >= pageDataBytes {
 			break
 		}
 	}

@@ -36,7 +36,7 @@ func (p *peer) send(format string, values ...any) {
 func (p *peer) subscribe(id, since string) {
 	p.Helper()
 	if since != "" {
-		since = `,"since":"` + since + `"`
+		since = `,"replayLifecycle":true,"since":"` + since + `"`
 	}
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"%s"%s}`, id, since)
 }

@@ -31,7 +31,7 @@ func TestFrames(t *testing.T) {
 	wantText(`{"v":1,"type":"pong","correlationId":"p1"}`)
 
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"c"}`)
-	wantText(`{"v":1,"type":"state","shareDataId":"c","currentState":{"value":0},"lastTransactionId":null,"cursor":"EPOCH-1","revision":1,"replaying":0}`)
+	wantText(`{"v":1,"type":"state","shareDataId":"c","currentState":{"value":0},"lastTransactionId":null,"cursor":"EPOCH-1","revision":1}`)
 
 	p.send(`{"v":1,"type":"propose","shareDataId":"c","functionId":"add","proposedData":{"by":2},"correlationId":"c1","idempotencyKey":"k"}`)
 	wantText(`{"v":1,"type":"transaction","shareDataId":"c","transactionId":"EPOCH-2","accepted":true,"currentState":{"value":2},"revision":2,"functionId":"add"}`)
@@ -42,10 +42,10 @@ func TestFrames(t *testing.T) {
 
 	p.send(`{"v":1,"type":"propose","shareDataId":"c","functionId":"add","proposedData":{"by":-9},"correlationId":"c3"}`)
 	wantText(`{"v":1,"type":"transaction","shareDataId":"c","transactionId":"EPOCH-3","accepted":false,"currentState":{"value":2},"revision":3,"functionId":"add"}`)
-	wantText(`{"v":1,"type":"proposal-result","correlationId":"c3","accepted":false,"transactionId":"EPOCH-3","error":"the counter cannot go below zero"}`)
+	wantText(`{"v":1,"type":"proposal-result","correlationId":"c3","accepted":false,"transactionId":"EPOCH-3","error":"the counter cannot go below zero","code":"rejected"}`)
 
 	p.send(`{"v":1,"type":"propose","shareDataId":"c","functionId":"none","proposedData":null,"correlationId":"c4"}`)
-	wantText(`{"v":1,"type":"proposal-result","correlationId":"c4","accepted":false,"error":"ShareData \"c\" has no function \"none\""}`)
+	wantText(`{"v":1,"type":"proposal-result","correlationId":"c4","accepted":false,"error":"ShareData \"c\" has no function \"none\"","code":"unknown-function"}`)
 
 	if _, err := ts.manager.Update(t.Context(), "c", counter{Value: 7}); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestFrames(t *testing.T) {
 	wantText(`{"v":1,"type":"lifecycle","shareDataId":"c","event":"updated","currentState":{"value":7},"cursor":"EPOCH-4","revision":4}`)
 
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"c","since":"%s-1"}`, epoch)
-	wantText(`{"v":1,"type":"state","shareDataId":"c","currentState":{"value":7},"lastTransactionId":"EPOCH-3","cursor":"EPOCH-4","revision":4,"replaying":2}`)
+	wantText(`{"v":1,"type":"state","shareDataId":"c","currentState":{"value":7},"lastTransactionId":"EPOCH-3","cursor":"EPOCH-4","revision":4}`)
 	wantText(`{"v":1,"type":"transaction","shareDataId":"c","transactionId":"EPOCH-2","accepted":true,"replayed":true,"revision":2,"functionId":"add"}`)
 	wantText(`{"v":1,"type":"transaction","shareDataId":"c","transactionId":"EPOCH-3","accepted":false,"replayed":true,"revision":3,"functionId":"add"}`)
 
@@ -74,7 +74,7 @@ func TestFrames(t *testing.T) {
 	wantText(`{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed","cursor":"EPOCH-6","revision":6}`)
 
 	p.send(`{"v":1,"type":"propose","shareDataId":"c","functionId":"add","proposedData":null,"correlationId":"c6"}`)
-	wantText(`{"v":1,"type":"proposal-result","correlationId":"c6","accepted":false,"error":"there is no ShareData \"c\""}`)
+	wantText(`{"v":1,"type":"proposal-result","correlationId":"c6","accepted":false,"error":"there is no ShareData \"c\"","code":"unknown-share-data"}`)
 
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"c"}`)
 	wantText(`{"v":1,"type":"error","code":"unknown-share-data","message":"there is no ShareData \"c\"","shareDataId":"c"}`)

@@ -7,42 +7,43 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// requestQueue is what one connection has asked about one ShareData and what has not
-// been dealt with, in the order in which it came. A goroutine works it off, so
-// a hook or a store that is slow about one ShareData holds up neither the
-// others nor pings. Lanes exist only while they are not empty.
+// requestQueue has what one connection requested about one ShareData and what
+// was not processed yet, in the order in which it came. A goroutine processes
+// it, so a hook or a store that is slow about one ShareData delays neither the
+// others nor pings. A queue exists only while it is not empty or one of its
+// requests is being processed.
 type requestQueue struct {
 	waiting []wire.ClientMessage
 }
 
-// enqueueLocked appends a message to its request queue. It returns false if the server
+// enqueueLocked appends a message to its queue. It returns false if the server
 // is closing.
 func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
-	if l := s.queues[id]; l != nil {
-		l.waiting = append(l.waiting, message)
+	if q := s.queues[id]; q != nil {
+		q.waiting = append(q.waiting, message)
 		return true
 	}
-	l := &requestQueue{waiting: []wire.ClientMessage{message}}
-	s.queues[id] = l
-	if !s.server.spawn(s, func() { s.runQueue(id, l) }) {
+	q := &requestQueue{waiting: []wire.ClientMessage{message}}
+	s.queues[id] = q
+	if !s.server.spawn(s, func() { s.runQueue(id, q) }) {
 		delete(s.queues, id)
 		return false
 	}
 	return true
 }
 
-// runQueue is the goroutine of a request queue.
-func (s *session) runQueue(id string, l *requestQueue) {
+// runQueue is the goroutine of a queue.
+func (s *session) runQueue(id string, q *requestQueue) {
 	for {
 		s.mu.Lock()
-		if len(l.waiting) == 0 {
+		if len(q.waiting) == 0 {
 			delete(s.queues, id)
 			s.mu.Unlock()
 			return
 		}
-		message := l.waiting[0]
-		l.waiting[0] = nil
-		l.waiting = l.waiting[1:]
+		message := q.waiting[0]
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
 		s.mu.Unlock()
 		switch m := message.(type) {
 		case *wire.Propose:
@@ -57,26 +58,26 @@ func (s *session) runQueue(id string, l *requestQueue) {
 	}
 }
 
-// request puts a subscribe or an unsubscribe into its request queue. Twice as many as a
-// connection may have subscriptions can wait, so that all of them may be
-// renewed at once, but a peer cannot queue without end.
-func (s *session) request(id string, message wire.ClientMessage) {
+// enqueueRequest puts a subscribe or an unsubscribe into its queue. Twice as
+// many as a connection may have subscriptions can wait, so that all of them may
+// be renewed at once, but a peer cannot queue without bound.
+func (s *session) enqueueRequest(id string, message wire.ClientMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		return // the peer is about to be told to go elsewhere
+		return // the peer is about to be sent the close frame
 	}
-	if most := 2 * s.server.options.MaxSubscriptions; s.requests >= most {
-		s.out.send(errorFrame(codes.RateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their answers", most)))
+	if most := 2 * s.server.options.MaxSubscriptions; s.queued >= most {
+		s.out.send(errorFrame(codes.RateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their replies", most)))
 		return
 	}
 	if s.enqueueLocked(id, message) {
-		s.requests++
+		s.queued++
 	}
 }
 
 func (s *session) requestDone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests--
+	s.queued--
 }

@@ -2,8 +2,8 @@ package realtime
 
 import "sync"
 
-// waitGroup counts what is under way and tells when nothing is any more. Unlike
-// a sync.WaitGroup it may be added to while somebody waits.
+// waitGroup counts what is in progress and signals when nothing is any more.
+// Unlike a sync.WaitGroup it may be added to while a goroutine waits.
 type waitGroup struct {
 	mu     sync.Mutex
 	n      int
@@ -11,45 +11,45 @@ type waitGroup struct {
 	idle   chan struct{} // closed, and nil again, when n comes down to 0
 }
 
-// add counts one more, unless the waitGroup was closed.
-func (t *waitGroup) add() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+// add counts one more, unless the group was closed.
+func (g *waitGroup) add() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
 		return false
 	}
-	t.n++
+	g.n++
 	return true
 }
 
-func (t *waitGroup) done() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.n--
-	if t.n == 0 && t.idle != nil {
-		close(t.idle)
-		t.idle = nil
+func (g *waitGroup) done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n--
+	if g.n == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
 	}
 }
 
 // close makes add refuse from now on.
-func (t *waitGroup) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closed = true
+func (g *waitGroup) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
 }
 
-// whenIdle returns a channel that is closed as soon as nothing is under way.
-func (t *waitGroup) whenIdle() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.idle == nil {
-		t.idle = make(chan struct{})
+// whenIdle returns a channel that is closed as soon as nothing is in progress.
+func (g *waitGroup) whenIdle() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.idle == nil {
+		g.idle = make(chan struct{})
 	}
-	idle := t.idle
-	if t.n == 0 {
-		close(t.idle)
-		t.idle = nil
+	idle := g.idle
+	if g.n == 0 {
+		close(g.idle)
+		g.idle = nil
 	}
 	return idle
 }
