@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,19 +40,41 @@ func TestAuthenticate_Refuses(t *testing.T) {
 	}
 }
 
+// A refused origin used to be visible to nobody but the page that had it. Pages
+// can ask at any rate, so the log has one line a second.
 func TestOrigin(t *testing.T) {
-	ts := serve(t, &realtime.Options{OriginPatterns: []string{"*.example.com"}})
-	for origin, want := range map[string]int{
-		"https://app.example.com": http.StatusSwitchingProtocols,
-		"https://example.org":     http.StatusForbidden,
-		"":                        http.StatusSwitchingProtocols,
+	var log strings.Builder
+	ts := serve(t, &realtime.Options{
+		OriginPatterns: []string{"*.example.com"},
+		Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for _, test := range []struct {
+		origin string
+		want   int
+	}{
+		{"https://app.example.com", http.StatusSwitchingProtocols},
+		{"https://example.org", http.StatusForbidden},
+		{"https://example.net", http.StatusForbidden},
+		{"", http.StatusSwitchingProtocols},
+		{ts.url, http.StatusSwitchingProtocols}, // the server's own
 	} {
 		header := http.Header{}
-		if origin != "" {
-			header.Set("Origin", origin)
+		if test.origin != "" {
+			header.Set("Origin", test.origin)
 		}
-		if _, response, _ := ts.tryDial(header); response.StatusCode != want {
-			t.Errorf("origin %q: status %s, want %d", origin, response.Status, want)
+		if _, response, _ := ts.tryDial(header); response.StatusCode != test.want {
+			t.Errorf("origin %q: status %s, want %d", test.origin, response.Status, test.want)
+		}
+	}
+	ts.server.Close()
+	got := log.String()
+	host := strings.TrimPrefix(ts.url, "http://")
+	if n := strings.Count(got, "level=WARN"); n != 1 {
+		t.Errorf("%d lines, want 1:\n%s", n, got)
+	}
+	for _, text := range []string{"origin=https://example.org", "host=" + host, "realtime.Options.OriginPatterns"} {
+		if !strings.Contains(got, text) {
+			t.Errorf("the log does not say %q:\n%s", text, got)
 		}
 	}
 }

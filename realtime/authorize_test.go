@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
@@ -29,6 +30,8 @@ func TestAuthorizeSubscribe(t *testing.T) {
 				return nil
 			case "panics":
 				panic(secret)
+			case "refused":
+				return fmt.Errorf(secret+": %w", &realtime.Refusal{Code: "not-yours", Message: "ask its owner", RetryAfter: time.Minute})
 			}
 			return errors.New(secret)
 		},
@@ -42,6 +45,11 @@ func TestAuthorizeSubscribe(t *testing.T) {
 		if e := p.wantError(codes.UnauthorizedSubscribe, id); strings.Contains(e.Message, secret) {
 			t.Errorf("the answer tells a secret: %s", e.Message)
 		}
+	}
+	ts.create("refused")
+	p.subscribe("refused", "")
+	if e := p.wantError("not-yours", "refused"); e.Message != "ask its owner" {
+		t.Errorf("message %q", e.Message)
 	}
 	ts.add("closed", 1)
 	p.join("open", "")

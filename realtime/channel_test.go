@@ -129,10 +129,15 @@ func TestChannelReset(t *testing.T) {
 	b := newChannelFixture(t)
 	sub := b.subscription("")
 	sub.begin(page{}, "")
+	last := replay.Cursor{Epoch: b.head.Epoch, Revision: 48}
 	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
 	b.channel.Observe([]sharedata.Event{{
-		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
+		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true, LastTransaction: last,
 	}})
+	o := sub.session.out
+	if f := string(o.queue[o.first+1]); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
+		t.Errorf("the last transaction is not %v: %s", last, f)
+	}
 	b.commit(1)
 	b.want(sub, "state 1+0", "state 50+0", "replay-cursor-not-found", "51")
 }

@@ -145,6 +145,28 @@ func (f *failingStore) Load(ctx context.Context, id string) (replay.Head, error)
 	return f.Store.Load(ctx, id)
 }
 
+// slowStore is a store of which the next Append, when slow is set, returns some
+// time after it has stored: what it stored can be read, and nobody is notified
+// of it yet.
+type slowStore struct {
+	replay.Store
+	slow         atomic.Bool
+	stored, goOn chan struct{}
+}
+
+func newSlowStore(t *testing.T) *slowStore {
+	return &slowStore{Store: newFailingStore(t, nil), stored: make(chan struct{}), goOn: make(chan struct{})}
+}
+
+func (s *slowStore) Append(ctx context.Context, id string, batch replay.Batch) error {
+	err := s.Store.Append(ctx, id, batch)
+	if s.slow.CompareAndSwap(true, false) {
+		close(s.stored)
+		<-s.goOn
+	}
+	return err
+}
+
 // blockingFunction returns a function that waits until it is unblocked.
 func blockingFunction(id string) (function *sharedata.Function, unblock func()) {
 	open := make(chan struct{})

@@ -57,3 +57,41 @@ func TestPage_Hole(t *testing.T) {
 		t.Errorf("got %d frames and %v", len(p.frames), err)
 	}
 }
+
+// The store may hold entries that observers have not been notified of.
+func TestPage_EndsAtPosition(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	at, err := manager.Create(t.Context(), "c", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		if _, err := manager.Update(t.Context(), "c", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, lifecycle := range []bool{true, false} {
+		upTo := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 4}
+		p, err := readPage(t.Context(), manager, "c", at.Cursor, upTo, lifecycle)
+		want := 0 // updates are replayed to those who ask
+		if lifecycle {
+			want = 3
+		}
+		if err != nil || p.last != upTo || len(p.frames) != want {
+			t.Errorf("%d frames up to %v, %v; want %d up to %v", len(p.frames), p.last, err, want, upTo)
+		}
+	}
+}
+
+func TestPageChunk(t *testing.T) {
+	p := page{frames: []frame{make(frame, 10), make(frame, 20), make(frame, 30)}}
+	for most, want := range map[int]int{0: 1, 29: 1, 30: 2, 59: 2, 60: 3, 100: 3} {
+		if got := p.chunk(most); got != want {
+			t.Errorf("%d bytes: %d frames, want %d", most, got, want)
+		}
+	}
+}

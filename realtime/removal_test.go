@@ -1,13 +1,12 @@
 package realtime_test
 
 import (
-	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/schemas/codes"
 )
 
@@ -71,33 +70,19 @@ func TestRemoval_InterruptsReplay(t *testing.T) {
 	})
 }
 
-// slowStore is a store whose removals take their time after they are committed.
-type slowStore struct {
-	replay.Store
-	removed, goOn chan struct{}
-}
-
-func (l *slowStore) Append(ctx context.Context, id string, batch replay.Batch) error {
-	err := l.Store.Append(ctx, id, batch)
-	if batch.Remove {
-		close(l.removed)
-		<-l.goOn
-	}
-	return err
-}
-
 // A subscriber used to be told that its cursor was not found, although it was
 // inside the window, when the history had just been removed and the news of
 // that was still on its way.
 func TestRemoval_BeforeNotification(t *testing.T) {
-	store := &slowStore{Store: newFailingStore(t, nil), removed: make(chan struct{}), goOn: make(chan struct{})}
+	store := newSlowStore(t)
 	ts := serveStore(t, store, nil)
 	ts.create("c")
 	since := ts.cursor("c").String()
 	ts.add("c", 3)
+	store.slow.Store(true)
 	removal := make(chan error, 1)
 	go func() { removal <- ts.manager.Remove(t.Context(), "c") }()
-	<-store.removed
+	<-store.stored
 	p := ts.dial()
 	p.subscribe("c", since)
 	p.wantPong("the subscribe waits")
@@ -114,7 +99,7 @@ func TestRemoval_Recreated(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
 		ts.create("c")
 		ts.add("c", 5)
-		p := blockedBehind(ts)
+		p := blockedBehind(ts, "")
 		if err := ts.manager.Remove(t.Context(), "c"); err != nil {
 			t.Fatal(err)
 		}
@@ -129,17 +114,23 @@ func TestRemoval_Recreated(t *testing.T) {
 }
 
 func TestRemoval_BeforeState(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
-		ts.create("c")
-		p := blockedBehind(ts)
-		if err := ts.manager.Remove(t.Context(), "c"); err != nil {
-			t.Fatal(err)
-		}
-		want[*wire.State](p)
-		p.wantError(codes.UnknownShareData, "c")
-		p.wantClose(codes.CloseUnknownShareData)
-	})
+	for _, keep := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ts := servePipes(t, &realtime.Options{Heartbeat: -1})
+			ts.create("c")
+			p := blockedBehind(ts, fmt.Sprintf(`,"keepConnection":%v`, keep))
+			if err := ts.manager.Remove(t.Context(), "c"); err != nil {
+				t.Fatal(err)
+			}
+			want[*wire.State](p)
+			p.wantError(codes.UnknownShareData, "c")
+			if keep {
+				p.wantPong("still open")
+				return
+			}
+			p.wantClose(codes.CloseUnknownShareData)
+		})
+	}
 }
 
 func TestResume_Recreated(t *testing.T) {

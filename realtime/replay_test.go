@@ -364,3 +364,35 @@ func revisionOf(frame wire.ServerMessage) (revision uint64, replayed bool) {
 	}
 	return 0, false
 }
+
+// What the store has and observers have not been notified of is sent live, and
+// only so. Without the bound on the page it would be replayed as well.
+func TestReplay_EndsAtTheState(t *testing.T) {
+	store := newSlowStore(t)
+	ts := serveStore(t, store, nil)
+	ts.create("c")
+	since := ts.cursor("c").String()
+	ts.add("c", 3)
+	resident := ts.dial()
+	resident.join("c", "")
+	store.slow.Store(true)
+	proposed := make(chan error, 1)
+	go func() {
+		_, err := ts.manager.Propose(t.Context(), sharedata.Proposal{ShareDataID: "c", FunctionID: "add", Data: step{By: 1}})
+		proposed <- err
+	}()
+	<-store.stored
+	p := ts.dial()
+	if state := p.join("c", since); state.Revision != 4 || state.Replaying != 3 {
+		t.Errorf("got %s", state.AppendTo(nil))
+	}
+	p.wantReplayed(2, 4)
+	p.wantPong("nothing else is replayed")
+	close(store.goOn)
+	p.wantTransactions(5, 5)
+	resident.wantTransactions(5, 5)
+	if err := <-proposed; err != nil {
+		t.Error(err)
+	}
+	p.wantPong("it comes once")
+}

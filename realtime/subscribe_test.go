@@ -65,9 +65,9 @@ func TestResubscribe(t *testing.T) {
 	})
 }
 
-// blockedBehind has a subscription to "c" wait behind a state that the peer
-// does not read.
-func blockedBehind(ts *testServer) *peer {
+// blockedBehind makes a subscribe to "c", which has further members, wait behind
+// a state that the peer does not read.
+func blockedBehind(ts *testServer, members string) *peer {
 	ts.Helper()
 	if _, err := ts.manager.Create(ts.Context(), "big", counter{Pad: strings.Repeat("x", 900<<10)}, add); err != nil {
 		ts.Fatal(err)
@@ -75,7 +75,7 @@ func blockedBehind(ts *testServer) *peer {
 	p := dialPipe(ts)
 	p.subscribe("big", "")
 	synctest.Wait()
-	p.subscribe("c", "")
+	p.send(`{"v":1,"type":"subscribe","shareDataId":"c"%s}`, members)
 	synctest.Wait()
 	return p
 }
@@ -89,7 +89,7 @@ func TestSubscribe_RepliesInOrder(t *testing.T) {
 		ts.create("c")
 		since := ts.cursor("c").String()
 		ts.add("c", 3)
-		p := blockedBehind(ts)
+		p := blockedBehind(ts, "")
 		p.subscribe("c", since)
 		p.subscribe("c", "nonsense")
 		p.subscribe("c", "")
@@ -111,7 +111,7 @@ func TestResubscribe_Bounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
 		ts.create("c")
-		p := blockedBehind(ts)
+		p := blockedBehind(ts, "")
 		p.unchecked = true
 		const n = 500
 		for range n {
@@ -154,4 +154,20 @@ func TestSubscribe_LargeStates(t *testing.T) {
 		want[*wire.State](p)
 	}
 	p.wantPong("alive")
+}
+
+func TestSubscribe_UnknownShareData(t *testing.T) {
+	ts := serve(t, nil)
+	ts.create("c")
+	p := ts.dial()
+	p.join("c", "")
+	p.send(`{"v":1,"type":"subscribe","shareDataId":"nowhere","keepConnection":true}`)
+	p.wantError(codes.UnknownShareData, "nowhere")
+	ts.add("c", 1)
+	p.wantTransactions(2, 2)
+	ts.create("nowhere")
+	p.join("nowhere", "") // it is found as soon as it exists
+	p.send(`{"v":1,"type":"subscribe","shareDataId":"elsewhere","keepConnection":false}`)
+	p.wantError(codes.UnknownShareData, "elsewhere")
+	p.wantClose(codes.CloseUnknownShareData)
 }
