@@ -152,10 +152,15 @@ type slowStore struct {
 	replay.Store
 	slow         atomic.Bool
 	stored, goOn chan struct{}
+	release      func() // lets it return
 }
 
 func newSlowStore(t *testing.T) *slowStore {
-	return &slowStore{Store: newFailingStore(t, nil), stored: make(chan struct{}), goOn: make(chan struct{})}
+	goOn := make(chan struct{})
+	return &slowStore{
+		Store: newFailingStore(t, nil), stored: make(chan struct{}), goOn: goOn,
+		release: sync.OnceFunc(func() { close(goOn) }),
+	}
 }
 
 func (s *slowStore) Append(ctx context.Context, id string, batch replay.Batch) error {

@@ -75,6 +75,7 @@ func TestRemoval_InterruptsReplay(t *testing.T) {
 // that was still on its way.
 func TestRemoval_BeforeNotification(t *testing.T) {
 	store := newSlowStore(t)
+	defer store.release()
 	ts := serveStore(t, store, nil)
 	ts.create("c")
 	since := ts.cursor("c").String()
@@ -86,7 +87,7 @@ func TestRemoval_BeforeNotification(t *testing.T) {
 	p := ts.dial()
 	p.subscribe("c", since)
 	p.wantPong("the subscribe waits")
-	close(store.goOn)
+	store.release()
 	p.wantError(codes.UnknownShareData, "c")
 	p.wantClose(codes.CloseUnknownShareData)
 	if err := <-removal; err != nil {

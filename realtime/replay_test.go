@@ -369,6 +369,7 @@ func revisionOf(frame wire.ServerMessage) (revision uint64, replayed bool) {
 // only so. Without the bound on the page it would be replayed as well.
 func TestReplay_EndsAtTheState(t *testing.T) {
 	store := newSlowStore(t)
+	defer store.release()
 	ts := serveStore(t, store, nil)
 	ts.create("c")
 	since := ts.cursor("c").String()
@@ -388,7 +389,7 @@ func TestReplay_EndsAtTheState(t *testing.T) {
 	}
 	p.wantReplayed(2, 4)
 	p.wantPong("nothing else is replayed")
-	close(store.goOn)
+	store.release()
 	p.wantTransactions(5, 5)
 	resident.wantTransactions(5, 5)
 	if err := <-proposed; err != nil {
