@@ -90,7 +90,7 @@ type State struct {
 	Cursor   string
 	Revision uint64
 	// Replaying says how many replayed frames follow. It is written only where
-	// HasReplaying is set.
+	// HasReplaying is set, as for a Subscribe with ReplayLifecycle.
 	Replaying    uint64
 	HasReplaying bool
 }
