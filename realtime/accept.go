@@ -64,10 +64,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
-	s.enter(session)
+	s.register(session)
 	go func() {
 		defer s.running.done()
-		defer s.exit(session)
+		defer s.unregister(session)
 		defer s.recoverIn(session)
 		session.run()
 	}()
@@ -95,9 +95,9 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 	return caller, err
 }
 
-// enter makes a session one of the server's. The server may have begun to shut
+// register makes a session one of the server's. The server may have begun to shut
 // down while it was upgraded.
-func (s *Server) enter(session *session) {
+func (s *Server) register(session *session) {
 	s.mu.Lock()
 	s.lastID++
 	session.info.ID = s.lastID
@@ -113,7 +113,7 @@ func (s *Server) enter(session *session) {
 	}
 }
 
-func (s *Server) exit(session *session) {
+func (s *Server) unregister(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)

@@ -34,14 +34,14 @@ func TestAuthenticate_Refuses(t *testing.T) {
 			var body strings.Builder
 			response.Write(&body)
 			if strings.Contains(body.String(), secret) {
-				t.Errorf("the answer tells a secret: %s", body.String())
+				t.Errorf("the response has a secret: %s", body.String())
 			}
 		})
 	}
 }
 
-// A refused origin used to be visible to nobody but the page that had it. Pages
-// can ask at any rate, so the log has one line a second.
+// A refused origin used to be logged at Debug only. Pages can connect at any
+// rate, so the log has one line a second.
 func TestOrigin(t *testing.T) {
 	var log strings.Builder
 	ts := serve(t, &realtime.Options{
@@ -91,7 +91,7 @@ func TestPlainRequest(t *testing.T) {
 	}
 }
 
-// wrapping is middleware whose ResponseWriter can only be unwrapped.
+// wrapping is the ResponseWriter of middleware that can only be unwrapped.
 type wrapping struct{ inner http.ResponseWriter }
 
 func (w wrapping) Header() http.Header { return w.inner.Header() }
@@ -134,10 +134,10 @@ func TestTLS(t *testing.T) {
 func TestUpgradeImpossible(t *testing.T) {
 	ts := newTestServer(t, sharedata.Options{}, nil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	answer := httptest.NewRecorder()
-	ts.server.ServeHTTP(answer, r)
-	if answer.Code != http.StatusNotImplemented {
-		t.Errorf("status %d", answer.Code)
+	response := httptest.NewRecorder()
+	ts.server.ServeHTTP(response, r)
+	if response.Code != http.StatusNotImplemented {
+		t.Errorf("status %d", response.Code)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestAuthorizeSubscribe(t *testing.T) {
 	for _, id := range []string{"closed", "panics", "is not there"} {
 		p.subscribe(id, "")
 		if e := p.wantError(codes.UnauthorizedSubscribe, id); strings.Contains(e.Message, secret) {
-			t.Errorf("the answer tells a secret: %s", e.Message)
+			t.Errorf("the reply has a secret: %s", e.Message)
 		}
 	}
 	ts.create("refused")
@@ -104,7 +104,7 @@ func TestErrExpired(t *testing.T) {
 		})
 	}
 	if at := ts.cursor("c"); at.Revision != 1 {
-		t.Errorf("the history is at %v: a proposal under expired credentials was judged", at)
+		t.Errorf("the history is at %v: a proposal under expired credentials was evaluated", at)
 	}
 }
 

@@ -40,7 +40,7 @@ func benchServer(b *testing.B, size int) (*sharedata.Manager, string) {
 	return manager, strings.TrimPrefix(h.URL, "http://")
 }
 
-// rawSubscriber is a client that costs little: it looks at frames' headers only.
+// rawSubscriber is a client that costs little: it reads only the headers of frames.
 type rawSubscriber struct {
 	conn net.Conn
 	r    *bufio.Reader

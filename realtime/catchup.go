@@ -176,7 +176,7 @@ func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
 func (c *catchUp) rebind() bool {
 	to, ok := c.session.acquire(&c.sub.request)
 	if !ok {
-		c.session.forget(c.sub)
+		c.session.remove(c.sub)
 		c.sub.end()
 		return false
 	}

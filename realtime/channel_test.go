@@ -56,7 +56,7 @@ func (b *channelFixture) subscription(since string) *subscription {
 	return sub
 }
 
-// commit lets the channel observe n transactions.
+// commit makes the channel observe n transactions.
 func (b *channelFixture) commit(n int) {
 	var events []sharedata.Event
 	for range n {
@@ -69,7 +69,7 @@ func (b *channelFixture) commit(n int) {
 	b.channel.Observe(events)
 }
 
-// received takes what a peer was sent since the last time, in short.
+// sentTo takes what a peer was sent since the last time, in short.
 func sentTo(sub *subscription) []string {
 	o := sub.session.out
 	o.mu.Lock()
@@ -212,7 +212,7 @@ func TestSubscriptionEnd(t *testing.T) {
 	b.commit(1)
 	b.want(sub, "state 4+3", "proposal-result")
 	if sub.sendResult(frame(`{}`)) {
-		t.Error("a subscription that has ended takes answers")
+		t.Error("a subscription that has ended accepts results")
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// TestChurn looks for frames that belong to no
-// subscription, and for gaps, repeats and disorder.
+// Subscribers come and go while the ShareData is removed and re-created. No frame
+// may be outside of a subscription, and revisions have no gap and no repeat.
 func TestChurn(t *testing.T) {
 	ts := serve(t, nil)
 	const rounds, peers = 30, 8
@@ -76,7 +76,7 @@ func follow(p *peer, id string) error {
 	if err := p.conn.Write(ctx, 1, fmt.Appendf(nil, `{"v":1,"type":"subscribe","shareDataId":%q}`, id)); err != nil {
 		return err
 	}
-	// Frames of the subscription before may still come, then the state.
+	// Frames of the previous subscription may still come, then the state.
 	var at replay.Cursor
 	for range 60 {
 		m, err := p.next()

@@ -33,7 +33,7 @@ func (s *session) beginClosing() bool {
 	s.closing = true
 	s.stopTimersLocked()
 	s.closeTimer = time.AfterFunc(s.server.options.closeTimeout(), func() {
-		s.server.during(func() { s.cut("the peer did not answer the close frame") })
+		s.server.runTracked(func() { s.cut("the peer did not answer the close frame") })
 	})
 	return true
 }

@@ -35,7 +35,7 @@ func (s *session) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closing {
-		s.heartbeat = time.AfterFunc(interval, func() { s.server.during(s.beat) })
+		s.heartbeat = time.AfterFunc(interval, func() { s.server.runTracked(s.beat) })
 	}
 }
 

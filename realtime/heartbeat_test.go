@@ -77,8 +77,8 @@ func TestHeartbeat_Off(t *testing.T) {
 	})
 }
 
-// A large state on its way to a peer that takes it dialPipe must not count as
-// death, although no ping gets through meanwhile.
+// A peer that reads a large state slowly is not dead, although no ping is written
+// meanwhile.
 func TestHeartbeat_SlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
@@ -126,8 +126,8 @@ func TestHeartbeat_StuckReader(t *testing.T) {
 	})
 }
 
-// The library answers a ping within 5 s or cuts the connection; a healthy peer
-// that pings while a large frame is on its way to it must not suffer that.
+// The library would cut the connection if it could not write a pong within 5 s,
+// which is no fault of a peer that is being sent a large frame.
 func TestPing_DuringLargeFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, nil)

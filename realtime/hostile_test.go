@@ -55,8 +55,8 @@ func masked(first byte, payload string) []byte {
 	return append(append(b, 0, 0, 0, 0), payload...)
 }
 
-// TestHostileInput sends what no client would, and has a
-// good client at work all the time.
+// TestHostileInput sends what no client would, while another client keeps
+// proposing.
 func TestHostileInput(t *testing.T) {
 	ts := serve(t, &realtime.Options{MaxMessageBytes: 64 << 10, MaxBufferedBytes: 64 << 10})
 	ts.create("c")
@@ -212,19 +212,19 @@ func TestSubscribeFlood(t *testing.T) {
 		break
 	}
 	if states == 0 {
-		t.Error("not one was answered")
+		t.Error("every subscribe was refused")
 	}
 	ts.add("a", 1)
-	// It is told live, or by the state that answers one of the last subscribes.
-	for told := false; !told; {
+	// The change comes live, or in the state that one of the last subscribes gets.
+	for seen := false; !seen; {
 		switch m := must(p).(type) {
 		case *wire.Transaction:
-			told = true
+			seen = true
 			if m.Revision != 2 {
 				t.Errorf("got %s", m.AppendTo(nil))
 			}
 		case *wire.State:
-			told = m.ShareDataID == "a" && m.Revision == 2
+			seen = m.ShareDataID == "a" && m.Revision == 2
 		}
 	}
 	p.conn.CloseNow()

@@ -8,7 +8,8 @@ import (
 )
 
 // hub finds the channel of a ShareData. A channel is created for its first
-// holder and stops observing the manager with its last.
+// holder and stops observing the manager with its last. For the lock order see
+// channel.
 type hub struct {
 	manager *sharedata.Manager
 	ctx     context.Context // the server's

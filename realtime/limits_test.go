@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// The answer must not be on its way before the proposal has left the count.
+// A result must not be sent before its proposal is counted out.
 func TestInFlight_OneAtATime(t *testing.T) {
 	ts := serve(t, &realtime.Options{MaxProposalsInFlight: 1})
 	ts.create("c")
@@ -92,7 +92,7 @@ func TestMaxSubscriptions(t *testing.T) {
 	p.join("a", "") // again is not one more
 	p.send(`{"v":1,"type":"unsubscribe","shareDataId":"a"}`)
 	p.wantPong("sent before")
-	for { // unsubscribing has no answer
+	for { // an unsubscribe has no reply
 		p.subscribe("c", "")
 		if _, ok := must(p).(*wire.State); ok {
 			break

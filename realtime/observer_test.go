@@ -61,7 +61,7 @@ func (r *recorder) wantClosed(t *testing.T, code int) realtime.CloseEvent {
 	return realtime.CloseEvent{}
 }
 
-// overflows returns what was told so far.
+// overflows returns those that were reported so far.
 func (r *recorder) overflows() []realtime.OverflowEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()

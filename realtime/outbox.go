@@ -14,7 +14,7 @@ import (
 // the queue is dropped and the connection is to be closed with 4001.
 //
 // All methods but next may be called from any number of goroutines; none
-// blocks.
+// blocks. For the lock order see channel.
 type outbox struct {
 	limit int
 	// wake is called when something waits and no writer runs. From then on until

@@ -66,7 +66,7 @@ func TestOutboxBound(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		fill func(o *outbox) bool
-		want int // bytes that overflow was told of; 0: no overflow
+		want int // bytes at the overflow; 0: no overflow
 	}{
 		{"exactly the bound", func(o *outbox) bool { return o.send(of(60), of(40)) }, 0},
 		{"one byte over", func(o *outbox) bool { return o.send(of(60), of(41)) }, 101},
@@ -144,8 +144,8 @@ func TestOutboxOffer(t *testing.T) {
 	}
 }
 
-// What is held can only be released by the end of the replay that is offered,
-// so it must not keep that from being taken.
+// Held frames are released when the replay ends, so they must not keep the rest
+// of the replay from being queued.
 func TestOutboxOffer_Held(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	o.hold(90)
@@ -203,7 +203,7 @@ func TestOutboxControlFrames(t *testing.T) {
 	}
 }
 
-// A queue that never empties used to keep the places of what it had written.
+// A queue that is never empty used to keep the slots of all it had written.
 func TestOutboxQueue_Reused(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	f := frame(strings.Repeat("x", 1000))

@@ -75,14 +75,14 @@ func TestOverflow_SlowReader(t *testing.T) {
 			}
 		})
 	}
-	// At the pace of the others, so that it is the slow one that falls behind.
+	// At the pace of the others, so that only the slow one falls behind.
 	for range n {
 		ts.add("c", 1)
 		for range others {
 			select {
 			case <-arrived:
 			case <-time.After(testTimeout):
-				t.Fatal("somebody is held up")
+				t.Fatal("a reader is delayed")
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func TestOverflow_EndsSubscriptions(t *testing.T) {
 	})
 }
 
-// Answers and replays count as well as live frames.
+// Replies count as well as live frames.
 func TestOverflow_Replies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder

@@ -18,8 +18,8 @@ import (
 type peer struct {
 	*testing.T
 	conn *websocket.Conn
-	// unchecked peers do not hold frames against the schemas, which takes most
-	// of the time where there are many.
+	// unchecked peers do not validate frames by the schemas, which takes most of
+	// the time where there are many.
 	unchecked bool
 }
 
@@ -87,7 +87,7 @@ func (p *peer) nextText() string {
 
 var validator = sync.OnceValues(schemas.New)
 
-// valid holds a frame against the published schemas.
+// valid validates a frame by the published schemas.
 func valid(data []byte) error {
 	v, err := validator()
 	if err != nil || len(data) > schemas.MaxBytes {
@@ -96,7 +96,7 @@ func valid(data []byte) error {
 	return v.ExplainServer(data)
 }
 
-// readOn reads until the connection ends, and answers pings and closes so.
+// readOn reads until the connection ends. The library answers pings meanwhile.
 func (p *peer) readOn() {
 	for {
 		if _, _, err := p.conn.Read(context.Background()); err != nil {
@@ -129,7 +129,7 @@ func (p *peer) wantError(code, id string) *wire.Error {
 	return e
 }
 
-// wantPong checks that nothing else comes before the answer to a ping.
+// wantPong checks that nothing comes before the pong to a ping.
 func (p *peer) wantPong(correlation string) {
 	p.Helper()
 	p.ping(correlation)

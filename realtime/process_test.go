@@ -44,8 +44,8 @@ func TestTwoServers(t *testing.T) {
 	}
 }
 
-// A subscriber that moves to a server which is behind was told that its cursor
-// was not known, and shown a state older than the one it had.
+// A subscriber that moved to a server which was behind used to be told that its
+// cursor is unknown, and to be sent an older state than it had.
 func TestTwoServers_SubscriberAhead(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
@@ -92,7 +92,7 @@ func TestTwoServers_StoreUnreachable(t *testing.T) {
 	}
 }
 
-// What the store cannot be asked for is replayed from memory.
+// What the store cannot be read for is replayed from memory.
 func TestReplay_StoreUnreachable(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
@@ -110,7 +110,7 @@ func TestReplay_StoreUnreachable(t *testing.T) {
 	visitor.wantReplayed(2, 5)
 }
 
-// The store went back: cursors that it lost are never continued.
+// After the history was rolled back, cursors that are lost resume nothing.
 func TestResume_HistoryRolledBack(t *testing.T) {
 	shared := replaytest.NewShared()
 	storeOfB := shared.Process()

@@ -84,9 +84,9 @@ func (s *session) complete(m *wire.Propose, result frame) {
 	defer s.server.recoverIn(s)
 	// First, so that a proposer who waits for the result before the next proposal
 	// is never over the limit.
-	s.leaveFlight(m)
+	s.releaseSlot(m)
 	s.sendResult(m.ShareDataID, result)
-	s.resultSent()
+	s.finishProposal()
 }
 
 // sendResult sends the result of a proposal, after its effect.
@@ -101,15 +101,15 @@ func (s *session) sendResult(id string, result frame) {
 	s.out.send(result)
 }
 
-// leaveFlight lets another proposal be admitted.
-func (s *session) leaveFlight(m *wire.Propose) {
+// releaseSlot makes room for another proposal.
+func (s *session) releaseSlot(m *wire.Propose) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight--
 	s.inFlightBytes -= weight(m)
 }
 
-func (s *session) resultSent() {
+func (s *session) finishProposal() {
 	s.mu.Lock()
 	s.unsent--
 	last := s.draining && s.unsent == 0

@@ -155,7 +155,7 @@ func TestPropose_InOrder(t *testing.T) {
 	list, _ := sharedata.Decode[[]int](at.State)
 	for i := range n {
 		if list[i] != i {
-			t.Fatalf("proposal %d was judged in place of %d", list[i], i)
+			t.Fatalf("proposal %d was evaluated in place of %d", list[i], i)
 		}
 	}
 }

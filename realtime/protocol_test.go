@@ -13,8 +13,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// TestFrames drives a connection through every frame of the
-// protocol and compares the texts.
+// TestFrames has every frame of the protocol, to the byte.
 func TestFrames(t *testing.T) {
 	ts := serve(t, nil)
 	ts.create("c")
@@ -126,8 +125,7 @@ func TestInvalidMessage(t *testing.T) {
 	})
 }
 
-// A client of the published JavaScript package sends what its schemas allow and
-// an envelope that may grow.
+// The published JavaScript client sends members that its own schemas allow.
 func TestUnknownMembers(t *testing.T) {
 	ts := serve(t, nil)
 	ts.create("c")

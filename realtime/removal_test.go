@@ -71,8 +71,8 @@ func TestRemoval_InterruptsReplay(t *testing.T) {
 }
 
 // A subscriber used to be told that its cursor was not found, although it was
-// inside the window, when the history had just been removed and the news of
-// that was still on its way.
+// inside the window, when the history had just been removed and the channel was
+// not notified of that yet.
 func TestRemoval_BeforeNotification(t *testing.T) {
 	store := newSlowStore(t)
 	defer store.release()

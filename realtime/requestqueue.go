@@ -50,10 +50,10 @@ func (s *session) runQueue(id string, q *requestQueue) {
 			s.propose(m)
 		case *wire.Subscribe:
 			s.subscribe(m)
-			s.requestDone()
+			s.finishRequest()
 		case *wire.Unsubscribe:
 			s.unsubscribe(m.ShareDataID)
-			s.requestDone()
+			s.finishRequest()
 		}
 	}
 }
@@ -76,7 +76,7 @@ func (s *session) enqueueRequest(id string, message wire.ClientMessage) {
 	}
 }
 
-func (s *session) requestDone() {
+func (s *session) finishRequest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queued--

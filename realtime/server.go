@@ -77,7 +77,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 // http.Server.Shutdown does not wait for upgraded connections: call it first, so
 // that no more requests come, then this, then Manager.Close.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.refuseMore()
+	s.stopAccepting()
 	for _, session := range s.openSessions() {
 		session.drain()
 	}
@@ -111,7 +111,7 @@ func (s *Server) Close() error {
 	s.running.close()
 	s.proposals.close()
 	s.cancel()
-	s.refuseMore()
+	s.stopAccepting()
 	for _, session := range s.openSessions() {
 		session.cut("the server was closed")
 	}
@@ -119,8 +119,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// refuseMore makes the server accept no more connections.
-func (s *Server) refuseMore() {
+// stopAccepting makes the server accept no more connections.
+func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
@@ -146,8 +146,8 @@ func (s *Server) spawn(session *session, f func()) bool {
 	return true
 }
 
-// during runs f while Close waits for it, unless the server was closed.
-func (s *Server) during(f func()) {
+// runTracked runs f while Close waits for it, unless the server was closed.
+func (s *Server) runTracked(f func()) {
 	if s.running.add() {
 		defer s.running.done()
 		f()

@@ -37,7 +37,7 @@ type session struct {
 	// when it is.
 	helpers sync.WaitGroup
 
-	// mu guards all that follows. The lock order is at channel.
+	// mu guards all that follows. For the lock order see channel.
 	mu sync.Mutex
 
 	// Subscriptions and what is requested about them, by ShareData.
@@ -127,8 +127,8 @@ func (s *session) endSubscriptions() {
 	}
 }
 
-// forget removes a subscription that has ended by itself.
-func (s *session) forget(sub *subscription) {
+// remove removes a subscription that has ended by itself.
+func (s *session) remove(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id := sub.request.ShareDataID; s.subscriptions[id] == sub {

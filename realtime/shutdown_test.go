@@ -55,7 +55,7 @@ func TestShutdown(t *testing.T) {
 			t.Error(err)
 		}
 		if got := ts.cursor("c").Revision; got != 2 {
-			t.Errorf("a proposal was judged that came too late: revision %d", got)
+			t.Errorf("a proposal was evaluated that came too late: revision %d", got)
 		}
 	})
 }
@@ -66,7 +66,7 @@ func TestShutdown_ContextEnds(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
 		stuck, _ := blockingFunction("stuck")
 		ts.create("c", stuck.WithTimeout(-1))
-		ts.dial() // does not read, so it does not answer the close
+		ts.dial() // does not read, so it does not answer the close frame
 		p := ts.dial()
 		p.propose("c", "stuck", "null", "1")
 		synctest.Wait()
@@ -97,7 +97,7 @@ func TestShutdown_DuringReplay(t *testing.T) {
 		synctest.Wait()
 		go ts.server.Shutdown(t.Context())
 		synctest.Wait()
-		answered := false
+		resultSeen := false
 		for {
 			m, err := p.next()
 			if err != nil {
@@ -107,11 +107,11 @@ func TestShutdown_DuringReplay(t *testing.T) {
 				break
 			}
 			if r, ok := m.(*wire.ProposalResult); ok && r.CorrelationID == "held" {
-				answered = true
+				resultSeen = true
 			}
 		}
-		if !answered {
-			t.Error("the proposal was not answered")
+		if !resultSeen {
+			t.Error("the result was not sent")
 		}
 	})
 }
@@ -179,7 +179,7 @@ func TestShutdown_Concurrent(t *testing.T) {
 	all.Wait()
 }
 
-// TestShutdown_NewConnections looks for connections that outlive it.
+// No connection may outlive the server.
 func TestShutdown_NewConnections(t *testing.T) {
 	for i := range 18 {
 		var r recorder

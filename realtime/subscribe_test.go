@@ -50,7 +50,7 @@ func TestResubscribe(t *testing.T) {
 				}
 				break
 			}
-			// What was queued before goes out in order.
+			// What was queued before is sent in order.
 			if tx, ok := m.(*wire.Transaction); !ok || tx.Revision != next {
 				t.Fatalf("want %d, got %s", next, m.AppendTo(nil))
 			}
@@ -80,9 +80,9 @@ func blockedBehind(ts *testServer, members string) *peer {
 	return p
 }
 
-// A subscribe whose answer had no room used to be left unanswered when another
-// one to the same ShareData came, so that its client took the state that
-// answered that one for its own, with a replay or without.
+// A subscribe whose state had no room used to get no reply when another one to
+// the same ShareData came, so that its client took the state of that one for its
+// own.
 func TestSubscribe_RepliesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
@@ -130,7 +130,7 @@ func TestResubscribe_Bounded(t *testing.T) {
 				refused++
 			}
 		}
-		p.wantPong("each was answered once")
+		p.wantPong("each has one reply")
 		if refused == 0 {
 			t.Error("all of them were queued")
 		}

@@ -18,8 +18,8 @@ import (
 //	live       what is committed is sent at once
 //	ended      nothing is sent any more
 //
-// Its catchUp takes it from pending to live. Any goroutine may end it. The lock
-// order is at channel.
+// Its catchUp takes it from pending to live. Any goroutine may end it. For the
+// lock order see channel.
 type subscription struct {
 	session *session
 	request wire.Subscribe // the ShareData, and what the subscriber asked for
@@ -68,7 +68,7 @@ func (s *subscription) deliver(b batch) bool {
 			return false
 		}
 		if b.removed {
-			s.removedLocked()
+			s.endRemovedLocked()
 		}
 		return !b.removed
 	case replaying:
@@ -154,7 +154,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	case c.ended && s.stateSent:
 		s.releaseLocked(true)
 		s.session.out.send(notResumedFrame(c.id, replayInterrupted), removedFrame(c.id))
-		s.removedLocked()
+		s.endRemovedLocked()
 		return beginDone, last, nil
 	case c.ended:
 		return beginRemoved, last, nil
@@ -211,7 +211,7 @@ func (s *subscription) goLive() bool {
 	s.releaseLocked(false)
 	s.mode = live
 	if s.removed {
-		s.removedLocked()
+		s.endRemovedLocked()
 	}
 	return true
 }
@@ -258,11 +258,11 @@ func (s *subscription) end() {
 	c.hub.release(c)
 }
 
-// removedLocked is end for a ShareData that was removed, after the peer was
+// endRemovedLocked is end for a ShareData that was removed, after the peer was
 // sent that.
-func (s *subscription) removedLocked() {
+func (s *subscription) endRemovedLocked() {
 	s.mode = ended
-	s.session.forget(s)
+	s.session.remove(s)
 	s.channel.hub.release(s.channel)
 }
 
