@@ -193,6 +193,15 @@ func (ts *testServer) create(id string, functions ...*sharedata.Function) {
 	}
 }
 
+// createMissed creates "c" with n additions, and returns the cursor before them.
+func (ts *testServer) createMissed(n int, functions ...*sharedata.Function) (since string) {
+	ts.Helper()
+	ts.create("c", functions...)
+	since = ts.cursor("c").String()
+	ts.add("c", n)
+	return since
+}
+
 // add proposes on the server's side, n times.
 func (ts *testServer) add(id string, n int) replay.Cursor {
 	ts.Helper()

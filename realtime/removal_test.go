@@ -38,9 +38,7 @@ func TestRemoval_DuringReplay(t *testing.T) {
 func TestRemoval_InterruptsReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		p.join("c", since)
 		if err := ts.manager.Remove(t.Context(), "c"); err != nil {
@@ -77,9 +75,7 @@ func TestRemoval_BeforeNotification(t *testing.T) {
 	store := newSlowStore(t)
 	defer store.release()
 	ts := serveStore(t, store, nil)
-	ts.create("c")
-	since := ts.cursor("c").String()
-	ts.add("c", 3)
+	since := ts.createMissed(3)
 	store.slow.Store(true)
 	removal := make(chan error, 1)
 	go func() { removal <- ts.manager.Remove(t.Context(), "c") }()

@@ -80,9 +80,7 @@ func TestReplayWindow_Off(t *testing.T) {
 
 func TestResume_TrimmedHistory(t *testing.T) {
 	ts := serveStore(t, newFailingStore(t, &replay.MemoryOptions{MaxEntries: 10}), nil)
-	ts.create("c")
-	since := ts.cursor("c").String()
-	ts.add("c", 30)
+	since := ts.createMissed(30)
 	p := ts.dial()
 	if state := p.join("c", since); state.Replaying != 0 {
 		t.Errorf("got %s", state.AppendTo(nil))
@@ -94,9 +92,7 @@ func TestResume_TrimmedHistory(t *testing.T) {
 func TestResume_StoreFails(t *testing.T) {
 	store := newFailingStore(t, nil)
 	ts := serveStore(t, store, nil)
-	ts.create("c")
-	since := ts.cursor("c").String()
-	ts.add("c", 3)
+	since := ts.createMissed(3)
 	store.failRead.Store(true)
 	p := ts.dial()
 	p.join("c", since)
@@ -111,9 +107,7 @@ func TestReplay_LongerThanBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		state := p.join("c", since)
 		if state.Replaying != 1000 {
@@ -133,9 +127,7 @@ func TestReplay_LongerThanBuffer(t *testing.T) {
 func TestReplay_ThenLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 64 << 10, ReplayWindow: 5000, Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		if state := p.join("c", since); state.Replaying != 1000 {
 			t.Fatalf("got %s", state.AppendTo(nil))
@@ -161,9 +153,7 @@ func TestReplay_HeldFramesCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 8 << 10, ReplayWindow: 5000, Observer: r.observer(), Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		p.join("c", since)
 		ts.add("c", 100) // the peer does not read
@@ -184,9 +174,7 @@ func TestReplay_HeldFramesCount(t *testing.T) {
 func TestReplay_Unsubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		p.join("c", since)
 		p.send(`{"v":1,"type":"unsubscribe","shareDataId":"c"}`)
@@ -214,9 +202,7 @@ func TestReplay_Interrupted(t *testing.T) {
 		ts := newTestServer(t, sharedata.Options{Store: store}, &realtime.Options{MaxBufferedBytes: 64 << 10, ReplayWindow: 5000, Heartbeat: -1})
 		ts.listenOnPipes(ts.server)
 		slow, unblock := blockingFunction("slow")
-		ts.create("c", slow)
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000, slow)
 		p := dialPipe(ts)
 		p.join("c", since)
 		p.propose("c", "slow", "null", "held")
@@ -257,9 +243,7 @@ func TestReplay_EndsAtTheState(t *testing.T) {
 	store := newSlowStore(t)
 	defer store.release()
 	ts := serveStore(t, store, nil)
-	ts.create("c")
-	since := ts.cursor("c").String()
-	ts.add("c", 3)
+	since := ts.createMissed(3)
 	resident := ts.dial()
 	resident.join("c", "")
 	store.slow.Store(true)

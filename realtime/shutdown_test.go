@@ -88,9 +88,7 @@ func TestShutdown_ContextEnds(t *testing.T) {
 func TestShutdown_DuringReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 100)
+		since := ts.createMissed(100)
 		p := dialPipe(ts)
 		p.join("c", since)
 		p.propose("c", "add", `{"by":1}`, "held")

@@ -34,9 +34,7 @@ func dialPipe(ts *testServer) *peer {
 func TestResubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10, ReplayWindow: 5000, Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 1000)
+		since := ts.createMissed(1000)
 		p := dialPipe(ts)
 		p.join("c", since)
 		p.wantReplayed(2, 10)
@@ -86,9 +84,7 @@ func blockedBehind(ts *testServer, members string) *peer {
 func TestSubscribe_RepliesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
-		ts.create("c")
-		since := ts.cursor("c").String()
-		ts.add("c", 3)
+		since := ts.createMissed(3)
 		p := blockedBehind(ts, "")
 		p.subscribe("c", since)
 		p.subscribe("c", "nonsense")
