@@ -79,9 +79,10 @@ func BySubject(subject string) func(Connection) bool {
 // Its proposals in flight are evaluated. It does not wait for the connections to
 // end; a connection that is closing already is not counted.
 //
-// A connection that Options.Authenticate has let in and that is being opened at
-// the same time may be missed: to keep a caller out, have Authenticate refuse
-// first. The error is ErrInvalidClose.
+// To keep a caller out, have Options.Authenticate refuse it first. A connection
+// that Authenticate has accepted before and that is being opened at the same time
+// may be missed; AuthorizeSubscribe and AuthorizePropose can return ErrExpired
+// for it. The error is ErrInvalidClose.
 func (s *Server) Disconnect(match func(Connection) bool, with CloseFrame) (n int, err error) {
 	with, err = with.withDefaults()
 	if err != nil {

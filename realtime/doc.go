@@ -31,9 +31,10 @@
 //     on one ShareData are evaluated in the order sent.
 //   - Isolated: no connection waits for another. A peer that does not read is
 //     closed with 4001 when MaxBufferedBytes wait for it; a dead one is
-//     disconnected within two heartbeats. A slow hook or function delays the
-//     requests of one connection about one ShareData, a panic costs one message.
-//     The memory of a connection is bounded in bytes.
+//     disconnected within two heartbeats. A slow hook delays the requests of one
+//     connection about one ShareData, a panic costs one message; package
+//     sharedata isolates functions. The memory of a connection is bounded in
+//     bytes.
 //   - Let nobody in: without authentication there is no upgrade, and no frame
 //     about a ShareData is sent to a caller whom AuthorizeSubscribe refused.
 //     Details of failures stay in the log, unless a hook returns a Refusal.

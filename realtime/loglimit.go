@@ -14,7 +14,8 @@ const logInterval = time.Second
 // rateLimitedHandler is a slog.Handler that keeps peers from flooding the log:
 // what a peer can cause at will, it can cause at any rate. Lines at Warn and
 // above pass once per logInterval and message; the next one that passes has the
-// number of those that did not in the attribute "suppressed".
+// number of those that did not in the attribute "suppressed". Loggers derived
+// with attributes or groups are not limited; this package derives none.
 type rateLimitedHandler struct {
 	slog.Handler
 
