@@ -68,10 +68,13 @@ func TestConnections(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	var r recorder
 	ts := serveSubjects(t, &r)
-	first, second, other := ts.dialAs("ada"), ts.dialAs("ada"), ts.dialAs("bob")
-	for _, p := range []*peer{first, second, other} {
-		p.join("c", "")
+	var peers []*peer
+	for _, subject := range []string{"ada", "ada", "bob"} {
+		p := ts.dialAs(subject)
+		p.join("c", "") // it has its ID now
+		peers = append(peers, p)
 	}
+	first, second, other := peers[0], peers[1], peers[2]
 	disconnect := func(want int, match func(realtime.Connection) bool, with realtime.CloseFrame) {
 		t.Helper()
 		if n, err := ts.server.Disconnect(match, with); n != want || err != nil {
