@@ -45,7 +45,10 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer manager.Close()
-	server := realtime.NewServer(manager, &realtime.Options{ReplayWindow: window})
+	server, err := realtime.NewServer(manager, &realtime.Options{ReplayWindow: window})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

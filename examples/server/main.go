@@ -79,13 +79,16 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		return err
 	}
 
-	server := realtime.NewServer(manager, &realtime.Options{
+	server, err := realtime.NewServer(manager, &realtime.Options{
 		Authenticate:     authenticate(c.token),
 		ReplayWindow:     orOff(c.replay),
 		MaxBufferedBytes: c.maxBuffered,
 		Heartbeat:        orOff(c.heartbeat),
 		Logger:           logger,
 	})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle(c.path, server)

@@ -35,7 +35,10 @@ func TestWatchShowsWhatIsProposed(t *testing.T) {
 	if _, err := manager.Create(t.Context(), "thing", 0, set); err != nil {
 		t.Fatal(err)
 	}
-	server := realtime.NewServer(manager, nil)
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer server.Close()
 	web := httptest.NewServer(server)
 	defer web.Close()

@@ -58,7 +58,7 @@ func TestPublishedClientIsToldWhyAProposalReachedNoFunction(t *testing.T) {
 	}{
 		{"unknown ShareData", proposal{"nowhere", "add", addition{1}, nil}, `there is no ShareData "nowhere"`},
 		{"unknown function", proposal{"counter", "divide", addition{1}, nil}, `ShareData "counter" has no function "divide"`},
-		{"not allowed", proposal{"counter", "forbidden", addition{1}, nil}, `unauthorized-propose: not allowed to run "forbidden" on "counter"`},
+		{"not allowed", proposal{"counter", "forbidden", addition{1}, nil}, `not allowed to run "forbidden" on "counter"`},
 		{"function fails", proposal{"counter", "fail", addition{1}, nil}, `function "fail" failed; nothing was changed`},
 	} {
 		if got, want := c.propose(test.proposal), (result{Error: test.why}); got != want {

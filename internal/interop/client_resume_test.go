@@ -221,10 +221,10 @@ func TestPublishedClientMovesToAnotherServerWhenItsOwnShutsDown(t *testing.T) {
 }
 
 func TestPublishedClientThatFallsBehindIsClosedWith4001AndResumes(t *testing.T) {
-	overflows := make(chan realtime.Overflow, 1)
+	overflows := make(chan realtime.OverflowEvent, 1)
 	s := startOurs(t, &realtime.Options{
 		MaxBufferedBytes: 256 << 10,
-		Events:           realtime.Events{Overflow: func(o realtime.Overflow) { overflows <- o }},
+		Observer:         realtime.Observer{OnOverflow: func(o realtime.OverflowEvent) { overflows <- o }},
 	})
 	s.create("doc", "")
 	c := connectClient(t, s.line.url(), nil)

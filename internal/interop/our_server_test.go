@@ -47,7 +47,7 @@ type ourServer struct {
 	address string // host:port
 	line    *line
 	// closed is told how connections ended.
-	closed chan realtime.Closed
+	closed chan realtime.CloseEvent
 }
 
 // startOurs starts a server with a counter on a line of its own.
@@ -78,13 +78,17 @@ func newManager(t *testing.T) *sharedata.Manager {
 // serve starts a server without a line.
 func serve(t *testing.T, manager *sharedata.Manager, options *realtime.Options) *ourServer {
 	t.Helper()
-	s := &ourServer{t: t, manager: manager, closed: make(chan realtime.Closed, 100)}
+	s := &ourServer{t: t, manager: manager, closed: make(chan realtime.CloseEvent, 100)}
 	var own realtime.Options
 	if options != nil {
 		own = *options
 	}
-	own.Events.Closed = func(c realtime.Closed) { s.closed <- c }
-	s.server = realtime.NewServer(manager, &own)
+	own.Observer.OnClose = func(c realtime.CloseEvent) { s.closed <- c }
+	server, err := realtime.NewServer(manager, &own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = server
 	mux := http.NewServeMux()
 	mux.Handle("/realtime", s.server)
 	h := httptest.NewServer(mux)

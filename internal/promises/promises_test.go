@@ -251,7 +251,7 @@ func TestIsolated(t *testing.T) {
 	var overflows, most atomic.Int64
 	w := newWorld(t, nil, realtime.Options{
 		MaxBufferedBytes: limit,
-		Events: realtime.Events{Overflow: func(o realtime.Overflow) {
+		Observer: realtime.Observer{OnOverflow: func(o realtime.OverflowEvent) {
 			overflows.Add(1)
 			most.Store(max(most.Load(), int64(o.Buffered)))
 		}},

@@ -149,7 +149,10 @@ func newWorld(t *testing.T, store replay.Store, options realtime.Options) *world
 		w.create(id)
 	}
 	options.Logger = slog.New(slog.DiscardHandler)
-	server := realtime.NewServer(manager, &options)
+	server, err := realtime.NewServer(manager, &options)
+	if err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -88,8 +88,8 @@ type State struct {
 	// server that sends neither.
 	Cursor   string
 	Revision uint64
-	// Replaying is the number of replayed frames that follow. It is written only
-	// if HasReplaying is set.
+	// Replaying says how many replayed frames follow. It is written only where
+	// HasReplaying is set, as for a Subscribe with ReplayLifecycle.
 	Replaying    uint64
 	HasReplaying bool
 }

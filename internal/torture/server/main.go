@@ -79,9 +79,12 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	}
 	defer manager.Close()
 
-	server := realtime.NewServer(manager, &realtime.Options{
+	server, err := realtime.NewServer(manager, &realtime.Options{
 		ReplayWindow: c.window, MaxBufferedBytes: c.maxBuffered, Heartbeat: c.heartbeat, Logger: logger,
 	})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/realtime", planted.wrap(identified(fmt.Sprintf("%s/%d", c.node, os.Getpid()), server)))

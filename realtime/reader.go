@@ -35,23 +35,23 @@ func (s *session) readMessage() error {
 		_, err := io.Copy(io.Discard, message)
 		return err
 	}
-	return s.take(kind, message)
+	return s.readBody(kind, message)
 }
 
 // drainAfter lets the peer read the close frame that the library has sent over
-// a violation of the WebSocket protocol: to close the network connection while
-// something unread has come would take it away from the peer.
+// a violation of the WebSocket protocol: if the network connection were closed
+// while received bytes are unread, the peer would get a reset instead.
 func (s *session) drainAfter(err error) {
-	if code, _ := s.socket.goodbye(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
+	if code, _ := s.socket.closeFrame(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
 		return
 	}
 	s.out.close()
-	s.leave()
+	s.endSubscriptions()
 	io.Copy(io.Discard, s.socket)
 }
 
-// take reads one message and acts on it.
-func (s *session) take(kind websocket.MessageType, message io.Reader) error {
+// readBody reads the rest of a message and acts on it.
+func (s *session) readBody(kind websocket.MessageType, message io.Reader) error {
 	buffer := s.server.messages.Get().(*bytes.Buffer)
 	defer s.server.putMessage(buffer)
 	limit := s.server.options.MaxMessageBytes
@@ -60,7 +60,7 @@ func (s *session) take(kind websocket.MessageType, message io.Reader) error {
 	case err != nil:
 		return err
 	case buffer.Len() > limit:
-		s.refuse("the message is larger than the server takes", "")
+		s.refuse("the message is larger than the server accepts", "")
 		_, err := io.Copy(io.Discard, message)
 		return err
 	case kind != websocket.MessageText:
@@ -76,35 +76,35 @@ func (s *session) take(kind websocket.MessageType, message io.Reader) error {
 	return nil
 }
 
-// dispatch acts on a message. What needs to wait for something goes into the
-// lane of its ShareData, so that nothing else waits for it.
+// dispatch acts on a message. One that may have to wait goes into the request
+// queue of its ShareData, so that nothing else waits for it.
 func (s *session) dispatch(message wire.ClientMessage) {
 	switch m := message.(type) {
 	case *wire.Ping:
 		s.out.send(encode(&wire.Pong{CorrelationID: m.CorrelationID}))
 	case *wire.Propose:
-		// It lives longer than the buffer it was read into.
+		// It is used after the buffer that it was read into is reused.
 		m.ProposedData, m.Proof = bytes.Clone(m.ProposedData), bytes.Clone(m.Proof)
 		s.admit(m)
 	case *wire.Subscribe:
-		s.request(m.ShareDataID, m)
+		s.enqueueRequest(m.ShareDataID, m)
 	case *wire.Unsubscribe:
-		s.request(m.ShareDataID, m)
+		s.enqueueRequest(m.ShareDataID, m)
 	}
 }
 
-// refuse ends the connection over a message that is not of the protocol.
+// refuse ends the connection because of a message that is not of the protocol.
 func (s *session) refuse(why, correlationID string) {
 	s.out.send(encode(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
 	s.close(codes.CloseInvalidMessage, "invalid message")
 }
 
-// maxExplained is the largest message that the schemas are asked about: they
-// take much longer than the decoder, and whoever sends garbage sends more.
+// maxExplained is the largest invalid message, in bytes, that is explained by the
+// schemas: they take much longer than the decoder, and a peer that sends garbage
+// sends more of it.
 const maxExplained = 64 << 10
 
-// explain says what is wrong with a message, in the words of the schemas if
-// they find it.
+// explain says what is wrong with a message, by the schemas if they find it.
 func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	why = err.Error()
 	var invalid *wire.DecodeError
@@ -116,7 +116,7 @@ func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	}
 	validator, err := s.server.validator()
 	if err != nil {
-		s.server.options.Logger.Error("schemas are broken", "error", err)
+		s.server.log.Error("schemas are broken", "error", err)
 		return why, correlationID
 	}
 	if detail := validator.ExplainClient(data); detail != nil {
@@ -125,34 +125,11 @@ func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	return why, correlationID
 }
 
-// shorten bounds a message that quotes what a peer has sent.
+// shorten bounds a text that quotes what a peer has sent.
 func shorten(text string) string {
 	const most = 2 << 10
 	if len(text) <= most {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "..."
-}
-
-// ending says how the connection ended, once reading has ended with err.
-func (s *session) ending(err error, cause string) (code int, reason string) {
-	var peer websocket.CloseError
-	if code, reason = s.out.goodbye(); code != 0 {
-		return code, reason
-	}
-	if errors.As(err, &peer) {
-		return int(peer.Code), peer.Reason
-	}
-	if code, reason = s.socket.goodbye(); code != 0 {
-		return code, reason
-	}
-	switch {
-	case cause != "":
-		reason = cause
-	case err == nil || errors.Is(err, io.EOF):
-		reason = "the connection ended without a close frame"
-	default:
-		reason = shorten(err.Error())
-	}
-	return int(websocket.StatusAbnormalClosure), reason
 }

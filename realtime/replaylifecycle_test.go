@@ -10,31 +10,31 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// A client that does not know replayed lifecycle frames takes one for an update
-// that has just happened, and shows a state that is not there.
-func TestUpdatesAreReplayedOnlyToThoseWhoAsk(t *testing.T) {
-	w := overSockets(t, &realtime.Options{ReplayWindow: 2000})
-	w.create("c")
-	// More than is read of a history at once, with updates at its edges.
+// A client that does not know replayed lifecycle frames would take one for an
+// update that has just happened, and show a state that is not there.
+func TestReplayLifecycle(t *testing.T) {
+	ts := serve(t, &realtime.Options{ReplayWindow: 2000})
+	ts.create("c")
+	// More than one page, with updates at its edges.
 	updates := make(map[uint64]bool)
 	for revision := uint64(2); revision <= 900; revision++ {
 		if revision%7 == 0 || revision == 900 {
 			updates[revision] = true
-			if _, err := w.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
+			if _, err := ts.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
-		w.add("c", 1)
+		ts.add("c", 1)
 	}
-	head := w.cursor("c")
+	head := ts.cursor("c")
 	for _, test := range []struct {
 		since uint64
 		ask   bool
 	}{{1, false}, {1, true}, {200, false}, {200, true}, {700, false}, {899, false}, {899, true}, {900, false}, {900, true}} {
 		t.Run(fmt.Sprintf("since %d, asked %v", test.since, test.ask), func(t *testing.T) {
-			p := w.dial()
-			p.T, p.trusting = t, true
+			p := ts.dial()
+			p.T, p.unchecked = t, true
 			p.send(`{"v":1,"type":"subscribe","shareDataId":"c","since":"%s","replayLifecycle":%v}`,
 				replay.Cursor{Epoch: head.Epoch, Revision: test.since}, test.ask)
 			state := want[*wire.State](p)
@@ -54,7 +54,7 @@ func TestUpdatesAreReplayedOnlyToThoseWhoAsk(t *testing.T) {
 				}
 				frames++
 			}
-			if state.Replaying != frames || state.Cursor != head.String() {
+			if state.HasReplaying != test.ask || test.ask && state.Replaying != frames || state.Cursor != head.String() {
 				t.Errorf("%d frames were replayed after %s", frames, state.AppendTo(nil))
 			}
 			p.ping("the end")
@@ -63,16 +63,16 @@ func TestUpdatesAreReplayedOnlyToThoseWhoAsk(t *testing.T) {
 	}
 }
 
-// What is committed between the counting of what will be replayed and the state
-// that says how much it is must be in the count.
-func TestStateCountsWhatIsReplayedWhileUpdatesGoOn(t *testing.T) {
+// What is committed between the first page and the state is in the number that
+// the state announces.
+func TestReplayLifecycle_Concurrent(t *testing.T) {
 	everything, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := onStore(t, everything, &realtime.Options{ReplayWindow: 100_000})
-	w.create("c")
-	epoch := w.cursor("c").Epoch
+	ts := serveStore(t, everything, &realtime.Options{ReplayWindow: 100_000})
+	ts.create("c")
+	epoch := ts.cursor("c").Epoch
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -83,41 +83,40 @@ func TestStateCountsWhatIsReplayedWhileUpdatesGoOn(t *testing.T) {
 			default:
 			}
 			if i%3 == 0 {
-				if _, err := w.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
+				if _, err := ts.manager.Update(t.Context(), "c", counter{Value: 1}); err != nil {
 					t.Error(err)
 				}
 				continue
 			}
-			w.add("c", 1)
+			ts.add("c", 1)
 		}
 	})
 	for range 50 {
-		p := w.dial()
-		p.trusting = true
-		p.subscribe("c", replay.Cursor{Epoch: epoch, Revision: max(w.cursor("c").Revision, 300) - 299}.String())
+		p := ts.dial()
+		p.unchecked = true
+		p.subscribe("c", replay.Cursor{Epoch: epoch, Revision: max(ts.cursor("c").Revision, 300) - 299}.String())
 		state := want[*wire.State](p)
-		for left := state.Replaying; left > 0; left-- {
-			if f := want[*wire.Transaction](p); !f.Replayed {
-				t.Fatalf("%d of %d replayed frames are missing before %s", left, state.Replaying, f.AppendTo(nil))
+		// The replay has each revision up to the state's, then the live frames go
+		// on, whatever their types.
+		for revision := state.Revision - state.Replaying + 1; revision <= state.Revision+1; revision++ {
+			f := must(p)
+			got, replayed := revisionOf(f)
+			if got != revision || replayed != (revision <= state.Revision) {
+				t.Fatalf("want revision %d, got %s after %s", revision, f.AppendTo(nil), state.AppendTo(nil))
 			}
-		}
-		// The first live frame is the next revision, whatever its kind.
-		frame, err := p.next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		revision, replayed := uint64(0), false
-		switch f := frame.(type) {
-		case *wire.Transaction:
-			revision, replayed = f.Revision, f.Replayed
-		case *wire.Lifecycle:
-			revision, replayed = f.Revision, f.Replayed
-		}
-		if revision != state.Revision+1 || replayed {
-			t.Fatalf("after %s and its replay came %s", state.AppendTo(nil), frame.AppendTo(nil))
 		}
 		p.conn.CloseNow()
 	}
 	close(stop)
 	wait.Wait()
+}
+
+func revisionOf(frame wire.ServerMessage) (revision uint64, replayed bool) {
+	switch f := frame.(type) {
+	case *wire.Transaction:
+		return f.Revision, f.Replayed
+	case *wire.Lifecycle:
+		return f.Revision, f.Replayed
+	}
+	return 0, false
 }

@@ -1,11 +1,11 @@
 package realtime
 
 // This file is the writer of a session: a goroutine that moves frames from the
-// outbox to the socket. It exists while something waits.
+// outbox to the socket. It exists while the outbox is not empty.
 
-// bufferBytes is what a writer gathers before it writes: small frames that wait
-// together are written together, because a write costs the same for one byte
-// and for some thousand.
+// bufferBytes is the size of a writer's buffer: small frames that wait together
+// are written together, because a write costs the same for one byte and for some
+// thousand.
 const bufferBytes = 16 << 10
 
 // startWriter is called by the outbox.
@@ -31,21 +31,21 @@ func (s *session) write() {
 	}
 }
 
-// startFallingBehind is called by the outbox when more waits than may. It is
-// the fan-out that calls it, which must not wait for anything.
+// startFallingBehind is called by the outbox when more bytes wait than may. The
+// fan-out may be the caller, so it does not block.
 func (s *session) startFallingBehind(buffered int) {
 	s.helpers.Add(1)
 	go s.fallBehind(buffered)
 }
 
-// fallBehind takes the connection out of all channels. The outbox has dropped
-// its queue; the frame under way may end, then the close frame goes out, so
-// that a peer that pauses and reads on sees it.
+// fallBehind ends all subscriptions. The outbox has dropped its queue; the frame
+// that is being written is completed, then the close frame is, so that a peer
+// that pauses and reads on sees it.
 func (s *session) fallBehind(buffered int) {
 	defer s.helpers.Done()
 	defer s.server.recoverIn(s)
 	s.beginClosing()
-	s.leave()
-	s.server.options.Logger.Debug("connection fell behind", "connection", s.who.ID, "buffered", buffered)
-	emit(s.server, s.server.options.Events.Overflow, Overflow{Connection: s.who, Buffered: buffered, Limit: s.out.limit})
+	s.endSubscriptions()
+	s.server.log.Debug("connection fell behind", "connection", s.name, "buffered", buffered)
+	notify(s.server, s.server.options.Observer.OnOverflow, OverflowEvent{Connection: s.info, Buffered: buffered, Limit: s.out.limit})
 }
