@@ -53,6 +53,7 @@ var forTests = map[string][]string{
 	"internal/benchmarks": {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
 	"internal/promises":   {"client", "internal/checker", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
 	"internal/interop":    {"client", "realtime", "replay", "sharedata"},
+	"examples":            {"internal/redistest"},
 }
 
 func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
