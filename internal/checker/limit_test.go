@@ -29,12 +29,12 @@ func TestRecordingThatIsFullIsNotJudged(t *testing.T) {
 }
 
 func TestRunsOfRevisions(t *testing.T) {
-	r := run{last: 2}
-	var got []order
+	r := sequence{last: 2}
+	var got []placement
 	for _, revision := range []uint64{3, 10, 6, 4, 9, 10, 6, 3, 11, 5} {
-		got = append(got, r.take(revision))
+		got = append(got, r.add(revision))
 	}
-	want := []order{inOrder, inOrder, late, late, late, repeated, repeated, repeated, inOrder, late}
+	want := []placement{inOrder, inOrder, late, late, late, repeated, repeated, repeated, inOrder, late}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -55,7 +55,7 @@ func TestWhatAStoreMayLose(t *testing.T) {
 			}
 			say(test.before)
 			if test.soFar > 0 {
-				rec.HistorySoFar(history(1, int(test.soFar), unchanged))
+				rec.PartialHistory(history(1, int(test.soFar), unchanged))
 			}
 			lost := rec.Losing("x")
 			lost(test.through)
@@ -98,7 +98,7 @@ func TestHistoryThatWasReadBeforeItsEnd(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			rec.HistorySoFar(history(1, 3, unchanged))
+			rec.PartialHistory(history(1, 3, unchanged))
 			if test.removed {
 				rec.Removing("x")
 			}
@@ -139,7 +139,7 @@ func TestWhatMayHappenWhileAStoreIsOutOfReach(t *testing.T) {
 			for i, part := range strings.Split(test.story, "#") {
 				back := func() {}
 				if i%2 == 1 {
-					back = rec.OutOfReach()
+					back = rec.StoreUnreachable()
 				}
 				if part = strings.Trim(part, "; "); part != "" {
 					tell(s, part)
@@ -156,7 +156,7 @@ func TestWhatMayHappenWhileAStoreIsOutOfReach(t *testing.T) {
 func TestGapThatIsToldWhileAStoreIsOutOfReach(t *testing.T) {
 	for when, bad := range map[int]bool{0: true, 1: false, 2: false, 3: false, 4: true} {
 		rec := checker.NewRecorder()
-		u := rec.User("u", "x")
+		u := rec.Client("u", "x")
 		for i, step := range []func(){
 			func() { u.State(stateFrame("1-3", stateAt("1-3")), false) },
 			func() { u.Frame(transaction("1-4")) }, // it may be told before it is over
@@ -166,7 +166,7 @@ func TestGapThatIsToldWhileAStoreIsOutOfReach(t *testing.T) {
 		} {
 			back := func() {}
 			if i == when {
-				back = rec.OutOfReach()
+				back = rec.StoreUnreachable()
 			}
 			step()
 			back()
@@ -179,7 +179,7 @@ func TestGapThatIsToldWhileAStoreIsOutOfReach(t *testing.T) {
 
 func TestHoleInAHistoryThatGoesOn(t *testing.T) {
 	rec := checker.NewRecorder()
-	rec.HistorySoFar(slices.Delete(history(1, 4, unchanged), 2, 3))
+	rec.PartialHistory(slices.Delete(history(1, 4, unchanged), 2, 3))
 	tell(rec.Subscriber("s", "x"), "subscribe; last 1-2; 1-3; 1-4; 1-5")
 	if v := rec.Check(checker.Options{}); len(v.Of(checker.CommittedBeforeSeen)) != 1 {
 		t.Errorf("got %v", v)

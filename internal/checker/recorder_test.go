@@ -24,7 +24,7 @@ func TestRecordingFromManyGoroutines(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			id := fmt.Sprint("x", w%2)
-			s, u := rec.Subscriber(fmt.Sprint(w), id), rec.User(fmt.Sprint(w), id)
+			s, u := rec.Subscriber(fmt.Sprint(w), id), rec.Client(fmt.Sprint(w), id)
 			first := &wire.State{ShareDataID: id, CurrentState: stateAt("1-1"), Cursor: "1-1"}
 			s.Subscribed("")
 			s.Frame(first)

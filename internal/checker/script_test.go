@@ -65,13 +65,13 @@ const (
 func (s script) play() *checker.Recorder {
 	rec := checker.NewRecorder()
 	subscribers := make(map[logKey]*checker.Subscriber)
-	users := make(map[logKey]*checker.User)
+	users := make(map[logKey]*checker.Client)
 	pending := make(map[int]*checker.Pending)
 	for i := range s {
 		st := &s[i]
 		if st.kind <= gapTold && st.log.user {
 			if users[st.log] == nil {
-				users[st.log] = rec.User(st.log.name, st.log.id)
+				users[st.log] = rec.Client(st.log.name, st.log.id)
 			}
 			st.tellUser(users[st.log])
 			continue
@@ -120,7 +120,7 @@ func (st *step) tellSubscriber(s *checker.Subscriber) {
 	}
 }
 
-func (st *step) tellUser(u *checker.User) {
+func (st *step) tellUser(u *checker.Client) {
 	switch st.kind {
 	case asks:
 		u.Subscribed(st.since)

@@ -16,7 +16,7 @@ import (
 //
 //	resumed CURSOR   a state that was called resumed
 //	gap   closed
-func tellUser(u *checker.User, story string) {
+func tellUser(u *checker.Client, story string) {
 	for text := range strings.SplitSeq(story, ";") {
 		words := append(strings.Fields(text), "")
 		switch word, rest := words[0], words[1]; word {
@@ -80,7 +80,7 @@ func TestWhatAUserMayBeTold(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			tellUser(rec.User("u", "x"), test.story)
+			tellUser(rec.Client("u", "x"), test.story)
 			v := rec.Check(test.options)
 			if got := broken(v); !slices.Equal(got, test.want) {
 				t.Errorf("%s\nbroken: %q, want %q\n%v", test.story, got, test.want, v)

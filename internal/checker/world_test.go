@@ -85,8 +85,8 @@ func newWorld(seed uint64) *world {
 func (w *world) options() checker.Options {
 	return checker.Options{
 		Window: w.window, Retention: w.retention, Complete: true, FreshReads: true,
-		Attributed: true, Linearize: time.Minute,
-		Models: map[string]checker.Model{"counter": checker.Counter, "doc": checker.Register},
+		Attributed: true,
+		Models:     map[string]checker.Model{"counter": checker.Counter, "doc": checker.Register},
 	}
 }
 

@@ -120,7 +120,7 @@ func (a *administrator) update(ctx context.Context, server *process, id string, 
 // remove reads what can be read of the history before it is gone.
 func (a *administrator) remove(ctx context.Context, server *process, id string) error {
 	if entries, err := a.world.medium.history(ctx, id); err == nil {
-		a.world.recorder.HistorySoFar(entries)
+		a.world.recorder.PartialHistory(entries)
 	}
 	a.world.recorder.Removing(id)
 	return a.call(ctx, server, "DELETE", "/admin/sharedata/"+id, nil, func(io.Reader) error { return nil })

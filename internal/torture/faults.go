@@ -76,7 +76,7 @@ func (f Fault) recovery() time.Duration {
 // outage records that the store may be out of reach until some time after the
 // fault.
 func (w *world) outage(f Fault) (over func()) {
-	back := w.recorder.OutOfReach()
+	back := w.recorder.StoreUnreachable()
 	return func() {
 		w.recovering.Go(func() {
 			w.sleep(f.recovery())

@@ -10,7 +10,7 @@ import (
 
 // saw records an event of a user, and returns the cursor that the user has got
 // to; empty where the event does not say.
-func saw(record *checker.User, id string, event client.Event) (cursor string) {
+func saw(record *checker.Client, id string, event client.Event) (cursor string) {
 	switch e := event.(type) {
 	case *client.State:
 		record.State(&wire.State{

@@ -69,7 +69,7 @@ func (r *redisServer) cause(w *world, e event) error {
 	case FaultRedisFlush:
 		for _, id := range w.ids {
 			if entries, err := r.history(w.ctx, id); err == nil {
-				w.recorder.HistorySoFar(entries)
+				w.recorder.PartialHistory(entries)
 			}
 		}
 		lost := w.losing()

@@ -134,9 +134,6 @@ func (w *world) clients() []subscriber {
 	return all
 }
 
-// searchTime bounds the search for a linearization of one ShareData.
-const searchTime = 2 * time.Minute
-
 // judge has the recording judged. It records how the histories have ended
 // before, while everybody is still subscribed.
 func (w *world) judge(late []string) *Report {
@@ -157,7 +154,7 @@ func (w *world) judge(late []string) *Report {
 	}
 	report.Violations = w.recorder.Check(checker.Options{
 		Window: w.options.Window, Complete: true, Durable: true, Attributed: true,
-		FreshReads: w.options.Processes == 1, Linearize: searchTime, Models: models(w.ids),
+		FreshReads: w.options.Processes == 1, Models: models(w.ids),
 	})
 	report.Summary = w.recorder.Summary()
 	if err := w.medium.examine(w); err != nil {

@@ -99,7 +99,7 @@ func (u *user) end() {
 // watch records what the client delivers of a ShareData, until it is closed.
 func (u *user) watch(c *client.Client, id, from string) {
 	for ctx := u.world.ctx; ctx.Err() == nil; from = "" {
-		record := u.world.recorder.User(u.name, id)
+		record := u.world.recorder.Client(u.name, id)
 		if from != "" {
 			record.Subscribed(from)
 		}

@@ -12,36 +12,38 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-// peer is a raw WebSocket connection: it knows the frames and nothing else.
-type peer struct {
-	world  *world
-	ws     *websocket.Conn
-	record *checker.Connection
-	ended  chan struct{} // closed when nothing more will be received
+// rawConn is a WebSocket connection without the Go client. Every frame is
+// recorded.
+type rawConn struct {
+	harness *harness
+	ws      *websocket.Conn
+	record  *checker.Connection
+	ended   chan struct{} // closed when the reader has returned
 
-	writing sync.Mutex // a frame is recorded and sent in one step
+	writing sync.Mutex // makes recording and sending a frame one step
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, with every frame
 	frames  int
-	answers int
+	replies int
 	sent    int
-	// cursors are where each subscription has got to; empty before its state
-	// and while the first of its replayed frames is awaited.
+	// cursors are the positions of the subscriptions; empty before the state, and
+	// before the first replayed frame where some are announced.
 	cursors map[string]string
 	stalled chan struct{} // if not nil, nothing is read until it is closed
 	code    int           // of the close frame
-	over    bool
+	closed  bool
 }
 
-func (w *world) connect(name string) *peer {
-	ws, _, err := websocket.Dial(w.ctx, w.url, &websocket.DialOptions{HTTPClient: narrowHTTP})
+// connect opens a connection. The name is for reports.
+func (h *harness) connect(name string) *rawConn {
+	ws, _, err := websocket.Dial(h.ctx, h.url, &websocket.DialOptions{HTTPClient: smallBufferClient})
 	if err != nil {
-		w.t.Fatalf("%s: %v", name, err)
+		h.t.Fatalf("%s: %v", name, err)
 	}
 	ws.SetReadLimit(-1)
-	p := &peer{
-		world: w, ws: ws, record: w.recorder.Connection(name),
+	p := &rawConn{
+		harness: h, ws: ws, record: h.recorder.Connection(name),
 		ended: make(chan struct{}), changed: make(chan struct{}),
 		cursors: make(map[string]string),
 	}
@@ -49,7 +51,7 @@ func (w *world) connect(name string) *peer {
 	return p
 }
 
-func (p *peer) read() {
+func (p *rawConn) read() {
 	defer close(p.ended)
 	for {
 		p.mu.Lock()
@@ -58,35 +60,35 @@ func (p *peer) read() {
 		if stalled != nil {
 			<-stalled
 		}
-		_, data, err := p.ws.Read(p.world.ctx)
+		_, data, err := p.ws.Read(p.harness.ctx)
 		if err != nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			var closed websocket.CloseError
-			if errors.As(err, &closed) {
-				p.code = int(closed.Code)
+			var frame websocket.CloseError
+			if errors.As(err, &frame) {
+				p.code = int(frame.Code)
 			}
 			p.record.Closed(p.code)
-			p.over = true
+			p.closed = true
 			close(p.changed)
 			p.changed = make(chan struct{})
 			return
 		}
 		frame, err := wire.DecodeServer(data, wire.Limits{})
 		if err != nil {
-			p.world.t.Errorf("the server sent %.200q: %v", data, err)
+			p.harness.t.Errorf("the server sent %.200q: %v", data, err)
 			continue
 		}
 		p.record.Received(frame)
-		if p.world.received != nil {
-			p.world.received(frame)
+		if p.harness.received != nil {
+			p.harness.received(frame)
 		}
 		p.follow(frame)
 	}
 }
 
-// follow moves the cursor past a frame.
-func (p *peer) follow(frame wire.ServerMessage) {
+// follow moves the cursor of the subscription that a frame belongs to.
+func (p *rawConn) follow(frame wire.ServerMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frames++
@@ -100,16 +102,15 @@ func (p *peer) follow(frame wire.ServerMessage) {
 	case *wire.Lifecycle:
 		p.cursors[f.ShareDataID] = f.Cursor
 	case *wire.ProposalResult:
-		p.answers++
+		p.replies++
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// await waits until the condition holds, which is looked at with mu held after
-// every frame. It returns false if the connection ends first, or stop is
-// closed; nil is never closed.
-func (p *peer) await(holds func() bool, stop <-chan struct{}) bool {
+// await waits until the condition holds, which is evaluated with mu held, after
+// every frame. It returns false if the connection ends before, or stop is closed.
+func (p *rawConn) await(holds func() bool, stop <-chan struct{}) bool {
 	for {
 		p.mu.Lock()
 		held, changed := holds(), p.changed
@@ -129,30 +130,30 @@ func (p *peer) await(holds func() bool, stop <-chan struct{}) bool {
 	}
 }
 
-// send writes a frame; a connection that is gone is noticed by the reader.
-func (p *peer) send(frame wire.ClientMessage) {
+// send records and writes a frame. The reader handles a failed connection.
+func (p *rawConn) send(frame wire.ClientMessage) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.mu.Lock()
-	over := p.over
-	if !over {
+	closed := p.closed
+	if !closed {
 		p.record.Sent(frame)
 	}
 	p.mu.Unlock()
-	if over {
+	if closed {
 		return
 	}
-	_ = p.ws.Write(p.world.ctx, websocket.MessageText, frame.AppendTo(nil))
+	_ = p.ws.Write(p.harness.ctx, websocket.MessageText, frame.AppendTo(nil))
 }
 
-func (p *peer) subscribe(id, since string) {
+func (p *rawConn) subscribe(id, since string) {
 	p.mu.Lock()
 	p.cursors[id] = ""
 	p.mu.Unlock()
 	p.send(&wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: true})
 }
 
-func (p *peer) propose(id, functionID string, data json.RawMessage, key string) {
+func (p *rawConn) propose(id, functionID string, data json.RawMessage, key string) {
 	p.mu.Lock()
 	p.sent++
 	correlationID := fmt.Sprint("c", p.sent)
@@ -163,13 +164,14 @@ func (p *peer) propose(id, functionID string, data json.RawMessage, key string) 
 	})
 }
 
-// answered waits until every proposal has its answer.
-func (p *peer) answered() bool {
-	return p.await(func() bool { return p.answers == p.sent }, nil)
+// awaitReplies waits until every proposal has its result. It returns false if the
+// connection ends before.
+func (p *rawConn) awaitReplies() bool {
+	return p.await(func() bool { return p.replies == p.sent }, nil)
 }
 
-// stall makes the peer read nothing more until the returned function is called.
-func (p *peer) stall() (resume func()) {
+// stall stops reading until the returned function is called.
+func (p *rawConn) stall() (resume func()) {
 	gate := make(chan struct{})
 	p.mu.Lock()
 	p.stalled = gate
@@ -182,14 +184,14 @@ func (p *peer) stall() (resume func()) {
 	})
 }
 
-// cut ends the connection without a word and waits until it is over.
-func (p *peer) cut() {
+// cut closes the TCP connection without a close frame and waits for the reader.
+func (p *rawConn) cut() {
 	p.ws.CloseNow()
 	<-p.ended
 }
 
-// cursor is where the subscription has got to.
-func (p *peer) cursor(id string) string {
+// cursor returns the position of a subscription.
+func (p *rawConn) cursor(id string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cursors[id]

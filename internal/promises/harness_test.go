@@ -26,11 +26,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds a test that hangs; none comes near it.
-const patience = 2 * time.Minute
+// testTimeout ends a test that hangs.
+const testTimeout = 2 * time.Minute
 
-// seedOf returns the seed of a test's random choices: a new one for every run,
-// or that of SAFE_SEED, to make the same choices again.
+// seedOf returns the seed of a test's random choices: that of the environment
+// variable SAFE_SEED, or a random one.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
@@ -40,26 +40,26 @@ func seedOf(t *testing.T) uint64 {
 			t.Fatalf("SAFE_SEED: %v", err)
 		}
 	}
-	t.Logf("SAFE_SEED=%d makes the same choices again", seed)
+	t.Logf("SAFE_SEED=%d repeats these random choices", seed)
 	return seed
 }
 
-// world is a server on a real socket and the recorder of all that happens.
-type world struct {
+// harness is a server on a real socket, and the recorder of its clients.
+type harness struct {
 	t        *testing.T
 	ctx      context.Context
 	recorder *checker.Recorder
 	manager  *sharedata.Manager
 	url      string
-	release  func()                   // ends the functions that are held
-	received func(wire.ServerMessage) // if not nil, is told of every frame to a peer
+	release  func()                   // ends the runs of the function "hold"
+	received func(wire.ServerMessage) // if not nil, is called with every frame to a rawConn
 
 	mu        sync.Mutex
 	committed int
 	changed   chan struct{} // closed, and replaced, with every commit
 }
 
-// counters and documents are the ShareData of a world.
+// counters and documents are the ShareData of a harness.
 var (
 	counters  = []string{"counter-0", "counter-1"}
 	documents = []string{"document-0"}
@@ -85,7 +85,7 @@ type addInput struct {
 	By int64 `json:"by"`
 }
 
-// kinds are the functions of a world. "hold" waits until held is closed.
+// kinds are the functions of a harness. "hold" blocks until held is closed.
 func kinds(held <-chan struct{}) []sharedata.Kind {
 	return []sharedata.Kind{
 		sharedata.NewKind("counter",
@@ -97,7 +97,7 @@ func kinds(held <-chan struct{}) []sharedata.Kind {
 				return c, nil
 			}),
 			sharedata.NewFunction("panic", func(context.Context, counter, json.RawMessage) (counter, error) {
-				panic("as it was asked to")
+				panic("as proposed")
 			}),
 			sharedata.NewFunction("block", func(ctx context.Context, c counter, _ json.RawMessage) (counter, error) {
 				<-ctx.Done()
@@ -109,7 +109,7 @@ func kinds(held <-chan struct{}) []sharedata.Kind {
 			}).WithTimeout(50*time.Millisecond),
 			sharedata.NewFunction("hold", func(_ context.Context, c counter, _ json.RawMessage) (counter, error) {
 				<-held
-				return c, errors.New("it was held")
+				return c, errors.New("it was blocked")
 			}).WithTimeout(-1),
 		),
 		sharedata.NewKind("document",
@@ -123,10 +123,10 @@ func kinds(held <-chan struct{}) []sharedata.Kind {
 	}
 }
 
-// newWorld starts a server. A nil store is one that keeps everything.
-func newWorld(t *testing.T, store replay.Store, options realtime.Options) *world {
+// newHarness starts a server. A nil store is a replay.Memory without bounds.
+func newHarness(t *testing.T, store replay.Store, options realtime.Options) *harness {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	held := make(chan struct{})
 	release := sync.OnceFunc(func() { close(held) })
@@ -142,11 +142,11 @@ func newWorld(t *testing.T, store replay.Store, options realtime.Options) *world
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ctx: ctx, recorder: checker.NewRecorder(), manager: manager, release: release, changed: make(chan struct{})}
-	manager.ObserveAll(w.recorder)
-	manager.ObserveAll(sharedata.ObserverFunc(w.count))
+	h := &harness{t: t, ctx: ctx, recorder: checker.NewRecorder(), manager: manager, release: release, changed: make(chan struct{})}
+	manager.ObserveAll(h.recorder)
+	manager.ObserveAll(sharedata.ObserverFunc(h.count))
 	for _, id := range everyID {
-		w.create(id)
+		h.create(id)
 	}
 	options.Logger = slog.New(slog.DiscardHandler)
 	server := realtime.NewServer(manager, &options)
@@ -154,11 +154,11 @@ func newWorld(t *testing.T, store replay.Store, options realtime.Options) *world
 	if err != nil {
 		t.Fatal(err)
 	}
-	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: patience}
+	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: testTimeout}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		httpServer.Serve(narrow{listener})
+		httpServer.Serve(smallBufferListener{listener})
 	}()
 	t.Cleanup(func() {
 		httpServer.Close()
@@ -170,28 +170,27 @@ func newWorld(t *testing.T, store replay.Store, options realtime.Options) *world
 			t.Error(err)
 		}
 	})
-	w.url = "ws://" + listener.Addr().String()
-	return w
+	h.url = "ws://" + listener.Addr().String()
+	return h
 }
 
-func (w *world) count(events []sharedata.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.committed += len(events)
-	close(w.changed)
-	w.changed = make(chan struct{})
+func (h *harness) count(events []sharedata.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.committed += len(events)
+	close(h.changed)
+	h.changed = make(chan struct{})
 }
 
-// awaitCommits waits until so many more entries are committed, or stop is
-// closed.
-func (w *world) awaitCommits(n int, stop <-chan struct{}) {
-	w.mu.Lock()
-	enough := w.committed + n
-	w.mu.Unlock()
+// awaitCommits waits until n more entries are committed, or stop is closed.
+func (h *harness) awaitCommits(n int, stop <-chan struct{}) {
+	h.mu.Lock()
+	enough := h.committed + n
+	h.mu.Unlock()
 	for {
-		w.mu.Lock()
-		committed, changed := w.committed, w.changed
-		w.mu.Unlock()
+		h.mu.Lock()
+		committed, changed := h.committed, h.changed
+		h.mu.Unlock()
 		if committed >= enough {
 			return
 		}
@@ -199,44 +198,44 @@ func (w *world) awaitCommits(n int, stop <-chan struct{}) {
 		case <-changed:
 		case <-stop:
 			return
-		case <-w.ctx.Done():
+		case <-h.ctx.Done():
 			return
 		}
 	}
 }
 
-func (w *world) create(id string) {
+func (h *harness) create(id string) {
 	kind, state := "document", any(nil)
 	if isCounter(id) {
 		kind, state = "counter", counter{}
 	}
-	if _, err := w.manager.CreateKind(w.ctx, id, kind, state); err != nil {
-		w.t.Errorf("create: %v", err)
+	if _, err := h.manager.CreateKind(h.ctx, id, kind, state); err != nil {
+		h.t.Errorf("create: %v", err)
 	}
 }
 
-// recreate removes the ShareData and creates it anew.
-func (w *world) recreate(id string) {
-	w.recorder.Removing(id)
-	if err := w.manager.Remove(w.ctx, id); err != nil {
-		w.t.Errorf("remove: %v", err)
+// recreate removes the ShareData and creates it again.
+func (h *harness) recreate(id string) {
+	h.recorder.Removing(id)
+	if err := h.manager.Remove(h.ctx, id); err != nil {
+		h.t.Errorf("remove: %v", err)
 	}
-	w.create(id)
+	h.create(id)
 }
 
-func (w *world) update(id string, n int64) {
+func (h *harness) update(id string, n int64) {
 	var state any = n
 	if isCounter(id) {
 		state = counter{Value: n}
 	}
-	if _, err := w.manager.Update(w.ctx, id, state); err != nil {
-		w.t.Errorf("update: %v", err)
+	if _, err := h.manager.Update(h.ctx, id, state); err != nil {
+		h.t.Errorf("update: %v", err)
 	}
 }
 
 func isCounter(id string) bool { return id[0] == 'c' }
 
-// proposal makes up something to propose to the ShareData.
+// proposal returns a random proposal to the ShareData.
 func proposal(rng *rand.Rand, id string, size int) (functionID string, data json.RawMessage) {
 	switch {
 	case isCounter(id) && rng.IntN(20) == 0:
@@ -250,22 +249,22 @@ func proposal(rng *rand.Rand, id string, size int) (functionID string, data json
 	return "set", json.RawMessage(`{"n":` + strconv.Itoa(rng.IntN(1000)) + `,"pad":"` + string(pad) + `"}`)
 }
 
-// judge fails the test where a promise was broken. atLeast is what must have
-// been tested for the verdict to mean something.
-func (w *world) judge(options checker.Options, atLeast checker.Summary) {
-	w.t.Helper()
+// check fails the test if a promise was broken, or if less happened than
+// atLeast, so that the test proved nothing.
+func (h *harness) check(options checker.Options, atLeast checker.Summary) {
+	h.t.Helper()
 	for _, id := range everyID {
-		if snapshot, err := w.manager.Get(w.ctx, id); err == nil {
-			w.recorder.Final(snapshot)
+		if snapshot, err := h.manager.Get(h.ctx, id); err == nil {
+			h.recorder.Final(snapshot)
 		}
 	}
 	options.FreshReads, options.Durable = true, true
 	options.Models = models()
-	if violations := w.recorder.Check(options); len(violations) > 0 {
-		w.t.Errorf("%v", violations)
+	if violations := h.recorder.Check(options); len(violations) > 0 {
+		h.t.Errorf("%v", violations)
 	}
-	got := w.recorder.Summary()
-	w.t.Logf("judged: %v", got)
+	got := h.recorder.Summary()
+	h.t.Logf("checked: %v", got)
 	for _, figure := range []struct {
 		name         string
 		got, atLeast int
@@ -284,32 +283,32 @@ func (w *world) judge(options checker.Options, atLeast checker.Summary) {
 		{"duplicates", got.Duplicates, atLeast.Duplicates},
 	} {
 		if figure.got < figure.atLeast {
-			w.t.Errorf("only %d %s: the test needs at least %d to mean something", figure.got, figure.name, figure.atLeast)
+			h.t.Errorf("only %d %s: the test proves nothing with fewer than %d", figure.got, figure.name, figure.atLeast)
 		}
 	}
 }
 
-// narrow accepts connections with small send buffers, so that a reader that
-// stalls is felt soon.
-type narrow struct{ net.Listener }
+// smallBufferListener accepts connections with small send buffers, so that a
+// stalled reader blocks the server soon.
+type smallBufferListener struct{ net.Listener }
 
-const narrowBytes = 8 << 10
+const smallBuffer = 8 << 10
 
-func (n narrow) Accept() (net.Conn, error) {
+func (n smallBufferListener) Accept() (net.Conn, error) {
 	conn, err := n.Listener.Accept()
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(narrowBytes)
+		tcp.SetWriteBuffer(smallBuffer)
 	}
 	return conn, err
 }
 
-// dialNarrow connects with a small receive buffer.
-func dialNarrow(ctx context.Context, network, address string) (net.Conn, error) {
+// dialSmallBuffer connects with a small receive buffer.
+func dialSmallBuffer(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetReadBuffer(narrowBytes)
+		tcp.SetReadBuffer(smallBuffer)
 	}
 	return conn, err
 }
 
-var narrowHTTP = &http.Client{Transport: &http.Transport{DialContext: dialNarrow}}
+var smallBufferClient = &http.Client{Transport: &http.Transport{DialContext: dialSmallBuffer}}

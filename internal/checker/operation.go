@@ -3,18 +3,22 @@ package checker
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/safe-go/safe/client"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// Proposal is one that is about to be sent.
+// Proposal is a proposal that is about to be sent.
 type Proposal struct {
 	// Proposer is for reports.
 	Proposer string
-	// Connection, where it is not empty, is the same for proposals that go down
-	// one connection: their verdicts must follow the order of sending.
+	// Connection names the connection that the proposal is sent over; empty where
+	// that is not known. The proposals of one connection must be decided in the
+	// order of sending.
 	Connection string
 	ShareData  string
 	Function   string
@@ -23,95 +27,99 @@ type Proposal struct {
 	// subject: keys of different subjects are different keys.
 	Key     string
 	Subject string
-	// Server, where it is not empty, names the process that was asked.
+	// Server names the process that the proposal is sent to; empty where that is
+	// not known.
 	Server string
 }
 
-// Answer is what became of a proposal, as its proposer was told.
+// Answer is the result of a proposal, as its proposer received it.
 type Answer struct {
 	Accepted bool
 	// TransactionID is empty where no verdict was recorded.
 	TransactionID string
 	Duplicate     bool
-	Error         string
+	// Code and Error are those of a result that is not accepted. A result without a
+	// TransactionID, with any Code but codes.OutcomeUnknown, says that nothing
+	// happened.
+	Code  string
+	Error string
 }
 
-// Pending is a proposal that was sent. One that is never answered has an
-// outcome that nobody knows, which breaks no promise.
+// Pending is an operation that was sent. An outcome that is never recorded breaks
+// no promise.
 type Pending struct {
 	recorder  *Recorder
 	operation Operation // all but Proposal is guarded by recorder.mu
 }
 
-// OperationKind says what was asked for.
+// OperationKind says what an operation asks for.
 type OperationKind int
 
 const (
 	// OperationPropose asks for one run of a function.
 	OperationPropose OperationKind = iota
-	// OperationUpdate replaces the state, past all functions.
+	// OperationUpdate replaces the state without a function.
 	OperationUpdate
 	// OperationCreate begins a history.
 	OperationCreate
 )
 
-// Operation is a proposal and its answer. Operations are what a search for a
-// linearization takes as its input.
+// Operation is a proposal, an update or a creation, and its result.
 type Operation struct {
-	// Kind says how to read Proposal: of an update and of a creation, only the
-	// Proposer, the ShareData, the Server and, as Data, the state mean something.
+	// Kind says how to read Proposal: for updates and creations, Data is the state,
+	// and only it, Proposer, ShareData and Server are used.
 	Kind     OperationKind
 	Proposal Proposal
 	// Answered is false where the outcome is not known; Answer, AnswerOrder and
 	// AnsweredAt are zero then.
 	Answered bool
 	Answer   Answer
-	// SendOrder and AnswerOrder number everything that was recorded: of two
-	// numbers the smaller one was recorded first.
+	// SendOrder and AnswerOrder are numbers of records. Of two records, the one with
+	// the smaller number was recorded first.
 	SendOrder, AnswerOrder uint64
 	SentAt, AnsweredAt     time.Time
 }
 
 // Proposed records a proposal that is about to be sent. One that is sent again
 // is recorded again, unless a client does that by itself.
-func (r *Recorder) Proposed(p Proposal) *Pending { return r.asked(OperationPropose, p) }
+func (r *Recorder) Proposed(p Proposal) *Pending { return r.sent(OperationPropose, p) }
 
-// Updating records a wholesale update that is about to be asked for: like a
-// proposal, except that Data is the new state, byte for byte as it will be
-// kept. Its answer is accepted and has the position of the update.
+// Updating records that a ShareData is about to be updated. Data is the new state,
+// byte for byte as it will be stored. The answer of an update that succeeds is
+// accepted and has the position of the update as its TransactionID.
 func (r *Recorder) Updating(p Proposal) *Pending {
 	r.keepState(p.Data)
-	return r.asked(OperationUpdate, p)
+	return r.sent(OperationUpdate, p)
 }
 
-// Creating records that a ShareData is about to be created, like Updating.
+// Creating records that a ShareData is about to be created, as Updating does.
 func (r *Recorder) Creating(p Proposal) *Pending {
 	r.keepState(p.Data)
-	return r.asked(OperationCreate, p)
+	return r.sent(OperationCreate, p)
 }
 
-func (r *Recorder) asked(kind OperationKind, p Proposal) *Pending {
+func (r *Recorder) sent(kind OperationKind, p Proposal) *Pending {
 	p.Data = bytes.Clone(p.Data)
 	pending := &Pending{recorder: r, operation: Operation{Kind: kind, Proposal: p, SentAt: time.Now()}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if pending.operation.SendOrder = r.nextLocked(); pending.operation.SendOrder != 0 {
-		r.proposals = append(r.proposals, pending)
+		r.operations = append(r.operations, pending)
 	}
 	return pending
 }
 
-// Answered records the answer that was received. There is only one; another
-// that differs is a violation of OnceOnly.
+// Answered records the result that was received. Another one that differs is a
+// violation of OnceOnly.
 func (p *Pending) Answered(answer Answer) {
 	now := time.Now()
 	p.recorder.mu.Lock()
 	defer p.recorder.mu.Unlock()
 	if p.operation.Answered {
 		if first := p.operation.Answer; first != answer {
-			p.recorder.found = append(p.recorder.found, Violation{
+			p.recorder.violations = append(p.recorder.violations, Violation{
 				OnceOnly, p.operation.Proposal.ShareData, p.operation.Proposal.Proposer, p.operation.place(),
-				fmt.Sprintf("it was answered twice: %s, then %s", first, answer),
+				fmt.Sprintf("it has two results: %s, then %s", first, answer),
 			})
 		}
 		return
@@ -122,13 +130,28 @@ func (p *Pending) Answered(answer Answer) {
 	}
 }
 
-// Operations returns what was asked of one ShareData, in the order in which it
-// was sent.
+// Returned records what client.Client.Propose returned. It returns false where the
+// outcome of the proposal is not known.
+func (p *Pending) Returned(result client.Result, err error) (known bool) {
+	if refused, ok := errors.AsType[*client.ProposalError](err); ok {
+		p.Answered(Answer{Code: refused.Code, Error: refused.Message})
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	p.Answered(Answer{
+		Accepted: result.Accepted, TransactionID: result.TransactionID, Duplicate: result.Duplicate, Error: result.Error,
+	})
+	return true
+}
+
+// Operations returns the operations on one ShareData, in the order of sending.
 func (r *Recorder) Operations(shareData string) []Operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var operations []Operation
-	for _, p := range r.proposals {
+	for _, p := range r.operations {
 		if p.operation.Proposal.ShareData == shareData {
 			operations = append(operations, p.operation)
 		}
@@ -136,12 +159,12 @@ func (r *Recorder) Operations(shareData string) []Operation {
 	return operations
 }
 
-// String is the answer for reports.
+// String returns the answer for reports.
 func (a Answer) String() string {
 	text := "rejected"
 	switch {
 	case a.TransactionID == "":
-		return fmt.Sprintf("no verdict (%.80q)", a.Error)
+		return fmt.Sprintf("no verdict (%s: %.80q)", a.Code, a.Error)
 	case a.Accepted:
 		text = "accepted"
 	}
@@ -151,6 +174,12 @@ func (a Answer) String() string {
 	return text + " as " + a.TransactionID
 }
 
+// mayHaveEffect reports whether the operation may have taken effect, by its result.
+func (o *Operation) mayHaveEffect() bool {
+	return !o.Answered || o.Answer.TransactionID != "" || o.Answer.Code == "" || o.Answer.Code == codes.OutcomeUnknown
+}
+
+// place describes the operation for reports.
 func (o *Operation) place() string {
 	key := ""
 	if o.Proposal.Key != "" {
@@ -165,7 +194,7 @@ func (o *Operation) place() string {
 	return fmt.Sprintf("proposal #%d of %.60s to %q%s", o.SendOrder, o.Proposal.Data, o.Proposal.Function, key)
 }
 
-// entryType is what the operation leaves in the history.
+// entryType is the type of the entry that the operation leaves in the history.
 func (o *Operation) entryType() sharedata.EntryType {
 	switch o.Kind {
 	case OperationUpdate:
@@ -174,27 +203,4 @@ func (o *Operation) entryType() sharedata.EntryType {
 		return sharedata.EntryCreated
 	}
 	return sharedata.EntryTransaction
-}
-
-func (o *Operation) count(s *Summary) {
-	if o.Kind != OperationPropose {
-		if o.Answered && o.Answer.TransactionID != "" {
-			s.Administered++
-		}
-		return
-	}
-	s.Proposals++
-	switch {
-	case !o.Answered:
-		s.Unanswered++
-	case o.Answer.TransactionID == "":
-		s.Refused++
-	case o.Answer.Accepted:
-		s.Accepted++
-	default:
-		s.Rejected++
-	}
-	if o.Answer.Duplicate {
-		s.Duplicates++
-	}
 }
