@@ -25,7 +25,7 @@ func BenchmarkCheck(b *testing.B) {
 	rec.History(entries)
 	for range 10 {
 		s := rec.Subscriber("s", "x")
-		tell(s, "subscribe; state 1-1")
+		subscriberSteps(s, "subscribe; state 1-1")
 		for _, e := range entries[1:] {
 			s.Frame(liveFrame(sharedata.Entry{ShareDataID: "x", Cursor: e.Cursor, Type: e.Type, Accepted: true, FunctionID: "set"}, stateAt(e.Cursor.String())))
 		}

@@ -60,7 +60,7 @@ func (o *observer) begin(at sharedata.Snapshot) {
 	o.begun = true
 }
 
-func TestManagerKeepsItsPromises(t *testing.T) {
+func TestManager_NoViolations(t *testing.T) {
 	ctx := t.Context()
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {

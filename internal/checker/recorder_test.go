@@ -13,11 +13,11 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func eventsOf(t *thing, i int) []sharedata.Event {
+func eventsOf(t *simShareData, i int) []sharedata.Event {
 	return []sharedata.Event{{Entry: t.entries[i], State: t.states[i]}}
 }
 
-func TestRecordingFromManyGoroutines(t *testing.T) {
+func TestRecorder_Concurrent(t *testing.T) {
 	const writers, frames = 8, 300
 	rec := checker.NewRecorder()
 	var wg sync.WaitGroup
@@ -58,7 +58,7 @@ func TestRecordingFromManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestFramesOfOthersAreIgnored(t *testing.T) {
+func TestSubscriber_OtherFrames(t *testing.T) {
 	rec := checker.NewRecorder()
 	s := rec.Subscriber("s", "x")
 	for _, f := range []wire.ServerMessage{
@@ -79,12 +79,12 @@ func TestFramesOfOthersAreIgnored(t *testing.T) {
 	}
 }
 
-func TestReportsAreGroupedAndBounded(t *testing.T) {
+func TestViolations_Report(t *testing.T) {
 	rec := checker.NewRecorder()
 	s := rec.Subscriber("somebody", "x")
-	tell(s, "subscribe; state 1-1; 1-2; 1-4")
+	subscriberSteps(s, "subscribe; state 1-1; 1-2; 1-4")
 	for range 3 * checker.MaxPerPromise {
-		tell(s, "1-4")
+		subscriberSteps(s, "1-4")
 	}
 	v := rec.Check(checker.Options{})
 	if n := len(v.Of(checker.Once)); n != checker.MaxPerPromise {

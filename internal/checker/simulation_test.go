@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"testing"
 	"time"
 
 	"github.com/safe-go/safe/internal/checker"
@@ -12,40 +13,39 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// world is a small model of a service that keeps its promises. It writes what
-// happens in it into a script.
-type world struct {
+// simulation is a small model of a service that keeps its promises. It writes a
+// script.
+type simulation struct {
 	rng    *rand.Rand
 	script script
-	// window is that of the server, retention how many entries its store
+	// window is the replay window, retention the number of entries that the store
 	// keeps; 0 for all.
 	window, retention int
 	// observed says that commits are recorded as they happen.
-	observed bool
-	things   []*thing
-	peers    []*peer
-	ops      []*op
-	epoch    uint64
-	clock    time.Time
-	names    int
-	// archive has the entries of all epochs, which are different ones for
-	// different ShareData.
+	observed    bool
+	shareData   []*simShareData
+	subscribers []*simSubscriber
+	ops         []*simOperation
+	epoch       uint64
+	clock       time.Time
+	names       int
+	// archive has the entries of all epochs. No two ShareData have the same epoch.
 	archive map[replay.Cursor]sharedata.Entry
 }
 
-// thing is a ShareData.
-type thing struct {
+// simShareData is a ShareData of the simulation.
+type simShareData struct {
 	id      string
 	exists  bool
 	entries []sharedata.Entry
 	states  []json.RawMessage
 }
 
-func (t *thing) head() sharedata.Entry { return t.entries[len(t.entries)-1] }
+func (t *simShareData) head() sharedata.Entry { return t.entries[len(t.entries)-1] }
 
-func (t *thing) state() json.RawMessage { return t.states[len(t.states)-1] }
+func (t *simShareData) state() json.RawMessage { return t.states[len(t.states)-1] }
 
-func (t *thing) lastTransaction() replay.Cursor {
+func (t *simShareData) lastTransaction() replay.Cursor {
 	for i := len(t.entries) - 1; i >= 0; i-- {
 		if t.entries[i].Type == sharedata.EntryTransaction {
 			return t.entries[i].Cursor
@@ -54,35 +54,59 @@ func (t *thing) lastTransaction() replay.Cursor {
 	return replay.Cursor{}
 }
 
-// op is a proposal under way.
-type op struct {
-	number   int
-	proposal checker.Proposal
-	decided  bool
-	answer   checker.Answer
+// simOperation is a proposal under way.
+type simOperation struct {
+	number    int
+	proposal  checker.Proposal
+	evaluated bool
+	answer    checker.Answer
 }
 
-func newWorld(seed uint64) *world {
+func TestSimulation_NoViolations(t *testing.T) {
+	total := make(map[string]int)
+	for seed := range uint64(100) {
+		w := newSimulation(seed)
+		rec := w.run(900).record()
+		if v := rec.Check(w.options()); len(v) > 0 {
+			t.Fatalf("seed %d:\n%v", seed, v)
+		}
+		s := rec.Summary()
+		for name, n := range map[string]int{
+			"states": s.States, "resumed": s.Resumed, "gaps": s.Gaps, "live": s.Live, "replayed": s.Replayed,
+			"removals": s.Removals, "disconnects": s.Disconnects, "accepted": s.Accepted, "rejected": s.Rejected,
+			"refused": s.Refused, "unanswered": s.Unanswered, "duplicates": s.Duplicates, "entries": s.Entries,
+		} {
+			total[name] += n
+		}
+	}
+	for name, n := range total {
+		if n < 100 {
+			t.Errorf("only %d %s in 100 recordings", n, name)
+		}
+	}
+}
+
+func newSimulation(seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	w := &world{rng: rng, window: 12, observed: seed%3 != 0, epoch: 1000, clock: time.Unix(1e9, 0).UTC(),
+	w := &simulation{rng: rng, window: 12, observed: seed%3 != 0, epoch: 1000, clock: time.Unix(1e9, 0).UTC(),
 		archive: make(map[replay.Cursor]sharedata.Entry)}
 	if seed%4 == 1 {
 		w.retention = 8 + 10*rng.IntN(2)
 	}
 	for _, id := range []string{"counter", "doc"} {
-		w.things = append(w.things, &thing{id: id})
+		w.shareData = append(w.shareData, &simShareData{id: id})
 	}
-	for _, t := range w.things {
+	for _, t := range w.shareData {
 		w.create(t)
 		for i := range 6 {
-			w.peers = append(w.peers, &peer{world: w, thing: t, log: logKey{fmt.Sprintf("peer%d", i), t.id, i >= 3}})
+			w.subscribers = append(w.subscribers, &simSubscriber{simulation: w, shareData: t, log: logKey{fmt.Sprintf("subscriber%d", i), t.id, i >= 3}})
 		}
 	}
 	return w
 }
 
-// options are what the world promises.
-func (w *world) options() checker.Options {
+// options returns what the simulation promises.
+func (w *simulation) options() checker.Options {
 	return checker.Options{
 		Window: w.window, Retention: w.retention, Complete: true, FreshReads: true,
 		Attributed: true,
@@ -90,21 +114,21 @@ func (w *world) options() checker.Options {
 	}
 }
 
-// run lets so many things happen and then comes to an end: everything is
-// decided, answered and delivered.
-func (w *world) run(steps int) script {
+// run takes a number of random steps and then ends: every proposal is evaluated and
+// has its result, and every frame is delivered.
+func (w *simulation) run(steps int) script {
 	for range steps {
 		w.act()
 	}
 	for _, o := range w.ops {
-		w.decide(o)
-		w.hear(o)
+		w.evaluate(o)
+		w.result(o)
 	}
-	for _, p := range w.peers {
+	for _, p := range w.subscribers {
 		p.finish()
 		p.deliver(len(p.queue))
 	}
-	for _, t := range w.things {
+	for _, t := range w.shareData {
 		if !t.exists {
 			continue
 		}
@@ -113,15 +137,15 @@ func (w *world) run(steps int) script {
 			entries = entries[len(entries)-w.retention:]
 		}
 		w.script = append(w.script,
-			step{kind: reads, entries: entries},
-			step{kind: finds, snapshot: sharedata.Snapshot{ID: t.id, State: t.state(), Cursor: t.head().Cursor, LastTransaction: t.lastTransaction()}})
+			step{kind: readsHistory, entries: entries},
+			step{kind: readsFinal, snapshot: sharedata.Snapshot{ID: t.id, State: t.state(), Cursor: t.head().Cursor, LastTransaction: t.lastTransaction()}})
 	}
 	return w.script
 }
 
-func (w *world) act() {
-	t := w.things[w.rng.IntN(len(w.things))]
-	p := w.peers[w.rng.IntN(len(w.peers))]
+func (w *simulation) act() {
+	t := w.shareData[w.rng.IntN(len(w.shareData))]
+	p := w.subscribers[w.rng.IntN(len(w.subscribers))]
 	switch n := w.rng.IntN(200); {
 	case !t.exists:
 		if n < 60 {
@@ -130,13 +154,13 @@ func (w *world) act() {
 	case n < 35:
 		w.propose(t)
 	case n < 75 && len(w.ops) > 0:
-		w.decide(w.ops[w.rng.IntN(len(w.ops))])
+		w.evaluate(w.ops[w.rng.IntN(len(w.ops))])
 	case n < 118 && len(w.ops) > 0:
 		i := w.rng.IntN(len(w.ops))
-		if o := w.ops[i]; o.decided {
+		if o := w.ops[i]; o.evaluated {
 			w.ops = append(w.ops[:i:i], w.ops[i+1:]...)
-			if w.rng.IntN(5) > 0 { // else the answer is lost
-				w.hear(o)
+			if w.rng.IntN(5) > 0 { // else the result is lost
+				w.result(o)
 			}
 		}
 	case n < 168:
@@ -156,7 +180,7 @@ func (w *world) act() {
 	}
 }
 
-func (w *world) anyState(t *thing) json.RawMessage {
+func (w *simulation) anyState(t *simShareData) json.RawMessage {
 	w.names++
 	if t.id == "counter" {
 		return fmt.Appendf(nil, `{"value":%d}`, w.rng.IntN(50))
@@ -164,35 +188,34 @@ func (w *world) anyState(t *thing) json.RawMessage {
 	return fmt.Appendf(nil, `{"text": "number %d"}`, w.names)
 }
 
-func (w *world) create(t *thing) {
+func (w *simulation) create(t *simShareData) {
 	w.epoch += 1 + w.rng.Uint64N(5)
 	t.exists, t.entries, t.states = true, nil, nil
 	w.administer(t, checker.OperationCreate, sharedata.EntryCreated)
 }
 
-// administer commits something that no function decides. One in five answers
-// is lost.
-func (w *world) administer(t *thing, kind checker.OperationKind, entryType sharedata.EntryType) {
+// administer commits an update or a creation. One result in five is lost.
+func (w *simulation) administer(t *simShareData, kind checker.OperationKind, entryType sharedata.EntryType) {
 	state := w.anyState(t)
 	op := w.names
 	w.script = append(w.script, step{kind: administers, op: op, operation: kind, proposal: checker.Proposal{Proposer: "admin", ShareData: t.id, Data: state}})
 	w.commit(t, sharedata.Entry{Type: entryType}, state)
 	if op%5 > 0 {
-		w.script = append(w.script, step{kind: hears, op: op, answer: checker.Answer{Accepted: true, TransactionID: t.head().Cursor.String()}})
+		w.script = append(w.script, step{kind: hasResult, op: op, answer: checker.Answer{Accepted: true, TransactionID: t.head().Cursor.String()}})
 	}
 }
 
-func (w *world) remove(t *thing) {
-	w.script = append(w.script, step{kind: removing, id: t.id})
+func (w *simulation) remove(t *simShareData) {
+	w.script = append(w.script, step{kind: removes, id: t.id})
 	w.commit(t, sharedata.Entry{Type: sharedata.EntryRemoved}, nil)
 	t.exists = false
 }
 
-// restart is that of a process which keeps nothing: the ShareData begins anew,
-// and whoever was connected has to come back.
-func (w *world) restart(t *thing) {
-	for _, p := range w.peers {
-		if p.thing == t {
+// restart restarts a process without a durable store: the ShareData is re-created,
+// and all subscribers lose their connections.
+func (w *simulation) restart(t *simShareData) {
+	for _, p := range w.subscribers {
+		if p.shareData == t {
 			p.disconnect()
 		}
 	}
@@ -200,7 +223,7 @@ func (w *world) restart(t *thing) {
 }
 
 // commit adds an entry. state is nil where it does not change.
-func (w *world) commit(t *thing, e sharedata.Entry, state json.RawMessage) {
+func (w *simulation) commit(t *simShareData, e sharedata.Entry, state json.RawMessage) {
 	var previous sharedata.Hash
 	e.ShareDataID, e.Cursor = t.id, replay.Cursor{Epoch: w.epoch, Revision: 1}
 	if len(t.entries) > 0 {
@@ -223,15 +246,15 @@ func (w *world) commit(t *thing, e sharedata.Entry, state json.RawMessage) {
 	if w.observed {
 		w.script = append(w.script, step{kind: commits, events: []sharedata.Event{{Entry: e, State: state}}})
 	}
-	for _, p := range w.peers {
-		if p.thing == t && p.live {
+	for _, p := range w.subscribers {
+		if p.shareData == t && p.live {
 			p.push(liveFrame(e, state))
 			p.live = e.Type != sharedata.EntryRemoved
 		}
 	}
 }
 
-func (w *world) propose(t *thing) {
+func (w *simulation) propose(t *simShareData) {
 	w.names++
 	p := checker.Proposal{Proposer: fmt.Sprintf("proposer%d", w.rng.IntN(5)), ShareData: t.id}
 	if t.id == "counter" {
@@ -250,19 +273,19 @@ func (w *world) propose(t *thing) {
 			p = o.proposal
 		}
 	}
-	o := &op{number: w.names, proposal: p}
+	o := &simOperation{number: w.names, proposal: p}
 	w.ops = append(w.ops, o)
 	w.script = append(w.script, step{kind: proposes, op: o.number, proposal: p})
 }
 
-// decide is the manager's part in a proposal.
-func (w *world) decide(o *op) {
-	if o.decided {
+// evaluate does what a manager does with a proposal.
+func (w *simulation) evaluate(o *simOperation) {
+	if o.evaluated {
 		return
 	}
-	o.decided = true
-	var t *thing
-	for _, other := range w.things {
+	o.evaluated = true
+	var t *simShareData
+	for _, other := range w.shareData {
 		if other.id == o.proposal.ShareData {
 			t = other
 		}
@@ -294,8 +317,8 @@ func (w *world) decide(o *op) {
 	o.answer = checker.Answer{Accepted: accepted, TransactionID: t.head().Cursor.String(), Error: e.Reason}
 }
 
-// remembered is the entry that the store knows by a key.
-func (w *world) remembered(t *thing, key string) *sharedata.Entry {
+// remembered returns the entry that the store finds by a key; nil for none.
+func (w *simulation) remembered(t *simShareData, key string) *sharedata.Entry {
 	for i := len(t.entries) - 1; i >= 0 && key != ""; i-- {
 		if w.retention > 0 && i < len(t.entries)-w.retention {
 			break
@@ -307,8 +330,8 @@ func (w *world) remembered(t *thing, key string) *sharedata.Entry {
 	return nil
 }
 
-func (w *world) hear(o *op) {
-	w.script = append(w.script, step{kind: hears, op: o.number, answer: o.answer})
+func (w *simulation) result(o *simOperation) {
+	w.script = append(w.script, step{kind: hasResult, op: o.number, answer: o.answer})
 }
 
 func liveFrame(e sharedata.Entry, state json.RawMessage) wire.ServerMessage {

@@ -14,17 +14,17 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// tell records a story of one subscriber, step by step:
+// subscriberSteps records what a subscriber sends and receives:
 //
 //	subscribe [CURSOR]   unsubscribe   refused   lost   notfound
-//	state CURSOR [N]     a state, N replayed frames announced; -: it does not say
-//	last CURSOR [N]      a state that is that of the newest transaction
+//	state CURSOR [N]     a state that announces N replayed frames; -: no number
+//	last CURSOR [N]      a state at the newest transaction
 //	~CURSOR              a replayed transaction
 //	CURSOR               a live one
-//	!CURSOR              a live one that was rejected, with another state
+//	!CURSOR              a live one that is rejected and changes the state
 //	removed [CURSOR]
-func tell(s *checker.Subscriber, story string) {
-	for text := range strings.SplitSeq(story, ";") {
+func subscriberSteps(s *checker.Subscriber, steps string) {
+	for text := range strings.SplitSeq(steps, ";") {
 		words := append(strings.Fields(text), "")
 		switch word, rest := words[0], words[1]; word {
 		case "subscribe":
@@ -62,7 +62,7 @@ func tell(s *checker.Subscriber, story string) {
 
 func stateAt(cursor string) json.RawMessage { return fmt.Appendf(nil, "%q", cursor) }
 
-// broken are the promises that were broken, each once.
+// broken returns the promises that were broken, each once.
 func broken(v checker.Violations) []checker.Promise {
 	var promises []checker.Promise
 	for _, violation := range v {
@@ -73,17 +73,17 @@ func broken(v checker.Violations) []checker.Promise {
 	return promises
 }
 
-func TestWhatASubscriptionMayLookLike(t *testing.T) {
+func TestSubscriber_Streams(t *testing.T) {
 	var kept []checker.Promise
 	just := func(p ...checker.Promise) []checker.Promise { return p }
 	faulty := checker.Options{Retention: -1}
 	for _, test := range []struct {
-		name, story string
+		name, steps string
 		options     checker.Options
 		want        []checker.Promise
 	}{
 		{"a cut in the middle of a replay", "subscribe 1-3; state 1-9 6; ~1-4; lost; subscribe 1-4; state 1-9 5; ~1-5", checker.Options{}, kept},
-		{"a cut before the word that the cursor was not found", "subscribe 2-3; state 1-9 0; lost", checker.Options{}, kept},
+		{"a cut before \"cursor not found\"", "subscribe 2-3; state 1-9 0; lost", checker.Options{}, kept},
 		{"frames under way after an unsubscribe", "subscribe; state 1-3; unsubscribe; 1-4; subscribe 1-3; 1-5; state 1-5 2; ~1-4; ~1-5", checker.Options{}, kept},
 		{"an unsubscribe that overtakes the subscribe", "subscribe; unsubscribe; subscribe 1-3; state 1-4 1; ~1-4; 1-5", checker.Options{}, kept},
 		{"an unsubscribe that does not overtake the subscribe", "subscribe; unsubscribe; subscribe 1-3; state 1-4; 1-5; state 1-5 2; ~1-4; ~1-5", checker.Options{}, kept},
@@ -103,26 +103,26 @@ func TestWhatASubscriptionMayLookLike(t *testing.T) {
 		{"the store may have it all the same", "subscribe 1-3; state 1-6 3; ~1-4; ~1-5; ~1-6", checker.Options{Retention: 2}, kept},
 		{"the store has it for certain", "subscribe 1-3; state 1-8; notfound; 1-9", checker.Options{Retention: 5}, just(checker.Resumable)},
 		{"the store fails", "subscribe 1-3; state 1-4; notfound; 1-5", faulty, kept},
-		{"the store fails, and nobody says so", "subscribe 1-3; state 1-4; 1-5", faulty, just(checker.Resumable)},
-		{"the store fails, and a part is passed off as whole", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", faulty, just(checker.Gapless, checker.Resumable)},
+		{"the store fails, and \"cursor not found\" is missing", "subscribe 1-3; state 1-4; 1-5", faulty, just(checker.Resumable)},
+		{"the store fails, and a segment is announced as complete", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", faulty, just(checker.Gapless, checker.Resumable)},
 		{"a replay that breaks off", "subscribe 1-3; state 1-6 3; ~1-4; state 1-7; notfound; 1-8", faulty, kept},
 		{"a replay that breaks off for no reason", "subscribe 1-3; state 1-6 3; ~1-4; state 1-7; notfound; 1-8", checker.Options{}, just(checker.Resumable)},
-		{"a replay that breaks off in silence", "subscribe 1-3; state 1-6 3; ~1-4; state 1-7; 1-8", faulty, just(checker.NeverInterleaved)},
+		{"a replay that breaks off without a report", "subscribe 1-3; state 1-6 3; ~1-4; state 1-7; 1-8", faulty, just(checker.NeverInterleaved)},
 		{"a replay that breaks off at a removal", "subscribe 1-3; state 1-6 3; ~1-4; notfound; removed", checker.Options{}, kept},
 		{"a replay that breaks off before live frames", "subscribe 1-3; state 1-6 3; ~1-4; notfound; 1-7", checker.Options{}, just(checker.Gapless, checker.Resumable)},
 		{"a replay that goes on after it broke off", "subscribe 1-3; state 1-6 3; ~1-4; notfound; ~1-5", checker.Options{}, just(checker.Resumable)},
 		{"a history that did not continue", "subscribe; state 1-3; 1-4; state 2-2; notfound; 2-3", checker.Options{}, kept},
-		{"a history that did not continue, when somebody asked", "subscribe; state 1-3; 1-4; subscribe 1-4; state 2-1; notfound; state 2-1; notfound; 2-2", checker.Options{}, kept},
-		{"a history that did not continue, when somebody asked for the state", "subscribe; state 1-3; 1-4; subscribe; state 2-1; notfound; state 2-2; 2-3", checker.Options{}, kept},
-		{"a history that did not continue, when somebody asked again and again", "subscribe; state 1-9; subscribe 1-9; state 2-1; notfound; 2-2; 2-3; subscribe 2-3; state 2-3; notfound; 2-4; 2-5; 2-6; subscribe 2-6; state 2-6 3; ~2-4; ~2-5; ~2-6; state 2-6; 2-7", checker.Options{}, kept},
-		{"a history that did not continue, and a replay that nobody asked for", "subscribe; state 1-9; subscribe 1-9; state 2-1; notfound; 2-2; 2-3; subscribe 2-3; state 2-3 2; ~2-2; ~2-3", checker.Options{}, just(checker.Once, checker.Resumable)},
-		{"a history that did not continue, when somebody asked who knew that", "subscribe; state 1-3; subscribe 2-1; state 2-4; notfound; state 2-4 3; ~2-2; ~2-3; ~2-4; 2-5", checker.Options{}, kept},
-		{"a history that did not continue, and an answer too many", "subscribe; state 1-3; subscribe 1-3; state 2-1; notfound; 2-2; 2-3; subscribe 2-2; state 2-3 1; ~2-3; state 2-3 1", checker.Options{}, just(checker.Resumable)},
+		{"a history that did not continue, while a subscribe was pending", "subscribe; state 1-3; 1-4; subscribe 1-4; state 2-1; notfound; state 2-1; notfound; 2-2", checker.Options{}, kept},
+		{"a history that did not continue, while a subscribe without a cursor was pending", "subscribe; state 1-3; 1-4; subscribe; state 2-1; notfound; state 2-2; 2-3", checker.Options{}, kept},
+		{"a history that did not continue, while subscribes were pending", "subscribe; state 1-9; subscribe 1-9; state 2-1; notfound; 2-2; 2-3; subscribe 2-3; state 2-3; notfound; 2-4; 2-5; 2-6; subscribe 2-6; state 2-6 3; ~2-4; ~2-5; ~2-6; state 2-6; 2-7", checker.Options{}, kept},
+		{"a history that did not continue, and an unsolicited replay", "subscribe; state 1-9; subscribe 1-9; state 2-1; notfound; 2-2; 2-3; subscribe 2-3; state 2-3 2; ~2-2; ~2-3", checker.Options{}, just(checker.Once, checker.Resumable)},
+		{"a history that did not continue, while a subscribe with its cursor was pending", "subscribe; state 1-3; subscribe 2-1; state 2-4; notfound; state 2-4 3; ~2-2; ~2-3; ~2-4; 2-5", checker.Options{}, kept},
+		{"a history that did not continue, and one answer too many", "subscribe; state 1-3; subscribe 1-3; state 2-1; notfound; 2-2; 2-3; subscribe 2-2; state 2-3 1; ~2-3; state 2-3 1", checker.Options{}, just(checker.Resumable)},
 		{"a history that did not continue, and a refusal", "subscribe; state 1-3; subscribe 1-3; state 2-1; notfound; subscribe 2-1; refused; state 2-4 3; ~2-2; ~2-3; ~2-4; 2-5", checker.Options{}, kept},
-		{"a history that did not continue, and two answers to one question", "subscribe; state 1-3; subscribe; state 2-1; notfound; state 2-1; state 2-1", checker.Options{}, just(checker.Resumable)},
-		{"a history that did not continue, and the answer is silent", "subscribe; state 1-3; subscribe 1-3; state 2-1; notfound; state 2-1; 2-2", checker.Options{}, just(checker.Resumable)},
-		{"two answers to one question", "subscribe 1-4; state 2-1; notfound; state 2-1; notfound", checker.Options{}, just(checker.Resumable)},
-		{"a history that did not continue, in silence", "subscribe; state 1-3; 1-4; state 2-2; 2-3", checker.Options{}, just(checker.NeverInterleaved)},
+		{"a history that did not continue, and two answers to one subscribe", "subscribe; state 1-3; subscribe; state 2-1; notfound; state 2-1; state 2-1", checker.Options{}, just(checker.Resumable)},
+		{"a history that did not continue, and an answer without \"cursor not found\"", "subscribe; state 1-3; subscribe 1-3; state 2-1; notfound; state 2-1; 2-2", checker.Options{}, just(checker.Resumable)},
+		{"two answers to one subscribe", "subscribe 1-4; state 2-1; notfound; state 2-1; notfound", checker.Options{}, just(checker.Resumable)},
+		{"a history that did not continue, without a report", "subscribe; state 1-3; 1-4; state 2-2; 2-3", checker.Options{}, just(checker.NeverInterleaved)},
 		{"a history that did not continue, and did", "subscribe; state 1-3; 1-4; state 1-5; notfound; 1-6", checker.Options{}, just(checker.Resumable)},
 		{"a history that went backwards", "subscribe; state 1-3; 1-4; state 1-2; notfound", faulty, just(checker.Resumable)},
 		{"a new state and a replay", "subscribe; state 1-3; 1-4; state 2-2 1; notfound; 2-3", checker.Options{}, just(checker.Resumable)},
@@ -135,7 +135,7 @@ func TestWhatASubscriptionMayLookLike(t *testing.T) {
 		{"not found, after the removal", "subscribe 2-1; state 1-3; notfound; removed 1-4; notfound", checker.Options{}, just(checker.NeverInterleaved)},
 		{"a removal after a hole", "subscribe; state 1-3; removed 1-5", checker.Options{}, just(checker.Gapless)},
 		{"a hole that is filled late", "subscribe; state 1-3; 1-7; 1-5; 1-4; 1-6", checker.Options{}, just(checker.Ordered)},
-		{"a hole that is filled in part", "subscribe; state 1-3; 1-7; 1-5", checker.Options{}, just(checker.Ordered, checker.Gapless)},
+		{"a hole that is filled in segment", "subscribe; state 1-3; 1-7; 1-5", checker.Options{}, just(checker.Ordered, checker.Gapless)},
 		{"a replay beyond the state", "subscribe 1-2; state 1-3 1; ~1-3; ~1-4", checker.Options{}, just(checker.NeverInterleaved)},
 		{"a replay of another epoch", "subscribe 1-2; state 1-3 1; ~2-3", checker.Options{}, just(checker.Resumable)},
 		{"a replay to a cursor of another epoch", "subscribe 2-3; state 1-9 3; notfound", checker.Options{}, just(checker.Resumable)},
@@ -144,36 +144,36 @@ func TestWhatASubscriptionMayLookLike(t *testing.T) {
 		{"a server that does not count: whole", "subscribe 1-2; state 1-4 -; ~1-3; ~1-4; 1-5", checker.Options{}, kept},
 		{"a server that does not count: not found", "subscribe 1-2; state 1-4 -; notfound; 1-5", faulty, kept},
 		{"a server that does not count: silence", "subscribe 1-2; state 1-4 -; 1-5", checker.Options{}, just(checker.Resumable)},
-		{"a server that does not count: a part", "subscribe 1-2; state 1-4 -; ~1-3; 1-5", checker.Options{}, just(checker.Gapless)},
+		{"a server that does not count: a segment", "subscribe 1-2; state 1-4 -; ~1-3; 1-5", checker.Options{}, just(checker.Gapless)},
 		{"a frame without a position", "subscribe; state 1-3; nowhere", checker.Options{}, just(checker.Ordered)},
 		{"a frame of a position that no entry has", "subscribe; state 1-3; 1-0", checker.Options{}, just(checker.Ordered)},
 		{"no history to be complete with", "subscribe; state 1-3", checker.Options{Complete: true}, just(checker.Complete)},
-		{"nobody left to be complete", "subscribe; state 1-3; unsubscribe", checker.Options{Complete: true}, kept},
-		{"never told in the end", "subscribe 2-3; state 1-3; unsubscribe; subscribe 1-3; state 1-3; unsubscribe", checker.Options{Complete: true}, kept},
+		{"no live subscription", "subscribe; state 1-3; unsubscribe", checker.Options{Complete: true}, kept},
+		{"\"cursor not found\" never came", "subscribe 2-3; state 1-3; unsubscribe; subscribe 1-3; state 1-3; unsubscribe", checker.Options{Complete: true}, kept},
 		{"an epoch that was lost", "subscribe; state 1-3; lost; subscribe 1-3; state 2-1; notfound; removed 2-2", checker.Options{Durable: true}, just(checker.CommittedBeforeSeen)},
 		{"an epoch that was removed", "subscribe; state 1-3; removed 1-4; subscribe; state 2-1; removed", checker.Options{Durable: true}, kept},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			tell(rec.Subscriber("s", "x"), test.story)
+			subscriberSteps(rec.Subscriber("s", "x"), test.steps)
 			v := rec.Check(test.options)
 			if got := broken(v); !slices.Equal(got, test.want) {
-				t.Errorf("%s\nbroken: %q, want %q\n%v", test.story, got, test.want, v)
+				t.Errorf("%s\nbroken: %q, want %q\n%v", test.steps, got, test.want, v)
 			}
 		})
 	}
 }
 
-func TestReplayAmongLiveFramesIsReportedOnce(t *testing.T) {
+func TestInterleavedReplay_OneReport(t *testing.T) {
 	rec := checker.NewRecorder()
-	tell(rec.Subscriber("s", "x"), "subscribe 1-3; state 1-6 3; ~1-4; 1-7; ~1-5; ~1-6; 1-8")
+	subscriberSteps(rec.Subscriber("s", "x"), "subscribe 1-3; state 1-6 3; ~1-4; 1-7; ~1-5; ~1-6; 1-8")
 	if v := rec.Check(checker.Options{}); len(v) != 1 || v[0].Promise != checker.NeverInterleaved {
 		t.Errorf("got %v", v)
 	}
 }
 
-func TestSubscriberWhoWasNeverToldIsNotComplete(t *testing.T) {
-	for story, want := range map[string][]checker.Promise{
+func TestComplete(t *testing.T) {
+	for steps, want := range map[string][]checker.Promise{
 		"subscribe 2-3; state 1-3; notfound":       nil,
 		"subscribe 2-3; state 1-3":                 {checker.Resumable},
 		"subscribe 1-1; state 1-3 2; ~1-2":         {checker.Complete},
@@ -186,50 +186,50 @@ func TestSubscriberWhoWasNeverToldIsNotComplete(t *testing.T) {
 		rec := checker.NewRecorder()
 		rec.History(history(1, 3, unchanged))
 		s := rec.Subscriber("s", "x")
-		s.Unsubscribed() // of nothing
-		tell(s, strings.ReplaceAll(story, "state 1-", "last 1-"))
+		s.Unsubscribed() // without a subscription
+		subscriberSteps(s, strings.ReplaceAll(steps, "state 1-", "last 1-"))
 		if v := rec.Check(checker.Options{Complete: true}); !slices.Equal(broken(v), want) {
-			t.Errorf("%s\nbroken: %q, want %q\n%v", story, broken(v), want, v)
+			t.Errorf("%s\nbroken: %q, want %q\n%v", steps, broken(v), want, v)
 		}
 	}
 }
 
-func TestEpochThatATestRemovedIsNotLost(t *testing.T) {
+func TestDurable_Removing(t *testing.T) {
 	rec := checker.NewRecorder()
 	rec.Removing("x")
-	tell(rec.Subscriber("s", "x"), "subscribe; state 1-3; lost")
+	subscriberSteps(rec.Subscriber("s", "x"), "subscribe; state 1-3; lost")
 	if v := rec.Check(checker.Options{Durable: true}); len(v) > 0 {
 		t.Error(v)
 	}
-	tell(rec.Subscriber("s", "x"), "subscribe; state 2-3; lost")
+	subscriberSteps(rec.Subscriber("s", "x"), "subscribe; state 2-3; lost")
 	if v := rec.Check(checker.Options{Durable: true}).Of(checker.CommittedBeforeSeen); len(v) != 2 {
 		t.Errorf("one removal explains two lost epochs: %v", v)
 	}
 }
 
-func TestObserversThatWereNotToldOfEverything(t *testing.T) {
-	w := newWorld(2)
+func TestObserve_Reset(t *testing.T) {
+	w := newSimulation(2)
 	w.run(400)
-	thing := w.things[0]
-	head := thing.head()
+	simShareData := w.shareData[0]
+	head := simShareData.head()
 	rec := checker.NewRecorder()
-	s := rec.Subscriber("s", thing.id)
+	s := rec.Subscriber("s", simShareData.id)
 	last := ""
-	for i, e := range thing.entries {
+	for i, e := range simShareData.entries {
 		if e.Type == sharedata.EntryTransaction {
 			last = e.Cursor.String()
 		}
 		switch {
 		case i < 3 || i > 6:
-			rec.Observe(eventsOf(thing, i))
+			rec.Observe(eventsOf(simShareData, i))
 		case i == 6:
-			events := eventsOf(thing, i)
+			events := eventsOf(simShareData, i)
 			events[0].Reset, events[0].Type = true, ""
 			rec.Observe(events)
 		}
 		if i > 0 && i < 7 {
 			s.Subscribed("")
-			s.Frame(&wire.State{ShareDataID: thing.id, CurrentState: thing.states[i], Cursor: e.Cursor.String(), LastTransactionID: last})
+			s.Frame(&wire.State{ShareDataID: simShareData.id, CurrentState: simShareData.states[i], Cursor: e.Cursor.String(), LastTransactionID: last})
 			s.Disconnected(0)
 		}
 	}
@@ -238,7 +238,7 @@ func TestObserversThatWereNotToldOfEverything(t *testing.T) {
 	}
 	s.Subscribed("")
 	at := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Revision() + 1}
-	s.Frame(&wire.State{ShareDataID: thing.id, CurrentState: thing.state(), Cursor: at.String()})
+	s.Frame(&wire.State{ShareDataID: simShareData.id, CurrentState: simShareData.state(), Cursor: at.String()})
 	if v := rec.Check(checker.Options{}); len(v.Of(checker.CommittedBeforeSeen)) != 1 {
 		t.Errorf("a state from beyond the history is not found: %v", v)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-func TestRecordingThatIsFullIsNotJudged(t *testing.T) {
+func TestRecorder_Full(t *testing.T) {
 	rec := NewRecorder()
 	rec.limit = 3
 	s := rec.Subscriber("s", "x")
@@ -28,7 +28,7 @@ func TestRecordingThatIsFullIsNotJudged(t *testing.T) {
 	}
 }
 
-func TestRunsOfRevisions(t *testing.T) {
+func TestSequence(t *testing.T) {
 	r := sequence{last: 2}
 	var got []placement
 	for _, revision := range []uint64{3, 10, 6, 4, 9, 10, 6, 3, 11, 5} {

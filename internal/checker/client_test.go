@@ -12,12 +12,12 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// tellUser records a story of one user, in the words of tell and
+// clientSteps records what a client delivers, as subscriberSteps, and
 //
 //	resumed CURSOR   a state that was called resumed
 //	gap   closed
-func tellUser(u *checker.Client, story string) {
-	for text := range strings.SplitSeq(story, ";") {
+func clientSteps(u *checker.Client, steps string) {
+	for text := range strings.SplitSeq(steps, ";") {
 		words := append(strings.Fields(text), "")
 		switch word, rest := words[0], words[1]; word {
 		case "subscribe":
@@ -41,11 +41,11 @@ func tellUser(u *checker.Client, story string) {
 	}
 }
 
-func TestWhatAUserMayBeTold(t *testing.T) {
+func TestClient_Streams(t *testing.T) {
 	var kept []checker.Promise
 	just := func(p ...checker.Promise) []checker.Promise { return p }
 	for _, test := range []struct {
-		name, story string
+		name, steps string
 		options     checker.Options
 		want        []checker.Promise
 	}{
@@ -57,12 +57,12 @@ func TestWhatAUserMayBeTold(t *testing.T) {
 		{"a gap that was longer than the window", "state 1-3; gap; state 1-9; 1-10", checker.Options{Window: 5}, kept},
 		{"a gap backwards, to a process that lags", "state 1-8; gap; state 1-6; 1-7", checker.Options{}, kept},
 		{"two gaps in a row", "state 1-3; gap; gap; state 2-1", checker.Options{}, kept},
-		{"a subscription anew after a removal", "state 1-3; removed 1-4; subscribe; state 2-1", checker.Options{}, kept},
+		{"a new subscription after a removal", "state 1-3; removed 1-4; subscribe; state 2-1", checker.Options{}, kept},
 		{"a state after a removal", "state 1-3; removed 1-4; state 2-1; 2-2", checker.Options{}, kept},
 		{"a gap to the end", "state 1-3; gap; removed 1-9", checker.Options{Complete: true}, kept},
 		{"a gap to an end without a place", "state 1-3; gap; removed; subscribe; state 2-1", checker.Options{}, kept},
 		{"an event after a gap to the end", "state 1-3; gap; removed 1-9; 1-10", checker.Options{}, just(checker.NeverInterleaved)},
-		{"a user who leaves early", "state 1-3; closed", checker.Options{Complete: true}, kept},
+		{"a user who unsubscribes early", "state 1-3; closed", checker.Options{Complete: true}, kept},
 		{"a needless gap", "state 1-3; gap; state 1-8; 1-9", checker.Options{Window: 5}, just(checker.Resumable)},
 		{"a resumption from nothing", "resumed 1-3; 1-4", checker.Options{}, just(checker.Resumable)},
 		{"a resumption from a gap", "state 1-3; gap; resumed 1-5; 1-6", checker.Options{}, just(checker.Resumable)},
@@ -80,17 +80,17 @@ func TestWhatAUserMayBeTold(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			tellUser(rec.Client("u", "x"), test.story)
+			clientSteps(rec.Client("u", "x"), test.steps)
 			v := rec.Check(test.options)
 			if got := broken(v); !slices.Equal(got, test.want) {
-				t.Errorf("%s\nbroken: %q, want %q\n%v", test.story, got, test.want, v)
+				t.Errorf("%s\nbroken: %q, want %q\n%v", test.steps, got, test.want, v)
 			}
 		})
 	}
 }
 
 // history seals a history of transactions by a function "set", with the states
-// that tell shows.
+// of subscriberSteps.
 func history(epoch uint64, revisions int, change func(e *sharedata.Entry)) []sharedata.Entry {
 	entries := make([]sharedata.Entry, revisions)
 	for i := range entries {
@@ -109,8 +109,8 @@ func history(epoch uint64, revisions int, change func(e *sharedata.Entry)) []sha
 
 func unchanged(*sharedata.Entry) {}
 
-func TestRemovalWithoutAPositionIsTakenFromTheHistory(t *testing.T) {
-	for story, want := range map[string][]checker.Promise{
+func TestRemoval_WithoutPosition(t *testing.T) {
+	for steps, want := range map[string][]checker.Promise{
 		"subscribe; state 1-1; 1-2; 1-3; removed": nil,
 		"subscribe; state 1-1; 1-2; removed":      {checker.Gapless},
 	} {
@@ -121,14 +121,14 @@ func TestRemovalWithoutAPositionIsTakenFromTheHistory(t *testing.T) {
 			}
 		}))
 		s := rec.Subscriber("s", "x")
-		tell(s, story)
+		subscriberSteps(s, steps)
 		if got := broken(rec.Check(checker.Options{Complete: true})); !slices.Equal(got, want) {
-			t.Errorf("%s: broken %q, want %q", story, got, want)
+			t.Errorf("%s: broken %q, want %q", steps, got, want)
 		}
 	}
 }
 
-func TestHistoriesAreJudgedForThemselves(t *testing.T) {
+func TestHistories(t *testing.T) {
 	key := func(revisions ...uint64) func(*sharedata.Entry) {
 		return func(e *sharedata.Entry) {
 			if slices.Contains(revisions, e.Revision()) {
@@ -160,7 +160,7 @@ func TestHistoriesAreJudgedForThemselves(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
 			rec.History(test.entries)
-			tell(rec.Subscriber("s", "x"), "subscribe; state 1-1; lost") // so that the state is known
+			subscriberSteps(rec.Subscriber("s", "x"), "subscribe; state 1-1; lost") // so that the state is known
 			if v := rec.Check(test.options); !slices.Equal(broken(v), test.want) {
 				t.Errorf("broken: %q, want %q\n%v", broken(v), test.want, v)
 			}

@@ -13,20 +13,20 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// asker records a story of what was asked of the counter "x", step by step:
+// operationSteps records a steps of what was asked of the counter "x", step by step:
 //
 //	NAME: create N | update N | add N [KEY] | reset   it is sent
 //	NAME = CURSOR [!] [dup]                           it is answered; !: rejected
 //	NAME = ? [CODE]                                   it is refused, with the code
 //	saw CURSOR N                                      somebody is sent the state N
-type asker struct {
+type operationSteps struct {
 	rec     *checker.Recorder
 	pending map[string]*checker.Pending
 	seen    int
 }
 
-func (a *asker) tell(story string) {
-	for text := range strings.SplitSeq(story, ";") {
+func (a *operationSteps) subscriberSteps(steps string) {
+	for text := range strings.SplitSeq(steps, ";") {
 		name, asked, isAsked := strings.Cut(strings.TrimSpace(text), ": ")
 		words := append(strings.Fields(text), "", "")
 		duplicate := strings.HasSuffix(text, " dup")
@@ -99,11 +99,11 @@ func counterHistory(text string) []sharedata.Entry {
 	return entries
 }
 
-func TestOrdersOfOperations(t *testing.T) {
+func TestEffects_Order(t *testing.T) {
 	var kept []checker.Promise
 	just := func(p ...checker.Promise) []checker.Promise { return p }
 	for _, test := range []struct {
-		name, story, history string
+		name, steps, history string
 		want                 []checker.Promise
 	}{
 		{"one after the other", "a: create 1; a = 1-1; b: add 2; b = 1-2; c: add -9; c = 1-3 !", "1 +2 -9!", kept},
@@ -111,16 +111,16 @@ func TestOrdersOfOperations(t *testing.T) {
 		{"no history was recorded", "a: create 1; a = 1-1; b: add 2; b = 1-2; c: add -9; c = 1-3 !; d: add -3; d = 1-4", "", kept},
 		{"accepted against the rules, and no history was recorded", "a: create 1; a = 1-1; b: add -2; b = 1-2", "", just(checker.OneWinner)},
 		{"rejected against the rules, and no history was recorded", "a: create 1; a = 1-1; b: reset; b = 1-2; c: add 0; c = 1-3 !", "", just(checker.OneWinner)},
-		{"decided on an old state", "a: create 5; a = 1-1; b: add -5; c: add -5; b = 1-2; c = 1-3", "", just(checker.OneWinner)},
+		{"evaluated on an old state", "a: create 5; a = 1-1; b: add -5; c: add -5; b = 1-2; c = 1-3", "", just(checker.OneWinner)},
 		{"an update in between", "a: create 1; a = 1-1; u: update 9; b: add -9; u = 1-2; b = 1-3", "1 =9 -9", kept},
 		{"an update that is forgotten", "a: create 1; a = 1-1; u: update 9; b: add -9; u = 1-2; b = 1-3 !", "", just(checker.OneWinner)},
 		{"what came between is not known", "a: create 1; a = 1-1; b: add -5; b = 1-3; c: add 1; c = 1-4; d: add -9; d = 1-5", "", kept},
-		{"it is known again", "a: create 1; a = 1-1; b: add -5; b = 1-3; u: update 2; u = 1-4; c: add -3; c = 1-5", "", just(checker.OneWinner)},
-		{"somebody saw the state", "a: create 1; a = 1-1; b: add -5; b = 1-3; saw 1-3 2; c: add -3; c = 1-4", "", just(checker.OneWinner)},
+		{"a state that is known again", "a: create 1; a = 1-1; b: add -5; b = 1-3; u: update 2; u = 1-4; c: add -3; c = 1-5", "", just(checker.OneWinner)},
+		{"a subscriber saw the state", "a: create 1; a = 1-1; b: add -5; b = 1-3; saw 1-3 2; c: add -3; c = 1-4", "", just(checker.OneWinner)},
 		{"the state is another than the rules say", "a: create 1; a = 1-1; b: add 5; b = 1-2; saw 1-2 7", "", just(checker.OneWinner)},
 		{"unanswered, with a key", "a: create 1; a = 1-1; b: add 2 k; c: add 3; c = 1-2", "1 +3 +2k", kept},
-		{"unanswered, with a key, and decided before it was sent", "a: create 1; a = 1-1; c: add 3; c = 1-3; b: add 2 k", "1 +2k +3", just(checker.OneWinner)},
-		{"a repeat that asks for something else is answered first", "a: create 1; a = 1-1; b: add 9 k; c: add 2 k; b = 1-2 dup; c = 1-2; d: add -9; d = 1-3 !", "", kept},
+		{"unanswered, with a key, and evaluated before it was sent", "a: create 1; a = 1-1; c: add 3; c = 1-3; b: add 2 k", "1 +2k +3", just(checker.OneWinner)},
+		{"a repeat that subscribes for something else is answered first", "a: create 1; a = 1-1; b: add 9 k; c: add 2 k; b = 1-2 dup; c = 1-2; d: add -9; d = 1-3 !", "", kept},
 		{"a repeat that is answered last", "a: create 1; a = 1-1; b: add 9 k; c: add 2 k; c = 1-2; b = 1-2 dup; d: add -9; d = 1-3", "", just(checker.OneWinner)},
 		{"one of two repeats, unanswered", "a: create 1; a = 1-1; b: add 9 k; c: add 2 k", "1 +2k", kept},
 		{"unanswered, with a key that the entry does not have", "a: create 1; a = 1-1; b: add 2 k", "1 +2", just(checker.OnceOnly)},
@@ -136,8 +136,8 @@ func TestOrdersOfOperations(t *testing.T) {
 		{"alike, unanswered, one with effect", "a: create 1; a = 1-1; b: add 2; c: add 2; d: add 3; d = 1-3", "1 +2 +3", kept},
 		{"alike, unanswered, the second one sent too late", "a: create 1; a = 1-1; b: add 2; saw 1-3 5; c: add 2", "1 +2 +2", just(checker.OnceOnly)},
 		{"known before it was asked for", "a: create 1; a = 1-1; saw 1-2 3; b: add 2; b = 1-2", "1 +2", just(checker.OneWinner)},
-		{"nobody asked for it", "a: create 1; a = 1-1; b: add 2; b = 1-2", "1 +2 +2", just(checker.OnceOnly)},
-		{"nobody asked for the update", "a: create 1; a = 1-1", "1 =2", just(checker.OnceOnly)},
+		{"no operation asked for it", "a: create 1; a = 1-1; b: add 2; b = 1-2", "1 +2 +2", just(checker.OnceOnly)},
+		{"no operation asked for the update", "a: create 1; a = 1-1", "1 =2", just(checker.OnceOnly)},
 		{"an update that is not answered", "a: create 1; a = 1-1; u: update 2", "1 =2", kept},
 		{"an update to another state", "a: create 1; a = 1-1; u: update 2; u = 1-2", "1 =3", just(checker.CommittedBeforeSeen, checker.OneWinner)},
 		{"an update that was lost", "a: create 1; a = 1-1; u: update 2; u = 1-2", "1", just(checker.CommittedBeforeSeen)},
@@ -145,35 +145,35 @@ func TestOrdersOfOperations(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			(&asker{rec: rec, pending: make(map[string]*checker.Pending)}).tell(test.story)
+			(&operationSteps{rec: rec, pending: make(map[string]*checker.Pending)}).subscriberSteps(test.steps)
 			rec.History(counterHistory(test.history))
 			v := rec.Check(checker.Options{
 				Attributed: true, Durable: test.history != "",
 				Models: map[string]checker.Model{"x": checker.Counter},
 			})
 			if !slices.Equal(broken(v), test.want) {
-				t.Errorf("%s\nbroken: %q, want %q\n%v", test.story, broken(v), test.want, v)
+				t.Errorf("%s\nbroken: %q, want %q\n%v", test.steps, broken(v), test.want, v)
 			}
 		})
 	}
 }
 
-func TestOperationsOnAHistoryThatGoesOn(t *testing.T) {
-	for story, bad := range map[string]bool{
+func TestEffects_PartialHistory(t *testing.T) {
+	for steps, bad := range map[string]bool{
 		"saw 1-1 5; b: add -5; b = 1-2": false,
 		"saw 1-1 5; b: add -9; b = 1-2": true,
 	} {
 		rec := checker.NewRecorder()
-		(&asker{rec: rec, pending: make(map[string]*checker.Pending)}).tell(story)
+		(&operationSteps{rec: rec, pending: make(map[string]*checker.Pending)}).subscriberSteps(steps)
 		rec.PartialHistory(counterHistory("5"))
 		v := rec.Check(checker.Options{Models: map[string]checker.Model{"x": checker.Counter}})
 		if (len(v.Of(checker.OneWinner)) == 1) != bad {
-			t.Errorf("%s: %v", story, v)
+			t.Errorf("%s: %v", steps, v)
 		}
 	}
 }
 
-func TestWhatIsSaidOfAnEntryIsWhatWasAskedFor(t *testing.T) {
+func TestEffects_Attributed(t *testing.T) {
 	entry := func(data, key, subject string) sharedata.Entry {
 		e := sharedata.Entry{
 			ShareDataID: "y", Cursor: replay.Cursor{Epoch: 1, Revision: 2}, Type: sharedata.EntryTransaction,
@@ -208,9 +208,9 @@ func TestWhatIsSaidOfAnEntryIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestWhatIsAskedOfTheAdministrationIsCounted(t *testing.T) {
+func TestSummary_Administered(t *testing.T) {
 	rec := checker.NewRecorder()
-	(&asker{rec: rec, pending: make(map[string]*checker.Pending)}).tell("a: create 1; a = 1-1; u: update 2; u = ?; v: update 3; b: add 1; b = 1-2")
+	(&operationSteps{rec: rec, pending: make(map[string]*checker.Pending)}).subscriberSteps("a: create 1; a = 1-1; u: update 2; u = ?; v: update 3; b: add 1; b = 1-2")
 	if s := rec.Summary(); s.Administered != 1 || s.Proposals != 1 {
 		t.Errorf("recorded %v", s)
 	}
