@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"internal/child":      {},
 	"internal/redistest":  {"internal/child"},
 	"internal/benchmarks": {},
-	"internal/torture": {"client", "internal/child", "internal/checker", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
+	"internal/torture": {"client", "internal/child", "internal/checker", "internal/option", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
 		"replay/bolt", "replay/redis", "sharedata"},
 	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"client":   {"internal/option", "internal/wire", "schemas/codes"},

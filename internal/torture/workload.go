@@ -9,7 +9,7 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 )
 
-// ids names the ShareData of a run: counters and registers in turn.
+// ids returns the ids of the ShareData of a run: counters and registers in turn.
 func ids(n int) []string {
 	all := make([]string, n)
 	for i := range all {
@@ -18,13 +18,13 @@ func ids(n int) []string {
 	return all
 }
 
-// kindOf is the kind of a ShareData, which its id begins with.
+// kindOf returns the kind of a ShareData, which its id begins with.
 func kindOf(id string) string {
 	kind, _, _ := strings.Cut(id, "-")
 	return kind
 }
 
-// models are the rules by which the ShareData are judged.
+// models returns the models of the ShareData.
 func models(ids []string) map[string]checker.Model {
 	models := make(map[string]checker.Model)
 	for _, id := range ids {
@@ -36,7 +36,7 @@ func models(ids []string) map[string]checker.Model {
 	return models
 }
 
-// some returns a part of the ids, at least one.
+// some returns a random part of the ids, at least one.
 func some(rng *rand.Rand, ids []string) []string {
 	var part []string
 	for _, i := range rng.Perm(len(ids))[:1+rng.IntN(len(ids))] {
@@ -45,7 +45,7 @@ func some(rng *rand.Rand, ids []string) []string {
 	return part
 }
 
-// randomProposal makes up something to propose.
+// randomProposal returns a random proposal.
 func randomProposal(rng *rand.Rand, id string) (function string, data json.RawMessage) {
 	switch n := rng.IntN(100); {
 	case n == 0:
@@ -60,7 +60,7 @@ func randomProposal(rng *rand.Rand, id string) (function string, data json.RawMe
 	return "set", fmt.Appendf(nil, `{"n":%d,"pad":%q}`, rng.IntN(1_000_000), strings.Repeat("x", rng.IntN(120)))
 }
 
-// randomState makes up a state for a wholesale update.
+// randomState returns a random state for an update or a creation.
 func randomState(rng *rand.Rand, id string) json.RawMessage {
 	if kindOf(id) == "counter" {
 		return fmt.Appendf(nil, `{"value":%d}`, rng.IntN(200))

@@ -15,21 +15,20 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// redisServer is a Redis server that every server reaches through a proxy of its
-// own.
+// redisServer is a Redis server. Every server reaches it through its own proxy.
 type redisServer struct {
 	process *redistest.Process
-	lines   []*proxy
+	proxies []*proxy
 	client  *goredis.Client
 	store   *redis.Store
 }
 
-func openRedis(o Options) (medium, error) {
+func openRedis(o Options) (backend, error) {
 	dir := filepath.Join(o.Dir, "redis")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	// The file is written before anything is acknowledged.
+	// Redis writes its append-only file before it acknowledges a command.
 	process, err := redistest.Launch(dir, &redistest.Options{Fsync: "always"})
 	if err != nil {
 		return nil, err
@@ -39,51 +38,50 @@ func openRedis(o Options) (medium, error) {
 		return nil, errors.Join(err, r.close())
 	}
 	for range o.Processes {
-		line, err := newProxy(process.Addr)
+		p, err := newProxy(process.Addr)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}
-		r.lines = append(r.lines, line)
+		r.proxies = append(r.proxies, p)
 	}
 	return r, nil
 }
 
-func (r *redisServer) flag(server int) string { return "redis://" + r.lines[server].addr() }
+func (r *redisServer) flag(server int) string { return "redis://" + r.proxies[server].addr() }
 
-func (r *redisServer) line(server int) *proxy { return r.lines[server] }
+func (r *redisServer) proxy(server int) *proxy { return r.proxies[server] }
 
-func (r *redisServer) cause(w *world, e event) error {
+func (r *redisServer) inject(d *driver, e event) error {
 	switch e.fault {
 	case FaultRedisKill:
 		if err := r.process.Kill(); err != nil {
 			return err
 		}
-		w.sleep(e.lasts)
+		d.sleep(e.lasts)
 		return r.process.Restart()
 	case FaultRedisPause:
 		if err := r.process.Pause(); err != nil {
 			return err
 		}
-		w.sleep(e.lasts)
+		d.sleep(e.lasts)
 		return r.process.Resume()
 	case FaultRedisFlush:
-		for _, id := range w.ids {
-			if entries, err := r.history(w.ctx, id); err == nil {
-				w.recorder.PartialHistory(entries)
+		for _, id := range d.ids {
+			if entries, err := r.history(d.ctx, id); err == nil {
+				d.recorder.PartialHistory(entries)
 			}
 		}
-		lost := w.losing()
+		lost := d.losing()
 		defer lost()
 		return r.process.Flush()
 	}
 	return fmt.Errorf("there is no %q here", e.fault)
 }
 
-// losing is about the end of a server, with which Redis loses nothing.
-func (r *redisServer) losing(*world) func() { return func() {} }
+// losing returns a function that does nothing: Redis loses nothing with a server.
+func (r *redisServer) losing(*driver) func() { return func() {} }
 
-// history is what Redis has, and not what a server or the manager remembers: a
-// manager reads from its store what it has not loaded.
+// history reads what Redis has, through a manager that has nothing in memory.
 func (r *redisServer) history(ctx context.Context, id string) (entries []sharedata.Entry, err error) {
 	err = r.manage(func(m *sharedata.Manager) error {
 		for e, err := range m.History(ctx, id, replay.Cursor{}) {
@@ -108,7 +106,7 @@ func (r *redisServer) snapshot(ctx context.Context, id string) (snapshot shareda
 	return snapshot, err
 }
 
-// manage calls do with a manager that has not loaded anything.
+// manage calls do with a new manager.
 func (r *redisServer) manage(do func(*sharedata.Manager) error) error {
 	manager, err := sharedata.NewManager(&sharedata.Options{Store: r.store})
 	if err != nil {
@@ -117,12 +115,12 @@ func (r *redisServer) manage(do func(*sharedata.Manager) error) error {
 	return errors.Join(do(manager), manager.Close())
 }
 
-// examine kills and restarts Redis: what was acknowledged is in its file.
-func (r *redisServer) examine(w *world) error {
+// verifyStored restarts Redis, which reads its append-only file.
+func (r *redisServer) verifyStored(d *driver) error {
 	if err := r.process.Restart(); err != nil {
 		return err
 	}
-	return examine(w, r.store)
+	return verifyStore(d, r.store)
 }
 
 func (r *redisServer) close() error {
@@ -130,8 +128,8 @@ func (r *redisServer) close() error {
 	if r.store != nil {
 		err = r.store.Close()
 	}
-	for _, line := range r.lines {
-		line.close()
+	for _, p := range r.proxies {
+		p.close()
 	}
 	return errors.Join(err, r.process.Stop())
 }
