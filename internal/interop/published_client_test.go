@@ -18,7 +18,7 @@ func startClient(t *testing.T, url string, options parameters) *publishedClient 
 	t.Helper()
 	all := parameters{
 		"url":              url,
-		"requestTimeoutMs": patience.Milliseconds(),
+		"requestTimeoutMs": testTimeout.Milliseconds(),
 		"backoff":          map[string]any{"minMs": 5, "maxMs": 100},
 	}
 	maps.Copy(all, options)

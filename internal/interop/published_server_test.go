@@ -10,7 +10,7 @@ import (
 type publishedServer struct {
 	*actor
 	address string // host:port
-	line    *line
+	proxy   *proxy
 }
 
 // startPublished starts a published server with a counter on a line of its own.
@@ -18,7 +18,7 @@ func startPublished(t *testing.T, options parameters, environment ...string) *pu
 	t.Helper()
 	s := servePublished(t, options, environment...)
 	s.create("counter", counter{})
-	s.line = newLine(t, s.address)
+	s.proxy = newProxy(t, s.address)
 	return s
 }
 
@@ -45,7 +45,7 @@ func (s *publishedServer) remove(id string) {
 	s.do("remove", parameters{"shareDataId": id})
 }
 
-// propose has a proposal judged.
+// propose proposes.
 func (s *publishedServer) propose(id, functionID string, data any) {
 	s.t.Helper()
 	s.do("propose", parameters{"shareDataId": id, "functionId": functionID, "data": data})

@@ -11,7 +11,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// raw is a connection without a client.
+// raw is a WebSocket connection without a client.
 type raw struct {
 	t    *testing.T
 	conn *websocket.Conn
@@ -19,7 +19,7 @@ type raw struct {
 
 func dialRaw(t *testing.T, address string) *raw {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/realtime", nil)
 	if err != nil {
@@ -31,17 +31,17 @@ func dialRaw(t *testing.T, address string) *raw {
 
 func (r *raw) send(text string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
 	defer cancel()
 	if err := r.conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-// next describes the next frame, or the end of the connection.
+// next returns a description of the next frame, or of the end of the connection.
 func (r *raw) next() string {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
 	defer cancel()
 	_, text, err := r.conn.Read(ctx)
 	var closed websocket.CloseError
@@ -87,12 +87,12 @@ func (r *raw) next() string {
 	return string(text)
 }
 
-// add is a proposal to the counter, which the other texts vary.
+// add is a valid proposal to the counter.
 const add = `{"v":1,"type":"propose","shareDataId":"counter","functionId":"add","proposedData":{"by":1},"correlationId":"a"}`
 
 var invalid = []string{"error invalid-message", "close 4004"}
 
-func TestBothServersAnswerAlike(t *testing.T) {
+func TestBothServers_SameReplies(t *testing.T) {
 	state := `state of counter: {"value":0}, none before: true`
 	tests := []struct {
 		name string
@@ -156,15 +156,14 @@ func TestBothServersAnswerAlike(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			theirs.create("counter", counter{})
-			t.Run("published", func(t *testing.T) { converse(t, theirs.address, test.send, test.want) })
-			t.Run("ours", func(t *testing.T) { converse(t, startOurs(t, nil).address, test.send, test.want) })
+			t.Run("published", func(t *testing.T) { exchange(t, theirs.address, test.send, test.want) })
+			t.Run("ours", func(t *testing.T) { exchange(t, startOurs(t, nil).address, test.send, test.want) })
 		})
 	}
 }
 
-// converse sends texts, and wants what is to be answered to all of them and
-// nothing else.
-func converse(t *testing.T, address string, send, want []string) {
+// exchange sends messages and wants exactly these replies.
+func exchange(t *testing.T, address string, send, want []string) {
 	t.Helper()
 	r := dialRaw(t, address)
 	for _, text := range send {
