@@ -8,10 +8,11 @@ import (
 	"github.com/safe-go/safe/client"
 )
 
+// say prints a line of the tour.
 func say(format string, values ...any) { fmt.Printf("   "+format+"\n", values...) }
 
-// unless is an error if what was promised does not hold.
-func unless(holds bool, format string, values ...any) error {
+// check returns an error unless the promise holds.
+func check(holds bool, format string, values ...any) error {
 	if holds {
 		return nil
 	}
@@ -20,7 +21,7 @@ func unless(holds bool, format string, values ...any) error {
 
 var errEnded = errors.New("the subscription ended")
 
-// next waits for the next event, which must be an E.
+// next waits for the next event of a subscription, which must be an E.
 func next[E client.Event](ctx context.Context, sub *client.Subscription) (E, error) {
 	var none E
 	for event, err := range sub.Events(ctx) {
@@ -36,12 +37,13 @@ func next[E client.Event](ctx context.Context, sub *client.Subscription) (E, err
 	return none, errEnded
 }
 
-// value is the counter in an event's state.
+// value returns the counter in the state of an event.
 func value(event client.Event) (int, error) {
 	c, err := client.DecodeState[counter](event)
 	return c.Value, err
 }
 
+// verdict describes a verdict: a rejection is one, and not an error.
 func verdict(result client.Result) string {
 	if result.Accepted {
 		return "accepted"
