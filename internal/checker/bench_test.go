@@ -17,7 +17,7 @@ func BenchmarkRecordFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkCheck judges 10 subscribers who were all told of 10,000 entries.
+// BenchmarkCheck evaluates 10 subscribers that received 10,000 entries each.
 func BenchmarkCheck(b *testing.B) {
 	const revisions = 10_000
 	rec := checker.NewRecorder()

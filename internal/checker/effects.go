@@ -28,8 +28,8 @@ type effect struct {
 
 // effects are the effects on one ShareData. An entry is attributed to an operation
 // by a result that names it or by the idempotency key; failing both, and only with
-// Options.Attributed, by what the operation asked for. Of operations that cannot
-// be told apart, the first sent is taken for the first committed: if any order
+// Options.Attributed, by what the operation asked for. Of operations that ask for
+// the same, the first sent is taken for the first committed: if any order
 // explains the history, that one does.
 type effects struct {
 	evaluation *evaluation

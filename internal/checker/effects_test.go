@@ -18,7 +18,7 @@ import (
 //	NAME: create N | update N | add N [KEY] | reset   it is sent
 //	NAME = CURSOR [!] [dup]                           it is answered; !: rejected
 //	NAME = ? [CODE]                                   it is refused, with the code
-//	saw CURSOR N                                      somebody is sent the state N
+//	saw CURSOR N                                      a subscriber receives the state N
 type operationSteps struct {
 	rec     *checker.Recorder
 	pending map[string]*checker.Pending

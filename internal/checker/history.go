@@ -194,7 +194,7 @@ func (c *chain) missing(revision uint64) bool {
 }
 
 // lastTransaction returns the revision of the newest transaction up to a revision,
-// 0 for none. known is false where the recording does not tell.
+// 0 for none. known is false where too little was recorded.
 func (c *chain) lastTransaction(revision uint64) (last uint64, known bool) {
 	i, ok := c.find(revision)
 	if !ok {

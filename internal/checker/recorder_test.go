@@ -81,7 +81,7 @@ func TestSubscriber_OtherFrames(t *testing.T) {
 
 func TestViolations_Report(t *testing.T) {
 	rec := checker.NewRecorder()
-	s := rec.Subscriber("somebody", "x")
+	s := rec.Subscriber("subscriber", "x")
 	subscriberSteps(s, "subscribe; state 1-1; 1-2; 1-4")
 	for range 3 * checker.MaxPerPromise {
 		subscriberSteps(s, "1-4")
@@ -92,7 +92,7 @@ func TestViolations_Report(t *testing.T) {
 	}
 	text := v.String()
 	for _, want := range []string{
-		"gapless:\n\t\"x\" of somebody at record ", "once:\n", "record 5 (transaction 1-4 accepted) after (state 1-1; transaction 1-2 accepted; transaction 1-4 accepted): revision 4 came again",
+		"gapless:\n\t\"x\" of subscriber at record ", "once:\n", "record 5 (transaction 1-4 accepted) after (state 1-1; transaction 1-2 accepted; transaction 1-4 accepted): revision 4 came again",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%.600s", want, text)

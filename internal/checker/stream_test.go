@@ -234,7 +234,7 @@ func TestObserve_Reset(t *testing.T) {
 		}
 	}
 	if v := rec.Check(checker.Options{}); len(v) > 0 {
-		t.Errorf("what observers were not told of is held against subscribers: %v", v)
+		t.Errorf("entries that observers were not notified of are called uncommitted: %v", v)
 	}
 	s.Subscribed("")
 	at := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Revision() + 1}

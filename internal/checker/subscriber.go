@@ -45,7 +45,7 @@ type Client struct{ log *log }
 func (c *Client) Subscribed(from string) { c.log.add(record{kind: subscribed, text: from}) }
 
 // Event records an event of package client. It returns the position of the
-// subscription after the event; empty where the event does not tell.
+// subscription after the event; empty where the event has none.
 func (c *Client) Event(event client.Event) (cursor string) {
 	id := c.log.shareData
 	switch e := event.(type) {

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// publishedServer is a published server at one end of a line.
+// publishedServer is an actor that is a published server, behind a proxy.
 type publishedServer struct {
 	*actor
 	address string // host:port
 	proxy   *proxy
 }
 
-// startPublished starts a published server with a counter on a line of its own.
+// startPublished starts a published server with a counter behind a proxy.
 func startPublished(t *testing.T, options parameters, environment ...string) *publishedServer {
 	t.Helper()
 	s := servePublished(t, options, environment...)
@@ -22,7 +22,7 @@ func startPublished(t *testing.T, options parameters, environment ...string) *pu
 	return s
 }
 
-// servePublished starts a published server without a line.
+// servePublished starts a published server without a proxy.
 func servePublished(t *testing.T, options parameters, environment ...string) *publishedServer {
 	t.Helper()
 	a, port := startActor(t, "server", options, environment...)
@@ -51,7 +51,7 @@ func (s *publishedServer) propose(id, functionID string, data any) {
 	s.do("propose", parameters{"shareDataId": id, "functionId": functionID, "data": data})
 }
 
-// add adds 1 to the counter so many times.
+// add adds 1 to the counter a number of times.
 func (s *publishedServer) add(times int) {
 	s.t.Helper()
 	for range times {

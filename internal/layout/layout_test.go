@@ -41,8 +41,7 @@ var allowed = map[string][]string{
 	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis"},
 }
 
-// forTests lists what test files may import besides: oracles, and the other end
-// of a connection.
+// forTests lists what test files may import in addition.
 var forTests = map[string][]string{
 	"internal/wire":       {"schemas", "schemas/codes"},
 	"replay":              {"replay/replaytest"},
@@ -56,7 +55,7 @@ var forTests = map[string][]string{
 	"examples":            {"internal/redistest"},
 }
 
-func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
+func TestImports(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +107,8 @@ func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
 	}
 }
 
-// ruleFor finds the rule of a folder: its own or that of the nearest above.
+// ruleFor returns the folder whose rule applies: the folder itself or the nearest
+// one above.
 func ruleFor(folder string) string {
 	for ; folder != "."; folder = path.Dir(folder) {
 		if _, listed := allowed[folder]; listed {
@@ -118,8 +118,8 @@ func ruleFor(folder string) string {
 	return folder
 }
 
-// permitted says whether a folder may import target. A folder's own tests, and
-// folders under one rule, may import each other.
+// permitted reports whether a folder may import target. Folders under one rule may
+// import each other.
 func permitted(folder, target string, may []string) bool {
 	return target == folder || ruleFor(target) == ruleFor(folder) || slices.Contains(may, ruleFor(target))
 }

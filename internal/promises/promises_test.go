@@ -113,7 +113,7 @@ func TestResumable(t *testing.T) {
 func expectReplay(h *harness, id, since string, head replay.Cursor, missed int, resumed bool) {
 	h.t.Helper()
 	p := h.connect("late")
-	var replayed, told int
+	var replayed, notFound int
 	var state *wire.State
 	var mu sync.Mutex
 	pong := make(chan struct{})
@@ -128,30 +128,30 @@ func expectReplay(h *harness, id, since string, head replay.Cursor, missed int, 
 		case *wire.Lifecycle:
 			replayed++
 		case *wire.Error:
-			told++
+			notFound++
 		case *wire.Pong:
 			close(pong)
 		}
 	}
 	defer func() { h.received = nil }()
 	p.subscribe(id, since)
-	wantReplayed, wantTold := missed, 0
+	wantReplayed, wantNotFound := missed, 0
 	if !resumed {
-		wantReplayed, wantTold = 0, 1
+		wantReplayed, wantNotFound = 0, 1
 	}
 	p.await(func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return state != nil && replayed >= wantReplayed && told >= wantTold
+		return state != nil && replayed >= wantReplayed && notFound >= wantNotFound
 	}, h.ctx.Done())
 	p.send(&wire.Ping{CorrelationID: "end"})
 	<-pong
 	p.cut()
 	mu.Lock()
 	defer mu.Unlock()
-	if state.Cursor != head.String() || int(state.Replaying) != wantReplayed || replayed != wantReplayed || told != wantTold {
+	if state.Cursor != head.String() || int(state.Replaying) != wantReplayed || replayed != wantReplayed || notFound != wantNotFound {
 		h.t.Errorf("since %q: state at %s replaying %d, then %d frames and %d errors; want %d frames and %d errors",
-			since, state.Cursor, state.Replaying, replayed, told, wantReplayed, wantTold)
+			since, state.Cursor, state.Replaying, replayed, notFound, wantReplayed, wantNotFound)
 	}
 }
 

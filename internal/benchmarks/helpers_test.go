@@ -32,9 +32,9 @@ var counters = sharedata.NewKind("counter", sharedata.NewFunction("add", func(_ 
 	return c, nil
 }))
 
-// stores are what is compared. bolt waits for the disk with every commit; so does
-// Redis where it is to (appendfsync always), which otherwise has its append-only
-// file on the disk every second, as is usual.
+// stores are the stores that are compared. bolt waits for the disk at every commit, as
+// does Redis with appendfsync always; with everysec, as is usual, it syncs its
+// append-only file once a second.
 var stores = []struct {
 	name string
 	open func(b *testing.B) replay.Store
@@ -51,7 +51,7 @@ var stores = []struct {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { closeIt(b, store) })
+		b.Cleanup(func() { mustClose(b, store) })
 		return store
 	}},
 	{"redis", func(b *testing.B) replay.Store { return openRedis(b, "everysec") }},
@@ -64,11 +64,11 @@ func openRedis(b *testing.B, fsync string) replay.Store {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { closeIt(b, store) })
+	b.Cleanup(func() { mustClose(b, store) })
 	return store
 }
 
-func closeIt(b *testing.B, closer interface{ Close() error }) {
+func mustClose(b *testing.B, closer interface{ Close() error }) {
 	if err := closer.Close(); err != nil {
 		b.Error(err)
 	}
@@ -81,22 +81,22 @@ func newManager(b *testing.B, store replay.Store, maxLoadedBytes int) *sharedata
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { closeIt(b, manager) })
+	b.Cleanup(func() { mustClose(b, manager) })
 	return manager
 }
 
 func idOf(i int) string { return fmt.Sprint("counter-", i) }
 
-// create creates n ShareData, many at a time.
+// create creates n ShareData concurrently.
 func create(b *testing.B, manager *sharedata.Manager, n int) {
-	each(b, n, func(i int) error {
+	concurrently(b, n, func(i int) error {
 		_, err := manager.CreateKind(b.Context(), idOf(i), "counter", counter{})
 		return err
 	})
 }
 
-// each does something n times, many at a time.
-func each(b *testing.B, n int, do func(i int) error) {
+// concurrently calls do n times, on many goroutines.
+func concurrently(b *testing.B, n int, do func(i int) error) {
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	for range 256 {
@@ -115,11 +115,11 @@ func each(b *testing.B, n int, do func(i int) error) {
 	}
 }
 
-// add makes n proposals to one ShareData, many at a time.
+// add makes n concurrent proposals to one ShareData.
 func add(b *testing.B, manager *sharedata.Manager, id string, n int) {
 	answered := make(chan error, n)
 	for range n {
-		manager.Submit(b.Context(), proposal(id), func(v sharedata.Verdict, err error) { answered <- problem(v, err) })
+		manager.Submit(b.Context(), proposal(id), func(v sharedata.Verdict, err error) { answered <- proposeError(v, err) })
 	}
 	for range n {
 		if err := <-answered; err != nil {
@@ -132,7 +132,7 @@ func proposal(id string) sharedata.Proposal {
 	return sharedata.Proposal{ShareDataID: id, FunctionID: "add", Data: addition{By: 1}}
 }
 
-func problem(v sharedata.Verdict, err error) error {
+func proposeError(v sharedata.Verdict, err error) error {
 	if err == nil && !v.Accepted {
 		err = fmt.Errorf("rejected: %s", v.Reason)
 	}

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Pause stops a process until Resume.
+// Pause stops a process with SIGSTOP, where signals exist.
 func Pause(process *os.Process) error { return process.Signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func Resume(process *os.Process) error { return process.Signal(syscall.SIGCONT) }

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// Pause stops a process until Resume.
+// Pause stops a process with SIGSTOP, where signals exist.
 func Pause(*os.Process) error { return errors.ErrUnsupported }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func Resume(*os.Process) error { return errors.ErrUnsupported }
