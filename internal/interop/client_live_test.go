@@ -9,9 +9,7 @@ import (
 )
 
 func TestPublishedClient_Live(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	c.wantCursor("counter", "none")
 
 	accepted := s.propose("counter", "add", addition{5})
@@ -48,9 +46,7 @@ func TestPublishedClient_Two(t *testing.T) {
 }
 
 func TestPublishedClient_EffectBeforeResult(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	_, c := subscribeOurs(t, nil)
 	for range 20 {
 		got := c.propose(addOne)
 		c.wantCursor("counter", got.TransactionID)
@@ -100,9 +96,7 @@ func sameJSON(t *testing.T, got json.RawMessage, want string) bool {
 }
 
 func TestPublishedClient_UpdateAndRemoval(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	s.add(1)
 	s.update("counter", counter{10})
 	s.add(1)

@@ -11,9 +11,7 @@ import (
 )
 
 func TestPublishedClient_Verdicts(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	_, c := subscribeOurs(t, nil)
 
 	withProof := addOne
 	withProof.Proof = map[string]any{"type": "DataIntegrityProof", "purpose": "add", "proofValue": "z3FX"}
@@ -48,9 +46,7 @@ func TestPublishedClient_ProposeRefused(t *testing.T) {
 			return nil
 		},
 	}
-	s := startOurs(t, options)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	_, c := subscribeOurs(t, options)
 	for _, test := range []struct {
 		name     string
 		proposal proposal

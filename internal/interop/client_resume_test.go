@@ -18,9 +18,7 @@ const heartbeat = 50 * time.Millisecond
 var lost = []string{"close 1006", "reconnecting"}
 
 func TestPublishedClient_Resumes(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	s.add(2)
 	c.want(countedTo(1, 2)...)
 
@@ -68,9 +66,7 @@ func TestPublishedClient_ResumesFromState(t *testing.T) {
 }
 
 func TestPublishedClient_NoCursor(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	s.proxy.cut()
 	c.want(lost...)
 	s.add(2)
@@ -112,9 +108,7 @@ func TestPublishedClient_ResumesAll(t *testing.T) {
 
 func TestPublishedClient_LargeReplay(t *testing.T) {
 	const missed = 500
-	s := startOurs(t, &realtime.Options{ReplayWindow: missed, MaxBufferedBytes: 16 << 10})
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, &realtime.Options{ReplayWindow: missed, MaxBufferedBytes: 16 << 10})
 	s.add(1)
 	c.want(countedTo(1, 1)...)
 	s.proxy.cut()
@@ -128,9 +122,7 @@ func TestPublishedClient_LargeReplay(t *testing.T) {
 }
 
 func TestPublishedClient_CursorTooOld(t *testing.T) {
-	s := startOurs(t, &realtime.Options{ReplayWindow: 3})
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, &realtime.Options{ReplayWindow: 3})
 	s.add(1)
 	c.want(countedTo(1, 1)...)
 
@@ -152,9 +144,7 @@ func TestPublishedClient_CursorTooOld(t *testing.T) {
 }
 
 func TestPublishedClient_OtherEpoch(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	s.add(3)
 	c.want(countedTo(1, 3)...)
 	s.proxy.cut()
@@ -171,9 +161,7 @@ func TestPublishedClient_OtherEpoch(t *testing.T) {
 // The published client expects every "updated" frame to have the state. A replayed
 // one would have none, or an old one, so it is not sent.
 func TestPublishedClient_NoReplayedUpdate(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.proxy.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, nil)
 	s.add(1)
 	s.update("counter", counter{10})
 	c.want(`#2 of counter accepted: {"value":1}`, `counter updated: {"value":10}`)

@@ -60,6 +60,16 @@ func startOurs(t *testing.T, options *realtime.Options) *ourServer {
 	return s
 }
 
+// subscribeOurs starts a server, and a published client that is subscribed to its
+// counter.
+func subscribeOurs(t *testing.T, options *realtime.Options) (*ourServer, *publishedClient) {
+	t.Helper()
+	s := startOurs(t, options)
+	c := connectClient(t, s.proxy.url(), nil)
+	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	return s, c
+}
+
 func newManager(t *testing.T) *sharedata.Manager {
 	t.Helper()
 	// The store keeps at least the replay window.

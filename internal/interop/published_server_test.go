@@ -22,6 +22,15 @@ func startPublished(t *testing.T, options parameters, environment ...string) *pu
 	return s
 }
 
+// subscribePublished starts a published server, and a client of this project that is
+// subscribed to its counter.
+func subscribePublished(t *testing.T, options parameters, environment ...string) (*publishedServer, *ourClient, *ourSubscription) {
+	t.Helper()
+	s := startPublished(t, options, environment...)
+	c := dial(t, s.proxy.url(), nil)
+	return s, c, c.subscribe("counter", `state: {"value":0}, last none`)
+}
+
 // servePublished starts a published server without a proxy.
 func servePublished(t *testing.T, options parameters, environment ...string) *publishedServer {
 	t.Helper()

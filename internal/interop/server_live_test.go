@@ -9,9 +9,7 @@ import (
 )
 
 func TestOurClient_Live(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, nil)
 	s.add(2)
 	s.propose("counter", "add", addition{-9})
 	sub.want(published(1, 2)...)
@@ -37,9 +35,7 @@ func TestOurClient_BesidePublished(t *testing.T) {
 }
 
 func TestOurClient_UpdateAndRemoval(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, nil)
 	s.update("counter", counter{10})
 	s.add(1)
 	s.remove("counter")
@@ -83,9 +79,7 @@ func TestOurClient_OwnHeartbeat(t *testing.T) {
 }
 
 func TestOurClient_UnknownShareData(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, nil)
 	s.add(1)
 	sub.want(published(1, 1)...)
 

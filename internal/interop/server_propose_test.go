@@ -12,9 +12,7 @@ import (
 var ourAddOne = client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addition{1}}
 
 func TestOurClient_Verdicts(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	_, c, sub := subscribePublished(t, nil)
 	if got, want := c.propose(ourAddOne), (client.Result{Accepted: true, TransactionID: "1"}); got != want {
 		t.Errorf("accepted: result %+v, want %+v", got, want)
 	}
@@ -53,9 +51,7 @@ func wantRefused(t *testing.T, c *ourClient, p client.Proposal, code, words stri
 }
 
 func TestOurClient_Proof(t *testing.T) {
-	s := startPublished(t, nil, "SAFE_INTEROP_PROOF=required")
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, nil, "SAFE_INTEROP_PROOF=required")
 	proven := ourAddOne
 	proven.Proof = map[string]string{"purpose": "add"}
 	if got := c.propose(proven); !got.Accepted {
@@ -76,9 +72,7 @@ func TestOurClient_Proof(t *testing.T) {
 }
 
 func TestOurClient_Queue(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, nil)
 	lost := c.whenLost()
 	s.proxy.cut()
 	lost()
@@ -96,9 +90,7 @@ func TestOurClient_Queue(t *testing.T) {
 // The published server knows nothing of idempotency keys, so it takes what is
 // sent again for another proposal. The client's documentation says so.
 func TestOurClient_ProposalSentAgain(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, nil)
 	slowly := ourAddOne
 	slowly.FunctionID = "addSlowly"
 	waiting := c.beginPropose(slowly)

@@ -11,9 +11,7 @@ import (
 )
 
 func TestOurClient_Resumes(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, nil)
 	s.add(2)
 	sub.want(published(1, 2)...)
 
@@ -69,9 +67,7 @@ func TestOurClient_SubscribeFrom(t *testing.T) {
 }
 
 func TestOurClient_GapTooOld(t *testing.T) {
-	s := startPublished(t, parameters{"replayBufferSize": 3})
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, parameters{"replayBufferSize": 3})
 	s.add(1)
 	sub.want(published(1, 1)...)
 	s.proxy.cut()
@@ -89,9 +85,7 @@ func TestOurClient_GapTooOld(t *testing.T) {
 }
 
 func TestOurClient_GapEmptyHistory(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, nil)
 	s.proxy.cut()
 	s.add(2)
 	s.proxy.setTarget(s.address)
@@ -104,9 +98,7 @@ func TestOurClient_GapEmptyHistory(t *testing.T) {
 
 // An update leaves no trace in the published server's cursors.
 func TestOurClient_MissedUpdate(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, nil)
 	s.add(1)
 	sub.want(published(1, 1)...)
 	s.proxy.cut()
@@ -142,9 +134,7 @@ func TestOurClient_GapAfterRestart(t *testing.T) {
 }
 
 func TestOurClient_LateReplay(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true})
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, parameters{"slowReplay": true})
 	s.add(1)
 	sub.want(published(1, 1)...)
 	s.proxy.cut()
@@ -160,9 +150,7 @@ func TestOurClient_LateReplay(t *testing.T) {
 }
 
 func TestOurClient_ReplayAfterLive(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true})
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, _, sub := subscribePublished(t, parameters{"slowReplay": true})
 	s.add(1)
 	sub.want(published(1, 1)...)
 	s.proxy.cut()
@@ -179,9 +167,7 @@ func TestOurClient_ReplayAfterLive(t *testing.T) {
 }
 
 func TestOurClient_LateNotFound(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true, "replayBufferSize": 1})
-	c := dial(t, s.proxy.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+	s, c, sub := subscribePublished(t, parameters{"slowReplay": true, "replayBufferSize": 1})
 	s.add(1)
 	sub.want(published(1, 1)...)
 	s.proxy.cut()
