@@ -62,7 +62,7 @@ func TestClient_Streams(t *testing.T) {
 		{"a gap to the end", "state 1-3; gap; removed 1-9", checker.Options{Complete: true}, kept},
 		{"a gap to an end without a place", "state 1-3; gap; removed; subscribe; state 2-1", checker.Options{}, kept},
 		{"an event after a gap to the end", "state 1-3; gap; removed 1-9; 1-10", checker.Options{}, just(checker.NeverInterleaved)},
-		{"a user who unsubscribes early", "state 1-3; closed", checker.Options{Complete: true}, kept},
+		{"a subscription that is ended early", "state 1-3; closed", checker.Options{Complete: true}, kept},
 		{"a needless gap", "state 1-3; gap; state 1-8; 1-9", checker.Options{Window: 5}, just(checker.Resumable)},
 		{"a resumption from nothing", "resumed 1-3; 1-4", checker.Options{}, just(checker.Resumable)},
 		{"a resumption from a gap", "state 1-3; gap; resumed 1-5; 1-6", checker.Options{}, just(checker.Resumable)},

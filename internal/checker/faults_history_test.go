@@ -177,7 +177,7 @@ var historyFaults = []fault{
 			return i, ok
 		})
 	}},
-	{"a revision is evaluated twice", checker.OneWinner, anything, inHistory(4, func(p *injector, i int) {
+	{"a revision is decided twice", checker.OneWinner, anything, inHistory(4, func(p *injector, i int) {
 		other := slices.Clone(p.script[i].entries)
 		last := len(other) - 1
 		other[last].Time = other[last].Time.Add(1)

@@ -59,7 +59,7 @@ var resultFaults = []fault{
 	{"an answer accepts without naming a transaction", checker.CommittedBeforeSeen, []checker.Promise{checker.OnceOnly}, inResult(func(p *injector, st, _ *step) bool { return st.answer.Accepted }, func(p *injector, i int) {
 		p.script[i].answer.TransactionID = ""
 	})},
-	{"an answer names what is no cursor", checker.CommittedBeforeSeen, []checker.Promise{checker.OnceOnly}, inResult(func(p *injector, st, _ *step) bool { return st.answer.TransactionID != "" }, func(p *injector, i int) {
+	{"an answer names something that is not a cursor", checker.CommittedBeforeSeen, []checker.Promise{checker.OnceOnly}, inResult(func(p *injector, st, _ *step) bool { return st.answer.TransactionID != "" }, func(p *injector, i int) {
 		p.script[i].answer.TransactionID = "nonsense"
 	})},
 	{"two proposals win one revision", checker.OneWinner, []checker.Promise{checker.CommittedBeforeSeen, checker.OnceOnly}, func(p *injector) bool {
@@ -84,7 +84,7 @@ var resultFaults = []fault{
 	}, func(p *injector, i int) {
 		p.script[i].answer.Duplicate = true
 	})},
-	{"a repeat receives another transaction", checker.OnceOnly, []checker.Promise{checker.CommittedBeforeSeen, checker.OneWinner}, func(p *injector) bool {
+	{"a repeat gets another transaction", checker.OnceOnly, []checker.Promise{checker.CommittedBeforeSeen, checker.OneWinner}, func(p *injector) bool {
 		i, ok := p.answer(func(st, _ *step) bool { return st.answer.Duplicate && p.owned(st) && p.simulation.retention == 0 })
 		if !ok {
 			return false
@@ -102,7 +102,7 @@ var resultFaults = []fault{
 		p.repeat(i)
 		p.script[i+1].answer.Accepted = !p.script[i].answer.Accepted
 	})},
-	{"a later proposal is evaluated before an earlier one that was answered", checker.OneWinner, nil, func(p *injector) bool {
+	{"a later proposal is decided before an earlier one that was answered", checker.OneWinner, nil, func(p *injector) bool {
 		// The two proposals change places, so the history contradicts the order in
 		// time.
 		plain := func(st, proposed *step) bool {

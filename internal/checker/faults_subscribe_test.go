@@ -48,19 +48,19 @@ var subscribeFaults = []fault{
 		p.script[in.replayed[0]].frame = &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id}
 		p.dropAll(in.replayed[1:])
 	})},
-	{"the cursor is resultStep to be lost where nothing was missed", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool {
+	{"\"cursor not found\" where nothing was missed", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool {
 		from, at, same := p.since(of)
 		return of.alone && same && from == at
 	}), func(p *injector, in *segment) {
 		p.receive(in.state+1, in, &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id})
 	})},
-	{"the cursor is resultStep to be lost where none was sent", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool { return of.since == "" && p.isolated(of) }), func(p *injector, in *segment) {
+	{"\"cursor not found\" where no cursor was sent", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool { return of.since == "" && p.isolated(of) }), func(p *injector, in *segment) {
 		p.receive(in.state+1, in, &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id})
 	})},
 	{"\"cursor not found\" is left out", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool { return p.isolated(of) && of.notFound >= 0 && len(of.live) > 0 }), func(p *injector, in *segment) {
 		p.drop(in.notFound)
 	})},
-	{"it is resultStep after live frames that the cursor was not found", checker.Resumable, []checker.Promise{checker.OneWinner}, inSegment(atSubscriber(func(p *injector, of *segment) bool {
+	{"\"cursor not found\" after live frames", checker.Resumable, []checker.Promise{checker.OneWinner}, inSegment(atSubscriber(func(p *injector, of *segment) bool {
 		return p.isolated(of) && of.notFound >= 0 && len(of.live) > 0 && of.live[0] != of.removed
 	}), func(p *injector, in *segment) {
 		p.move(in.live[0], in.notFound)

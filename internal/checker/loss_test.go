@@ -39,7 +39,7 @@ func TestLosing_Streams(t *testing.T) {
 		{"a replay that is not possible any more", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-9; notfound", 1, 0, kept},
 		{"a replay that is not possible, before", "subscribe; state 1-3; lost; subscribe 1-3; state 1-9; notfound; lost", "", 1, 0, just(checker.Resumable)},
 		{"a replay that is not possible, of a later epoch", "subscribe; state 2-3; lost", "subscribe 2-3; state 2-9; notfound", 1, 0, just(checker.Resumable, checker.CommittedBeforeSeen)},
-		{"a segment replayed as the whole", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", 1, 0, just(checker.Gapless, checker.Resumable)},
+		{"a part is replayed as the whole", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", 1, 0, just(checker.Gapless, checker.Resumable)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
@@ -125,7 +125,7 @@ func TestStoreUnreachable(t *testing.T) {
 		{"not resumed", "#subscribe 1-3; state 1-9; notfound#; 1-10", kept},
 		{"resumed all the same", "#subscribe 1-3; state 1-5 2; ~1-4; ~1-5#; 1-6", kept},
 		{"not resumed, without a report", "#subscribe 1-3; state 1-9; 1-10#", just(checker.Resumable)},
-		{"resumed in segment", "#subscribe 1-3; state 1-6 3; ~1-4; 1-7#", just(checker.Gapless)},
+		{"resumed in part", "#subscribe 1-3; state 1-6 3; ~1-4; 1-7#", just(checker.Gapless)},
 		{"not resumed, before", "subscribe 1-3; state 1-9; notfound; #1-10#", just(checker.Resumable)},
 		{"not resumed, after", "#subscribe; state 1-3#; lost; subscribe 1-3; state 1-9; notfound", just(checker.Resumable)},
 		{"not resumed, and answered later", "#subscribe 1-3#; state 1-9; notfound", kept},
@@ -136,13 +136,13 @@ func TestStoreUnreachable(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
 			s := rec.Subscriber("s", "x")
-			for i, segment := range strings.Split(test.steps, "#") {
+			for i, part := range strings.Split(test.steps, "#") {
 				back := func() {}
 				if i%2 == 1 {
 					back = rec.StoreUnreachable()
 				}
-				if segment = strings.Trim(segment, "; "); segment != "" {
-					subscriberSteps(s, segment)
+				if part = strings.Trim(part, "; "); part != "" {
+					subscriberSteps(s, part)
 				}
 				back()
 			}

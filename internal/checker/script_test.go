@@ -27,7 +27,7 @@ type step struct {
 	since   string             // subscribes
 	code    int                // disconnects
 	frame   wire.ServerMessage // receives
-	resumed bool               // receives a state, as a user
+	resumed bool               // receives a state, of a client
 
 	op        int // proposes, administers, hasResult
 	operation checker.OperationKind

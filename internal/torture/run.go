@@ -38,7 +38,7 @@ type driver struct {
 	// histories are those that were read at the end.
 	histories map[string][]sharedata.Entry
 
-	httpClient *http.Client // of rawClients
+	httpClient *http.Client // of the raw clients
 	operations atomic.Int64
 	moves      atomic.Int64
 
