@@ -125,31 +125,31 @@ func (h *host) listen(stdout io.Reader) error {
 }
 
 func (h *host) dispatch(line []byte) error {
-	var said struct {
+	var message struct {
 		event
 		Actor  int
 		Answer int
 		Value  json.RawMessage
 		Error  *string
 	}
-	if err := json.Unmarshal(line, &said); err != nil {
+	if err := json.Unmarshal(line, &message); err != nil {
 		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if a := h.actors[said.Actor]; a != nil {
-		return a.dispatch(said.event)
+	if a := h.actors[message.Actor]; a != nil {
+		return a.dispatch(message.event)
 	}
-	waiting := h.answers[said.Answer]
+	waiting := h.answers[message.Answer]
 	if waiting == nil {
 		return errors.New("neither an event nor a reply")
 	}
-	got := answer{value: said.Value}
-	if said.Error != nil {
-		got.err = errors.New(*said.Error)
+	got := answer{value: message.Value}
+	if message.Error != nil {
+		got.err = errors.New(*message.Error)
 	}
 	waiting <- got
-	delete(h.answers, said.Answer)
+	delete(h.answers, message.Answer)
 	return nil
 }
 

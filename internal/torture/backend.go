@@ -90,7 +90,7 @@ func (l local) verifyStored(d *driver) error {
 func (l local) close() error { return nil }
 
 // verifyStore verifies the histories in a store, and that they end as the servers
-// said at the end.
+// returned them at the end.
 func verifyStore(d *driver, store replay.Store) error {
 	manager, err := sharedata.NewManager(&sharedata.Options{Store: store})
 	if err != nil {
