@@ -48,5 +48,5 @@ func verdict(result client.Result) string {
 	if result.Accepted {
 		return "accepted"
 	}
-	return "rejected: " + result.Error
+	return fmt.Sprintf("rejected with the code %q, %s: %s", result.Code, result.Details, result.Error)
 }

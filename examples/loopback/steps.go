@@ -9,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/client"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -87,8 +88,8 @@ func (t *tour) propose(ctx context.Context) error {
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("data that does not fit the schema: %v", err)
 	}
-	say("refused, because the data does not fit the schema of the function: %s", refused.Message)
-	return nil
+	say("refused with the code %q, so nothing happened: %s", refused.Code, refused.Message)
+	return check(refused.Code == codes.InvalidInput, "the refusal has the code %q", refused.Code)
 }
 
 func (t *tour) watch(ctx context.Context) error {
@@ -220,13 +221,26 @@ func (t *tour) unknown(ctx context.Context) error {
 		return err
 	}
 	defer other.Close()
+	counts := other.Subscribe("counter")
+	if _, err := next[*client.State](ctx, counts); err != nil {
+		return err
+	}
 	_, err = next[*client.State](ctx, other.Subscribe("nowhere"))
 	if !errors.Is(err, client.ErrUnknownShareData) {
 		return fmt.Errorf("subscribe to an unknown ShareData: %v", err)
 	}
 	say("%v", err)
-	_, err = next[*client.State](ctx, other.Subscribe("counter"))
-	return err
+	if _, err := other.Propose(ctx, "counter", "add", addInput{By: 1}); err != nil {
+		return err
+	}
+	// No State is delivered in between: the connection was kept.
+	for _, sub := range []*client.Subscription{counts, t.firstEvents, t.secondEvents} {
+		if _, err := next[*client.Transaction](ctx, sub); err != nil {
+			return err
+		}
+	}
+	say("the connection and its other subscription go on")
+	return nil
 }
 
 func (t *tour) update(ctx context.Context) error {
@@ -258,7 +272,7 @@ func (t *tour) verify(ctx context.Context) error {
 		return err
 	}
 	say("the chain is unbroken from %s to %s", chain.First, chain.Last)
-	return check(chain.Last.Revision == 10, "the history ends at %s", chain.Last)
+	return check(chain.Last.Revision == 11, "the history ends at %s", chain.Last)
 }
 
 func (t *tour) remove(ctx context.Context) error {
@@ -293,13 +307,10 @@ func (t *tour) shutdown(ctx context.Context) error {
 	status, _ := statusNow()
 	say("the first client: %v", status.Err)
 	var ended *client.DisconnectError
-	if !errors.As(status.Err, &ended) || ended.Code != goingAway {
+	if !errors.As(status.Err, &ended) || ended.Code != codes.CloseGoingAway {
 		return fmt.Errorf("the connection ended with %v", status.Err)
 	}
 	t.close()
 	say("server and clients are closed")
 	return ctx.Err()
 }
-
-// goingAway is the close code of RFC 6455 section 7.4.1.
-const goingAway = 1001

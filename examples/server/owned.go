@@ -78,12 +78,9 @@ func (o *owner) createAll(ctx context.Context) error {
 	})
 }
 
-// create creates one ShareData of initial; one that exists is no error.
+// create creates one ShareData of initial unless it exists.
 func (o *owner) create(ctx context.Context, id string) error {
-	_, err := o.manager.CreateKind(ctx, id, initial[id].kind, initial[id].state)
-	if errors.Is(err, sharedata.ErrExists) {
-		return nil
-	}
+	_, err := o.manager.EnsureKind(ctx, id, initial[id].kind, initial[id].state)
 	return err
 }
 

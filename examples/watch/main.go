@@ -110,10 +110,12 @@ func propose(ctx context.Context, url string, options *client.Options, shareData
 	defer c.Close()
 	result, err := c.Propose(ctx, shareDataID, functionID, json.RawMessage(data))
 	switch {
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return fmt.Errorf("%w; propose again with the key to learn it", err)
 	case err != nil:
-		return err
+		return err // nothing happened
 	case !result.Accepted:
-		fmt.Fprintf(out, "rejected at %s: %s\n", result.TransactionID, result.Error)
+		fmt.Fprintf(out, "rejected at %s: %s: %s\n", result.TransactionID, result.Code, result.Error)
 	default:
 		fmt.Fprintf(out, "accepted at %s\n", result.TransactionID)
 	}

@@ -133,7 +133,7 @@ func (p *Pending) Answered(answer Answer) {
 // Returned records what client.Client.Propose returned. It returns false where the
 // outcome of the proposal is not known.
 func (p *Pending) Returned(result client.Result, err error) (known bool) {
-	if refused, ok := errors.AsType[*client.ProposalError](err); ok {
+	if refused, ok := errors.AsType[*client.ProposalError](err); ok && !errors.Is(err, client.ErrOutcomeUnknown) {
 		p.Answered(Answer{Code: refused.Code, Error: refused.Message})
 		return true
 	}
@@ -141,7 +141,8 @@ func (p *Pending) Returned(result client.Result, err error) (known bool) {
 		return false
 	}
 	p.Answered(Answer{
-		Accepted: result.Accepted, TransactionID: result.TransactionID, Duplicate: result.Duplicate, Error: result.Error,
+		Accepted: result.Accepted, TransactionID: result.TransactionID, Duplicate: result.Duplicate,
+		Code: result.Code, Error: result.Error,
 	})
 	return true
 }

@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 		"replay/bolt", "replay/redis", "sharedata"},
 	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"client":   {"internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis"},
+	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
 }
 
 // forTests lists what test files may import in addition.

@@ -105,7 +105,8 @@ func (c *goClient) propose(id, functionID string, data json.RawMessage, key stri
 	result, err := c.client.ProposeWith(c.harness.ctx, client.Proposal{
 		ShareDataID: id, FunctionID: functionID, Data: data, IdempotencyKey: key,
 	})
-	if !pending.Returned(result, err) {
+	// A refusal after an attempt whose reply was lost leaves the outcome unknown.
+	if !pending.Returned(result, err) && (!errors.Is(err, client.ErrOutcomeUnknown) || errors.Is(err, client.ErrTimeout)) {
 		c.harness.t.Errorf("%s: the outcome of a proposal is unknown: %v", c.name, err)
 	}
 }

@@ -43,7 +43,6 @@ func (c *runCounter) note(counts *[]int) {
 // each verdict. What counts is how many of the slow runs begin before each of its
 // proposals is evaluated, not how long that takes.
 func TestIsolated_ProposersTakeTurns(t *testing.T) {
-	t.Skip("proposals are evaluated in the order of arrival; remove this line when proposers take turns")
 	const slowProposals, fairProposals = 20, 5
 	c := &runCounter{started: make(chan struct{})}
 	slow := sharedata.NewFunction("slow", func(ctx context.Context, n int, _ json.RawMessage) (int, error) {
