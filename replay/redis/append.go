@@ -113,19 +113,16 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 	if batch.Remove {
 		flags += "r"
 	}
-	if s.clustered {
-		flags += "s"
-	}
 	age := s.settings.maxAge.Milliseconds()
 	if s.settings.maxAge > 0 {
 		age = max(age, 1)
 	}
 	claim := min(batch.Reserve, maxClaim).Milliseconds()
-	args := make([]any, 0, 17+4*len(batch.Entries))
+	args := make([]any, 0, 18+4*len(batch.Entries))
 	args = append(args,
 		expect, flags, batch.ExpectMeta, strconv.FormatUint(batch.Last().Epoch, 10), token, batch.Meta,
 		s.settings.maxEntries, s.settings.maxBytes, age, slack,
-		k.channel, announce(batch, token), int64(endingKept/time.Second), maxMissed, maxReplyBytes, s.name, claim)
+		s.publish, k.channel, announce(batch, token), int64(endingKept/time.Second), maxMissed, maxReplyBytes, s.name, claim)
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
 		args = append(args, entry.Cursor.String(), entry.Key, entry.Data, entry.State)

@@ -113,6 +113,16 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+func BenchmarkLoad_NotFound(b *testing.B) {
+	s := benchmarked(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Load(b.Context(), "id"); err == nil {
+			b.Fatal("there is a history")
+		}
+	}
+}
+
 func BenchmarkLoadFromAnUnreachableServer(b *testing.B) {
 	server := redistest.Start(b, nil)
 	s := open(b, server.Client(), nil)

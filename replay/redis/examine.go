@@ -13,6 +13,9 @@ import (
 // A server must be of this version or later.
 const oldestMajor, oldestMinor = 6, 2
 
+// One of a cluster must be of this version or later, which has sharded channels.
+const oldestClusterMajor = 7
+
 var errOld = errors.New("the server is too old")
 
 // ready returns nil if the server may be used: it can be reached, as far as is
@@ -54,9 +57,11 @@ func (v *server) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkInfo(info, v.store.clustered); err != nil {
+	fields := parseInfo(info)
+	if err := checkInfo(fields, v.store.clustered); err != nil {
 		return refused(v.name, "it does not fit", err)
 	}
+	v.noteRun(fields["run_id"])
 	var found []string
 	setting := func(name string) string {
 		if err == nil {
@@ -122,15 +127,20 @@ func text(reply any) string {
 	return strings.Join(lines, "\n")
 }
 
-// checkInfo says what about a server does not fit, by its answer to INFO. What
-// the answer leaves out is not held against it.
-func checkInfo(info string, clustered bool) error {
+// parseInfo reads an answer to INFO.
+func parseInfo(info string) map[string]string {
 	fields := make(map[string]string)
 	for line := range strings.Lines(info) {
 		if name, value, found := strings.Cut(line, ":"); found {
 			fields[name] = strings.TrimSpace(value)
 		}
 	}
+	return fields
+}
+
+// checkInfo says what about a server does not fit, by its answer to INFO. What
+// the answer leaves out is not held against it.
+func checkInfo(fields map[string]string, clustered bool) error {
 	switch mode := fields["redis_mode"]; {
 	case mode == "sentinel":
 		return errors.New("it is a Sentinel; make the client with goredis.NewFailoverClient")
@@ -142,7 +152,11 @@ func checkInfo(info string, clustered bool) error {
 	minor, _, _ := strings.Cut(rest, ".")
 	a, err := strconv.Atoi(major)
 	b, errMinor := strconv.Atoi(minor)
-	if err == nil && errMinor == nil && (a < oldestMajor || a == oldestMajor && b < oldestMinor) {
+	switch {
+	case err != nil || errMinor != nil:
+	case clustered && a < oldestClusterMajor:
+		return fmt.Errorf("%w: it is Redis %.20q; in a cluster, use %d.0 or later", errOld, version, oldestClusterMajor)
+	case a < oldestMajor || a == oldestMajor && b < oldestMinor:
 		return fmt.Errorf("%w: it is Redis %.20q; use %d.%d or later", errOld, version, oldestMajor, oldestMinor)
 	}
 	return nil

@@ -99,8 +99,8 @@ func eventually(t testing.TB, what string, done func() bool) {
 func works(t testing.TB, s *Store) {
 	t.Helper()
 	eventually(t, "the store to work again", func() bool {
-		_, err := s.Load(t.Context(), "whether it works")
-		return errors.Is(err, replay.ErrNotFound)
+		_, err := s.Find(t.Context(), "whether it works", []string{"key"})
+		return err == nil
 	})
 }
 

@@ -115,8 +115,6 @@ func (l *line) broke(ctx context.Context, err error) time.Duration {
 	f.mu.Unlock()
 	verdict, reason := judge(err)
 	switch {
-	case isAnswer(err, "unknown command"), isAnswer(err, "unknown subcommand"):
-		l.server.setUnsharded()
 	case verdict == verdictRefused:
 		if f.store.deaf.CompareAndSwap(false, true) {
 			f.store.settings.logger.Warn("announcements do not work, so that what other processes append is learned late",
@@ -178,7 +176,7 @@ func (l *line) keep(ctx context.Context, conn *goredis.PubSub, failed <-chan err
 
 // subscribe tells the server which channels are listened to from now on.
 func (l *line) subscribe(ctx context.Context, conn *goredis.PubSub) error {
-	sharded := l.following.store.clustered && !l.server.isUnsharded()
+	sharded := l.following.store.clustered
 	for {
 		gone, joined := l.changes()
 		if len(gone) == 0 && len(joined) == 0 {
@@ -231,17 +229,4 @@ func (l *line) changes() (gone, joined []string) {
 		}
 	}
 	return gone, joined
-}
-
-// isUnsharded reports whether the server of a cluster has no sharded channels.
-func (v *server) isUnsharded() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.unsharded
-}
-
-func (v *server) setUnsharded() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.unsharded = true
 }

@@ -27,13 +27,11 @@ type server struct {
 
 	// mu guards everything below.
 	mu       sync.Mutex
-	down     error // what calls fail with while the server cannot be reached
-	probing  bool  // somebody asks it for a sign of life
-	examined bool  // it was found fit
+	down     error  // what calls fail with while the server cannot be reached
+	probing  bool   // somebody asks it for a sign of life
+	examined bool   // it was found fit
+	runID    string // of the run of the server's program that was last noticed
 	warned   string
-	// unsharded says that the server has no sharded channels, though it is one
-	// of a cluster: it is older than 7.0.
-	unsharded bool
 }
 
 // Of the goroutine that asks an unreachable server for a sign of life.
@@ -137,7 +135,8 @@ func (v *server) probe(ctx context.Context) {
 		case <-time.After(pause.NextBackOff()):
 		}
 		if !v.serves(ctx) {
-			v.found() // others have its keys now
+			v.store.noteRestart() // others have its keys now
+			v.found()
 			return
 		}
 	}

@@ -19,11 +19,7 @@ const (
 // Load implements replay.Store.
 func (s *Store) Load(ctx context.Context, id string) (replay.Head, error) {
 	k := s.naming.keys(id)
-	answer, err := s.eval(ctx, &call{script: loadScript, keys: &k})
-	if err != nil {
-		return replay.Head{}, named(id, err)
-	}
-	head, r, err := headOf(id, answer)
+	head, r, err := s.headOrMissing(ctx, id, &call{script: loadScript, keys: &k})
 	if err != nil {
 		return replay.Head{}, err
 	}
@@ -38,7 +34,7 @@ func (s *Store) Load(ctx context.Context, id string) (replay.Head, error) {
 func headOf(id string, answer any) (head replay.Head, r *reply, err error) {
 	r = body(answer)
 	switch codeOf(answer) {
-	case codeNone:
+	case codeRemoved:
 		return head, nil, replay.ErrNotFound
 	case codeDamaged:
 		return head, nil, damaged(id, r.text())
@@ -89,11 +85,8 @@ func (s *Store) readOn(ctx context.Context, id string, k *keys, after replay.Cur
 	}
 	count := min(max(limit, 0), maxReplyEntries)
 	epoch := strconv.FormatUint(after.Epoch, 10)
-	answer, err := s.eval(ctx, &call{script: readScript, keys: k, args: []any{epoch, "(" + after.String(), count, maxReplyBytes}})
-	if err != nil {
-		return head, nil, named(id, err)
-	}
-	at, r, err := headOf(id, answer)
+	c := &call{script: readScript, keys: k, args: []any{epoch, "(" + after.String(), count, maxReplyBytes}}
+	at, r, err := s.headOrMissing(ctx, id, c)
 	if err != nil {
 		return head, nil, err
 	}

@@ -190,13 +190,16 @@ func TestAServerThatIsNotFitIsRefused(t *testing.T) {
 		"redis_mode:cluster\r\nredis_version:7.0.0\r\n":     "NewClusterClient",
 		"redis_mode:sentinel\r\n":                           "NewFailoverClient",
 	} {
-		err := checkInfo(info, false)
+		err := checkInfo(parseInfo(info), false)
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", info, err, want)
 		}
 	}
-	if err := checkInfo("redis_mode:cluster\r\n", true); err != nil {
+	if err := checkInfo(parseInfo("redis_mode:cluster\r\n"), true); err != nil {
 		t.Errorf("a cluster with a client for clusters: %v", err)
+	}
+	if err := checkInfo(parseInfo("redis_mode:cluster\r\nredis_version:6.2.14\r\n"), true); err == nil || !strings.Contains(err.Error(), "7.0 or later") {
+		t.Errorf("a cluster without sharded channels: %v", err)
 	}
 
 	cluster := redistest.StartCluster(t, 1, nil)

@@ -10,7 +10,8 @@ import (
 // The scripts answer with lists that begin with one of these.
 const (
 	codeAt        = "at"        // head, length, …
-	codeNone      = "none"      // there is no history
+	codeRemoved   = "removed"   // there is no history
+	codeMissing   = "missing"   // followers that were notified, id of the server's run
 	codeDamaged   = "damaged"   // reason
 	codeCommitted = "committed" // head, length, what went wrong with the announcement
 	codeMoved     = "moved"     // head, removed, length, entries that were missed

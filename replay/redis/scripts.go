@@ -46,6 +46,9 @@ type call struct {
 	keys   *keys
 	args   []any
 	size   int // in bytes, if it may be large
+	// server is set by Store.eval: the one that the keys belong to, as far as is
+	// known.
+	server *server
 }
 
 // byHash and bySource are the call as commands. A server that does not know the

@@ -28,6 +28,8 @@ type Store struct {
 	obedient  bool
 	servers   servers
 	following *following
+	// publish is the command that announces.
+	publish string
 	// deaf says that it was logged that announcements do not work.
 	deaf atomic.Bool
 
@@ -36,9 +38,12 @@ type Store struct {
 	cancel context.CancelFunc
 	owned  sync.WaitGroup
 
-	// mu guards closed, and that owned grows no more after it.
+	// mu guards everything below, and that owned grows no more after closed.
 	mu     sync.Mutex
 	closed bool
+	// restarted is when this Store last noticed that a server was restarted or
+	// replaced by another one.
+	restarted time.Time
 }
 
 var (
@@ -62,7 +67,7 @@ func New(client goredis.UniversalClient, options *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{settings: settings, name: rand.Text(), naming: naming{prefix: settings.prefix}}
+	s := &Store{settings: settings, name: rand.Text(), publish: "PUBLISH", naming: naming{prefix: settings.prefix}}
 	var patience time.Duration
 	switch client := client.(type) {
 	case *goredis.Client:
@@ -71,7 +76,7 @@ func New(client goredis.UniversalClient, options *Options) (*Store, error) {
 		s.servers = lone{newServer(s, "the server at "+client.Options().Addr, client)}
 	case *goredis.ClusterClient:
 		s.obedient, patience = client.Options().ContextTimeoutEnabled, client.Options().ReadTimeout
-		s.clustered = true
+		s.clustered, s.publish = true, "SPUBLISH"
 		s.servers = newCluster(s, client)
 	default:
 		return nil, fmt.Errorf("redis: the client is a %T; use a *redis.Client or a *redis.ClusterClient of go-redis", client)
@@ -143,6 +148,7 @@ func (s *Store) eval(ctx context.Context, c *call) (any, error) {
 	bounded, cancel := s.withinFor(ctx, c.size)
 	defer cancel()
 	v, err := s.servers.of(bounded, c.keys.head)
+	c.server = v
 	if err == nil {
 		err = v.ready(bounded)
 	}

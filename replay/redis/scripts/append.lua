@@ -3,10 +3,10 @@
 -- what is refused there (no memory, no disk, not the master) changes nothing.
 local expect, flags, expectMeta, firstEpoch, token, meta = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local maxEntries, maxBytes, maxAge, slack = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local channel, announcement, endingKept = ARGV[11], ARGV[12], ARGV[13]
-local maxMissed, replyBytes = tonumber(ARGV[14]), tonumber(ARGV[15])
-local sender, claim = ARGV[16], tonumber(ARGV[17])
-local FIRST, STRIDE, OVERHEAD = 18, 4, 128
+local publish, channel, announcement, endingKept = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local maxMissed, replyBytes = tonumber(ARGV[15]), tonumber(ARGV[16])
+local sender, claim = ARGV[17], tonumber(ARGV[18])
+local FIRST, STRIDE, OVERHEAD = 19, 4, 128
 local last = ARGV[#ARGV - 3]
 local count = (#ARGV - FIRST + 1) / STRIDE
 
@@ -150,8 +150,6 @@ end
 -- announce tells whoever follows the history, and returns what went wrong. The
 -- batch stands regardless.
 local function announce()
-  local publish = 'PUBLISH'
-  if has('s') and redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x070000 then publish = 'SPUBLISH' end
   local reply = redis.pcall(publish, channel, announcement)
   return type(reply) == 'table' and reply.err or ''
 end

@@ -2,7 +2,7 @@
 -- for besides what was found.
 local p = place()
 if p.damage then return {'damaged', p.damage} end
-if not p.head then return {'none'} end
+if not p.head then return {'removed'} end
 local cursors, of = {}, {}
 for i = 2, #ARGV do
   local cursor = redis.call('HGET', INDEX, ARGV[i])

@@ -106,3 +106,12 @@ end
 -- lost is the reply where at found no entry.
 local function lost(cursor) return {'damaged', 'its index names the entry ' .. cursor .. ', which is missing'} end
 
+-- missing is the reply where there is no history. If no tombstone says that it was
+-- removed, it may have been lost while processes follow it. An empty message on
+-- the channel has them read the position; the reply says how many received it.
+-- The publish command is empty if the caller follows the history itself.
+local function missing(p, publish, channel)
+  if publish == '' or (p.ending and not p.startedAgain) then return {'removed'} end
+  local followers = redis.call(publish, channel, '')
+  return {'missing', followers, string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')}
+end
