@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,9 +13,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestALostReplyIsNotAnAppendTwice cuts the connection after the server has
+// TestAppend_ReplyLost cuts the connection after the server has
 // done what it was asked, for each kind of batch.
-func TestALostReplyIsNotAnAppendTwice(t *testing.T) {
+func TestAppend_ReplyLost(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
 	for _, retries := range []int{-1, 3} { // those of the client
@@ -56,8 +57,6 @@ func TestALostReplyIsNotAnAppendTwice(t *testing.T) {
 	}
 }
 
-func second[A, B any](_ A, b B) B { return b }
-
 // sent is an append with a token of the test's, as often as it is sent.
 func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (code string) {
 	t.Helper()
@@ -69,9 +68,9 @@ func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (
 	return codeOf(answer)
 }
 
-// TestABatchIsRecognisedWhateverHappenedSince sends a batch again after others
+// TestAppend_Recognised sends a batch again after others
 // have gone on.
-func TestABatchIsRecognisedWhateverHappenedSince(t *testing.T) {
+func TestAppend_Recognised(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	first := start(firstEpoch, "a", "b")
 	again := func(batch replay.Batch, token, want string) {
@@ -110,12 +109,114 @@ func TestABatchIsRecognisedWhateverHappenedSince(t *testing.T) {
 
 // A caller that tries again by itself uses another token: it must not be taken
 // for the same.
-func TestTwoAppendsAreTwo(t *testing.T) {
+func TestAppend_SameBatchTwice(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	batch := start(firstEpoch, "a")
 	put(t, s, "id", batch)
 	conflict := conflictOf(t, s.Append(t.Context(), "id", batch))
 	if conflict.Head != batch.Last() {
 		t.Errorf("the head is %s; want %s", conflict.Head, batch.Last())
+	}
+}
+
+func TestAppend_LargeBatch(t *testing.T) {
+	server := redistest.Start(t, &redistest.Options{Fsync: "no"})
+	s := open(t, server.Client(), &Options{Timeout: -1})
+	for _, test := range []struct{ entries, size int }{{512, 64 << 10}, {20, 1 << 20}, {20_000, 10}} {
+		id := fmt.Sprint(test)
+		batch := start(firstEpoch, make([]string, test.entries)...)
+		for i := range batch.Entries {
+			content := bytes.Repeat([]byte{byte(i)}, test.size)
+			batch.Entries[i].Data, batch.Entries[i].State = content, content
+			batch.Entries[i].Key = fmt.Sprint("key ", i)
+		}
+		head := put(t, s, id, batch)
+		entries, err := s.Read(t.Context(), id, at(0), test.entries+1)
+		if err != nil || len(entries) != test.entries {
+			t.Fatalf("%v: %d entries are read, %v", test, len(entries), err)
+		}
+		var keys []string
+		for i, entry := range entries {
+			want := batch.Entries[i]
+			if entry.Cursor != want.Cursor || !bytes.Equal(entry.Data, want.Data) || !bytes.Equal(entry.State, want.State) || entry.Key != want.Key {
+				t.Fatalf("%v: entry %d is another one", test, i)
+			}
+			keys = append(keys, entry.Key)
+		}
+		found, err := s.Find(t.Context(), id, append(keys, keys...))
+		if err != nil || len(found) != test.entries {
+			t.Fatalf("%v: %d entries are found, %v", test, len(found), err)
+		}
+		// More are known than one answer has room for.
+		again := next(head, make([]string, test.entries)...)
+		again.NewKeys = true
+		conflict := conflictOf(t, s.Append(t.Context(), id, keyed(again, keys...)))
+		if len(conflict.Known) != test.entries {
+			t.Fatalf("%v: %d are known", test, len(conflict.Known))
+		}
+	}
+}
+
+func TestAppend_BatchTooLarge(t *testing.T) {
+	s := open(t, redistest.Start(t, nil).Client(), nil)
+	large := start(firstEpoch, "a", "b")
+	large.Entries[0].Data = make([]byte, maxBatchBytes/2)
+	large.Entries[1].State = make([]byte, maxBatchBytes/2+1)
+	for name, batch := range map[string]replay.Batch{
+		"entries": start(firstEpoch, make([]string, maxBatchEntries+1)...),
+		"bytes":   large,
+	} {
+		if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+			t.Errorf("a batch of too many %s: %v; want ErrInvalidBatch", name, err)
+		}
+	}
+	if _, err := s.Load(t.Context(), "id"); !errors.Is(err, replay.ErrNotFound) {
+		t.Errorf("Load: %v; want ErrNotFound", err)
+	}
+}
+
+func TestAppend_MissedIsBounded(t *testing.T) {
+	s := open(t, redistest.Start(t, nil).Client(), nil)
+	head := put(t, s, "id", start(firstEpoch, make([]string, 2000)...))
+	missed := func(id string, expect replay.Cursor) int {
+		t.Helper()
+		conflict := conflictOf(t, s.Append(t.Context(), id, next(expect, "lost")))
+		return len(conflict.Missed)
+	}
+	for expect, want := range map[uint64]int{1999: 1, 1500: 500, 1000: 1000, 999: 0, 1: 0, 2001: 0} {
+		if got := missed("id", at(expect)); got != want {
+			t.Errorf("expecting %d of %s: %d entries were missed; want %d", expect, head, got, want)
+		}
+	}
+	large := start(firstEpoch, make([]string, 10)...)
+	for i := range large.Entries {
+		large.Entries[i].Data = make([]byte, 300_000)
+	}
+	put(t, s, "large", large)
+	if got := missed("large", at(8)); got != 2 {
+		t.Errorf("%d entries were missed; want 2", got)
+	}
+	if got := missed("large", at(1)); got != 0 {
+		t.Errorf("%d entries were missed; want none, as they are large", got)
+	}
+}
+
+// A server forgets scripts when it restarts or is told to.
+func TestScripts_SentAgain(t *testing.T) {
+	client := redistest.Start(t, nil).Client()
+	s := open(t, client, nil)
+	calls := []func() error{
+		func() error { return s.Append(t.Context(), "id", start(firstEpoch, "a")) },
+		func() error { return loadError(t, s, "id") },
+		func() error { _, err := s.Read(t.Context(), "id", at(0), 10); return err },
+		func() error { _, err := s.Find(t.Context(), "id", []string{"key"}); return err },
+	}
+	for i, call := range calls {
+		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(); err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
 	}
 }

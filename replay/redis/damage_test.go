@@ -12,9 +12,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestAHistoryThatLostAPartIsDamaged evicts, deletes and overwrites parts of a
+// TestDamage_PartOfHistory evicts, deletes and overwrites parts of a
 // history. Nothing may be read from what is left, or appended to it.
-func TestAHistoryThatLostAPartIsDamaged(t *testing.T) {
+func TestDamage_PartOfHistory(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	ctx := t.Context()
@@ -134,10 +134,10 @@ func dump(t *testing.T, client *goredis.Client) string {
 	return fmt.Sprintf("%q", all)
 }
 
-func TestADamagedEndingIsDamaged(t *testing.T) {
+func TestDamage_Tombstone(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
-	ending := s.naming.keys("id").ending
+	ending := s.naming.keys("id").tombstone
 	if err := client.Set(t.Context(), ending, "foreign", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestADamagedEndingIsDamaged(t *testing.T) {
 }
 
 // A key is named twice by a server that moves it, within itself or to another.
-func TestIDsAreYieldedOnce(t *testing.T) {
+func TestIDs_YieldedOnce(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	for i := range 10 {
 		put(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
@@ -199,7 +199,7 @@ func (s twice) all(ctx context.Context) ([]*server, error) {
 }
 
 // The keys of a database that are not the store's are nobody's ids.
-func TestIDsPassesOverForeignKeys(t *testing.T) {
+func TestIDs_SkipForeignKeys(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	put(t, s, "id", start(firstEpoch, "a"))

@@ -110,16 +110,17 @@ func FuzzReply(f *testing.F) {
 		}
 		batch := start(firstEpoch, "a", "b")
 		k := naming{}.keys("id")
-		s.committed(&k, &batch, "token", body(answer))
+		s.committed(&k, &batch, "token", afterCode(answer))
 		conflict := &replay.ConflictError{Expected: at(3)}
 		moved := next(at(3), "x")
-		if _, err := s.refusal(t.Context(), conflict, codeMoved, &moved, body(answer)); err != nil {
+		_ = s.missing("id", s.servers.asOne(), afterCode(answer))
+		if _, err := s.readConflict(t.Context(), conflict, codeMoved, &moved, afterCode(answer)); err != nil {
 			t.Error(err)
 		}
 		if n := len(conflict.Missed); n > 0 && (conflict.Missed[0].Cursor != at(4) || conflict.Missed[n-1].Cursor != conflict.Head) {
 			t.Errorf("missed from %s to %s of a history at %s", conflict.Missed[0].Cursor, conflict.Missed[n-1].Cursor, conflict.Head)
 		}
-		markOf(answer)
+		versionOf(answer)
 		_, _, _ = s.page(answer)
 		text(answer)
 	})

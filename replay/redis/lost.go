@@ -20,32 +20,32 @@ import (
 // restarted or replaced.
 const settleTime = 5 * time.Second
 
-// headOrMissing runs a script that begins its arguments with those of missing()
-// in history.lua, and reads what its reply begins with.
-func (s *Store) headOrMissing(ctx context.Context, id string, c *call) (head replay.Head, r *reply, err error) {
+// evalExisting runs a script whose arguments begin with those of missing() in
+// history.lua, and reads what its reply begins with.
+func (s *Store) evalExisting(ctx context.Context, id string, c *call) (head replay.Head, r *reply, err error) {
 	publish := s.publish
 	if s.following.follows(c.keys.channel) {
 		publish = ""
 	}
-	c.args = append([]any{publish, c.keys.channel}, c.args...)
+	c.args = append(append(make([]any, 0, 2+len(c.args)), publish, c.keys.channel), c.args...)
 	answer, err := s.eval(ctx, c)
 	if err != nil {
 		return head, nil, named(id, err)
 	}
 	if codeOf(answer) == codeMissing {
-		return head, nil, s.missing(id, c.server, body(answer))
+		return head, nil, s.missing(id, c.server, afterCode(answer))
 	}
 	return headOf(id, answer)
 }
 
 // missing is the error for a history that the server does not have and that was
 // not removed.
-func (s *Store) missing(id string, v *server, r *reply) error {
+func (s *Store) missing(id string, server *server, r *reply) error {
 	followers, runID := r.number(), r.text()
 	if r.err != nil {
 		return damaged(id, r.err.Error())
 	}
-	v.noteRun(runID)
+	server.noteRun(runID)
 	switch {
 	case followers > 0:
 		return fmt.Errorf("redis: %w: %.60q is not on the server, but %d processes follow it; they were notified and can restart it; try again",
@@ -59,15 +59,15 @@ func (s *Store) missing(id string, v *server, r *reply) error {
 
 // noteRun notes which run of its program the server is in. Another one than
 // before is a restart, or another server in the place of the first.
-func (v *server) noteRun(runID string) {
-	v.mu.Lock()
-	restarted := v.runID != "" && runID != "" && v.runID != runID
+func (srv *server) noteRun(runID string) {
+	srv.mu.Lock()
+	restarted := srv.runID != "" && runID != "" && srv.runID != runID
 	if runID != "" {
-		v.runID = runID
+		srv.runID = runID
 	}
-	v.mu.Unlock()
+	srv.mu.Unlock()
 	if restarted {
-		v.store.noteRestart()
+		srv.store.noteRestart()
 	}
 }
 
@@ -82,11 +82,4 @@ func (s *Store) settling() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.restarted.IsZero() && time.Since(s.restarted) < settleTime
-}
-
-// follows reports whether this Store follows a history.
-func (f *following) follows(channel string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.topics[channel] != nil
 }

@@ -57,8 +57,8 @@ func TestLoad_LostWhileFollowedInCluster(t *testing.T) {
 func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open func() *Store) {
 	a, b, c := open(), open(), open()
 	put(t, a, id, start(firstEpoch, "a"))
-	e := listen(t, a, id)
-	e.begins(t)
+	r := record(t, a, id)
+	r.awaitStart(t)
 	if _, err := b.Load(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 	}
 	loadFails(t, a, id, replay.ErrNotFound) // so it can restart the history
 	// No check is due for an hour: only Load can have notified the follower.
-	e.looksAfter(t, "another process has noticed the loss", func() { loadFails(t, b, id, replay.ErrUnavailable) })
+	r.nilAfter(t, "another process has noticed the loss", func() { loadFails(t, b, id, replay.ErrUnavailable) })
 	loadFails(t, c, id, replay.ErrUnavailable)
 	if _, err := b.Load(t.Context(), id); !strings.Contains(err.Error(), "1 processes follow it") {
 		t.Errorf("the error does not say why: %v", err)
@@ -97,9 +97,9 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 	loadFails(t, b, id, replay.ErrUnavailable)
 
 	// A second follower, with the first one gone.
-	other := listen(t, c, id)
-	other.begins(t)
-	e.stop()
+	other := record(t, c, id)
+	other.awaitStart(t)
+	r.stop()
 	loadFails(t, b, id, replay.ErrUnavailable)
 	loadFails(t, c, id, replay.ErrNotFound)
 	other.stop()
@@ -111,8 +111,8 @@ func TestLoad_LostAndFollowerClosed(t *testing.T) {
 	server := redistest.Start(t, nil)
 	a, b := open(t, server.Client(), quiet()), open(t, server.Client(), quiet())
 	put(t, a, "id", start(firstEpoch, "a"))
-	e := listen(t, a, "id")
-	e.begins(t)
+	r := record(t, a, "id")
+	r.awaitStart(t)
 	server.Flush()
 	loadFails(t, b, "id", replay.ErrUnavailable)
 	if err := a.Close(); err != nil {
@@ -129,15 +129,15 @@ func TestLoad_UndecidedAfterRestart(t *testing.T) {
 	p := newProxy(t, server.Addr())
 	a, b := open(t, p.client(t, nil), quiet()), open(t, server.Client(), quiet())
 	put(t, a, "id", start(firstEpoch, "a"))
-	e := listen(t, a, "id")
-	e.begins(t)
+	r := record(t, a, "id")
+	r.awaitStart(t)
 	if _, err := b.Load(t.Context(), "id"); err != nil {
 		t.Fatal(err)
 	}
 	p.swallow(true) // the follower stays away for a while
 	server.Restart()
 	loadFails(t, b, "id", replay.ErrUnavailable)
-	e.looksAfter(t, "the server was restarted", func() { p.swallow(false); p.breakAll() })
+	r.nilAfter(t, "the server was restarted", func() { p.swallow(false); p.breakAll() })
 	loadFails(t, b, "id", replay.ErrUnavailable)
 	loadFails(t, a, "id", replay.ErrNotFound)
 	head := put(t, a, "id", start(firstEpoch+1, "restarted"))
