@@ -12,7 +12,7 @@ import (
 )
 
 // What a batch may have at most. A server takes it in one command and does it
-// in one step, during which it serves nobody else.
+// in one step, during which it serves no other client.
 const (
 	maxBatchEntries = 100_000
 	maxBatchBytes   = 768 << 20 // a server takes up to 1 GiB
@@ -45,12 +45,12 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error
 	token := rand.Text()
 	c := &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token), size: size}
 	for {
-		answer, err := s.eval(ctx, c)
+		result, err := s.eval(ctx, c)
 		if err != nil {
 			return named(id, err)
 		}
-		r := afterCode(answer)
-		switch code := codeOf(answer); code {
+		r := afterCode(result)
+		switch code := codeOf(result); code {
 		case codeCommitted:
 			s.committed(&k, &batch, token, r)
 			if r.err == nil {
@@ -192,9 +192,9 @@ var errMoved = errors.New("MOVED, several times")
 // Both use one connection, because WAIT asks for what was done on its own.
 func (s *Store) runAndWait(ctx context.Context, server *server, c *call) (any, error) {
 	for range maxMoves {
-		answer, err := s.runAndWaitOn(ctx, server, c)
+		result, err := s.runAndWaitOn(ctx, server, c)
 		if err == nil || !isReply(err, "MOVED") {
-			return answer, err
+			return result, err
 		}
 		// The client does not redirect what uses one connection.
 		if server, err = s.moved(ctx, server, c); err != nil {
@@ -207,9 +207,9 @@ func (s *Store) runAndWait(ctx context.Context, server *server, c *call) (any, e
 func (s *Store) runAndWaitOn(ctx context.Context, server *server, c *call) (any, error) {
 	conn := server.client.Conn()
 	defer conn.Close()
-	answer, err := evalOn(ctx, conn.Process, c)
-	if err != nil || codeOf(answer) != codeCommitted {
-		return answer, err
+	result, err := evalOn(ctx, conn.Process, c)
+	if err != nil || codeOf(result) != codeCommitted {
+		return result, err
 	}
 	milliseconds := max(1, s.options.WaitTimeout.Milliseconds())
 	count, err := do(ctx, conn.Process, "wait", s.options.WaitReplicas, milliseconds)
@@ -220,7 +220,7 @@ func (s *Store) runAndWaitOn(ctx context.Context, server *server, c *call) (any,
 		return nil, fmt.Errorf("redis: %w: %s: the batch is committed there, but %d of %d replicas have it after %v, so it may have taken effect and may be lost by a failover; see how far the replicas are behind, or raise WaitTimeout",
 			replay.ErrUnavailable, server.name, have, s.options.WaitReplicas, s.options.WaitTimeout)
 	}
-	return answer, nil
+	return result, nil
 }
 
 // moved finds the server that has the history now. The client learns of it in the

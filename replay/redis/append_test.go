@@ -61,11 +61,11 @@ func TestAppend_ReplyLost(t *testing.T) {
 func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (code string) {
 	t.Helper()
 	k := s.naming.keys(id)
-	answer, err := s.eval(t.Context(), &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token)})
+	result, err := s.eval(t.Context(), &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return codeOf(answer)
+	return codeOf(result)
 }
 
 // TestAppend_Recognised sends a batch again after others
@@ -76,12 +76,12 @@ func TestAppend_Recognised(t *testing.T) {
 	again := func(batch replay.Batch, token, want string) {
 		t.Helper()
 		if code := sent(t, s, "id", batch, token); code != want {
-			t.Errorf("the batch at %s is answered with %s; want %s", batch.Last(), code, want)
+			t.Errorf("the batch at %s gets the reply %s; want %s", batch.Last(), code, want)
 		}
 	}
 	again(first, "1", codeCommitted)
 	again(first, "1", codeCommitted)
-	again(first, "2", codeMoved) // somebody else's
+	again(first, "2", codeMoved) // of another sender
 	head := put(t, s, "id", next(first.Last(), "c", "d"))
 	again(first, "1", codeCommitted)
 	again(first, "2", codeMoved)
@@ -147,7 +147,7 @@ func TestAppend_LargeBatch(t *testing.T) {
 		if err != nil || len(found) != test.entries {
 			t.Fatalf("%v: %d entries are found, %v", test, len(found), err)
 		}
-		// More are known than one answer has room for.
+		// More are known than one reply has room for.
 		again := next(head, make([]string, test.entries)...)
 		again.NewKeys = true
 		conflict := conflictOf(t, s.Append(t.Context(), id, keyed(again, keys...)))
@@ -201,7 +201,7 @@ func TestAppend_MissedIsBounded(t *testing.T) {
 	}
 }
 
-// A server forgets scripts when it restarts or is told to.
+// A server forgets scripts when it restarts and on SCRIPT FLUSH.
 func TestScripts_SentAgain(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)

@@ -129,7 +129,7 @@ func BenchmarkLoad_Unreachable(b *testing.B) {
 	s := open(b, server.Client(), nil)
 	server.Kill()
 	if _, err := s.Load(b.Context(), "id"); err == nil {
-		b.Fatal("a server that is gone answers")
+		b.Fatal("a stopped server replies")
 	}
 	b.ReportAllocs()
 	for b.Loop() {

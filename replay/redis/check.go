@@ -163,9 +163,9 @@ func (srv *server) versions(ctx context.Context, subscriptions []*subscription) 
 	return versions, nil
 }
 
-func versionOf(answer any) version {
+func versionOf(result any) version {
 	r := &reply{}
-	r.items, _ = answer.([]any)
+	r.items, _ = result.([]any)
 	text, token := r.text(), r.text()
 	cursor, err := replay.ParseCursor(text)
 	if err != nil {

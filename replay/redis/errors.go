@@ -68,7 +68,7 @@ var advices = []advice{
 	{"LOADING", kindSilent, "it is loading its data"},
 	{"READONLY", kindBusy, "it is a replica; if it stays so, give the client the address of the master, or of the Sentinels"},
 	{"MASTERDOWN", kindBusy, "it is a replica whose master is down"},
-	{"CLUSTERDOWN", kindBusy, "its cluster does not serve the slot; look at CLUSTER INFO"},
+	{"CLUSTERDOWN", kindBusy, "its cluster does not serve the slot; see CLUSTER INFO"},
 	{"TRYAGAIN", kindBusy, "the slot is being moved to another server"},
 	{"MOVED", kindBusy, "the slot is on another server; a server of a cluster needs goredis.NewClusterClient"},
 	{"ASK", kindBusy, "the slot is being moved to another server"},
@@ -76,7 +76,7 @@ var advices = []advice{
 	{"BUSY", kindBusy, "it is busy with a script"},
 	{"max number of clients", kindBusy, "it has too many connections; raise its maxclients or lower PoolSize"},
 	{"OOM", kindRefused, "it has no memory left; raise its maxmemory, or bound what the store keeps with Options"},
-	{"MISCONF", kindRefused, "it cannot write to its disk; make room and look at its log"},
+	{"MISCONF", kindRefused, "it cannot write to its disk; make room and see its log"},
 	{"NOPERM", kindRefused, notAllowed},
 	{"The user executing the script can't", kindRefused, notAllowed},
 	{"NOAUTH", kindRefused, "it wants a user or a password; give them to the client"},
@@ -85,11 +85,13 @@ var advices = []advice{
 	{"equal or smaller than the target stream top item", kindDamaged, "its stream is ahead of its head"},
 }
 
-// classify says what the failure of a command means and what to tell the user.
+// classify says what the failure of a command means and what the user can do.
 func classify(err error) (kind, string) {
 	var replied goredis.Error
 	var timeout net.Error
 	switch {
+	case err == nil:
+		return kindOther, ""
 	case errors.Is(err, goredis.ErrClosed):
 		return kindClosed, "the client under the store was closed"
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):

@@ -14,7 +14,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// quiet are options with which nothing but announcements tells anything.
+// quiet returns options with which no check is due during a test.
 func quiet() *Options { return &Options{CheckInterval: time.Hour} }
 
 func TestFollow_EntriesUpTo64KiB(t *testing.T) {
@@ -71,7 +71,7 @@ func TestFollow_ServerWasDown(t *testing.T) {
 		}
 		away()
 		for i, r := range recorders {
-			eventually(t, "a follower to look", func() bool { return r.nilCount() > before[i] })
+			eventually(t, "nil", func() bool { return r.nilCount() > before[i] })
 		}
 		works(t, a)
 		recorders[0].learnsOf(t, a, "id 0", removing(start(firstEpoch+uint64(i), "a")))
@@ -84,7 +84,7 @@ func failsSoon(t testing.TB, s *Store, id string) {
 	eventually(t, "calls to fail", func() bool { return s.servers.asOne().unreachable() != nil || loadError(t, s, id) != nil })
 }
 
-// A network that drops everything is noticed by the silence alone: nobody calls.
+// A network that drops everything is noticed by the silence, without a call.
 func TestFollow_SilentConnection(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
@@ -131,9 +131,9 @@ func TestCheck_FindsUnannounced(t *testing.T) {
 		t.Fatal("the head is elsewhere")
 	}
 
-	// Where nothing is amiss, nobody is told anything: neither after what this
-	// store has appended nor after what another one has. What was told of the
-	// last changes may still be on its way.
+	// A check that finds what is expected notifies nobody: neither after an append
+	// of this store nor after one of another. Notifications of the last changes may
+	// still be under way.
 	put(t, b, "id", next(at(1), "b"))
 	r.staysQuiet(t, client)
 	put(t, a, "id", next(at(2), "c"))
@@ -144,24 +144,24 @@ func TestCheck_FindsUnannounced(t *testing.T) {
 	r.staysQuiet(t, client)
 }
 
-// staysQuiet waits until several checks have told nothing.
+// staysQuiet waits until several checks have notified of nothing.
 func (r *recorder) staysQuiet(t testing.TB, client *goredis.Client) {
 	t.Helper()
-	before, told := -1, 0
+	before, notified := -1, 0
 	for quietChecks := 0; quietChecks < 10; quietChecks++ {
 		if now := r.nilCount(); now != before {
 			before, quietChecks = now, 0
-			if told++; told > 4 {
-				t.Fatalf("checks find something amiss again and again")
+			if notified++; notified > 4 {
+				t.Fatalf("every check finds a difference")
 			}
 		}
-		checks := lookedAt(t, client)
-		eventually(t, "two checks", func() bool { return lookedAt(t, client) > checks+1 })
+		checks := headsRead(t, client)
+		eventually(t, "two checks", func() bool { return headsRead(t, client) > checks+1 })
 	}
 }
 
-// A store knows where it has itself brought a history, also if it does not hear
-// of it: when that is lost, whoever follows is told to look.
+// A store knows the position of its own appends without their announcements: when
+// they are lost, the check notifies with nil.
 func TestCheck_KnowsOwnAppends(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
@@ -169,9 +169,9 @@ func TestCheck_KnowsOwnAppends(t *testing.T) {
 	put(t, s, "id", start(firstEpoch, "a"))
 	r := record(t, s, "id")
 	r.awaitStart(t)
-	p.abandon() // so that announcements are not heard
+	p.abandon() // so that announcements are not received
 	failsSoon(t, s, "id")
-	r.nilAfter(t, "the server answers again", func() { works(t, s) })
+	r.nilAfter(t, "the server replies again", func() { works(t, s) })
 
 	k := s.naming.keys("id")
 	client := server.Client()
@@ -193,8 +193,8 @@ func TestCheck_KnowsOwnAppends(t *testing.T) {
 	})
 }
 
-// lookedAt is how often the server was asked for heads.
-func lookedAt(t testing.TB, client *goredis.Client) (times int) {
+// headsRead is how many heads the server was asked for.
+func headsRead(t testing.TB, client *goredis.Client) (times int) {
 	t.Helper()
 	stats, err := client.Info(t.Context(), "commandstats").Result()
 	if err != nil {
@@ -209,16 +209,16 @@ func lookedAt(t testing.TB, client *goredis.Client) (times int) {
 	return times
 }
 
-// unannounced appends a batch that nobody is told of.
+// unannounced appends a batch without an announcement.
 func unannounced(t testing.TB, s *Store, id string, batch replay.Batch) {
 	t.Helper()
 	k := s.naming.keys(id)
 	silent := k
-	silent.channel = "nobody listens"
+	silent.channel = "no subscribers"
 	args := s.appendArguments(&silent, &batch, "token of "+batch.Last().String())
-	answer, err := s.eval(t.Context(), &call{script: appendScript, keys: &k, args: args})
-	if err != nil || codeOf(answer) != codeCommitted {
-		t.Fatalf("%v, %v", answer, err)
+	result, err := s.eval(t.Context(), &call{script: appendScript, keys: &k, args: args})
+	if err != nil || codeOf(result) != codeCommitted {
+		t.Fatalf("%v, %v", result, err)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestFollow_Thousands(t *testing.T) {
 	}
 	for round := range 2 {
 		for _, r := range recorders {
-			eventually(t, "all to be told", func() bool { return r.nilCount() > round })
+			eventually(t, "all to be notified", func() bool { return r.nilCount() > round })
 		}
 		for i := 0; i < n; i += 1000 {
 			head := put(t, a, fmt.Sprint("id ", i), removing(start(firstEpoch+uint64(round), "a")))
@@ -252,15 +252,15 @@ func TestFollow_Thousands(t *testing.T) {
 	})
 }
 
-// Whoever could not look while the server did not answer must look afterwards,
-// although the connection that announces has lived through it.
+// A follower that could not read the position while the server did not reply must
+// be notified afterwards, although the pub/sub connection did not break.
 func TestFollow_ServerWasPaused(t *testing.T) {
 	server := redistest.Start(t, nil)
 	s := open(t, server.Client(), &Options{Timeout: 300 * time.Millisecond, CheckInterval: -1, MaxSilence: -1})
 	r := record(t, s, "id")
 	r.awaitStart(t)
 	for range 2 {
-		r.nilAfter(t, "the server answers again", func() {
+		r.nilAfter(t, "the server replies again", func() {
 			server.Pause()
 			failsSoon(t, s, "id")
 			server.Resume()
@@ -312,11 +312,11 @@ func TestFollow_OneDatabaseOnly(t *testing.T) {
 	head := put(t, two, "id", start(firstEpoch+1, "of database 2"))
 	eventually(t, "an announcement", func() bool { return r.received(head) })
 	if r.received(at(1)) {
-		t.Error("it heard of a history in another database")
+		t.Error("it was notified of a history in another database")
 	}
 }
 
-// Whoever may publish may publish anything.
+// A client that may publish may publish anything.
 func TestFollow_ForeignMessage(t *testing.T) {
 	server := redistest.Start(t, nil)
 	client := server.Client()

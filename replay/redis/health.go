@@ -136,7 +136,7 @@ func (srv *server) checkHealth(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err == nil || kind != kindSilent:
+		case kind != kindSilent:
 			srv.markUp() // it replies, if only with an error
 			return
 		}

@@ -160,8 +160,8 @@ func TestHealth_CallerCanceled(t *testing.T) {
 	}
 }
 
-// If callers always give up first, that the server does not answer is found out
-// all the same.
+// That the server does not reply is noticed although the callers' contexts always
+// end first.
 func TestHealth_CallersTimeOut(t *testing.T) {
 	server := redistest.Start(t, nil)
 	s := open(t, server.Client(), &Options{Timeout: 20 * time.Second})
@@ -191,7 +191,7 @@ func TestHealth_ServerNotStarted(t *testing.T) {
 	put(t, s, "id", start(firstEpoch, "a"))
 }
 
-// A server that loads its data answers, but serves nothing.
+// A server that loads its data replies, but serves nothing.
 func TestHealth_ServerLoading(t *testing.T) {
 	kind, reason := classify(redisError("LOADING Redis is loading the dataset in memory"))
 	if kind != kindSilent || !strings.Contains(reason, "loading") {
@@ -213,7 +213,7 @@ func TestHealth_ClientClosed(t *testing.T) {
 	}
 }
 
-// redisError is an error that a server answered with.
+// redisError is an error that a server replied with.
 type redisError string
 
 func (e redisError) Error() string { return string(e) }

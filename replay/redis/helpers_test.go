@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // patience bounds how long a test waits for something that must happen.
 const patience = 30 * time.Second
 
-// firstEpoch is more than a float64 can tell apart from its neighbours.
+// firstEpoch is more than a float64 can represent exactly.
 const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 
 // at is a position in the first epoch.
@@ -192,7 +192,7 @@ func works(t testing.TB, s *Store) {
 }
 
 // failsFast checks that calls fail at once because the server is known not to
-// answer: many of them together take less than one that waits for anything.
+// reply: many of them together take less than one that waits for anything.
 func failsFast(t testing.TB, s *Store, id string) {
 	t.Helper()
 	begun := time.Now()

@@ -11,7 +11,7 @@ import (
 // A server that loses its data, as by FLUSHALL or by a restart without a file,
 // has neither the histories nor the tombstones of removed ones. A process that
 // follows a history goes on serving it from memory and restarts it in a later
-// epoch as soon as it notices the loss. Until then, no other process may be told
+// epoch as soon as it notices the loss. Until then, no other process may report
 // that the history does not exist. So Load and Read of a missing history return
 // ErrNotFound only where a tombstone says that it was removed, where this Store
 // follows it, or where nobody does.
@@ -28,14 +28,14 @@ func (s *Store) evalExisting(ctx context.Context, id string, c *call) (head repl
 		publish = ""
 	}
 	c.args = append(append(make([]any, 0, 2+len(c.args)), publish, c.keys.channel), c.args...)
-	answer, err := s.eval(ctx, c)
+	result, err := s.eval(ctx, c)
 	if err != nil {
 		return head, nil, named(id, err)
 	}
-	if codeOf(answer) == codeMissing {
-		return head, nil, s.missing(id, c.server, afterCode(answer))
+	if codeOf(result) == codeMissing {
+		return head, nil, s.missing(id, c.server, afterCode(result))
 	}
-	return headOf(id, answer)
+	return headOf(id, result)
 }
 
 // missing is the error for a history that the server does not have and that was

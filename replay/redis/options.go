@@ -15,8 +15,8 @@ import (
 //
 // MaxEntries, MaxBytes and MaxAge bound what is kept of each history. An entry
 // above one of the bounds is forgotten, together with its key. That happens when
-// something is appended to the history, so one that nobody appends to keeps what
-// it has. The newest entry, the newest state and the Meta stay whatever the
+// something is appended to the history, so a history without appends keeps what it
+// has. The newest entry, the newest state and the Meta stay whatever the
 // bounds. Processes that share histories should agree on the bounds: each applies
 // its own when it appends.
 type Options struct {

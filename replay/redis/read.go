@@ -117,11 +117,11 @@ func (s *Store) find(ctx context.Context, id string, k *keys, wanted []string) (
 		for _, key := range some {
 			args = append(args, key)
 		}
-		answer, err := s.eval(ctx, &call{script: findScript, keys: k, args: args})
+		result, err := s.eval(ctx, &call{script: findScript, keys: k, args: args})
 		if err != nil {
 			return nil, false, named(id, err)
 		}
-		head, r, err := headOf(id, answer)
+		head, r, err := headOf(id, result)
 		if err != nil {
 			return nil, false, err
 		}
@@ -218,19 +218,19 @@ func (s *Store) scan(ctx context.Context, server *server, cursor string) (next s
 		cursor = "0"
 	}
 	args := []any{"scan", cursor, "match", s.naming.pattern(), "count", scanned}
-	answer, err := do(bounded, server.client.Process, args...)
+	result, err := do(bounded, server.client.Process, args...)
 	if err != nil && isBroken(err) {
-		answer, err = do(bounded, server.client.Process, args...)
+		result, err = do(bounded, server.client.Process, args...)
 	}
 	if err != nil {
 		return "", nil, server.failed(ctx, err)
 	}
-	return s.page(answer)
+	return s.page(result)
 }
 
 // page reads a reply to SCAN.
-func (s *Store) page(answer any) (next string, ids []string, err error) {
-	items, _ := answer.([]any)
+func (s *Store) page(result any) (next string, ids []string, err error) {
+	items, _ := result.([]any)
 	if len(items) == 2 {
 		next, _ = items[0].(string)
 	}

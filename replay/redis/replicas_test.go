@@ -52,7 +52,7 @@ func TestWaitReplicas(t *testing.T) {
 	if conflict.Head != head || len(conflict.Missed) != int(head.Revision)-1 {
 		t.Errorf("the head is %s and %d were missed", conflict.Head, len(conflict.Missed))
 	}
-	// Also when the first answer is lost.
+	// Also when the first reply is lost.
 	for _, marker := range []string{"evalsha", "wait"} {
 		p.loseReplies(1, marker)
 		head = put(t, s, "id", next(head, marker))
@@ -69,7 +69,7 @@ func TestWaitReplicas(t *testing.T) {
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 		t.Errorf("Append without a replica: %v", err)
 	}
-	// A refusal waits for nobody.
+	// A refusal does not wait.
 	conflict = conflictOf(t, s.Append(t.Context(), "id", next(at(1), "lost")))
 	if conflict.Head != head.Next() {
 		t.Errorf("the head is %s; want %s", conflict.Head, head.Next())
@@ -91,8 +91,8 @@ func TestWaitReplicas(t *testing.T) {
 	})
 }
 
-// A failover loses what the replica did not have: the history goes back, and
-// whoever follows is told to look.
+// A failover loses what the replica did not have: the history rolls back, and its
+// followers are notified with nil.
 func TestFollow_FailoverLosesEntries(t *testing.T) {
 	master, replica, between := replicated(t)
 	p := newProxy(t, master.Addr())
@@ -126,8 +126,7 @@ func TestFollow_FailoverLosesEntries(t *testing.T) {
 	}
 }
 
-// TestSentinel_FailsOver kills a master: the store and whoever follows go on
-// with its replica.
+// After a master was killed, the store and its followers use its replica.
 func TestSentinel_FailsOver(t *testing.T) {
 	master := redistest.Start(t, nil)
 	host, port := splitAddr(t, master.Addr())

@@ -118,10 +118,10 @@ func TestPermissions_AsDocumented(t *testing.T) {
 
 	// Without one of them, the first call says what is missing.
 	for i, without := range [][]any{
-		{"resetchannels"}, {"-publish"}, {"-subscribe"}, {"-info"}, {"-evalsha"}, {"resetkeys", "~other:*"},
+		{"resetchannels"}, {"-publish"}, {"-subscribe"}, {"-pubsub"}, {"-info"}, {"-evalsha"}, {"resetkeys", "~other:*"},
 	} {
 		lacking := open(t, user(fmt.Sprint("lacking", i), append(rules[:len(rules):len(rules)], without...)...), nil)
-		refuses(t, loadError(t, lacking, "id"), "allow it")
+		refuses(t, loadError(t, lacking, "missing"), "allow it")
 	}
 	wrong := open(t, newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.Username, o.Password = "enough", "wrong" }), nil)
 	refuses(t, loadError(t, wrong, "id"), "password")
@@ -282,4 +282,4 @@ func TestRequirements_CheckedAgain(t *testing.T) {
 const documentedRules = `
 	~safe:* &safe:* +@connection +info +config|get +scan +time +wait +cluster
 	+eval +evalsha +hget +hmget +hset +hdel +hlen +xadd +xlen +xrange +xtrim +exists +unlink +expire
-	+publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe`
+	+pubsub +publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe`

@@ -140,7 +140,7 @@ func TestTrim_LongHistoryInSteps(t *testing.T) {
 	}
 }
 
-// Whoever keeps everything must not be troubled by another epoch's entries.
+// Entries of earlier epochs do not count against those of the newest.
 func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, &Options{MaxEntries: 150})
@@ -174,7 +174,7 @@ func TestTombstone_Expires(t *testing.T) {
 	put(t, s, "id", removing(start(firstEpoch, "a")))
 	left, err := client.TTL(t.Context(), s.naming.keys("id").tombstone).Result()
 	if err != nil || left <= tombstoneKept-time.Minute || left > tombstoneKept {
-		t.Errorf("the ending expires after %v, %v; want %v", left, err, tombstoneKept)
+		t.Errorf("the tombstone expires after %v, %v; want %v", left, err, tombstoneKept)
 	}
 	head := put(t, s, "id", start(firstEpoch+1, "b"))
 	if left, err := client.TTL(t.Context(), s.naming.keys("id").tombstone).Result(); err != nil || left <= 0 {

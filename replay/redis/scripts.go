@@ -93,8 +93,8 @@ type reply struct {
 var errReply = errors.New("a script's reply is not understood")
 
 // codeOf returns the code that a reply begins with.
-func codeOf(answer any) string {
-	items, _ := answer.([]any)
+func codeOf(result any) string {
+	items, _ := result.([]any)
 	if len(items) == 0 {
 		return ""
 	}
@@ -103,8 +103,8 @@ func codeOf(answer any) string {
 }
 
 // afterCode reads what follows the code.
-func afterCode(answer any) *reply {
-	items, _ := answer.([]any)
+func afterCode(result any) *reply {
+	items, _ := result.([]any)
 	if len(items) == 0 {
 		return &reply{err: errReply}
 	}
@@ -208,9 +208,9 @@ func (r *reply) head() (head replay.Head) {
 }
 
 // headOf reads what most replies begin with.
-func headOf(id string, answer any) (head replay.Head, r *reply, err error) {
-	r = afterCode(answer)
-	switch codeOf(answer) {
+func headOf(id string, result any) (head replay.Head, r *reply, err error) {
+	r = afterCode(result)
+	switch codeOf(result) {
 	case codeRemoved:
 		return head, nil, replay.ErrNotFound
 	case codeDamaged:

@@ -22,10 +22,9 @@ type servers interface {
 	all(ctx context.Context) ([]*server, error)
 	// process runs a command on the server that has its keys.
 	process(ctx context.Context, command goredis.Cmder) error
-	// refresh says that keys may have moved from one server to another.
+	// refresh has the client learn which server has which keys.
 	refresh()
-	// serves reports whether the server has any keys. It may say that it does
-	// where that cannot be told.
+	// serves reports whether the server has any keys; true if that is not known.
 	serves(ctx context.Context, srv *server) bool
 }
 

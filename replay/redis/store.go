@@ -155,14 +155,14 @@ func (s *Store) eval(ctx context.Context, c *call) (any, error) {
 	if s.options.WaitReplicas > 0 && c.script == appendScript {
 		run = s.runAndWait
 	}
-	answer, err := run(bounded, server, c)
+	result, err := run(bounded, server, c)
 	if err != nil && isBroken(err) {
-		answer, err = run(bounded, server, c)
+		result, err = run(bounded, server, c)
 	}
 	if err != nil {
 		return nil, server.failed(ctx, err)
 	}
-	return answer, nil
+	return result, nil
 }
 
 func (s *Store) run(ctx context.Context, _ *server, c *call) (any, error) {
@@ -174,11 +174,11 @@ type processor func(ctx context.Context, command goredis.Cmder) error
 
 // evalOn runs a script, and sends its source if the server does not know it.
 func evalOn(ctx context.Context, process processor, c *call) (any, error) {
-	answer, err := do(ctx, process, c.byHash()...)
+	result, err := do(ctx, process, c.byHash()...)
 	if err != nil && isReply(err, "NOSCRIPT") {
 		return do(ctx, process, c.bySource()...)
 	}
-	return answer, err
+	return result, err
 }
 
 // do sends a command and returns what the server replies.
