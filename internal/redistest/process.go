@@ -308,16 +308,21 @@ func (p *Process) awaitLocked(ctx context.Context) error {
 	})
 }
 
-// info asks the server about itself, with a client of its own: one that met the
-// server while it was down would wait before it dials again.
+// info asks the server about itself. It first sees whether the server is there: a
+// client would log that it is not, and wait before it dials again.
 func (p *Process) info() (text string, err error) {
+	conn, err := net.DialTimeout("tcp", p.Addr(), time.Second)
+	if err != nil {
+		return "", err
+	}
+	_ = conn.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	options := ClientOptions(p.Addr())
-	options.DialerRetries, options.MaxRetries = 1, -1
-	client := goredis.NewClient(options)
-	text, err = client.Info(ctx).Result()
-	return text, errors.Join(err, client.Close())
+	err = p.with(func(client *goredis.Client) error {
+		text, err = client.Info(ctx).Result()
+		return err
+	})
+	return text, err
 }
 
 // field finds a value in what INFO and CLUSTER INFO return.

@@ -11,7 +11,8 @@ import (
 // the version and the flags; the cursor of the last entry and the batch's token,
 // each after a byte with its length; and the number of entries and the entries.
 // An entry is its key, data and state, each after its length. These numbers have
-// four bytes, the highest first.
+// four bytes, the highest first. An empty message has followers read the position,
+// as does any other that is not an announcement.
 type announcement struct {
 	last    replay.Cursor
 	token   string

@@ -13,8 +13,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestAppend_ReplyLost cuts the connection after the server has
-// done what it was asked, for each kind of batch.
+// The connection is cut after the server committed, for each kind of batch.
 func TestAppend_ReplyLost(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
@@ -42,7 +41,7 @@ func TestAppend_ReplyLost(t *testing.T) {
 			}
 			head = lost(numbered(head, replay.Cursor{Epoch: firstEpoch + 1}, "over", "and over"))
 			if got := datas(t, s, id, firstEpoch+1); !slices.Equal(got, []string{"over", "and over"}) {
-				t.Fatalf("the history holds %q after it has started over", got)
+				t.Fatalf("the history holds %q after it was restarted", got)
 			}
 			head = lost(removing(next(head, "the end")))
 			conflict := conflictOf(t, s.Append(t.Context(), id, start(firstEpoch, "lost")))
@@ -57,7 +56,7 @@ func TestAppend_ReplyLost(t *testing.T) {
 	}
 }
 
-// sent is an append with a token of the test's, as often as it is sent.
+// sent sends an append with a token of the test's, and returns the code of the reply.
 func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (code string) {
 	t.Helper()
 	k := s.naming.keys(id)
@@ -68,8 +67,7 @@ func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (
 	return codeOf(result)
 }
 
-// TestAppend_Recognised sends a batch again after others
-// have gone on.
+// A batch is sent again after others were committed.
 func TestAppend_Recognised(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	first := start(firstEpoch, "a", "b")
@@ -107,8 +105,7 @@ func TestAppend_Recognised(t *testing.T) {
 	again(end, "4", codeMoved)
 }
 
-// A caller that tries again by itself uses another token: it must not be taken
-// for the same.
+// A caller that repeats Append gets another token, so the second is not recognised.
 func TestAppend_SameBatchTwice(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	batch := start(firstEpoch, "a")

@@ -35,8 +35,8 @@ func spread(t testing.TB, s *Store, client *goredis.ClusterClient, cluster *redi
 	return ids
 }
 
-// TestCluster_OneMasterDown kills one of three masters: the
-// histories of the others go on, and those that it has come back with it.
+// One of three masters is killed: the histories of the others can be used, and its
+// own when it is restarted.
 func TestCluster_OneMasterDown(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Args: []string{"--cluster-require-full-coverage", "no"}})
 	client := cluster.Client()
@@ -108,7 +108,7 @@ func TestCluster_FailsFastAndRecovers(t *testing.T) {
 	r.learnsOf(t, late, "id", next(head, "b"))
 }
 
-// Announcements stay within the shard where the servers can do that.
+// Announcements stay within the shard.
 func TestFollow_ShardedInCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
@@ -146,8 +146,8 @@ func TestFollow_ThousandsInCluster(t *testing.T) {
 	}
 }
 
-// TestCluster_SlotMoves moves the slot of a history from one server to another while it
-// is appended to and followed.
+// The slot of a history moves from one server to another while it is appended to and
+// followed.
 func TestCluster_SlotMoves(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
@@ -266,8 +266,7 @@ func splitAddr(t testing.TB, addr string) (host, port string) {
 
 func masters(s *Store) *cluster { return s.servers.(*cluster) }
 
-// TestCluster_ReplicaTakesOver kills a master that has a replica: the histories that it
-// had go on with that.
+// After a master was killed, its replica has its histories.
 func TestCluster_ReplicaTakesOver(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Replicas: 1})
 	client := cluster.Client()

@@ -12,8 +12,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestDamage_PartOfHistory evicts, deletes and overwrites parts of a
-// history. Nothing may be read from what is left, or appended to it.
+// Parts of a history are evicted, deleted and overwritten. Nothing may be read from
+// what is left, or appended to it.
 func TestDamage_PartOfHistory(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
@@ -171,7 +171,7 @@ func TestDamage_Tombstone(t *testing.T) {
 	}
 }
 
-// A key is named twice by a server that moves it, within itself or to another.
+// SCAN may return a key twice, and two servers may have it while its slot moves.
 func TestIDs_YieldedOnce(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	for i := range 10 {

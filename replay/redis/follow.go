@@ -30,7 +30,8 @@ type following struct {
 	wakeAssign, wakeCheck chan struct{}
 
 	// mu guards everything below, and the fields of subscriptions and connections.
-	// It is not held while notify is called.
+	// It is not held while notify is called. The lock order is follow.mu,
+	// following.mu, Store.mu.
 	mu            sync.Mutex
 	started       bool
 	closed        bool

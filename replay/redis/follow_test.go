@@ -100,8 +100,7 @@ func TestFollow_SilentConnection(t *testing.T) {
 	eventually(t, "an announcement", func() bool { return r.received(head) })
 }
 
-// TestCheck_FindsUnannounced changes histories behind the store's
-// back.
+// Histories change without an announcement.
 func TestCheck_FindsUnannounced(t *testing.T) {
 	server := redistest.Start(t, nil)
 	client := server.Client()
@@ -268,7 +267,7 @@ func TestFollow_ServerWasPaused(t *testing.T) {
 	}
 }
 
-// What was announced is where the check expects a history to be.
+// The check expects a history where it was announced.
 func TestCheck_KnowsAnnouncements(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), quiet())
 	r := record(t, s, "id")
@@ -333,7 +332,7 @@ func TestFollow_ForeignMessage(t *testing.T) {
 }
 
 // Announcements come in order, and the followers of one history do not disturb each
-// other: one may stop itself, the other or both while it is notified.
+// other: one stops itself while it is notified.
 func TestFollow_InOrder(t *testing.T) {
 	server := redistest.Start(t, nil)
 	a, b := open(t, server.Client(), nil), open(t, server.Client(), quiet())

@@ -15,7 +15,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// impatient are options with which the faults of servers are noticed soon.
+// impatient returns options with which faults of servers are noticed soon.
 func impatient() *Options {
 	return &Options{Timeout: 500 * time.Millisecond, CheckInterval: 100 * time.Millisecond, MaxSilence: 300 * time.Millisecond}
 }
@@ -63,8 +63,7 @@ func TestHealth_ServerPaused(t *testing.T) {
 	put(t, s, "id", next(loaded.Cursor, "b"))
 }
 
-// A network may drop everything without a word, and for good on the connections
-// that there were.
+// A network may drop all packets, and keep dropping those of existing connections.
 func TestHealth_PacketsDropped(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
@@ -82,8 +81,8 @@ func TestHealth_PacketsDropped(t *testing.T) {
 	}
 }
 
-// After such a network is back, the connections from before are still dead. They
-// must not cost one call each.
+// When such a network works again, the old connections are still dead. They must not
+// cost one call each.
 func TestHealth_DeadIdleConnections(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())

@@ -48,7 +48,7 @@ func (s *Store) missing(id string, server *server, r *reply) error {
 	server.noteRun(runID)
 	switch {
 	case followers > 0:
-		return fmt.Errorf("redis: %w: %.60q is not on the server, but %d processes follow it; they were notified and can restart it; try again",
+		return fmt.Errorf("redis: %w: %.60q is not on the server, but has followers in other processes (%d); they were notified and can restart it; try again",
 			replay.ErrUnavailable, id, followers)
 	case s.settling():
 		return fmt.Errorf("redis: %w: %.60q is not on the server, which was restarted or replaced less than %v ago; processes that follow it may not have subscribed again yet; try again",

@@ -69,7 +69,7 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 	// No check is due for an hour: only Load can have notified the follower.
 	r.nilAfter(t, "another process has noticed the loss", func() { loadFails(t, b, id, replay.ErrUnavailable) })
 	loadFails(t, c, id, replay.ErrUnavailable)
-	if _, err := b.Load(t.Context(), id); !strings.Contains(err.Error(), "1 processes follow it") {
+	if _, err := b.Load(t.Context(), id); !strings.Contains(err.Error(), "has followers in other processes (1)") {
 		t.Errorf("the error does not say why: %v", err)
 	}
 	if found, err := b.Find(t.Context(), id, []string{"key"}); err != nil || found != nil {

@@ -259,7 +259,7 @@ func TestRequirements_LogConfiguration(t *testing.T) {
 	}
 }
 
-// Another server may be there when it is back.
+// After an outage, another server may be at the address.
 func TestRequirements_CheckedAgain(t *testing.T) {
 	good := redistest.Start(t, &redistest.Options{Fsync: "no"})
 	bad := redistest.Start(t, &redistest.Options{Fsync: "no", Args: []string{"--maxmemory-policy", "allkeys-lru"}})

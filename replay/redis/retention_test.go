@@ -105,7 +105,7 @@ func serverTime(t *testing.T, s *Store) time.Duration {
 	return time.Duration(now.UnixNano())
 }
 
-// A bound that is set late meets a long history. No append may take long for it.
+// A bound is set after the history became long. No append may take long for it.
 func TestTrim_LongHistoryInSteps(t *testing.T) {
 	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
 	forever, s := open(t, client, nil), open(t, client, &Options{MaxEntries: 10})
@@ -167,7 +167,7 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	}
 }
 
-// Where a history ended is remembered, but not for ever.
+// Tombstones are kept for a bounded time.
 func TestTombstone_Expires(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
@@ -187,8 +187,7 @@ func TestTombstone_Expires(t *testing.T) {
 	}
 }
 
-// A history that was lost is not one that was removed, whatever was removed
-// before.
+// A history that was lost was not removed, although an earlier one was.
 func TestTombstone_OfEarlierHistory(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
