@@ -20,8 +20,8 @@ import (
 // restarted or replaced.
 const settleTime = 5 * time.Second
 
-// evalExisting runs a script whose arguments begin with those of missing() in
-// history.lua, and reads what its reply begins with.
+// evalExisting runs a script whose arguments begin with those of missing.lua, and
+// reads what its reply begins with.
 func (s *Store) evalExisting(ctx context.Context, id string, c *call) (head replay.Head, r *reply, err error) {
 	publish := s.publish
 	if s.following.follows(c.keys.channel) {

@@ -15,6 +15,10 @@ import (
 var (
 	//go:embed scripts/history.lua
 	historySource string
+	//go:embed scripts/entries.lua
+	entriesSource string
+	//go:embed scripts/missing.lua
+	missingSource string
 	//go:embed scripts/reservation.lua
 	reservationSource string
 	//go:embed scripts/append.lua
@@ -28,10 +32,10 @@ var (
 )
 
 var (
-	appendScript = newScript(historySource + reservationSource + appendSource)
-	loadScript   = newScript(historySource + loadSource)
-	readScript   = newScript(historySource + readSource)
-	findScript   = newScript(historySource + findSource)
+	appendScript = newScript(historySource + entriesSource + reservationSource + appendSource)
+	loadScript   = newScript(historySource + missingSource + loadSource)
+	readScript   = newScript(historySource + entriesSource + missingSource + readSource)
+	findScript   = newScript(historySource + entriesSource + findSource)
 )
 
 // script is a script and the name by which a server knows it once it was sent.

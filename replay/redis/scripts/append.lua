@@ -13,6 +13,9 @@ local count = (#ARGV - FIRST + 1) / STRIDE
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
 local starts, removes = has('o'), has('r')
 
+-- later reports whether epoch a is later than epoch b.
+local function later(a, b) return #a > #b or (#a == #b and a > b) end
+
 -- committed reports whether this very batch was committed before: its sender did
 -- not get the reply and sends it again.
 local function committed(h)

@@ -1,4 +1,5 @@
--- What the other scripts have in common; it stands before each of them.
+-- What all scripts have in common; it stands before each of them. A server runs all
+-- of a script each time, so what few of them use is in files of its own.
 --
 -- KEYS: of one history, the head, the stream, the index of idempotency keys, the
 -- tombstone. Cursors are text, <epoch>-<revision>, and epochs are never converted
@@ -22,28 +23,6 @@ end
 
 -- epoch returns the epoch of a cursor.
 local function epoch(cursor) return string.match(cursor, '^(%d+)-') or '' end
-
--- later reports whether epoch a is later than epoch b.
-local function later(a, b) return #a > #b or (#a == #b and a > b) end
-
-local function milliseconds()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- collect adds entries to those found, each as its cursor, data, key and state, and
--- returns their size in bytes. An entry that this store did not write has its
--- cursor only.
-local function collect(some, found)
-  local size = 0
-  for i = 1, #some do
-    local f = fields(some[i])
-    found[#found + 1] = {some[i][1], f[DATA], f[KEY], f[STATE]}
-    if f[DATA] then size = size + #f[DATA] + #f[KEY] + #f[STATE] end
-    size = size + 64
-  end
-  return size
-end
 
 -- load_history returns where the history is. What is kept of it must agree with
 -- what the head counts: h.damage says where it does not, as when one of the keys
@@ -75,50 +54,4 @@ local function load_history(with_tombstone)
     h.damage = 'its head has no position'
   end
   return h
-end
-
--- range returns up to count entries from first on, and stops early when they have
--- that many bytes. The second result says whether it did.
-local function range(h, first, count, bytes)
-  local found, size = {}, 0
-  local each = math.max(1, h.bytes / math.max(1, h.length))
-  while #found < count do
-    if size >= bytes then return found, true end
-    local block = math.max(1, math.min(count - #found, 1000, math.ceil((bytes - size) / each)))
-    local some = redis.call('XRANGE', STREAM, first, '+', 'COUNT', block)
-    size = size + collect(some, found)
-    if #some < block then return found, false end
-    first = '(' .. some[#some][1]
-    each = math.max(each, size / #found)
-  end
-  return found, false
-end
-
--- at returns the entries at cursors, and how many of the cursors it used before the
--- entries had that many bytes. The third result is a cursor of the index at which
--- there is no entry.
-local function at(cursors, bytes)
-  local found, size = {}, 0
-  for i, cursor in ipairs(cursors) do
-    if size >= bytes then return found, i - 1 end
-    local some = redis.call('XRANGE', STREAM, cursor, cursor)
-    if #some == 0 then return found, i - 1, cursor end
-    size = size + collect(some, found)
-  end
-  return found, #cursors
-end
-
--- damaged_index is the reply where at returned a third result.
-local function damaged_index(cursor) return {'damaged', 'its index names the entry ' .. cursor .. ', which is missing'} end
-
--- missing is the reply where there is no history. If no tombstone says that it was
--- removed, it may have been lost while processes follow it. An empty message on
--- the channel has them read the position; the reply says how many they are. PUBLISH
--- returns a number too, but counts those who subscribe to patterns, as to monitor.
--- The publish command is empty if the caller follows the history itself.
-local function missing(h, publish, channel)
-  if publish == '' or (h.tombstone and not h.recreated) then return {'removed'} end
-  local followers = redis.call('PUBSUB', publish == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB', channel)[2]
-  if followers > 0 then redis.call(publish, channel, '') end
-  return {'missing', followers, string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')}
 end

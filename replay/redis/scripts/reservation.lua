@@ -2,6 +2,11 @@
 -- the batches of other stores are refused. The head keeps whose it is (w) and until
 -- when, in milliseconds (u). Every append ends it.
 
+local function milliseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 -- reserved_for returns for how many milliseconds more the next append is reserved
 -- for another store.
 local function reserved_for(h, store)
