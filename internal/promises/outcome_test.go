@@ -111,7 +111,7 @@ func TestOnceOnly_StoreCutAtAnyPoint(t *testing.T) {
 	}
 	defer c.Close()
 	add := client.Proposal{ShareDataID: "counter-0", FunctionID: "add", Data: addInput{By: 1}}
-	want := value(h, "counter-0")
+	var want int64
 	for _, committed := range []bool{false, true} {
 		for point := 1; point <= 4; point++ {
 			for _, calls := range []int{1, 2, 3, 20} {

@@ -15,7 +15,7 @@ const clusterSlots = 16384
 
 // LaunchCluster starts n servers as the masters of a Redis Cluster, and
 // Options.Replicas for each, each server in a folder of its own below the
-// directory, and returns when all of them find the cluster whole. First come the
+// directory, and returns when all of them find the cluster complete. First come the
 // masters, then the replicas of the first one, and so on. The caller stops them.
 func LaunchCluster(dir string, n int, options *Options) ([]*Process, error) {
 	settings, err := options.settings()
@@ -35,7 +35,7 @@ func LaunchCluster(dir string, n int, options *Options) ([]*Process, error) {
 		}
 		nodes = append(nodes, node)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), settings.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), settings.startTimeout)
 	defer cancel()
 	err = join(ctx, nodes, n)
 	for i := n; i < len(nodes) && err == nil; i++ {
@@ -62,7 +62,7 @@ func stopAll(nodes []*Process) error {
 func join(ctx context.Context, nodes []*Process, masters int) error {
 	for i, node := range nodes {
 		err := node.with(func(client *goredis.Client) error {
-			// Without epochs of their own, the nodes would have to settle a tie.
+			// Nodes with the same epoch would first have to resolve the tie.
 			if err := client.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
 				return err
 			}
@@ -111,7 +111,7 @@ func replicate(ctx context.Context, node, master *Process) error {
 	})
 }
 
-// awaitCluster returns when every node finds the cluster whole.
+// awaitCluster returns when every node finds the cluster complete.
 func awaitCluster(ctx context.Context, nodes []*Process) error {
 	for _, node := range nodes {
 		err := node.with(func(client *goredis.Client) error {

@@ -28,28 +28,28 @@ type Options struct {
 	// Replicas is how many replicas each master of a cluster gets. The default is
 	// none.
 	Replicas int
-	// Patience is how long to wait for a server to answer, or for a cluster to
-	// be whole. The default is 30 s.
-	Patience time.Duration
+	// StartTimeout is how long to wait for a server to answer, or for a cluster
+	// to be complete. The default is 30 s.
+	StartTimeout time.Duration
 }
 
 // settings are Options with the defaults filled in.
 type settings struct {
-	program  string
-	args     []string
-	cluster  bool
-	replicas int
-	sentinel string // the configuration of a Sentinel; empty for a server
-	patience time.Duration
+	program      string
+	args         []string
+	cluster      bool
+	replicas     int
+	sentinel     string // the configuration of a Sentinel; empty for a server
+	startTimeout time.Duration
 }
 
 func (o *Options) settings() (settings, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	s := settings{patience: o.Patience, replicas: o.Replicas}
-	if s.patience == 0 {
-		s.patience = 30 * time.Second
+	s := settings{startTimeout: o.StartTimeout, replicas: o.Replicas}
+	if s.startTimeout == 0 {
+		s.startTimeout = 30 * time.Second
 	}
 	switch o.Fsync {
 	case "":
@@ -74,8 +74,8 @@ func (o *Options) settings() (settings, error) {
 	return s, nil
 }
 
-// ClientOptions are those of the clients that this package makes: timeouts
-// that suit a server on loopback, and contexts that are obeyed.
+// ClientOptions returns the options of this package's clients: timeouts that suit
+// a server on loopback, and calls that end with their contexts.
 func ClientOptions(addr string) *goredis.Options {
 	return &goredis.Options{
 		Addr:                  addr,

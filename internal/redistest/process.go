@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,8 +43,8 @@ type running struct {
 	ended   chan struct{} // closed once the process is gone
 }
 
-// attempts is how many ports a start tries. More than one is needed when
-// somebody else takes a port between the look for it and the server's start.
+// attempts is how many ports a start tries. More than one is needed when another
+// program takes the port between the search for it and the server's start.
 const attempts = 5
 
 // Launch starts a server that keeps its files in the directory, which must
@@ -69,10 +72,27 @@ func launch(dir string, settings settings) (*Process, error) {
 			return nil, errors.Join(failure, err)
 		}
 		if free(port) {
-			break // it is not the port that the server failed for
+			break // the server failed for another reason than its port
 		}
 	}
 	return nil, failure
+}
+
+// SentinelName is the name by which a Sentinel of this package knows the master.
+const SentinelName = "master"
+
+// LaunchSentinel starts a Sentinel that watches the master and decides alone: it
+// makes a replica the master when the master has not answered for half a second.
+// Nil options are the defaults; Fsync and Args are not for Sentinels. The caller
+// stops it.
+func LaunchSentinel(dir string, master *Process, options *Options) (*Process, error) {
+	settings, err := options.settings()
+	if err != nil {
+		return nil, err
+	}
+	settings.sentinel = fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\n"+
+		"sentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 2000\n", SentinelName, master.port)
+	return launch(dir, settings)
 }
 
 // Addr is where the server listens, host and port.
@@ -125,10 +145,10 @@ func (p *Process) Restart() error {
 	if err := p.startLocked(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), p.settings.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), p.settings.startTimeout)
 	defer cancel()
 	if err := p.awaitLocked(ctx); err != nil {
-		return errors.Join(fmt.Errorf("redistest: the server on %s does not answer: %w; its last words:\n%s", p.Addr(), err, p.lastWords()), p.killLocked())
+		return errors.Join(fmt.Errorf("redistest: the server on %s does not answer: %w; the end of its log:\n%s", p.Addr(), err, p.logTail()), p.killLocked())
 	}
 	return nil
 }
@@ -152,7 +172,7 @@ func (p *Process) startLocked() error {
 	run := &running{process: command.Process, ended: make(chan struct{})}
 	go func() {
 		defer close(run.ended)
-		_ = command.Wait() // it was killed, or its log says what it died of
+		_ = command.Wait() // it was killed, or its log says why it ended
 	}()
 	p.running = run
 	return nil
@@ -205,7 +225,7 @@ func (p *Process) signal(what string, send func(*os.Process) error) error {
 
 // Flush removes all that the server holds.
 func (p *Process) Flush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), p.settings.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), p.settings.startTimeout)
 	defer cancel()
 	return p.with(func(client *goredis.Client) error { return client.FlushAll(ctx).Err() })
 }
@@ -236,8 +256,8 @@ func (p *Process) logFile() string {
 	return filepath.Join(p.dir, fmt.Sprintf("redis-%d.log", p.port))
 }
 
-// lastWords is the end of the server's log.
-func (p *Process) lastWords() string {
+// logTail returns the end of the server's log.
+func (p *Process) logTail() string {
 	const enough = 2000
 	log, err := os.ReadFile(p.logFile())
 	if err != nil {
@@ -246,5 +266,107 @@ func (p *Process) lastWords() string {
 	return string(log[max(0, len(log)-enough):])
 }
 
-// poll is how often something is looked at that is waited for.
+// poll is the pause between two calls of a condition that is awaited.
 const poll = 5 * time.Millisecond
+
+var errEnded = errors.New("it has ended")
+
+// await calls ready until it returns nil, and returns its last error when the
+// context ends or the server does.
+func await(ctx context.Context, ended <-chan struct{}, ready func() error) error {
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			return errEnded
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// awaitLocked returns when the server that was started answers and has loaded
+// its files. It is not misled by another server on the same port.
+func (p *Process) awaitLocked(ctx context.Context) error {
+	pid := fmt.Sprint(p.running.process.Pid)
+	return await(ctx, p.running.ended, func() error {
+		info, err := p.info()
+		if err != nil {
+			return err
+		}
+		if got := field(info, "process_id"); got != pid {
+			return fmt.Errorf("process %s answers instead of %s", got, pid)
+		}
+		if p.settings.sentinel == "" && field(info, "loading") != "0" || field(info, "async_loading") == "1" {
+			return errors.New("it is loading its files")
+		}
+		return nil
+	})
+}
+
+// info asks the server about itself. It first sees whether the server is there: a
+// client would log that it is not, and wait before it dials again.
+func (p *Process) info() (text string, err error) {
+	conn, err := net.DialTimeout("tcp", p.Addr(), time.Second)
+	if err != nil {
+		return "", err
+	}
+	_ = conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err = p.with(func(client *goredis.Client) error {
+		text, err = client.Info(ctx).Result()
+		return err
+	})
+	return text, err
+}
+
+// field finds a value in what INFO and CLUSTER INFO return.
+func field(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, found := strings.CutPrefix(line, name+":"); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// Ports are taken from below the range that systems give to outgoing
+// connections. Otherwise a connection of anybody could take the port of a
+// server that is down for a moment, and a client that dials it could even be
+// connected to itself.
+const (
+	firstPort = 11_000
+	lastPort  = 21_999
+	// busOffset is how far above its port a server listens for the other
+	// servers of its cluster.
+	busOffset = 10_000
+)
+
+var errNoPort = errors.New("redistest: found no free port")
+
+// freePort returns a port that is free at the moment, and whose cluster bus
+// port is free too.
+func freePort() (int, error) {
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if free(port) && free(port+busOffset) {
+			return port, nil
+		}
+	}
+	return 0, errNoPort
+}
+
+func free(port int) bool {
+	listener, err := net.Listen("tcp", address(port))
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -29,7 +29,7 @@ func set(t *testing.T, client goredis.UniversalClient, key, value string) {
 	}
 }
 
-func TestAServerKeepsItsContentAndPortOverAKill(t *testing.T) {
+func TestServer_KeepsDataAndPort(t *testing.T) {
 	server := Start(t, nil)
 	client := server.Client()
 	set(t, client, "key", "value")
@@ -55,7 +55,7 @@ func TestAServerKeepsItsContentAndPortOverAKill(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutAFileForgets(t *testing.T) {
+func TestServer_WithoutFileForgets(t *testing.T) {
 	server := Start(t, &Options{Fsync: "off"})
 	set(t, server.Client(), "key", "value")
 	server.Restart()
@@ -64,7 +64,7 @@ func TestAServerWithoutAFileForgets(t *testing.T) {
 	}
 }
 
-func TestFurtherArgumentsWin(t *testing.T) {
+func TestOptions_ArgsWin(t *testing.T) {
 	server := Start(t, &Options{Fsync: "everysec", Args: []string{"--maxmemory", "100mb", "--appendfsync", "no"}})
 	config, err := server.Client().ConfigGet(t.Context(), "*").Result()
 	if err != nil {
@@ -77,7 +77,7 @@ func TestFurtherArgumentsWin(t *testing.T) {
 	}
 }
 
-func TestAPausedServerAcceptsAndDoesNotAnswer(t *testing.T) {
+func TestPause_AcceptsButNoReply(t *testing.T) {
 	server := Start(t, nil)
 	client := server.Client()
 	set(t, client, "key", "value")
@@ -104,7 +104,7 @@ func TestAPausedServerAcceptsAndDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestAStoppedProcessStaysStopped(t *testing.T) {
+func TestStop_IsFinal(t *testing.T) {
 	require(t)
 	process, err := Launch(t.TempDir(), nil)
 	if err != nil {
@@ -124,9 +124,9 @@ func TestAStoppedProcessStaysStopped(t *testing.T) {
 	}
 }
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+func TestLaunch_SaysWhyItFailed(t *testing.T) {
 	require(t)
-	process, err := Launch(t.TempDir(), &Options{Args: []string{"--no-such-setting", "1"}, Patience: 5 * time.Second})
+	process, err := Launch(t.TempDir(), &Options{Args: []string{"--no-such-setting", "1"}, StartTimeout: 5 * time.Second})
 	if err == nil {
 		t.Fatal("a server started with a setting that does not exist", process.Stop())
 	}
@@ -141,7 +141,7 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsNotTakenForTheServers(t *testing.T) {
+func TestRestart_PortInUse(t *testing.T) {
 	server := Start(t, nil)
 	other := &Process{settings: server.settings, port: server.port, dir: t.TempDir()}
 	if err := other.Restart(); err == nil {
@@ -152,7 +152,7 @@ func TestATakenPortIsNotTakenForTheServers(t *testing.T) {
 	}
 }
 
-func TestAClusterIsWholeAndRecovers(t *testing.T) {
+func TestCluster_RecoversFromKill(t *testing.T) {
 	cluster := StartCluster(t, 3, nil)
 	client := cluster.Client()
 	for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -176,17 +176,27 @@ func TestAClusterIsWholeAndRecovers(t *testing.T) {
 	}
 }
 
-func TestAReplicaOfAClusterTakesOver(t *testing.T) {
+func TestCluster_ReplicaTakesOver(t *testing.T) {
 	cluster := StartCluster(t, 3, &Options{Replicas: 1})
 	if len(cluster.Nodes) != 6 {
 		t.Fatalf("%d nodes; want 6", len(cluster.Nodes))
 	}
-	client := cluster.Client()
-	set(t, client, "a", "value of a") // of slot 15495, so of the last master
-	cluster.Nodes[2].Kill()
+	set(t, cluster.Client(), "a", "value of a") // of slot 15495, so of the last master
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	// Replication is asynchronous: the reply does not wait for the replica.
 	err := await(ctx, nil, func() error {
+		keys, err := cluster.Nodes[5].Client().DBSize(ctx).Result()
+		if err == nil && keys == 0 {
+			err = errors.New("the replica does not have the key")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Nodes[2].Kill()
+	err = await(ctx, nil, func() error {
 		info, err := cluster.Nodes[5].Client().Info(ctx, "replication").Result()
 		if err == nil && field(info, "role") != "master" {
 			err = errors.New("its replica is still one")
@@ -208,7 +218,7 @@ func require(t *testing.T) {
 	must(t, err)
 }
 
-func TestMissingProgramSkipsUnlessRequired(t *testing.T) {
+func TestStart_SkipsUnlessRequired(t *testing.T) {
 	for _, required := range []string{"", "1"} {
 		t.Setenv(RequireVariable, required)
 		_, err := (&Options{Program: "no-such-program"}).settings()
@@ -232,7 +242,7 @@ type outcome struct {
 func (o *outcome) Skipf(string, ...any) { o.skipped = true }
 func (o *outcome) Fatal(...any)         { o.failed = !o.skipped }
 
-func TestASentinelMakesAReplicaTheMaster(t *testing.T) {
+func TestSentinel_FailsOver(t *testing.T) {
 	master := Start(t, nil)
 	host, port, err := net.SplitHostPort(master.Addr())
 	if err != nil {

@@ -115,10 +115,10 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// Await returns when every node finds the cluster whole, as after a Restart.
+// Await returns when every node finds the cluster complete, as after a Restart.
 func (c *Cluster) Await() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), c.processes[0].settings.patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), c.processes[0].settings.startTimeout)
 	defer cancel()
 	must(c.t, awaitCluster(ctx, c.processes))
 }

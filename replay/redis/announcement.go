@@ -7,26 +7,26 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// announcement is what is published of each batch that is committed: one byte each for
-// the version and the flags; the cursor of the last entry and the batch's token,
-// each after a byte with its length; and the number of entries and the entries.
-// An entry is its key, data and state, each after its length. These numbers have
-// four bytes, the highest first.
+// announcement is what is published of each committed batch: one byte each for the
+// version and the flags; the cursor of the last entry and the batch's token, each
+// after a byte with its length; and the number of entries and the entries. An entry
+// is its key, data and state, each after its length. These numbers have four bytes,
+// the highest first. An empty message has followers read the position, as does any
+// other that is not an announcement.
 type announcement struct {
 	last    replay.Cursor
 	token   string
 	removed bool
-	// entries are nil where the batch is too large to be handed around.
+	// entries are nil if the batch is too large.
 	entries []replay.Entry
 }
 
 const (
 	announcementVersion = 1
 	flagRemoved         = 1
-	// entryLengths is what the lengths of one entry take.
+	// entryLengths is how many bytes the lengths of one entry have.
 	entryLengths = 12
-	// maxAnnounced is the largest size in bytes of the entries of a batch that
-	// is handed around with its announcement.
+	// maxAnnounced is how many bytes of entries an announcement has at most.
 	maxAnnounced = 64 << 10
 )
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,7 +12,7 @@ import (
 )
 
 // What a batch may have at most. A server takes it in one command and does it
-// in one step, during which it serves nobody else.
+// in one step, during which it serves no other client.
 const (
 	maxBatchEntries = 100_000
 	maxBatchBytes   = 768 << 20 // a server takes up to 1 GiB
@@ -23,19 +24,17 @@ const (
 	slack = 100
 	// maxMissed is the largest number of entries in ConflictError.Missed.
 	maxMissed = 1000
-	// maxClaim is the longest claim to the next turn.
-	maxClaim = time.Second
-	// endingKept is how long it is remembered where a removed history ended.
-	endingKept = 30 * 24 * time.Hour
+	// tombstoneKept is how long the tombstone of a removed history is kept.
+	tombstoneKept = 30 * 24 * time.Hour
 )
 
 // Append implements replay.Store. It is done in one atomic step. If the
-// connection breaks before the answer, it is sent again, and a batch that was
+// connection breaks before the reply, it is sent again, and a batch that was
 // committed the first time is recognised. A batch may have 100,000 entries and
 // 768 MiB; a second more than Options.Timeout is allowed for each 32 MiB, but the
 // client's ReadTimeout and WriteTimeout must allow for it too.
 func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return err
 	}
 	size, err := validate(&batch)
@@ -46,21 +45,21 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error
 	token := rand.Text()
 	c := &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token), size: size}
 	for {
-		answer, err := s.eval(ctx, c)
+		result, err := s.eval(ctx, c)
 		if err != nil {
 			return named(id, err)
 		}
-		r := body(answer)
-		switch codeOf(answer) {
+		r := afterCode(result)
+		switch code := codeOf(result); code {
 		case codeCommitted:
 			s.committed(&k, &batch, token, r)
 			if r.err == nil {
 				return nil
 			}
-		case codeMoved, codeReplaced, codeKnown, codeClaimed:
+		case codeMoved, codeReplaced, codeKnown, codeReserved:
 			conflict := &replay.ConflictError{ID: id, Expected: batch.Expect, Head: batch.Expect}
-			again, err := s.refusal(ctx, conflict, codeOf(answer), &batch, r)
-			if again {
+			retry, err := s.readConflict(ctx, conflict, code, &batch, r)
+			if retry {
 				continue
 			}
 			if err != nil {
@@ -95,7 +94,7 @@ func validate(batch *replay.Batch) (size int, err error) {
 	return size, nil
 }
 
-// appendArguments are those of append.lua.
+// appendArguments returns the arguments of append.lua.
 func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []any {
 	expect, flags := "", ""
 	if !batch.Expect.IsZero() {
@@ -113,19 +112,16 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 	if batch.Remove {
 		flags += "r"
 	}
-	if s.clustered {
-		flags += "s"
-	}
-	age := s.settings.maxAge.Milliseconds()
-	if s.settings.maxAge > 0 {
+	age := s.options.MaxAge.Milliseconds()
+	if s.options.MaxAge > 0 {
 		age = max(age, 1)
 	}
-	claim := min(batch.Reserve, maxClaim).Milliseconds()
-	args := make([]any, 0, 17+4*len(batch.Entries))
+	args := make([]any, 0, 18+4*len(batch.Entries))
 	args = append(args,
 		expect, flags, batch.ExpectMeta, strconv.FormatUint(batch.Last().Epoch, 10), token, batch.Meta,
-		s.settings.maxEntries, s.settings.maxBytes, age, slack,
-		k.channel, announce(batch, token), int64(endingKept/time.Second), maxMissed, maxReplyBytes, s.name, claim)
+		s.options.MaxEntries, s.options.MaxBytes, age, slack,
+		s.publish, k.channel, announce(batch, token), int64(tombstoneKept/time.Second),
+		maxMissed, maxReplyBytes, s.name, reservationOf(batch))
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
 		args = append(args, entry.Cursor.String(), entry.Key, entry.Data, entry.State)
@@ -133,47 +129,39 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 	return args
 }
 
-// committed reads what the script says of a batch that was committed.
+// committed reads the reply for a batch that was committed.
 func (s *Store) committed(k *keys, batch *replay.Batch, token string, r *reply) {
 	head := r.cursor()
-	r.number()
-	if reason := r.text(); reason != "" && s.deaf.CompareAndSwap(false, true) {
-		s.settings.logger.Warn("announcements do not work, so that other processes learn of appends late; the user needs the permission to publish on the store's channels",
-			"channel", k.channel, "error", reason)
-	}
-	last := batch.Last()
 	switch {
 	case batch.Remove && head.IsZero():
-		s.following.note(k.channel, mark{})
-	case head == last:
-		s.following.note(k.channel, mark{cursor: head, token: token})
+		s.following.appended(k.channel, version{})
+	case head == batch.Last():
+		s.following.appended(k.channel, version{cursor: head, token: token})
 	}
 }
 
-// refusal fills in what the script says of a batch that was refused. The batch
-// is to be tried again if the reason is gone.
-func (s *Store) refusal(ctx context.Context, conflict *replay.ConflictError, code string, batch *replay.Batch, r *reply) (again bool, err error) {
+// readConflict reads the reply for a batch that was refused. The batch is to be
+// tried again if the reason is gone.
+func (s *Store) readConflict(ctx context.Context, conflict *replay.ConflictError, code string, batch *replay.Batch, r *reply) (retry bool, err error) {
 	switch code {
 	case codeMoved:
 		conflict.Reason, conflict.Head = replay.ConflictMoved, r.cursor()
 		if r.number() == 1 {
 			conflict.Reason = replay.ConflictRemoved
 		}
-		r.number()
 		missed := r.entries()
 		if len(missed) > 0 && continues(batch.Expect, missed) && missed[len(missed)-1].Cursor == conflict.Head {
 			conflict.Missed = missed
 		}
 	case codeReplaced:
 		conflict.Reason = replay.ConflictReplaced
-	case codeClaimed:
-		conflict.Reason = replay.ConflictReserved
-		conflict.ReservedFor = max(time.Duration(r.number())*time.Millisecond, time.Millisecond)
+	case codeReserved:
+		reserved(conflict, r)
 	case codeKnown:
 		conflict.Reason = replay.ConflictKnownKeys
 		left := r.number()
 		if conflict.Known = r.entries(); left > 0 {
-			// They are too large for one answer.
+			// They are too large for one reply.
 			conflict.Known, err = s.Find(ctx, conflict.ID, keysOf(batch))
 		}
 		return err == nil && r.err == nil && len(conflict.Known) == 0, err
@@ -187,4 +175,68 @@ func keysOf(batch *replay.Batch) []string {
 		all = append(all, batch.Entries[i].Key)
 	}
 	return all
+}
+
+// maxMoves is how often a slot may move while a batch is on its way.
+const maxMoves = 5
+
+// How often to ask where a slot is that has moved, and how many times.
+const (
+	movedPause = 10 * time.Millisecond
+	maxAsked   = 100
+)
+
+var errMoved = errors.New("MOVED, several times")
+
+// runAndWait runs append.lua and then waits until enough replicas have the batch.
+// Both use one connection, because WAIT asks for what was done on its own.
+func (s *Store) runAndWait(ctx context.Context, server *server, c *call) (any, error) {
+	for range maxMoves {
+		result, err := s.runAndWaitOn(ctx, server, c)
+		if err == nil || !isReply(err, "MOVED") {
+			return result, err
+		}
+		// The client does not redirect what uses one connection.
+		if server, err = s.moved(ctx, server, c); err != nil {
+			return nil, err
+		}
+	}
+	return nil, unavailable(server.name, "the slot moves from server to server", errMoved)
+}
+
+func (s *Store) runAndWaitOn(ctx context.Context, server *server, c *call) (any, error) {
+	conn := server.client.Conn()
+	defer conn.Close()
+	result, err := evalOn(ctx, conn.Process, c)
+	if err != nil || codeOf(result) != codeCommitted {
+		return result, err
+	}
+	milliseconds := max(1, s.options.WaitTimeout.Milliseconds())
+	count, err := do(ctx, conn.Process, "wait", s.options.WaitReplicas, milliseconds)
+	if err != nil {
+		return nil, err
+	}
+	if have, _ := count.(int64); have < int64(s.options.WaitReplicas) {
+		return nil, fmt.Errorf("redis: %w: %s: the batch is committed there, but %d of %d replicas have it after %v, so it may have taken effect and may be lost by a failover; see how far the replicas are behind, or raise WaitTimeout",
+			replay.ErrUnavailable, server.name, have, s.options.WaitReplicas, s.options.WaitTimeout)
+	}
+	return result, nil
+}
+
+// moved finds the server that has the history now. The client learns of it in the
+// background.
+func (s *Store) moved(ctx context.Context, from *server, c *call) (*server, error) {
+	s.servers.refresh()
+	for range maxAsked {
+		server, err := s.servers.of(ctx, c.keys.head)
+		if err != nil || server != from {
+			return server, err
+		}
+		select {
+		case <-ctx.Done():
+			return server, ctx.Err()
+		case <-time.After(movedPause):
+		}
+	}
+	return from, nil
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ func (a *appender) append(b *testing.B, store replay.Store) {
 	}
 }
 
-func BenchmarkAppendSpreadOverIDs(b *testing.B) {
+func BenchmarkAppend_ManyIDs(b *testing.B) {
 	for _, appenders := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {
 			s := benchmarked(b)
@@ -69,7 +70,7 @@ func BenchmarkAppendSpreadOverIDs(b *testing.B) {
 	}
 }
 
-func BenchmarkAppendToOneID(b *testing.B) {
+func BenchmarkAppend_OneID(b *testing.B) {
 	for _, entries := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("batch=%d", entries), func(b *testing.B) {
 			s, a := benchmarked(b), newAppender("id", entries)
@@ -113,17 +114,74 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func BenchmarkLoadFromAnUnreachableServer(b *testing.B) {
+func BenchmarkLoad_NotFound(b *testing.B) {
+	s := benchmarked(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Load(b.Context(), "id"); err == nil {
+			b.Fatal("there is a history")
+		}
+	}
+}
+
+func BenchmarkLoad_Unreachable(b *testing.B) {
 	server := redistest.Start(b, nil)
 	s := open(b, server.Client(), nil)
 	server.Kill()
 	if _, err := s.Load(b.Context(), "id"); err == nil {
-		b.Fatal("a server that is gone answers")
+		b.Fatal("a stopped server replies")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Load(b.Context(), "id"); err == nil {
 			b.Fatal("a server that is gone answers")
 		}
+	}
+}
+
+// BenchmarkFollow follows one more history per iteration, and waits until all are
+// notified. For how it does with many, run it with -benchtime 100000x.
+func BenchmarkFollow(b *testing.B) {
+	s := open(b, redistest.Start(b, nil).Client(), &Options{CheckInterval: -1})
+	ids := make([]string, b.N)
+	for i := range ids {
+		ids[i] = fmt.Sprint("id ", i)
+	}
+	var waiting atomic.Int64
+	waiting.Store(int64(b.N))
+	done := make(chan struct{})
+	notify := func([]replay.Entry) {
+		if waiting.Add(-1) == 0 {
+			close(done)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	for _, id := range ids {
+		s.Follow(id, notify)
+	}
+	<-done
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "bytes/follow")
+	runtime.KeepAlive(ids)
+}
+
+// BenchmarkAnnouncement appends to a history and waits until another store is
+// notified.
+func BenchmarkAnnouncement(b *testing.B) {
+	server := redistest.Start(b, &redistest.Options{Fsync: "no"})
+	s, other := open(b, server.Client(), nil), open(b, server.Client(), nil)
+	notified := make(chan struct{}, 1)
+	stop := other.Follow("id", func([]replay.Entry) { notified <- struct{}{} })
+	defer stop()
+	<-notified
+	a := newAppender("id", 1)
+	for b.Loop() {
+		a.append(b, s)
+		<-notified
 	}
 }

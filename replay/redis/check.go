@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -9,15 +10,16 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// maxChecked is how many heads are looked at in one step.
+// maxChecked is how many positions are read in one step.
 const maxChecked = 256
 
-// check looks at each history that is followed now and then, a few at a time and
-// spread over the interval, and has whoever follows it told where it is not as
-// was told. It also looks at those whose followers are to be told in any case.
+// check reads the position of each followed history once per CheckInterval, some
+// at a time and spread over the interval, and notifies its followers with nil if
+// the history is elsewhere than they were notified. It also notifies those in
+// refresh.
 func (f *following) check(ctx context.Context) {
-	interval := f.store.settings.checkInterval
-	var round []*topic
+	interval := f.store.options.CheckInterval
+	var round []*subscription
 	var tick <-chan time.Time
 	step := interval
 	if interval > 0 {
@@ -27,13 +29,9 @@ func (f *following) check(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-f.freshened:
-			for ctx.Err() == nil {
-				some := f.takeFresh()
-				if len(some) == 0 {
-					break
-				}
-				f.look(ctx, some, true)
+		case <-f.wakeCheck:
+			for some := f.takeRefresh(); len(some) > 0 && ctx.Err() == nil; some = f.takeRefresh() {
+				f.readPositions(ctx, some, true)
 			}
 		case <-tick:
 			if len(round) == 0 {
@@ -41,132 +39,137 @@ func (f *following) check(ctx context.Context) {
 				step = interval / time.Duration(1+len(round)/maxChecked)
 			}
 			n := min(len(round), maxChecked)
-			f.look(ctx, round[:n], false)
+			f.readPositions(ctx, round[:n], false)
 			round = round[n:]
 			tick = time.After(step)
 		}
 	}
 }
 
-func (f *following) takeFresh() []*topic {
+func (f *following) takeRefresh() []*subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := min(len(f.fresh), maxChecked)
-	some := f.fresh[:n:n]
-	if f.fresh = f.fresh[n:]; len(f.fresh) == 0 {
-		f.fresh = nil
+	n := min(len(f.refresh), maxChecked)
+	some := f.refresh[:n:n]
+	if f.refresh = f.refresh[n:]; len(f.refresh) == 0 {
+		f.refresh = nil
 	}
 	return some
 }
 
-func (f *following) all() []*topic {
+func (f *following) all() []*subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := make([]*topic, 0, len(f.topics))
-	for _, t := range f.topics {
+	all := make([]*subscription, 0, len(f.subscriptions))
+	for _, t := range f.subscriptions {
 		all = append(all, t)
 	}
 	return all
 }
 
-// look finds out where the histories are, and has their followers told to look
-// at those that are not as was told, or at all of them.
-func (f *following) look(ctx context.Context, topics []*topic, tell bool) {
-	if f.store.settings.checkInterval == 0 {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, t := range topics {
-			f.tellLocked(t, nil)
-		}
-		return
-	}
-	at := make(map[*server][]*topic)
-	for _, t := range topics {
-		if v, err := f.serverOf(ctx, t); err == nil {
-			at[v] = append(at[v], t)
+// readPositions reads where histories are, and notifies the followers of those
+// that are elsewhere than they were notified, or of all.
+func (f *following) readPositions(ctx context.Context, subscriptions []*subscription, all bool) {
+	at := make(map[*server][]*subscription)
+	for _, t := range subscriptions {
+		if f.store.options.CheckInterval == 0 {
+			at[nil] = append(at[nil], t)
+		} else if server, err := f.serverOf(ctx, t); err == nil {
+			at[server] = append(at[server], t)
 		} else {
-			_ = v.failed(ctx, err)
+			_ = server.failed(ctx, err)
+			at[nil] = append(at[nil], t)
 		}
 	}
-	for v, topics := range at {
-		f.lookAt(ctx, v, topics, tell)
+	for server, some := range at {
+		follows := f.compare(ctx, server, some, all)
+		if ctx.Err() == nil {
+			notify(follows, nil)
+		}
 	}
 }
 
-func (f *following) lookAt(ctx context.Context, v *server, topics []*topic, tell bool) {
-	changes := make([]uint64, len(topics))
+// compare returns who is to be notified. The server is nil if it is not known or
+// not to be asked.
+func (f *following) compare(ctx context.Context, server *server, subscriptions []*subscription, all bool) (follows []*follow) {
+	changes := make([]uint64, len(subscriptions))
 	f.mu.Lock()
-	for i, t := range topics {
+	for i, t := range subscriptions {
 		changes[i] = t.changes
-		if t.line != nil && t.line.server != v {
+		if t.conn != nil && server != nil && t.conn.server != server {
 			// The history has moved to another server.
-			f.leaveLocked(t)
-			f.strayLocked(t)
+			f.unsubscribeLocked(t)
+			f.unassignLocked(t)
 		}
 	}
 	f.mu.Unlock()
-	marks, err := v.marks(ctx, topics)
-	if err != nil {
-		_ = v.failed(ctx, err)
+	var versions []version
+	if server != nil {
+		var err error
+		if versions, err = server.versions(ctx, subscriptions); err != nil {
+			// A server that refuses may not announce either, and the followers learn
+			// why by their calls.
+			all = errors.Is(server.failed(ctx, err), ErrRefused) || all
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, t := range topics {
-		if t.changes == changes[i] && err == nil {
-			differs := !t.knows || t.known != marks[i]
-			t.known, t.knows = marks[i], true
-			if differs && !tell {
-				f.tellLocked(t, nil)
-			}
+	for i, t := range subscriptions {
+		differs := false
+		// What was learned meanwhile may be later than what the server said.
+		if versions != nil && t.changes == changes[i] {
+			differs = !t.known || t.version != versions[i]
+			t.version, t.known = versions[i], true
 		}
-		if tell {
-			f.tellLocked(t, nil)
+		if differs || all {
+			follows = append(follows, t.follows...)
 		}
 	}
+	return follows
 }
 
-// marks asks the server where the histories are. Where it does not say of one,
-// its mark is one that no history has.
-func (v *server) marks(ctx context.Context, topics []*topic) ([]mark, error) {
-	ctx, cancel := v.store.within(ctx)
+// versions asks the server where histories are. Where it does not say of one, its
+// version is one that no history has.
+func (srv *server) versions(ctx context.Context, subscriptions []*subscription) ([]version, error) {
+	ctx, cancel := srv.store.withTimeout(ctx)
 	defer cancel()
-	if err := v.ready(ctx); err != nil {
+	if err := srv.ready(ctx); err != nil {
 		return nil, err
 	}
-	conn := v.client.Conn() // the client has other connections for pipelines, of which some may be dead
+	conn := srv.client.Conn() // the client has other connections for pipelines, of which some may be dead
 	defer conn.Close()
 	commands, err := conn.Pipelined(ctx, func(pipeline goredis.Pipeliner) error {
-		for _, t := range topics {
-			if err := pipeline.Process(ctx, newCommand(ctx, "hmget", t.keys.head, "c", "t")); err != nil {
+		for _, t := range subscriptions {
+			if err := pipeline.Process(ctx, newCommand(ctx, "hmget", t.head, "c", "t")); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	marks := make([]mark, len(topics))
-	for i, each := range commands {
-		if err := each.Err(); err != nil {
-			if verdict, _ := judge(err); verdict == verdictSilent {
-				return nil, err
-			}
-			marks[i] = mark{token: err.Error()}
-			continue
-		}
-		marks[i] = markOf(each.(command).Val())
-	}
-	if len(commands) < len(topics) {
+	if len(commands) < len(subscriptions) {
 		return nil, err
 	}
-	return marks, nil
+	versions := make([]version, len(subscriptions))
+	for i, each := range commands {
+		if err := each.Err(); err != nil {
+			if kind, _ := classify(err); kind == kindSilent {
+				return nil, err
+			}
+			versions[i] = version{token: err.Error()}
+			continue
+		}
+		versions[i] = versionOf(each.(command).Val())
+	}
+	return versions, nil
 }
 
-func markOf(answer any) mark {
+func versionOf(result any) version {
 	r := &reply{}
-	r.items, _ = answer.([]any)
+	r.items, _ = result.([]any)
 	text, token := r.text(), r.text()
 	cursor, err := replay.ParseCursor(text)
 	if err != nil {
 		token += text
 	}
-	return mark{cursor: cursor, token: token}
+	return version{cursor: cursor, token: token}
 }

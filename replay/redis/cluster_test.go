@@ -35,20 +35,20 @@ func spread(t testing.TB, s *Store, client *goredis.ClusterClient, cluster *redi
 	return ids
 }
 
-// TestADeadMasterIsNotTheWholeCluster kills one of three masters: the
-// histories of the others go on, and those that it has come back with it.
-func TestADeadMasterIsNotTheWholeCluster(t *testing.T) {
+// One of three masters is killed: the histories of the others can be used, and its
+// own when it is restarted.
+func TestCluster_OneMasterDown(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Args: []string{"--cluster-require-full-coverage", "no"}})
 	client := cluster.Client()
 	s := open(t, client, impatient())
 	ids := spread(t, s, client, cluster)
-	heads, ears := make([]replay.Cursor, len(ids)), make([]*ear, len(ids))
+	heads, recorders := make([]replay.Cursor, len(ids)), make([]*recorder, len(ids))
 	for i, id := range ids {
 		heads[i] = put(t, s, id, start(firstEpoch, "a"))
-		ears[i] = listen(t, s, id)
+		recorders[i] = record(t, s, id)
 	}
-	for _, e := range ears {
-		e.begins(t)
+	for _, r := range recorders {
+		r.awaitStart(t)
 	}
 	const dead = 1
 	cluster.Nodes[dead].Kill()
@@ -60,7 +60,7 @@ func TestADeadMasterIsNotTheWholeCluster(t *testing.T) {
 		for i, id := range ids {
 			if i != dead {
 				batch := next(heads[i], "b")
-				ears[i].learns(t, s, id, batch)
+				recorders[i].learnsOf(t, s, id, batch)
 				heads[i] = batch.Last()
 			}
 		}
@@ -73,7 +73,7 @@ func TestADeadMasterIsNotTheWholeCluster(t *testing.T) {
 			t.Fatalf("IDs without one of the masters: %v", err)
 		}
 	}
-	ears[dead].looksAfter(t, "the master came back", func() {
+	recorders[dead].nilAfter(t, "the master came back", func() {
 		cluster.Nodes[dead].Restart()
 		cluster.Await()
 	})
@@ -82,16 +82,16 @@ func TestADeadMasterIsNotTheWholeCluster(t *testing.T) {
 		return err == nil
 	})
 	for i, id := range ids {
-		ears[i].learns(t, s, id, next(heads[i], "c"))
+		recorders[i].learnsOf(t, s, id, next(heads[i], "c"))
 	}
 }
 
-func TestAClusterThatIsGoneFailsFastAndComesBack(t *testing.T) {
+func TestCluster_FailsFastAndRecovers(t *testing.T) {
 	cluster := redistest.StartCluster(t, 1, nil)
 	s := open(t, cluster.Client(), impatient())
 	head := put(t, s, "id", start(firstEpoch, "a"))
-	e := listen(t, s, "id")
-	e.begins(t)
+	r := record(t, s, "id")
+	r.awaitStart(t)
 	cluster.Nodes[0].Kill()
 	failsSoon(t, s, "id")
 	failsFast(t, s, "id")
@@ -105,24 +105,24 @@ func TestAClusterThatIsGoneFailsFastAndComesBack(t *testing.T) {
 		err := s.Append(t.Context(), "other", removing(start(replay.NewEpoch(0), "a")))
 		return err == nil
 	})
-	e.learns(t, late, "id", next(head, "b"))
+	r.learnsOf(t, late, "id", next(head, "b"))
 }
 
-// Announcements stay within the shard where the servers can do that.
-func TestAnnouncementsAreSharded(t *testing.T) {
+// Announcements stay within the shard.
+func TestFollow_ShardedInCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
 	s := open(t, client, quiet())
 	ids := spread(t, s, client, cluster)
 	for i, id := range ids {
-		e := listen(t, s, id)
-		e.begins(t)
+		r := record(t, s, id)
+		r.awaitStart(t)
 		node := cluster.Nodes[i].Client()
 		channels, err := node.PubSubShardChannels(t.Context(), "*").Result()
 		if err != nil || !slices.Equal(channels, []string{s.naming.keys(id).channel}) {
 			t.Errorf("the server of %q has the channels %q, %v", id, channels, err)
 		}
-		e.stop()
+		r.stop()
 		eventually(t, "the channel to be left", func() bool {
 			channels, err := node.PubSubShardChannels(t.Context(), "*").Result()
 			return err == nil && len(channels) == 0
@@ -130,25 +130,25 @@ func TestAnnouncementsAreSharded(t *testing.T) {
 	}
 }
 
-func TestThousandsFollowInACluster(t *testing.T) {
+func TestFollow_ThousandsInCluster(t *testing.T) {
 	const n = 3000
 	cluster := redistest.StartCluster(t, 3, nil)
 	s := open(t, cluster.Client(), quiet())
-	ears := make([]*ear, n)
-	for i := range ears {
-		ears[i] = listen(t, s, fmt.Sprint("id ", i))
+	recorders := make([]*recorder, n)
+	for i := range recorders {
+		recorders[i] = record(t, s, fmt.Sprint("id ", i))
 	}
-	for _, e := range ears {
-		e.begins(t)
+	for _, r := range recorders {
+		r.awaitStart(t)
 	}
 	for i := 0; i < n; i += 300 {
-		ears[i].learns(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
+		recorders[i].learnsOf(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
 	}
 }
 
-// TestASlotMoves moves the slot of a history from one server to another while it
-// is appended to and followed.
-func TestASlotMoves(t *testing.T) {
+// The slot of a history moves from one server to another while it is appended to and
+// followed.
+func TestCluster_SlotMoves(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
 	for name, options := range map[string]*Options{
@@ -160,8 +160,8 @@ func TestASlotMoves(t *testing.T) {
 		if len(name) > 0 {
 			id = spread(t, s, client, cluster)[1]
 		}
-		e := listen(t, s, id)
-		e.begins(t)
+		r := record(t, s, id)
+		r.awaitStart(t)
 		head := put(t, open(t, client, nil), id, start(firstEpoch, "a"))
 		from, to := owner(t, s, cluster, id)
 		// One that follows learns of it, and one that does not.
@@ -169,7 +169,7 @@ func TestASlotMoves(t *testing.T) {
 		if _, err := apart.Load(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		e.looksAfter(t, "the slot moved", func() { migrate(t, cluster.Client(), apart, id, from, to) })
+		r.nilAfter(t, "the slot moved", func() { migrate(t, cluster.Client(), apart, id, from, to) })
 		for i := range 20 {
 			batch := next(head, fmt.Sprint(i))
 			err := []*Store{apart, s}[i%2].Append(t.Context(), id, batch)
@@ -185,7 +185,7 @@ func TestASlotMoves(t *testing.T) {
 		if got := datas(t, s, id, firstEpoch); len(got) != 21 {
 			t.Errorf("%s: the history holds %q", name, got)
 		}
-		e.learns(t, open(t, client, nil), id, next(head, "b"))
+		r.learnsOf(t, open(t, client, nil), id, next(head, "b"))
 	}
 }
 
@@ -266,21 +266,20 @@ func splitAddr(t testing.TB, addr string) (host, port string) {
 
 func masters(s *Store) *cluster { return s.servers.(*cluster) }
 
-// TestAReplicaTakesOver kills a master that has a replica: the histories that it
-// had go on with that.
-func TestAReplicaTakesOver(t *testing.T) {
+// After a master was killed, its replica has its histories.
+func TestCluster_ReplicaTakesOver(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Replicas: 1})
 	client := cluster.Client()
 	s := open(t, client, impatient())
 	id := spread(t, s, client, cluster)[2]
 	head := put(t, s, id, start(firstEpoch, "a"))
-	e := listen(t, s, id)
-	e.begins(t)
+	r := record(t, s, id)
+	r.awaitStart(t)
 	eventually(t, "the replica to have the history", func() bool {
 		keys, err := cluster.Nodes[5].Client().DBSize(t.Context()).Result()
 		return err == nil && keys > 0
 	})
-	e.looksAfter(t, "the failover", func() {
+	r.nilAfter(t, "the failover", func() {
 		cluster.Nodes[2].Kill()
 		eventually(t, "the store to work with the replica", func() bool {
 			err := s.Append(t.Context(), id, next(head, "b"))
@@ -290,7 +289,7 @@ func TestAReplicaTakesOver(t *testing.T) {
 			return err == nil
 		})
 	})
-	e.learns(t, open(t, cluster.Client(), nil), id, next(head.Next(), "c"))
+	r.learnsOf(t, open(t, cluster.Client(), nil), id, next(head.Next(), "c"))
 	if got := datas(t, s, id, firstEpoch); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("the history holds %q", got)
 	}

@@ -12,22 +12,22 @@ import (
 	"github.com/safe-go/safe/replay/replaytest"
 )
 
-func TestConformanceOnOneServer(t *testing.T) {
+func TestConformance_Server(t *testing.T) {
 	server := redistest.Start(t, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient { return server.Client() })
 }
 
-// Any other client will do: an older protocol, and contexts that it does not obey.
-func TestConformanceWithAnyClient(t *testing.T) {
+// A client may use the older protocol.
+func TestConformance_RESP2(t *testing.T) {
 	server := redistest.Start(t, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient {
-		client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), Protocol: 2})
+		client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), Protocol: 2, ContextTimeoutEnabled: true})
 		t.Cleanup(func() { _ = client.Close() })
 		return client
 	})
 }
 
-func TestConformanceOnACluster(t *testing.T) {
+func TestConformance_Cluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient { return cluster.Client() })
 }
@@ -39,7 +39,7 @@ func conforms(t *testing.T, client func() goredis.UniversalClient) {
 	prefix := func() string { return fmt.Sprint("test *[?]\\ ", prefixes.Add(1), ":") }
 	again := func(t testing.TB, store replay.Store) *Store {
 		s := store.(*Store)
-		return open(t, client(), &Options{Prefix: s.settings.prefix, MaxEntries: s.settings.maxEntries})
+		return open(t, client(), &Options{Prefix: s.options.Prefix, MaxEntries: s.options.MaxEntries})
 	}
 	replaytest.Run(t, replaytest.Harness{
 		Open: func(t testing.TB) replay.Store { return open(t, client(), &Options{Prefix: prefix()}) },
@@ -53,6 +53,13 @@ func conforms(t *testing.T, client func() goredis.UniversalClient) {
 			return again(t, store)
 		},
 		Second: func(t testing.TB, store replay.Store) replay.Store { return again(t, store) },
+		Lose: func(t testing.TB, store replay.Store, id string) {
+			k := store.(*Store).naming.keys(id)
+			names := k.names()
+			if err := client().Del(t.Context(), names[:]...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
 	})
 }
 

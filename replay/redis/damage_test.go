@@ -12,9 +12,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestAHistoryThatLostAPartIsDamaged evicts, deletes and overwrites parts of a
-// history. Nothing may be read from what is left, or appended to it.
-func TestAHistoryThatLostAPartIsDamaged(t *testing.T) {
+// Parts of a history are evicted, deleted and overwritten. Nothing may be read from
+// what is left, or appended to it.
+func TestDamage_PartOfHistory(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	ctx := t.Context()
@@ -79,7 +79,7 @@ func TestAHistoryThatLostAPartIsDamaged(t *testing.T) {
 		})
 	}
 
-	// These are only met by whoever comes to them.
+	// These are only noticed by calls that read the place.
 	for _, damage := range []damage{
 		{"an entry of another", both(do("xdel", k.stream, at(3).String()), do("xadd", k.stream, at(4).String(), "foreign", "x"))},
 		{"an entry in the place of another", both(do("del", k.stream), func() error {
@@ -134,21 +134,21 @@ func dump(t *testing.T, client *goredis.Client) string {
 	return fmt.Sprintf("%q", all)
 }
 
-func TestADamagedEndingIsDamaged(t *testing.T) {
+func TestDamage_Tombstone(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
-	ending := s.naming.keys("id").ending
-	if err := client.Set(t.Context(), ending, "foreign", 0).Err(); err != nil {
+	tombstone := s.naming.keys("id").tombstone
+	if err := client.Set(t.Context(), tombstone, "foreign", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Append(t.Context(), "id", start(firstEpoch, "a")); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Append that starts: %v; want ErrDamaged", err)
 	}
-	if err := client.Del(t.Context(), ending).Err(); err != nil {
+	if err := client.Del(t.Context(), tombstone).Err(); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "id", start(firstEpoch, "a"))
-	if err := client.Set(t.Context(), ending, "foreign", 0).Err(); err != nil {
+	if err := client.Set(t.Context(), tombstone, "foreign", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	before := dump(t, client)
@@ -159,20 +159,20 @@ func TestADamagedEndingIsDamaged(t *testing.T) {
 		t.Errorf("a refused removal changed %s to %s", before, after)
 	}
 
-	if err := client.Del(t.Context(), ending).Err(); err != nil {
+	if err := client.Del(t.Context(), tombstone).Err(); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "id", removing(next(at(1), "b")))
-	if err := client.HSet(t.Context(), ending, "c", "foreign").Err(); err != nil {
+	if err := client.HSet(t.Context(), tombstone, "c", "foreign").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Append(t.Context(), "id", next(at(1), "c")); !errors.Is(err, ErrDamaged) {
-		t.Errorf("Append after a foreign ending: %v; want ErrDamaged", err)
+		t.Errorf("Append after a foreign tombstone: %v; want ErrDamaged", err)
 	}
 }
 
-// A key is named twice by a server that moves it, within itself or to another.
-func TestIDsAreYieldedOnce(t *testing.T) {
+// SCAN may return a key twice, and two servers may have it while its slot moves.
+func TestIDs_YieldedOnce(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	for i := range 10 {
 		put(t, s, fmt.Sprint("id ", i), start(firstEpoch, "a"))
@@ -198,8 +198,8 @@ func (s twice) all(ctx context.Context) ([]*server, error) {
 	return append(all, all...), err
 }
 
-// The keys of a database that are not the store's are nobody's ids.
-func TestIDsPassesOverForeignKeys(t *testing.T) {
+// The database may have keys of other programs.
+func TestIDs_SkipForeignKeys(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	put(t, s, "id", start(firstEpoch, "a"))

@@ -1,60 +1,76 @@
 // Package redis keeps histories in Redis 6.2 or later, shared by any number of
 // processes, through go-redis v9: one server, a master watched by Sentinels, or
-// a Redis Cluster.
+// a Redis Cluster (7.0 or later).
 //
 // # What it promises
 //
 //   - One winner. Each batch is one atomic step on the server, which compares
 //     the head, appends, trims, keeps the newest state and announces. However
 //     many processes append, each revision is decided once.
-//   - Once only. A batch carries a random token. Where the answer to an Append is
+//   - Once only. A batch carries a random token. If the reply to an Append is
 //     lost, it is sent again and the server recognises it. An Append that fails
 //     with ErrUnavailable may still have taken effect, as replay.Store says.
-//   - Nothing missed. Whoever follows a history is told of appends through
-//     pub/sub, and told to look whenever an announcement may have been lost:
-//     when the connection was built anew, when the server was away, and when a
-//     check now and then finds the history elsewhere.
+//   - Nothing missed. Followers of a history are notified of appends through
+//     pub/sub, and are notified with nil whenever an announcement may have been
+//     lost: when the connection was replaced, when the server could not be
+//     reached, and when the periodic check finds the history elsewhere.
 //   - Fail fast. While a server cannot be reached, calls that need it fail within
 //     microseconds with an error that wraps replay.ErrUnavailable, and one
-//     goroutine asks for a sign of life. When there is one, everything goes on by
-//     itself. In a cluster this is so for each master by itself.
+//     goroutine pings it. When it replies, everything continues by itself. In a
+//     cluster this applies to each master separately.
 //   - No guesses. A history of which the server has lost a part, as by eviction,
 //     is noticed: calls fail with ErrDamaged.
+//   - No contradiction. A history that the server has lost as a whole, as by
+//     FLUSHALL, is not ErrNotFound while another process follows it, which serves
+//     it from memory and can restart it: that process is notified, and Load and
+//     Read fail with ErrUnavailable meanwhile. They also do so for 5 s after this
+//     Store noticed that a server was restarted or replaced, because followers may
+//     not have subscribed again. A server needs up to its tcp-keepalive (300 s by
+//     default) to notice that the machine of a follower is gone.
 //
 // # What it needs
 //
-// A server of record, not a cache. New and the calls work without, but a Warn is
-// logged for what can be seen to be amiss.
+// A server of record, not a cache:
 //
 //   - Persistence: appendonly yes. With appendfsync always, what was acknowledged
 //     survives a crash of the machine; with everysec, up to about a second of it
 //     may be lost. Snapshots alone lose minutes.
-//   - maxmemory-policy noeviction. Any other policy may throw away histories, or
-//     the knowledge of where a removed one ended.
+//   - maxmemory-policy noeviction. Any other policy may evict histories, or the
+//     tombstones of removed ones.
 //   - Memory for everything: each entry keeps its data and the whole state after
 //     it, so a ShareData with a state of 10 KB and a million transactions takes
 //     10 GB. Bound it with Options where the audit chain may end. When memory is
 //     used up, appends fail with ErrRefused and everything can still be read.
-//   - A client, best with ContextTimeoutEnabled. Its PoolSize bounds how many calls
-//     are under way at once; each server that announces takes one connection more.
 //
-// A user of Redis's access control lists needs, for the default prefix:
+// The first two are not required: a Warn is logged for a server that is configured
+// otherwise. These are required:
+//
+//   - A client with ContextTimeoutEnabled; New fails otherwise. Its PoolSize bounds
+//     how many calls are under way at once. Each server that has followed histories
+//     takes one connection more.
+//   - The version, and a client that suits the kind of server; calls fail with
+//     ErrRefused otherwise.
+//   - The permissions below, if the server has access control lists; calls fail
+//     with ErrRefused otherwise. Without CONFIG GET, nothing is logged.
+//
+// For the default prefix, the user needs:
 //
 //	~safe:* &safe:* +@connection +info +config|get +scan +time +wait +cluster
 //	+eval +evalsha +hget +hmget +hset +hdel +hlen +xadd +xlen +xrange +xtrim +exists +unlink +expire
-//	+publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe
+//	+pubsub +publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe
 //
-// (spublish, ssubscribe and sunsubscribe are of Redis 7.)
+// (spublish, ssubscribe and sunsubscribe exist since Redis 7 and are needed in a
+// cluster.)
 //
 // # What a failover can lose
 //
 // Replication is asynchronous. When a master fails and a replica takes its
-// place, the batches that the replica did not have yet are gone, although they
-// were acknowledged and announced: the history goes back. A master that is cut
+// place, the batches that the replica did not have yet are lost, although they
+// were acknowledged and announced: the history rolls back. A master that is cut
 // off from its Sentinels or its cluster may even take batches for a while that
-// are thrown away later. This package notices that a history is not where it
-// was, and tells whoever follows it to look. A sharedata.Manager then has it go on
-// in a new epoch, so that what was lost is never mixed with what comes after.
+// are discarded later. This package notices that a history is not where it was,
+// and notifies its followers with nil. A sharedata.Manager then restarts it in a
+// new epoch, so that what was lost is never mixed with what comes after.
 //
 // Options.WaitReplicas makes Append wait until that many replicas have the batch.
 // That narrows the window and does not close it: a batch that too few replicas
@@ -68,17 +84,18 @@
 // A history has up to four keys, which share a hash tag and so a slot of a
 // cluster. In an id, %, { and } are written %25, %7B and %7D.
 //
-//	safe:{id}:h  hash: position (c), token of the last batch (t), state (s), meta (m), whose turn
-//	             is next and how long (w, u), and what there must be of the rest (l, n, y, g)
+//	safe:{id}:h  hash, the head: position (c), token of the last batch (t), state (s), meta (m), whose
+//	             reservation there is and until when (w, u), and how much there must be of the rest (l, n, y, g)
 //	safe:{id}:s  stream: the entries; their ids are the cursors
-//	safe:{id}:k  hash: idempotency key -> cursor, of the entries that are kept
-//	safe:{id}:e  hash: where a removed history ended; it expires after 30 days
+//	safe:{id}:k  hash, the index: idempotency key -> cursor, of the entries that are kept
+//	safe:{id}:e  hash, the tombstone: where a removed history ended; it expires after 30 days
 //
 // An id whose last history ended more than 30 days ago may start in any epoch.
 // Epochs made by replay.NewEpoch are later anyway, as long as clocks are not a
 // month wrong.
 //
 // Batches are announced on the channel safe:{id}:a:0, where 0 is the number of
-// the database; in a cluster of Redis 7 on that shard alone. Whoever may write
-// these keys or publish on these channels is trusted.
+// the database; in a cluster on that shard alone. An empty message there has
+// followers read the position. Every client that may write these keys or publish on
+// these channels is trusted.
 package redis

@@ -34,7 +34,7 @@ func Example() {
 
 	stop := there.Follow("counter", func(entries []replay.Entry) {
 		if entries == nil {
-			fmt.Println("something may have been missed: Load and Read")
+			fmt.Println("something may have been missed: use Load and Read")
 		}
 		for _, entry := range entries {
 			fmt.Printf("%s: %s\n", entry.Cursor, entry.Data)
@@ -48,7 +48,7 @@ func Example() {
 	})
 	switch {
 	case errors.Is(err, replay.ErrConflict):
-		fmt.Println("somebody else was first")
+		fmt.Println("another process was first")
 	case errors.Is(err, replay.ErrUnavailable):
 		fmt.Println("try again later:", err)
 	case err != nil:

@@ -1,112 +1,136 @@
 package redis
 
 import (
+	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
 
-// following knows who follows which history, and has them told. Three
-// goroutines do it, and one more with a connection for each server: place finds
-// the servers of histories, line.run listens to one of them, check looks for
-// what was missed, and telling.run calls whoever follows.
+// following is what a Store follows. It has these goroutines from the first
+// Follow until the store is closed:
+//
+//   - assign finds the server of each history and gives the history to the pub/sub
+//     connection to that server;
+//   - connection.run, one for each server with followed histories, subscribes and
+//     unsubscribes, and its reader calls notify with what is announced;
+//   - check reads the positions of histories and calls notify with nil where
+//     something may have been missed.
+//
+// No queue lies between a connection and notify, which does not block: what the
+// reader has not read yet waits at the server, which closes a connection for which
+// too much waits (client-output-buffer-limit pubsub). That is a lost connection
+// like any other.
 type following struct {
-	store   *Store
-	telling *telling
+	store *Store
+	// Each has an element when there may be something in unassigned or refresh.
+	wakeAssign, wakeCheck chan struct{}
 
-	// strays and fresh, below, have elements where these do.
-	strayed, freshened chan struct{}
-
-	// mu guards everything below, and the fields of topics and lines.
-	mu     sync.Mutex
-	begun  bool // the goroutines run
-	closed bool
-	topics map[string]*topic // by channel
-	lines  map[*server]*line
-	// strays are topics without a line.
-	strays []*topic
-	// fresh are topics whose followers are to be told to look.
-	fresh []*topic
+	// mu guards everything below, and the fields of subscriptions and connections.
+	// It is not held while notify is called. The lock order is follow.mu,
+	// following.mu, Store.mu.
+	mu            sync.Mutex
+	started       bool
+	closed        bool
+	subscriptions map[string]*subscription // by channel
+	connections   map[*server]*connection
+	unassigned    []*subscription // without a connection
+	refresh       []*subscription // to be notified with nil
 }
 
-// topic is a history that is followed. Its fields are guarded by following.mu.
-type topic struct {
-	keys    keys
-	follows []*follow
-	line    *line // nil: it is a stray
-	sent    bool  // the server was told to subscribe
-	heard   bool  // the server has confirmed it
-	// known is where the history is as far as the followers were told, if knows.
-	// changes counts how often it was set.
-	known   mark
-	knows   bool
+// subscription is a history that is followed. Its fields are guarded by
+// following.mu.
+type subscription struct {
+	head    string // its key
+	channel string
+	// follows is replaced and never changed, so that notify can be called without
+	// the lock.
+	follows   []*follow
+	conn      *connection // nil while unassigned
+	sent      bool        // the server was sent the command
+	confirmed bool        // the server has replied to it
+	// version is where the history is as far as its followers were notified, if it
+	// is known. changes counts what was learned about it.
+	version version
+	known   bool
 	changes uint64
 }
 
-// mark tells where a history is, and tells it from another one in its place: the
+// follow is one call of Follow.
+type follow struct {
+	notify  func(entries []replay.Entry)
+	stopped atomic.Bool
+	// mu is held while notify is called.
+	mu sync.Mutex
+}
+
+// version tells where a history is, and tells it from another one in its place: the
 // head's position and the token of the batch that ends there. It is zero where
 // there is no history.
-type mark struct {
+type version struct {
 	cursor replay.Cursor
 	token  string
 }
 
 func newFollowing(store *Store) *following {
 	return &following{
-		store:     store,
-		telling:   newTelling(),
-		strayed:   make(chan struct{}, 1),
-		freshened: make(chan struct{}, 1),
-		topics:    make(map[string]*topic),
-		lines:     make(map[*server]*line),
+		store:         store,
+		wakeAssign:    make(chan struct{}, 1),
+		wakeCheck:     make(chan struct{}, 1),
+		subscriptions: make(map[string]*subscription),
+		connections:   make(map[*server]*connection),
 	}
 }
 
-// Follow implements replay.Follower. What any Store appends with the same prefix
-// is told. A batch of more than 64 KiB is told as nil.
-func (s *Store) Follow(id string, tell func(entries []replay.Entry)) (stop func()) {
+// Follow implements replay.Follower. It notifies of what any Store with the same
+// prefix appends. A batch of more than 64 KiB comes as nil.
+func (s *Store) Follow(id string, notify func(entries []replay.Entry)) (stop func()) {
 	f := s.following
 	k := s.naming.keys(id)
-	w := &follow{tell: tell}
+	w := &follow{notify: notify}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return func() {}
 	}
-	f.beginLocked()
-	t := f.topics[k.channel]
+	f.startLocked()
+	t := f.subscriptions[k.channel]
 	if t == nil {
-		t = &topic{keys: k}
-		f.topics[k.channel] = t
-		f.strayLocked(t)
+		t = &subscription{head: k.head, channel: k.channel}
+		f.subscriptions[t.channel] = t
+		f.unassignLocked(t)
 	}
-	t.follows = append(t.follows, w)
-	if t.heard {
-		f.telling.push(w, nil)
+	t.follows = append(slices.Clip(t.follows), w)
+	if t.confirmed {
+		f.refreshLocked(t)
 	}
-	return func() { f.end(t, w) }
+	return func() { f.stop(t, w) }
 }
 
-func (f *following) beginLocked() {
-	if !f.begun {
-		f.begun = true
-		f.store.spawn(f.telling.run)
-		f.store.spawn(f.place)
-		f.store.spawn(f.check)
+func (f *following) startLocked() {
+	if !f.started {
+		f.started = true
+		f.store.start(f.assign)
+		f.store.start(f.check)
 	}
 }
 
-// end ends one Follow.
-func (f *following) end(t *topic, w *follow) {
-	f.telling.stop(w)
+// stop ends one Follow.
+func (f *following) stop(t *subscription, w *follow) {
+	w.stopped.Store(true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := len(t.follows)
-	t.follows = slices.DeleteFunc(t.follows, func(other *follow) bool { return other == w })
-	if before > 0 && len(t.follows) == 0 {
-		delete(f.topics, t.keys.channel)
-		f.leaveLocked(t)
+	i := slices.Index(t.follows, w)
+	if i < 0 {
+		return
+	}
+	t.follows = slices.Delete(slices.Clone(t.follows), i, i+1)
+	if len(t.follows) == 0 {
+		delete(f.subscriptions, t.channel)
+		f.unsubscribeLocked(t)
 	}
 }
 
@@ -115,89 +139,135 @@ func (f *following) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
-	for _, t := range f.topics {
+	for _, t := range f.subscriptions {
 		for _, w := range t.follows {
-			f.telling.stop(w)
+			w.stopped.Store(true)
 		}
 		t.follows = nil
 	}
-	clear(f.topics)
+	clear(f.subscriptions)
 }
 
-// strayLocked has a server found for the topic.
-func (f *following) strayLocked(t *topic) {
-	f.strays = append(f.strays, t)
-	signal(f.strayed)
-}
-
-// leaveLocked takes the topic from its line.
-func (f *following) leaveLocked(t *topic) {
-	if t.line == nil {
-		return
-	}
-	if t.sent {
-		t.line.gone = append(t.line.gone, t.keys.channel)
-		signal(t.line.wake)
-	}
-	delete(t.line.topics, t)
-	t.line, t.sent, t.heard = nil, false, false
-}
-
-// freshLocked has those who follow the topic told to look.
-func (f *following) freshLocked(t *topic) {
-	f.fresh = append(f.fresh, t)
-	signal(f.freshened)
-}
-
-// note notes where a history is that this store has appended to: whoever follows
-// it knows.
-func (f *following) note(channel string, at mark) {
+// follows reports whether this Store follows a history.
+func (f *following) follows(channel string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.topics[channel]; t != nil {
-		t.noteLocked(at)
+	return f.subscriptions[channel] != nil
+}
+
+// notify calls one notify after the other. The lock is not held.
+func notify(follows []*follow, entries []replay.Entry) {
+	for _, w := range follows {
+		w.mu.Lock()
+		if !w.stopped.Load() {
+			w.notify(entries)
+		}
+		w.mu.Unlock()
 	}
 }
 
-// noteLocked passes over news that come late.
-func (t *topic) noteLocked(at mark) {
-	late := t.knows && at.cursor.Epoch == t.known.cursor.Epoch && at.cursor.Revision < t.known.cursor.Revision
+// refreshLocked has the followers of a history notified with nil.
+func (f *following) refreshLocked(t *subscription) {
+	f.refresh = append(f.refresh, t)
+	wake(f.wakeCheck)
+}
+
+// appended notes where a history is that this Store has appended to. Its followers
+// in this process know.
+func (f *following) appended(channel string, v version) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.subscriptions[channel]; t != nil {
+		t.learnLocked(v)
+	}
+}
+
+// learnLocked notes where a history is, unless more is known already.
+func (t *subscription) learnLocked(v version) {
+	late := t.known && v.cursor.Epoch == t.version.cursor.Epoch && v.cursor.Revision < t.version.cursor.Revision
 	if !late {
-		t.known, t.knows = at, true
+		t.version, t.known = v, true
 		t.changes++
 	}
 }
 
-// tellLocked tells all who follow the topic.
-func (f *following) tellLocked(t *topic, entries []replay.Entry) {
-	for _, w := range t.follows {
-		f.telling.push(w, entries)
+// unassignLocked has assign find the server of a history.
+func (f *following) unassignLocked(t *subscription) {
+	f.unassigned = append(f.unassigned, t)
+	wake(f.wakeAssign)
+}
+
+// assign gives each unassigned history to the connection to its server.
+func (f *following) assign(ctx context.Context) {
+	pause := newPause()
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wakeAssign:
+		case <-retry:
+		}
+		retry = nil
+		if err := f.assignAll(ctx); err != nil {
+			retry = time.After(pause.NextBackOff())
+			continue
+		}
+		pause.Reset()
 	}
 }
 
-// lookAgain tells whoever follows a history of the server to look, after the
-// server was away.
-func (f *following) lookAgain(v *server) {
+// assignAll fails with the first history whose server cannot be found, and leaves
+// it and those after it for the next time.
+func (f *following) assignAll(ctx context.Context) error {
+	f.mu.Lock()
+	all := f.unassigned
+	f.unassigned = nil
+	f.mu.Unlock()
+	for i, t := range all {
+		server, err := f.serverOf(ctx, t)
+		if err != nil {
+			f.mu.Lock()
+			f.unassigned = append(f.unassigned, all[i:]...)
+			f.mu.Unlock()
+			return server.failed(ctx, err)
+		}
+		f.mu.Lock()
+		f.subscribeLocked(t, server)
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+func (f *following) serverOf(ctx context.Context, t *subscription) (*server, error) {
+	ctx, cancel := f.store.withTimeout(ctx)
+	defer cancel()
+	return f.store.servers.of(ctx, t.head)
+}
+
+// serverIsBack has the followers of histories on a server notified with nil after
+// it could not be reached.
+func (f *following) serverIsBack(server *server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, l := range f.lines {
-		if l.server != v && v.client != nil {
+	for _, c := range f.connections {
+		if c.server != server && server.client != nil {
 			continue
 		}
-		signal(l.again)
-		for t := range l.topics {
-			if t.heard {
-				f.freshLocked(t)
+		wake(c.retry)
+		for t := range c.subscriptions {
+			if t.confirmed {
+				f.refreshLocked(t)
 			}
 		}
 	}
-	signal(f.strayed)
+	wake(f.wakeAssign)
 }
 
-// signal wakes whoever waits for the channel, which has room for one element.
-func signal(wake chan struct{}) {
+// wake puts an element into a channel that has room for one.
+func wake(c chan struct{}) {
 	select {
-	case wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -90,15 +90,15 @@ func hashTag(key string) string {
 	return key
 }
 
-// FuzzReply has the readers of answers read what no script would say.
+// FuzzReply has the readers of replies read what no script returns.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte("\x03\x01\x02at\x013\x02\x01\x043-14\x01\x00"))
 	f.Add([]byte{3, 4, 1, 2, 'a', 't', 1, 3, '5', '-', '1', 2, 1, 3, 0})
 	f.Add([]byte{3, 5, 1, 5, 'm', 'o', 'v', 'e', 'd', 1, 0, 2, 0, 2, 0, 3, 1, 3, 4, 1, 3, '5', '-', '2', 1, 1, 'd', 0, 0})
 	s := open(f, nowhere(f, nil), nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		answer := anything(bytes.NewReader(data), 0)
-		if head, r, err := headOf("id", answer); err == nil {
+		result := anything(bytes.NewReader(data), 0)
+		if head, r, err := headOf("id", result); err == nil {
 			if head.Cursor.Epoch == 0 || head.Cursor.Revision == 0 || head.Oldest == 0 || head.Oldest > head.Cursor.Revision+1 {
 				t.Errorf("a head at %s, oldest %d", head.Cursor, head.Oldest)
 			}
@@ -110,18 +110,19 @@ func FuzzReply(f *testing.F) {
 		}
 		batch := start(firstEpoch, "a", "b")
 		k := naming{}.keys("id")
-		s.committed(&k, &batch, "token", body(answer))
+		s.committed(&k, &batch, "token", afterCode(result))
 		conflict := &replay.ConflictError{Expected: at(3)}
 		moved := next(at(3), "x")
-		if _, err := s.refusal(t.Context(), conflict, codeMoved, &moved, body(answer)); err != nil {
+		_ = s.missing("id", s.servers.asOne(), afterCode(result))
+		if _, err := s.readConflict(t.Context(), conflict, codeMoved, &moved, afterCode(result)); err != nil {
 			t.Error(err)
 		}
 		if n := len(conflict.Missed); n > 0 && (conflict.Missed[0].Cursor != at(4) || conflict.Missed[n-1].Cursor != conflict.Head) {
 			t.Errorf("missed from %s to %s of a history at %s", conflict.Missed[0].Cursor, conflict.Missed[n-1].Cursor, conflict.Head)
 		}
-		markOf(answer)
-		_, _, _ = s.page(answer)
-		text(answer)
+		versionOf(result)
+		_, _, _ = s.page(result)
+		text(result)
 	})
 }
 

@@ -3,16 +3,31 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"go.uber.org/goleak"
 
 	"github.com/safe-go/safe/replay"
 )
 
+func TestMain(m *testing.M) {
+	goredis.SetLogger(&logging.VoidLogger{}) // the tests break connections all the time
+	goleak.VerifyTestMain(m,
+		// The client ends these by itself, up to a second after it was closed.
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"),
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9.(*clusterStateHolder).LazyReload.func1"),
+	)
+}
+
 // patience bounds how long a test waits for something that must happen.
 const patience = 30 * time.Second
 
-// firstEpoch is more than a float64 can tell apart from its neighbours.
+// firstEpoch is more than a float64 can represent exactly.
 const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 
 // at is a position in the first epoch.
@@ -72,6 +87,78 @@ func datas(t testing.TB, s *Store, id string, epoch uint64) []string {
 	return all
 }
 
+// recorder records what a follower is notified of.
+type recorder struct {
+	stop func()
+
+	mu      sync.Mutex
+	nils    int
+	batches [][]replay.Entry
+}
+
+func record(t testing.TB, s *Store, id string) *recorder {
+	t.Helper()
+	r := &recorder{}
+	r.stop = s.Follow(id, r.notify)
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *recorder) notify(entries []replay.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entries == nil {
+		r.nils++
+	} else {
+		r.batches = append(r.batches, entries)
+	}
+}
+
+// nilCount returns how often it was notified with nil.
+func (r *recorder) nilCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nils
+}
+
+// received reports whether it was notified of a batch that ends there.
+func (r *recorder) received(last replay.Cursor) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.batches, func(batch []replay.Entry) bool {
+		return batch[len(batch)-1].Cursor == last
+	})
+}
+
+// awaitStart waits until notifications arrive.
+func (r *recorder) awaitStart(t testing.TB) {
+	t.Helper()
+	eventually(t, "notifications to start", func() bool { return r.nilCount() > 0 })
+}
+
+// nilAfter does something and waits until it is notified with nil.
+func (r *recorder) nilAfter(t testing.TB, what string, do func()) {
+	t.Helper()
+	before := r.nilCount()
+	do()
+	eventually(t, "nil after "+what, func() bool { return r.nilCount() > before })
+}
+
+// learnsOf appends a batch, of which it must be notified, if only with nil.
+func (r *recorder) learnsOf(t testing.TB, s *Store, id string, batch replay.Batch) {
+	t.Helper()
+	before := r.nilCount()
+	put(t, s, id, batch)
+	eventually(t, "a notification of an append", func() bool { return r.received(batch.Last()) || r.nilCount() > before })
+}
+
+// loadError returns the error of Load.
+func loadError(t testing.TB, s *Store, id string) error {
+	t.Helper()
+	_, err := s.Load(t.Context(), id)
+	return err
+}
+
 // conflictOf is the conflict that an append must be refused for.
 func conflictOf(t testing.TB, err error) *replay.ConflictError {
 	t.Helper()
@@ -99,13 +186,13 @@ func eventually(t testing.TB, what string, done func() bool) {
 func works(t testing.TB, s *Store) {
 	t.Helper()
 	eventually(t, "the store to work again", func() bool {
-		_, err := s.Load(t.Context(), "whether it works")
-		return errors.Is(err, replay.ErrNotFound)
+		_, err := s.Find(t.Context(), "whether it works", []string{"key"})
+		return err == nil
 	})
 }
 
 // failsFast checks that calls fail at once because the server is known not to
-// answer: many of them together take less than one that waits for anything.
+// reply: many of them together take less than one that waits for anything.
 func failsFast(t testing.TB, s *Store, id string) {
 	t.Helper()
 	begun := time.Now()

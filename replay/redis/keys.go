@@ -8,11 +8,12 @@ import (
 // keys are the Redis keys and the channel of one history. They share the hash
 // tag {id}, so that all are in one slot of a cluster.
 type keys struct {
-	head    string // hash: position, state, meta and what is counted
-	stream  string // stream: the entries, whose ids are their cursors
-	index   string // hash: idempotency key -> cursor
-	ending  string // hash: where the history that was removed last ended
-	channel string // what is appended is announced here
+	head   string // hash: position, state, meta and what is counted
+	stream string // stream: the entries, whose ids are their cursors
+	index  string // hash: idempotency key -> cursor
+	// tombstone is a hash: where the last removed history ended.
+	tombstone string
+	channel   string // batches are announced here
 }
 
 const headSuffix = ":h"
@@ -28,16 +29,16 @@ type naming struct {
 func (n naming) keys(id string) keys {
 	tag := n.prefix + "{" + escape(id) + "}"
 	return keys{
-		head:    tag + headSuffix,
-		stream:  tag + ":s",
-		index:   tag + ":k",
-		ending:  tag + ":e",
-		channel: tag + ":a:" + strconv.Itoa(n.database),
+		head:      tag + headSuffix,
+		stream:    tag + ":s",
+		index:     tag + ":k",
+		tombstone: tag + ":e",
+		channel:   tag + ":a:" + strconv.Itoa(n.database),
 	}
 }
 
 // names are the keys in the order in which the scripts take them.
-func (k *keys) names() [4]string { return [4]string{k.head, k.stream, k.index, k.ending} }
+func (k *keys) names() [4]string { return [4]string{k.head, k.stream, k.index, k.tombstone} }
 
 // pattern matches the heads of all histories, for SCAN.
 func (n naming) pattern() string {
@@ -67,8 +68,8 @@ var (
 	globs     = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
 )
 
-// escape writes an id so that it may stand within a hash tag. Braces of its own
-// would begin or end the tag.
+// escape writes an id so that it may be in a hash tag. Braces of its own would begin
+// or end the tag.
 func escape(id string) string {
 	if id == "" {
 		return emptyTag
@@ -76,7 +77,7 @@ func escape(id string) string {
 	return escapes.Replace(id)
 }
 
-// unescape reads what escape wrote, and nothing else.
+// unescape is the inverse of escape, and fails for anything else.
 func unescape(tag string) (id string, ok bool) {
 	if tag == emptyTag {
 		return "", true

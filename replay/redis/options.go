@@ -6,26 +6,19 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-)
 
-// Defaults of Options.
-const (
-	defaultPrefix        = "safe:"
-	defaultWaitTimeout   = time.Second
-	defaultTimeout       = 3 * time.Second
-	defaultCheckInterval = 10 * time.Second
-	defaultMaxSilence    = 4 * time.Second
+	"github.com/safe-go/safe/internal/option"
 )
 
 // Options of a Store. Nil options, and the zero value of each, are the
 // defaults: everything is kept for ever.
 //
 // MaxEntries, MaxBytes and MaxAge bound what is kept of each history. An entry
-// is forgotten when one of the bounds asks for it, together with its key. That
-// happens when something is appended to the history, so one that nobody appends
-// to keeps what it has. The newest entry, the newest state and the Meta stay
-// whatever the bounds. Processes that share histories should agree on the bounds:
-// whoever appends applies its own.
+// above one of the bounds is forgotten, together with its key. That happens when
+// something is appended to the history, so a history without appends keeps what it
+// has. The newest entry, the newest state and the Meta stay whatever the
+// bounds. Processes that share histories should agree on the bounds: each applies
+// its own when it appends.
 type Options struct {
 	// Prefix begins the names of all keys and channels. Stores with different
 	// prefixes have nothing to do with each other. The default is "safe:";
@@ -47,85 +40,57 @@ type Options struct {
 	// master. The default and -1 mean that it does not wait.
 	WaitReplicas int
 	// WaitTimeout is how long to wait for the replicas. It must be less than
-	// Timeout and than the client's ReadTimeout. The default is 1 s.
+	// Timeout and than the client's ReadTimeout. The default is 1 s. It cannot be
+	// switched off.
 	WaitTimeout time.Duration
 
-	// Timeout is how long a server may take to answer before it is taken to be
+	// Timeout is how long a server may take to reply before it is taken to be
 	// unreachable. The contexts of calls may end earlier. The default is 3 s;
 	// -1 leaves it to the contexts alone, so that a call without a deadline may
 	// wait as long as the client does.
 	Timeout time.Duration
-	// CheckInterval is how often each history that is followed is looked at to
+	// CheckInterval is how often the position of each followed history is read to
 	// see whether something was missed. The default is 10 s; -1 means never.
 	CheckInterval time.Duration
-	// MaxSilence is how long the connection that announcements come by may say
-	// nothing before it is taken to be dead. It is asked for a sign of life
-	// three times as often. The default is 4 s; -1 means that it may be silent
-	// for ever.
+	// MaxSilence is how long a pub/sub connection may receive nothing before it is
+	// taken to be broken. It is pinged three times as often. The default is 4 s;
+	// -1 means that it may be silent for ever.
 	MaxSilence time.Duration
 
-	// Logger is told, at Warn, of servers that are not configured as a store of
-	// record should be, and of announcements that do not work. The default logs
-	// nothing.
+	// Logger logs, at Warn, servers that are not configured as a store of record
+	// should be. The default logs nothing.
 	Logger *slog.Logger
 }
 
-// settings are Options with the defaults filled in. Zero means no bound, or
-// off.
-type settings struct {
-	prefix        string
-	maxEntries    int
-	maxBytes      int
-	maxAge        time.Duration
-	waitReplicas  int
-	waitTimeout   time.Duration
-	timeout       time.Duration
-	checkInterval time.Duration
-	maxSilence    time.Duration
-	logger        *slog.Logger
-}
-
-func (o *Options) settings() (settings, error) {
-	if o == nil {
-		o = &Options{}
+// withDefaults returns a copy with the defaults filled in. Zero then means no
+// bound, or off.
+func (o *Options) withDefaults() (Options, error) {
+	var filled Options
+	if o != nil {
+		filled = *o
 	}
-	s := settings{prefix: o.Prefix, logger: o.Logger}
-	if s.prefix == "" {
-		s.prefix = defaultPrefix
+	if filled.Prefix == "" {
+		filled.Prefix = "safe:"
 	}
-	if strings.ContainsAny(s.prefix, "{}") {
-		return s, fmt.Errorf("redis: Prefix is %q; it may not have braces, because those of the id choose the cluster slot", s.prefix)
-	}
-	if s.logger == nil {
-		s.logger = slog.New(slog.DiscardHandler)
+	if filled.Logger == nil {
+		filled.Logger = slog.New(slog.DiscardHandler)
 	}
 	err := errors.Join(
-		set("MaxEntries", &s.maxEntries, o.MaxEntries, 0),
-		set("MaxBytes", &s.maxBytes, o.MaxBytes, 0),
-		set("MaxAge", &s.maxAge, o.MaxAge, 0),
-		set("WaitReplicas", &s.waitReplicas, o.WaitReplicas, 0),
-		set("WaitTimeout", &s.waitTimeout, o.WaitTimeout, defaultWaitTimeout),
-		set("Timeout", &s.timeout, o.Timeout, defaultTimeout),
-		set("CheckInterval", &s.checkInterval, o.CheckInterval, defaultCheckInterval),
-		set("MaxSilence", &s.maxSilence, o.MaxSilence, defaultMaxSilence),
+		option.Fill("redis: Options.MaxEntries", &filled.MaxEntries, 0, 0),
+		option.Fill("redis: Options.MaxBytes", &filled.MaxBytes, 0, 0),
+		option.Fill("redis: Options.MaxAge", &filled.MaxAge, 0, 0),
+		option.Fill("redis: Options.WaitReplicas", &filled.WaitReplicas, 0, 0),
+		option.FillPositive("redis: Options.WaitTimeout", &filled.WaitTimeout, time.Second),
+		option.Fill("redis: Options.Timeout", &filled.Timeout, 3*time.Second, 0),
+		option.Fill("redis: Options.CheckInterval", &filled.CheckInterval, 10*time.Second, 0),
+		option.Fill("redis: Options.MaxSilence", &filled.MaxSilence, 4*time.Second, 0),
 	)
-	if err == nil && s.waitReplicas > 0 && (s.waitTimeout == 0 || s.timeout > 0 && s.waitTimeout >= s.timeout) {
-		err = fmt.Errorf("redis: WaitTimeout is %v; use a time shorter than Timeout, which is %v", o.WaitTimeout, s.timeout)
-	}
-	return s, err
-}
-
-// set fills in an option: 0 is the default, -1 is off.
-func set[T int | time.Duration](name string, to *T, value, byDefault T) error {
 	switch {
-	case value == 0:
-		*to = byDefault
-	case value == -1:
-		*to = 0
-	case value < -1:
-		return fmt.Errorf("redis: %s is %v; use a positive value, 0 for the default, or -1 for none", name, value)
-	default:
-		*to = value
+	case err != nil:
+	case strings.ContainsAny(filled.Prefix, "{}"):
+		err = fmt.Errorf("redis: Options.Prefix is %q; use one without braces, because those of the id choose the cluster slot", filled.Prefix)
+	case filled.WaitReplicas > 0 && filled.Timeout > 0 && filled.WaitTimeout >= filled.Timeout:
+		err = fmt.Errorf("redis: Options.WaitTimeout is %v; use a time shorter than Timeout, which is %v", filled.WaitTimeout, filled.Timeout)
 	}
-	return nil
+	return filled, err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/internal/redistest"
 )
 
-// proxy stands between a client and a server and spoils what they say.
+// proxy injects faults into the connections between a client and a server.
 type proxy struct {
 	listener net.Listener
 	wait     sync.WaitGroup
@@ -98,8 +98,7 @@ func (p *proxy) swallow(everything bool) {
 	p.hole = everything
 }
 
-// abandon has everything vanish on the connections that there are, and on no
-// others.
+// abandon has everything vanish on the existing connections only.
 func (p *proxy) abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

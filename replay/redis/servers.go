@@ -12,24 +12,24 @@ import (
 
 // servers are what is behind a client: one server, or the masters of a cluster.
 type servers interface {
-	// of finds the server that has a key. If it fails, the server is the one to
-	// blame.
+	// of finds the server that has a key. If it fails, it returns the server to
+	// which the error is attributed.
 	of(ctx context.Context, key string) (*server, error)
-	// whole stands for all of them where none in particular is to blame.
-	whole() *server
-	// all returns every server that has histories. If it fails, whole is to blame.
+	// asOne stands for all of them, for errors that are attributed to none in
+	// particular.
+	asOne() *server
+	// all returns every server that has histories.
 	all(ctx context.Context) ([]*server, error)
 	// process runs a command on the server that has its keys.
 	process(ctx context.Context, command goredis.Cmder) error
-	// refresh says that keys may have moved from one server to another.
+	// refresh has the client learn which server has which keys.
 	refresh()
-	// serves reports whether the server has any keys. It may say that it does
-	// where that cannot be told.
-	serves(ctx context.Context, v *server) bool
+	// serves reports whether the server has any keys; true if that is not known.
+	serves(ctx context.Context, srv *server) bool
 }
 
-// command is a command that the client does not send again by itself: whether
-// that is right is decided here.
+// command is a command that the client does not send again by itself: this package
+// decides what may be repeated.
 type command struct{ *goredis.Cmd }
 
 func newCommand(ctx context.Context, args ...any) command {
@@ -39,24 +39,24 @@ func newCommand(ctx context.Context, args ...any) command {
 // NoRetry is what the client asks a command.
 func (command) NoRetry() bool { return true }
 
-// lone is one server, or whichever is the master of those that Sentinels watch.
-type lone struct{ server *server }
+// single is one server, or the current master of those that Sentinels watch.
+type single struct{ server *server }
 
-func (l lone) of(context.Context, string) (*server, error) { return l.server, nil }
-func (l lone) all(context.Context) ([]*server, error)      { return []*server{l.server}, nil }
-func (l lone) whole() *server                              { return l.server }
-func (l lone) refresh()                                    {}
-func (l lone) serves(context.Context, *server) bool        { return true }
+func (s single) of(context.Context, string) (*server, error) { return s.server, nil }
+func (s single) all(context.Context) ([]*server, error)      { return []*server{s.server}, nil }
+func (s single) asOne() *server                              { return s.server }
+func (s single) refresh()                                    {}
+func (s single) serves(context.Context, *server) bool        { return true }
 
-func (l lone) process(ctx context.Context, command goredis.Cmder) error {
-	return l.server.client.Process(ctx, command)
+func (s single) process(ctx context.Context, command goredis.Cmder) error {
+	return s.server.client.Process(ctx, command)
 }
 
 // cluster are the masters of a Redis Cluster.
 type cluster struct {
 	store  *Store
 	client *goredis.ClusterClient
-	// itself is to blame where no master is known.
+	// itself has the errors and the health of the cluster where no master is known.
 	itself *server
 
 	// mu guards servers.
@@ -67,7 +67,7 @@ type cluster struct {
 func newCluster(store *Store, client *goredis.ClusterClient) *cluster {
 	c := &cluster{store: store, client: client, servers: make(map[*goredis.Client]*server)}
 	c.itself = newServer(store, fmt.Sprintf("the cluster at %v", client.Options().Addrs), nil)
-	c.itself.sign = func(ctx context.Context) error {
+	c.itself.ping = func(ctx context.Context) error {
 		_, err := c.masters(ctx)
 		return err
 	}
@@ -85,18 +85,18 @@ func (c *cluster) of(ctx context.Context, key string) (*server, error) {
 	return c.server(client), nil
 }
 
-func (c *cluster) whole() *server { return c.itself }
+func (c *cluster) asOne() *server { return c.itself }
 
 // server is the server behind a client of a single server.
 func (c *cluster) server(client *goredis.Client) *server {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := c.servers[client]
-	if v == nil {
-		v = newServer(c.store, "the server at "+client.Options().Addr, client)
-		c.servers[client] = v
+	srv := c.servers[client]
+	if srv == nil {
+		srv = newServer(c.store, "the server at "+client.Options().Addr, client)
+		c.servers[client] = srv
 	}
-	return v
+	return srv
 }
 
 func (c *cluster) all(ctx context.Context) ([]*server, error) {
@@ -135,16 +135,16 @@ func (c *cluster) process(ctx context.Context, command goredis.Cmder) error {
 
 func (c *cluster) refresh() { c.client.ReloadState(context.Background()) }
 
-func (c *cluster) serves(ctx context.Context, v *server) bool {
-	if v == c.itself {
+func (c *cluster) serves(ctx context.Context, srv *server) bool {
+	if srv == c.itself {
 		return true
 	}
 	clients, err := c.masters(ctx)
-	if err != nil || slices.Contains(clients, v.client) {
+	if err != nil || slices.Contains(clients, srv.client) {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.servers, v.client)
+	delete(c.servers, srv.client)
 	return false
 }

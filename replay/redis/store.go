@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -20,25 +19,25 @@ import (
 // It runs no goroutine before something is followed or a server cannot be
 // reached.
 type Store struct {
-	settings  settings
+	options   Options
 	name      string // of this Store among those of other processes
 	naming    naming
-	clustered bool
-	// obedient says that the client ends calls when their contexts end.
-	obedient  bool
 	servers   servers
+	clustered bool
+	publish   string // the command that announces
 	following *following
-	// deaf says that it was logged that announcements do not work.
-	deaf atomic.Bool
 
 	// ctx ends with the store.
 	ctx    context.Context
 	cancel context.CancelFunc
 	owned  sync.WaitGroup
 
-	// mu guards closed, and that owned grows no more after it.
+	// mu guards everything below, and that owned does not grow after closed.
 	mu     sync.Mutex
 	closed bool
+	// restarted is when this Store last noticed that a server was restarted or
+	// replaced by another one.
+	restarted time.Time
 }
 
 var (
@@ -48,44 +47,46 @@ var (
 
 // New returns a store on the servers behind the client, which is a
 // *goredis.Client (also one made by NewFailoverClient) or a
-// *goredis.ClusterClient. Nil options are the defaults. The client stays the
-// caller's, who closes it after the store.
+// *goredis.ClusterClient, made with ContextTimeoutEnabled so that calls end with
+// their contexts. Nil options are the defaults. The client stays the caller's,
+// who closes it after the store.
 //
-// A client made with ContextTimeoutEnabled is the better one: with another, a
-// call that ends with its context leaves a goroutine behind until the client
-// gives up, and Close waits for those.
-//
-// The servers need not be there yet. Whether they are fit is found out when
-// they are first used: calls fail with ErrRefused if they are not.
+// The servers need not be there yet. What they and the user must have (see the
+// package documentation) is checked when they are first reached: calls fail with
+// ErrRefused if something is missing.
 func New(client goredis.UniversalClient, options *Options) (*Store, error) {
-	settings, err := options.settings()
+	filled, err := options.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{settings: settings, name: rand.Text(), naming: naming{prefix: settings.prefix}}
-	var patience time.Duration
+	s := &Store{options: filled, name: rand.Text(), naming: naming{prefix: filled.Prefix}, publish: "PUBLISH"}
+	var contexts bool
+	var readTimeout time.Duration
 	switch client := client.(type) {
 	case *goredis.Client:
-		s.obedient, patience = client.Options().ContextTimeoutEnabled, client.Options().ReadTimeout
+		contexts, readTimeout = client.Options().ContextTimeoutEnabled, client.Options().ReadTimeout
 		s.naming.database = client.Options().DB
-		s.servers = lone{newServer(s, "the server at "+client.Options().Addr, client)}
+		s.servers = single{newServer(s, "the server at "+client.Options().Addr, client)}
 	case *goredis.ClusterClient:
-		s.obedient, patience = client.Options().ContextTimeoutEnabled, client.Options().ReadTimeout
-		s.clustered = true
+		contexts, readTimeout = client.Options().ContextTimeoutEnabled, client.Options().ReadTimeout
+		s.clustered, s.publish = true, "SPUBLISH"
 		s.servers = newCluster(s, client)
 	default:
 		return nil, fmt.Errorf("redis: the client is a %T; use a *redis.Client or a *redis.ClusterClient of go-redis", client)
 	}
-	if settings.waitReplicas > 0 && patience > 0 && settings.waitTimeout >= patience {
-		return nil, fmt.Errorf("redis: WaitTimeout is %v; use a time shorter than the client's ReadTimeout, which is %v", settings.waitTimeout, patience)
+	if !contexts {
+		return nil, fmt.Errorf("redis: the client does not end calls with their contexts; set ContextTimeoutEnabled in its options")
+	}
+	if filled.WaitReplicas > 0 && readTimeout > 0 && filled.WaitTimeout >= readTimeout {
+		return nil, fmt.Errorf("redis: Options.WaitTimeout is %v; use a time shorter than the client's ReadTimeout, which is %v", filled.WaitTimeout, readTimeout)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.following = newFollowing(s)
 	return s, nil
 }
 
-// Close ends all following and waits for calls of tell that are under way; tell
-// must not call it. Calls of the store that begin afterwards fail with
+// Close ends all following and waits for calls of notify that are under way;
+// notify must not call it. Calls of the store that begin afterwards fail with
 // replay.ErrClosed. It always returns nil and may be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -97,18 +98,18 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// spawn runs do until the store is closed, and not at all if it is.
-func (s *Store) spawn(do func(ctx context.Context)) bool {
+// start runs do in a goroutine that Close ends and waits for, unless the store is
+// closed.
+func (s *Store) start(do func(ctx context.Context)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.owned.Go(func() { do(s.ctx) })
 	}
-	return !s.closed
 }
 
-// usable returns nil if a call may begin.
-func (s *Store) usable(ctx context.Context) error {
+// checkOpen returns nil if a call may begin.
+func (s *Store) checkOpen(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -118,83 +119,71 @@ func (s *Store) usable(ctx context.Context) error {
 	return nil
 }
 
-// bytesPerSecond is what a server takes in at least.
+// withTimeout bounds how long a server may take to reply.
+func (s *Store) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return s.withTimeoutFor(ctx, 0)
+}
+
+// bytesPerSecond is how much a server receives at least.
 const bytesPerSecond = 32 << 20
 
-// within bounds how long a server may take to answer.
-func (s *Store) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return s.withinFor(ctx, 0)
-}
-
-// withinFor allows for the size of what the server is sent.
-func (s *Store) withinFor(ctx context.Context, size int) (context.Context, context.CancelFunc) {
-	if s.settings.timeout == 0 {
+// withTimeoutFor allows for the size of what the server is sent.
+func (s *Store) withTimeoutFor(ctx context.Context, size int) (context.Context, context.CancelFunc) {
+	if s.options.Timeout == 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.settings.timeout+time.Duration(size)*time.Second/bytesPerSecond)
+	return context.WithTimeout(ctx, s.options.Timeout+time.Duration(size)*time.Second/bytesPerSecond)
 }
 
-// eval has the server of a history do a call. Where the connection broke, it
-// does so once more: the scripts may all be repeated.
+// eval runs a script on the server of a history. If the connection broke, it runs
+// it again: all scripts may be repeated.
 func (s *Store) eval(ctx context.Context, c *call) (any, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkOpen(ctx); err != nil {
 		return nil, err
 	}
-	bounded, cancel := s.withinFor(ctx, c.size)
+	bounded, cancel := s.withTimeoutFor(ctx, c.size)
 	defer cancel()
-	v, err := s.servers.of(bounded, c.keys.head)
+	server, err := s.servers.of(bounded, c.keys.head)
+	c.server = server
 	if err == nil {
-		err = v.ready(bounded)
+		err = server.ready(bounded)
 	}
 	if err != nil {
-		return nil, v.failed(ctx, err)
+		return nil, server.failed(ctx, err)
 	}
 	run := s.run
-	if s.settings.waitReplicas > 0 && c.script == appendScript {
+	if s.options.WaitReplicas > 0 && c.script == appendScript {
 		run = s.runAndWait
 	}
-	answer, err := run(bounded, v, c)
-	if err != nil && isCut(err) {
-		answer, err = run(bounded, v, c)
+	result, err := run(bounded, server, c)
+	if err != nil && isBroken(err) {
+		result, err = run(bounded, server, c)
 	}
 	if err != nil {
-		return nil, v.failed(ctx, err)
+		return nil, server.failed(ctx, err)
 	}
-	return answer, nil
+	return result, nil
 }
 
 func (s *Store) run(ctx context.Context, _ *server, c *call) (any, error) {
-	return s.evalOn(ctx, s.servers.process, c)
+	return evalOn(ctx, s.servers.process, c)
 }
 
 // processor has a server process a command.
 type processor func(ctx context.Context, command goredis.Cmder) error
 
-// evalOn runs a script, and sends its source where the server does not know it.
-func (s *Store) evalOn(ctx context.Context, process processor, c *call) (any, error) {
-	answer, err := s.ask(ctx, process, c.byHash()...)
-	if err != nil && isAnswer(err, "NOSCRIPT") {
-		return s.ask(ctx, process, c.bySource()...)
+// evalOn runs a script, and sends its source if the server does not know it.
+func evalOn(ctx context.Context, process processor, c *call) (any, error) {
+	result, err := do(ctx, process, c.byHash()...)
+	if err != nil && isReply(err, "NOSCRIPT") {
+		return do(ctx, process, c.bySource()...)
 	}
-	return answer, err
+	return result, err
 }
 
-// ask sends a command and returns the answer, or the context's error when that
-// ends first.
-func (s *Store) ask(ctx context.Context, process processor, args ...any) (any, error) {
+// do sends a command and returns what the server replies.
+func do(ctx context.Context, process processor, args ...any) (any, error) {
 	command := newCommand(ctx, args...)
-	if s.obedient {
-		err := process(ctx, command)
-		return command.Val(), err
-	}
-	answered := make(chan error, 1)
-	if !s.spawn(func(context.Context) { answered <- process(ctx, command) }) {
-		return nil, replay.ErrClosed
-	}
-	select {
-	case err := <-answered:
-		return command.Val(), err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	err := process(ctx, command)
+	return command.Val(), err
 }

@@ -1,40 +1,44 @@
 -- ARGV: what the batch demands and how it is kept, then four for each entry:
--- cursor, key, data, state. Everything is looked at before the first change, and
--- what is refused there (no memory, no disk, not the master) changes nothing.
-local expect, flags, expectMeta, firstEpoch, token, meta = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local maxEntries, maxBytes, maxAge, slack = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local channel, announcement, endingKept = ARGV[11], ARGV[12], ARGV[13]
-local maxMissed, replyBytes = tonumber(ARGV[14]), tonumber(ARGV[15])
-local sender, claim = ARGV[16], tonumber(ARGV[17])
-local FIRST, STRIDE, OVERHEAD = 18, 4, 128
+-- cursor, key, data, state. Everything is checked before the first change, and
+-- what the server refuses (no memory, no disk, not the master) changes nothing.
+local expect, flags, expect_meta, first_epoch, token, meta = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local max_entries, max_bytes, max_age, slack = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local publish, channel, announcement, tombstone_kept = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local max_missed, reply_bytes = tonumber(ARGV[15]), tonumber(ARGV[16])
+local store, reservation = ARGV[17], tonumber(ARGV[18])
+local FIRST, STRIDE, OVERHEAD = 19, 4, 128
 local last = ARGV[#ARGV - 3]
 local count = (#ARGV - FIRST + 1) / STRIDE
 
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
+local starts, removes = has('o'), has('r')
 
--- committed says whether this very batch was committed before: its sender has
--- not heard of it and sends it again.
-local function committed(p)
-  if p.head == last and p.token == token then return true end
-  if p.ending == last and p.endingToken == token then return true end
-  if not p.head then return false end
+-- later reports whether epoch a is later than epoch b.
+local function later(a, b) return #a > #b or (#a == #b and a > b) end
+
+-- committed reports whether this very batch was committed before: its sender did
+-- not get the reply and sends it again.
+local function committed(h)
+  if h.head == last and h.token == token then return true end
+  if h.tombstone == last and h.tombstone_token == token then return true end
+  if not h.head then return false end
   local some = redis.call('XRANGE', STREAM, last, last)
   return #some == 1 and fields(some[1])[TOKEN] == token
 end
 
--- missed are the entries after the expected position, if they are not many.
-local function missed(p)
-  if epoch(expect) ~= epoch(p.head) then return {} end
-  local from, to = tonumber(string.match(expect, '-(%d+)$')), tonumber(string.match(p.head, '-(%d+)$'))
-  if not from or not to or to <= from or to - from > maxMissed then return {} end
-  local entries, cut = range(p, '(' .. expect, maxMissed, replyBytes)
+-- missed returns the entries after the expected position, if they are not many.
+local function missed(h)
+  if epoch(expect) ~= epoch(h.head) then return {} end
+  local from, to = tonumber(string.match(expect, '-(%d+)$')), tonumber(string.match(h.head, '-(%d+)$'))
+  if not from or not to or to <= from or to - from > max_missed then return {} end
+  local entries, cut = range(h, '(' .. expect, max_missed, reply_bytes)
   if cut then return {} end
   return entries
 end
 
--- known are the entries that carry keys of the batch.
-local function known(p)
-  if p.indexed == 0 then return nil end
+-- known is the refusal if there are entries with keys of the batch.
+local function known(h)
+  if h.indexed == 0 then return nil end
   local cursors, seen = {}, {}
   for i = FIRST, #ARGV, STRIDE do
     local key = ARGV[i + 1]
@@ -45,139 +49,110 @@ local function known(p)
     end
   end
   if #cursors == 0 then return nil end
-  local entries, done, missing = at(cursors, replyBytes)
-  if missing then return lost(missing) end
-  return {'known', #cursors - done, entries}
+  local entries, used, without_entry = at(cursors, reply_bytes)
+  if without_entry then return damaged_index(without_entry) end
+  return {'known', #cursors - used, entries}
 end
 
-local function milliseconds()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- claimed is for how many milliseconds more the next turn is another store's.
-local function claimed(p)
-  if not p.claimant or p.claimant == sender or has('o') then return 0 end
-  return math.max(0, (p.claimedUntil or 0) - milliseconds())
-end
-
--- takeTurn claims the next turn for the sender if he asks for it and nobody has it,
--- and gives back what he had if he does not.
-local function takeTurn(p)
-  if claim > 0 and claimed(p) == 0 then
-    redis.call('HSET', HEAD, 'w', sender, 'u', milliseconds() + claim)
-  elseif p.claimant == sender then
-    redis.call('HDEL', HEAD, 'w', 'u')
-  end
-end
-
--- refusal says what speaks against the batch, or that it is done already.
-local function refusal(p)
-  if p.damage then return {'damaged', p.damage} end
-  if (p.head or '') ~= expect then
-    if committed(p) then return {'committed', p.head or '', p.length, ''} end
-    if p.head then
-      takeTurn(p)
-      return {'moved', p.head, 0, p.length, missed(p)}
+-- refusal is the reply if the batch may not be committed, or was before.
+local function refusal(h)
+  if h.damage then return {'damaged', h.damage} end
+  if (h.head or '') ~= expect then
+    if committed(h) then return {'committed', h.head or ''} end
+    if h.head then
+      reserve(h, store, reservation)
+      return {'moved', h.head, 0, missed(h)}
     end
-    if p.ending and not p.startedAgain then return {'moved', p.ending, 1, 0, {}} end
-    return {'moved', '', 0, 0, {}}
+    if h.tombstone and not h.recreated then return {'moved', h.tombstone, 1, {}} end
+    return {'moved', '', 0, {}}
   end
-  if expect == '' and p.ending and not later(firstEpoch, epoch(p.ending)) then
-    if committed(p) then return {'committed', '', 0, ''} end
-    return {'moved', p.ending, 1, 0, {}}
+  if expect == '' and h.tombstone and not later(first_epoch, epoch(h.tombstone)) then
+    if committed(h) then return {'committed', ''} end
+    return {'moved', h.tombstone, 1, {}}
   end
-  if has('m') and (redis.call('HGET', HEAD, 'm') or '') ~= expectMeta then return {'replaced'} end
-  local held = has('k') and known(p)
-  if held then return held end
-  local left = claimed(p)
-  if left > 0 then return {'claimed', left} end
+  if has('m') and (redis.call('HGET', HEAD, 'm') or '') ~= expect_meta then return {'replaced'} end
+  local refused = has('k') and known(h)
+  if refused then return refused end
+  local left = starts and 0 or reserved_for(h, store)
+  if left > 0 then return {'reserved', left} end
 end
 
 -- add appends the entries and puts their keys into the index.
-local function add(p, now)
+local function add(h, now)
   local newest
   for i = FIRST, #ARGV, STRIDE do
     local cursor, key, data, state = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     redis.call('XADD', STREAM, cursor, 'd', data, 'a', now, 'k', key, 's', state, 't', cursor == last and token or '')
-    if key ~= '' then p.indexed = p.indexed + redis.call('HSET', INDEX, key, cursor) end
+    if key ~= '' then h.indexed = h.indexed + redis.call('HSET', INDEX, key, cursor) end
     if state ~= '' then newest = state end
-    p.bytes = p.bytes + #key + #data + #state + OVERHEAD
+    h.bytes = h.bytes + #key + #data + #state + OVERHEAD
   end
-  p.length = p.length + count
+  h.length = h.length + count
   return newest
 end
 
--- drop takes an entry that is to be trimmed out of what is counted.
-local function drop(p, entry)
+-- uncount subtracts an entry that is trimmed from what the head counts.
+local function uncount(h, entry)
   local f = fields(entry)
   local key = f[KEY] or ''
   if key ~= '' and redis.call('HGET', INDEX, key) == entry[1] then
-    p.indexed = p.indexed - redis.call('HDEL', INDEX, key)
+    h.indexed = h.indexed - redis.call('HDEL', INDEX, key)
   end
-  p.length = p.length - 1
-  p.bytes = p.bytes - #key - #(f[DATA] or '') - #(f[STATE] or '') - OVERHEAD
+  h.length = h.length - 1
+  h.bytes = h.bytes - #key - #(f[DATA] or '') - #(f[STATE] or '') - OVERHEAD
 end
 
--- trim forgets what need not be kept: when it is somewhat too much, all that is
--- too much, so that most appends need not; never the newest entry; and never
--- much more than was appended, so that no append takes long.
-local function trim(p, now)
-  local many = maxEntries > 0 and p.length > maxEntries + slack
-  local large = maxBytes > 0 and p.bytes > maxBytes
-  local oldest = maxAge > 0 and now - maxAge or 0
-  if not many and not large and p.since >= oldest then return end
-  local room, first, before = maxBytes - maxBytes / 16, '-', p.length
+-- trim removes the oldest entries above the bounds. It begins when somewhat too
+-- much is kept, so that most appends need not trim; it never removes the newest
+-- entry, nor many more than were appended, so that no append takes long.
+local function trim(h, now)
+  local many = max_entries > 0 and h.length > max_entries + slack
+  local large = max_bytes > 0 and h.bytes > max_bytes
+  local oldest = max_age > 0 and now - max_age or 0
+  if not many and not large and h.since >= oldest then return end
+  local room, first, before = max_bytes - max_bytes / 16, '-', h.length
   local left = 2 * count + 256
-  local block = math.max(1, math.min(64, math.floor(replyBytes * p.length / math.max(1, p.bytes))))
+  local block = math.max(1, math.min(64, math.floor(reply_bytes * h.length / math.max(1, h.bytes))))
   repeat
     local some = redis.call('XRANGE', STREAM, first, '+', 'COUNT', block)
     for _, entry in ipairs(some) do
-      p.since = tonumber(fields(entry)[TIME] or '0') or 0
-      local go = (many and p.length > maxEntries) or (large and p.bytes > room) or p.since < oldest
-      if not go or p.length <= 1 then
+      h.since = tonumber(fields(entry)[TIME] or '0') or 0
+      local above = (many and h.length > max_entries) or (large and h.bytes > room) or h.since < oldest
+      if not above or h.length <= 1 then
         left = 0
         break
       end
-      drop(p, entry)
+      uncount(h, entry)
       first = '(' .. entry[1]
     end
     left = left - block
   until left <= 0 or #some < block
-  if p.length < before then redis.call('XTRIM', STREAM, 'MAXLEN', p.length) end
+  if h.length < before then redis.call('XTRIM', STREAM, 'MAXLEN', h.length) end
 end
 
--- announce tells whoever follows the history, and returns what went wrong. The
--- batch stands regardless.
-local function announce()
-  local publish = 'PUBLISH'
-  if has('s') and redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x070000 then publish = 'SPUBLISH' end
-  local reply = redis.pcall(publish, channel, announcement)
-  return type(reply) == 'table' and reply.err or ''
-end
-
-local p = place(has('r'))
-local refused = refusal(p)
+local h = load_history(removes)
+local refused = refusal(h)
 if refused then return refused end
 
-if has('r') then
+if removes then
   redis.call('UNLINK', HEAD, STREAM, INDEX)
-  redis.call('HSET', ENDING, 'c', last, 't', token)
-  redis.call('HDEL', ENDING, 's')
-  redis.call('EXPIRE', ENDING, endingKept)
-  return {'committed', '', 0, announce()}
+  redis.call('HSET', TOMBSTONE, 'c', last, 't', token)
+  redis.call('HDEL', TOMBSTONE, 's')
+  redis.call('EXPIRE', TOMBSTONE, tombstone_kept)
+else
+  local now = milliseconds()
+  h.bytes, h.since = h.bytes or 0, h.since or now
+  local state = add(h, now)
+  trim(h, now)
+  redis.call('HSET', HEAD, 'c', last, 't', token, 'm', meta, 'l', h.length, 'n', h.indexed, 'y', h.bytes, 'g', h.since)
+  if state then
+    redis.call('HSET', HEAD, 's', state)
+  elseif starts then
+    redis.call('HDEL', HEAD, 's')
+  end
+  end_reservation(h)
+  if expect == '' and h.tombstone then redis.call('HSET', TOMBSTONE, 's', '1') end
 end
-
-local now = milliseconds()
-p.bytes, p.since = p.bytes or 0, p.since or now
-local state = add(p, now)
-trim(p, now)
-redis.call('HSET', HEAD, 'c', last, 't', token, 'm', meta, 'l', p.length, 'n', p.indexed, 'y', p.bytes, 'g', p.since)
-if state then
-  redis.call('HSET', HEAD, 's', state)
-elseif has('o') then
-  redis.call('HDEL', HEAD, 's')
-end
-if p.claimant then redis.call('HDEL', HEAD, 'w', 'u') end
-if expect == '' and p.ending then redis.call('HSET', ENDING, 's', '1') end
-return {'committed', last, p.length, announce()}
+-- A user who may not publish gets an error here, although the batch is committed.
+redis.call(publish, channel, announcement)
+return {'committed', removes and '' or last}

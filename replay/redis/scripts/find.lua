@@ -1,8 +1,8 @@
--- ARGV: how many bytes, then the keys. Returns how many of the keys were looked
--- for besides what was found.
-local p = place()
-if p.damage then return {'damaged', p.damage} end
-if not p.head then return {'none'} end
+-- ARGV: how many bytes, then the keys. Returns how many of the keys were looked up
+-- besides the entries found.
+local h = load_history()
+if h.damage then return {'damaged', h.damage} end
+if not h.head then return {'removed'} end
 local cursors, of = {}, {}
 for i = 2, #ARGV do
   local cursor = redis.call('HGET', INDEX, ARGV[i])
@@ -11,7 +11,8 @@ for i = 2, #ARGV do
     of[#cursors] = i - 1
   end
 end
-local entries, done, missing = at(cursors, tonumber(ARGV[1]))
-if missing then return lost(missing) end
-if done < #cursors then done = of[done + 1] - 1 else done = #ARGV - 1 end
-return {'at', p.head, p.length, done, entries}
+local entries, used, without_entry = at(cursors, tonumber(ARGV[1]))
+if without_entry then return damaged_index(without_entry) end
+local looked_up = #ARGV - 1
+if used < #cursors then looked_up = of[used + 1] - 1 end
+return {'at', h.head, h.length, looked_up, entries}

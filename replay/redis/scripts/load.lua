@@ -1,5 +1,6 @@
-local p = place()
-if p.damage then return {'damaged', p.damage} end
-if not p.head then return {'none'} end
+-- ARGV: the publish command and the channel.
+local h = load_history()
+if h.damage then return {'damaged', h.damage} end
+if not h.head then return missing(h, ARGV[1], ARGV[2]) end
 local newest = redis.call('HMGET', HEAD, 's', 'm')
-return {'at', p.head, p.length, newest[1], newest[2]}
+return {'at', h.head, h.length, newest[1], newest[2]}

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -16,12 +15,12 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// impatient are options with which the faults of servers are noticed soon.
+// impatient returns options with which faults of servers are noticed soon.
 func impatient() *Options {
 	return &Options{Timeout: 500 * time.Millisecond, CheckInterval: 100 * time.Millisecond, MaxSilence: 300 * time.Millisecond}
 }
 
-func TestAServerThatIsGoneFailsFastAndComesBackByItself(t *testing.T) {
+func TestHealth_ServerKilled(t *testing.T) {
 	server := redistest.Start(t, nil)
 	s := open(t, server.Client(), impatient())
 	head := put(t, s, "id", start(firstEpoch, "a"))
@@ -44,17 +43,9 @@ func TestAServerThatIsGoneFailsFastAndComesBackByItself(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsPausedFailsFastAndComesBackByItself(t *testing.T) {
-	for _, obedient := range []bool{true, false} {
-		t.Run(fmt.Sprint("ContextTimeoutEnabled ", obedient), func(t *testing.T) {
-			server := redistest.Start(t, nil)
-			client := newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.ContextTimeoutEnabled = obedient })
-			pauses(t, server, open(t, client, impatient()))
-		})
-	}
-}
-
-func pauses(t *testing.T, server *redistest.Server, s *Store) {
+func TestHealth_ServerPaused(t *testing.T) {
+	server := redistest.Start(t, nil)
+	s := open(t, server.Client(), impatient())
 	head := put(t, s, "id", start(firstEpoch, "a"))
 	server.Pause()
 	if err := s.Append(t.Context(), "id", next(head, "maybe")); !errors.Is(err, replay.ErrUnavailable) {
@@ -72,9 +63,8 @@ func pauses(t *testing.T, server *redistest.Server, s *Store) {
 	put(t, s, "id", next(loaded.Cursor, "b"))
 }
 
-// A network may drop everything without a word, and for good on the connections
-// that there were.
-func TestANetworkThatSwallowsEverythingFailsFast(t *testing.T) {
+// A network may drop all packets, and keep dropping those of existing connections.
+func TestHealth_PacketsDropped(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
 	s := open(t, p.client(t, nil), impatient())
@@ -91,9 +81,9 @@ func TestANetworkThatSwallowsEverythingFailsFast(t *testing.T) {
 	}
 }
 
-// After such a network is back, the connections from before are still dead. They
-// must not cost one call each.
-func TestDeadConnectionsAreFoundTogether(t *testing.T) {
+// When such a network works again, the old connections are still dead. They must not
+// cost one call each.
+func TestHealth_DeadIdleConnections(t *testing.T) {
 	server := redistest.Start(t, nil)
 	p := newProxy(t, server.Addr())
 	client := p.client(t, func(o *goredis.Options) { o.PoolSize = 20 })
@@ -134,11 +124,11 @@ func TestDeadConnectionsAreFoundTogether(t *testing.T) {
 	}
 }
 
-func TestACallerThatGivesUpProvesNothing(t *testing.T) {
+func TestHealth_CallerCanceled(t *testing.T) {
 	server := redistest.Start(t, nil)
 	s := open(t, server.Client(), &Options{Timeout: 20 * time.Second})
 	put(t, s, "id", start(firstEpoch, "a"))
-	for paused := time.Duration(math.MaxInt64); paused > probeTimeout/2; {
+	for paused := time.Duration(math.MaxInt64); paused > pingTimeout/2; {
 		works(t, s)
 		server.Pause()
 		begun := time.Now()
@@ -169,9 +159,9 @@ func TestACallerThatGivesUpProvesNothing(t *testing.T) {
 	}
 }
 
-// If callers always give up first, that the server does not answer is found out
-// all the same.
-func TestAServerIsSuspectedWhenCallersGiveUp(t *testing.T) {
+// That the server does not reply is noticed although the callers' contexts always
+// end first.
+func TestHealth_CallersTimeOut(t *testing.T) {
 	server := redistest.Start(t, nil)
 	s := open(t, server.Client(), &Options{Timeout: 20 * time.Second})
 	put(t, s, "id", start(firstEpoch, "a"))
@@ -187,7 +177,7 @@ func TestAServerIsSuspectedWhenCallersGiveUp(t *testing.T) {
 	works(t, s)
 }
 
-func TestAServerThatIsNotThereYet(t *testing.T) {
+func TestHealth_ServerNotStarted(t *testing.T) {
 	server := redistest.Start(t, nil)
 	client := server.Client()
 	server.Kill()
@@ -200,15 +190,15 @@ func TestAServerThatIsNotThereYet(t *testing.T) {
 	put(t, s, "id", start(firstEpoch, "a"))
 }
 
-// A server that loads its data answers, but serves nothing.
-func TestALoadingServerIsUnavailable(t *testing.T) {
-	verdict, reason := judge(redisError("LOADING Redis is loading the dataset in memory"))
-	if verdict != verdictSilent || !strings.Contains(reason, "loading") {
-		t.Errorf("%v, %q", verdict, reason)
+// A server that loads its data replies, but serves nothing.
+func TestHealth_ServerLoading(t *testing.T) {
+	kind, reason := classify(redisError("LOADING Redis is loading the dataset in memory"))
+	if kind != kindSilent || !strings.Contains(reason, "loading") {
+		t.Errorf("%v, %q", kind, reason)
 	}
 }
 
-func TestAClientThatIsClosedCloses(t *testing.T) {
+func TestHealth_ClientClosed(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, impatient())
 	put(t, s, "id", start(firstEpoch, "a"))
@@ -222,7 +212,7 @@ func TestAClientThatIsClosedCloses(t *testing.T) {
 	}
 }
 
-// redisError is an error that a server answered with.
+// redisError is an error that a server replied with.
 type redisError string
 
 func (e redisError) Error() string { return string(e) }

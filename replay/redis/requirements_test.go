@@ -24,7 +24,7 @@ func refuses(t *testing.T, err error, advice string) {
 	}
 }
 
-func TestAServerWithoutMemoryRefuses(t *testing.T) {
+func TestRefused_NoMemory(t *testing.T) {
 	client := redistest.Start(t, &redistest.Options{Args: []string{"--maxmemory-policy", "noeviction"}}).Client()
 	s := open(t, client, nil)
 	head := put(t, s, "id", keyed(start(firstEpoch, "a"), "key"))
@@ -52,7 +52,7 @@ func TestAServerWithoutMemoryRefuses(t *testing.T) {
 	put(t, s, "id", start(firstEpoch+1, "c"))
 }
 
-func TestAServerWithoutDiskRefuses(t *testing.T) {
+func TestRefused_NoDisk(t *testing.T) {
 	server := redistest.Start(t, &redistest.Options{Fsync: "off", Args: []string{"--save", "3600 1"}})
 	client := server.Client()
 	s := open(t, client, nil)
@@ -83,7 +83,7 @@ func TestAServerWithoutDiskRefuses(t *testing.T) {
 	put(t, s, "id", next(head, "b"))
 }
 
-func TestAUserNeedsNoMoreThanIsDocumented(t *testing.T) {
+func TestPermissions_AsDocumented(t *testing.T) {
 	server := redistest.Start(t, nil)
 	admin := server.Client()
 	user := func(name string, rules ...any) *goredis.Client {
@@ -99,10 +99,10 @@ func TestAUserNeedsNoMoreThanIsDocumented(t *testing.T) {
 		rules = append(rules, rule)
 	}
 	s := open(t, user("enough", rules...), impatient())
-	e := listen(t, s, "id")
-	e.begins(t)
+	r := record(t, s, "id")
+	r.awaitStart(t)
 	head := put(t, s, "id", keyed(start(firstEpoch, "a"), "key"))
-	eventually(t, "an announcement", func() bool { return e.heard(head) })
+	eventually(t, "an announcement", func() bool { return r.received(head) })
 	head = put(t, s, "id", keyed(next(head, "b"), "key 2"))
 	if found, err := s.Find(t.Context(), "id", []string{"key", "key 2"}); err != nil || len(found) != 2 {
 		t.Errorf("Find: %d, %v", len(found), err)
@@ -116,38 +116,57 @@ func TestAUserNeedsNoMoreThanIsDocumented(t *testing.T) {
 	head = put(t, trimming, "id", keyed(next(head, make([]string, 200)...), "key 3"))
 	put(t, trimming, "id", removing(next(head, "the end")))
 
-	// One rule less, and it is told what is missing.
-	var log bytes.Buffer
-	deaf := open(t, user("deaf", append(rules, "resetchannels")...), &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	put(t, deaf, "deaf", start(firstEpoch, "a"))
-	if !strings.Contains(log.String(), "announcements do not work") {
-		t.Errorf("nothing was logged of announcements that are not allowed: %s", &log)
+	// Without one of them, the first call says what is missing.
+	for i, without := range [][]any{
+		{"resetchannels"}, {"-publish"}, {"-subscribe"}, {"-pubsub"}, {"-info"}, {"-evalsha"}, {"resetkeys", "~other:*"},
+	} {
+		lacking := open(t, user(fmt.Sprint("lacking", i), append(rules[:len(rules):len(rules)], without...)...), nil)
+		refuses(t, loadError(t, lacking, "missing"), "allow it")
 	}
-	mute := open(t, user("mute", append(rules, "-evalsha")...), nil)
-	_, err := mute.Load(t.Context(), "id")
-	refuses(t, err, "allow it")
-	foreign := open(t, user("foreign", append(rules, "resetkeys", "~other:*")...), nil)
-	_, err = foreign.Load(t.Context(), "id")
-	refuses(t, err, "allow it")
-	wrong := open(t, newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.Username, o.Password = "mute", "wrong" }), nil)
-	_, err = wrong.Load(t.Context(), "id")
-	refuses(t, err, "password")
+	wrong := open(t, newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.Username, o.Password = "enough", "wrong" }), nil)
+	refuses(t, loadError(t, wrong, "id"), "password")
 }
 
-// A follower who may not subscribe learns of appends by the check.
-func TestAFollowerThatMayNotListenChecks(t *testing.T) {
+// A permission may be revoked later. What was committed stands, and calls say why
+// they fail.
+func TestPermissions_RevokedChannels(t *testing.T) {
 	server := redistest.Start(t, nil)
-	if err := server.Client().Do(t.Context(), "acl", "setuser", "deaf", "on", "nopass", "allkeys", "allcommands", "resetchannels").Err(); err != nil {
-		t.Fatal(err)
+	admin := server.Client()
+	allow := func(rule string) {
+		t.Helper()
+		if err := admin.Do(t.Context(), "acl", "setuser", "user", "on", "nopass", "allkeys", "allcommands", rule).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	client := newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.Username, o.Password = "deaf", "any" })
-	s := open(t, client, impatient())
-	e := listen(t, s, "id")
-	e.begins(t)
-	e.looksAfter(t, "an append", func() { put(t, open(t, server.Client(), nil), "id", start(firstEpoch, "a")) })
+	allow("allchannels")
+	client := newProxy(t, server.Addr()).client(t, func(o *goredis.Options) { o.Username, o.Password = "user", "any" })
+	s, other := open(t, client, impatient()), open(t, admin, nil)
+	put(t, s, "id", start(firstEpoch, "a"))
+	allow("resetchannels")
+	refuses(t, s.Append(t.Context(), "id", next(at(1), "b")), "allow it")
+	if loaded, err := other.Load(t.Context(), "id"); err != nil || loaded.Cursor != at(2) {
+		t.Errorf("after an append that could not be announced: %s, %v", loaded.Cursor, err)
+	}
+	r := record(t, s, "id")
+	eventually(t, "calls to fail", func() bool { return errors.Is(loadError(t, s, "id"), ErrRefused) })
+	refuses(t, loadError(t, s, "id"), "allow it")
+	r.nilAfter(t, "each check", func() {}) // the follower learns of it by calls
+	allow("allchannels")
+	head := at(2)
+	eventually(t, "an announcement", func() bool {
+		// The announcement of the batch before has had the time of a pause.
+		if r.received(head) {
+			return true
+		}
+		head = put(t, other, "id", next(head, "c"))
+		return false
+	})
+	if err := loadError(t, s, "id"); err != nil {
+		t.Errorf("after the permission is back: %v", err)
+	}
 }
 
-func TestWhatAServerCannotDoNow(t *testing.T) {
+func TestUnavailable_Reasons(t *testing.T) {
 	server := redistest.Start(t, nil)
 	client := server.Client()
 	s := open(t, client, nil)
@@ -173,12 +192,12 @@ func TestWhatAServerCannotDoNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, "id", next(head, "b"))
-	if verdict, reason := judge(redisError("ERR max number of clients reached")); verdict != verdictBusy || !strings.Contains(reason, "maxclients") {
-		t.Errorf("too many connections: %v, %q", verdict, reason)
+	if kind, reason := classify(redisError("ERR max number of clients reached")); kind != kindBusy || !strings.Contains(reason, "maxclients") {
+		t.Errorf("too many connections: %v, %q", kind, reason)
 	}
 }
 
-func TestAServerThatIsNotFitIsRefused(t *testing.T) {
+func TestRequirements_Version(t *testing.T) {
 	for info, want := range map[string]string{
 		"redis_version:6.0.16\r\nredis_mode:standalone\r\n": "6.2 or later",
 		"redis_version:5.0.7":                               "6.2 or later",
@@ -190,13 +209,16 @@ func TestAServerThatIsNotFitIsRefused(t *testing.T) {
 		"redis_mode:cluster\r\nredis_version:7.0.0\r\n":     "NewClusterClient",
 		"redis_mode:sentinel\r\n":                           "NewFailoverClient",
 	} {
-		err := checkInfo(info, false)
+		err := checkInfo(parseInfo(info), false)
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", info, err, want)
 		}
 	}
-	if err := checkInfo("redis_mode:cluster\r\n", true); err != nil {
+	if err := checkInfo(parseInfo("redis_mode:cluster\r\n"), true); err != nil {
 		t.Errorf("a cluster with a client for clusters: %v", err)
+	}
+	if err := checkInfo(parseInfo("redis_mode:cluster\r\nredis_version:6.2.14\r\n"), true); err == nil || !strings.Contains(err.Error(), "7.0 or later") {
+		t.Errorf("a cluster without sharded channels: %v", err)
 	}
 
 	cluster := redistest.StartCluster(t, 1, nil)
@@ -205,7 +227,7 @@ func TestAServerThatIsNotFitIsRefused(t *testing.T) {
 	refuses(t, err, "NewClusterClient")
 }
 
-func TestItIsLoggedIfAServerMayLoseHistories(t *testing.T) {
+func TestRequirements_LogConfiguration(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want []string
@@ -236,8 +258,8 @@ func TestItIsLoggedIfAServerMayLoseHistories(t *testing.T) {
 	}
 }
 
-// Another server may be there when it is back.
-func TestAServerIsExaminedAgainAfterItWasAway(t *testing.T) {
+// After an outage, another server may be at the address.
+func TestRequirements_CheckedAgain(t *testing.T) {
 	good := redistest.Start(t, &redistest.Options{Fsync: "no"})
 	bad := redistest.Start(t, &redistest.Options{Fsync: "no", Args: []string{"--maxmemory-policy", "allkeys-lru"}})
 	p := newProxy(t, good.Addr())
@@ -259,4 +281,4 @@ func TestAServerIsExaminedAgainAfterItWasAway(t *testing.T) {
 const documentedRules = `
 	~safe:* &safe:* +@connection +info +config|get +scan +time +wait +cluster
 	+eval +evalsha +hget +hmget +hset +hdel +hlen +xadd +xlen +xrange +xtrim +exists +unlink +expire
-	+publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe`
+	+pubsub +publish +spublish +subscribe +unsubscribe +ssubscribe +sunsubscribe`

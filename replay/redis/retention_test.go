@@ -19,7 +19,7 @@ func sized(head replay.Cursor, size int) replay.Batch {
 	return batch
 }
 
-func TestMaxBytesBoundsWhatIsKept(t *testing.T) {
+func TestMaxBytes(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	const entry, kept = 1000 + 128, 50
 	s := open(t, client, &Options{MaxBytes: kept * entry})
@@ -62,7 +62,7 @@ func TestMaxBytesBoundsWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestMaxAgeForgetsOldEntries(t *testing.T) {
+func TestMaxAge(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	forever, s := open(t, client, nil), open(t, client, &Options{MaxAge: time.Hour})
 	head := put(t, forever, "id", keyed(start(firstEpoch, "a", "b", "c"), "key a", "", "key c"))
@@ -98,15 +98,15 @@ func oldestOf(t *testing.T, s *Store, id string) uint64 {
 
 func serverTime(t *testing.T, s *Store) time.Duration {
 	t.Helper()
-	now, err := s.servers.whole().client.Time(t.Context()).Result()
+	now, err := s.servers.asOne().client.Time(t.Context()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return time.Duration(now.UnixNano())
 }
 
-// A bound that is set late meets a long history. No append may take long for it.
-func TestALongHistoryIsTrimmedLittleByLittle(t *testing.T) {
+// A bound is set after the history became long. No append may take long for it.
+func TestTrim_LongHistoryInSteps(t *testing.T) {
 	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
 	forever, s := open(t, client, nil), open(t, client, &Options{MaxEntries: 10})
 	batch := start(firstEpoch, make([]string, 5000)...)
@@ -140,8 +140,8 @@ func TestALongHistoryIsTrimmedLittleByLittle(t *testing.T) {
 	}
 }
 
-// Whoever keeps everything must not be troubled by another epoch's entries.
-func TestEarlierEpochsAreTrimmedFirst(t *testing.T) {
+// Entries of earlier epochs do not count against those of the newest.
+func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, &Options{MaxEntries: 150})
 	head := put(t, s, "id", start(firstEpoch, make([]string, 200)...))
@@ -167,17 +167,17 @@ func TestEarlierEpochsAreTrimmedFirst(t *testing.T) {
 	}
 }
 
-// Where a history ended is remembered, but not for ever.
-func TestEndingsExpire(t *testing.T) {
+// Tombstones are kept for a bounded time.
+func TestTombstone_Expires(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	put(t, s, "id", removing(start(firstEpoch, "a")))
-	left, err := client.TTL(t.Context(), s.naming.keys("id").ending).Result()
-	if err != nil || left <= endingKept-time.Minute || left > endingKept {
-		t.Errorf("the ending expires after %v, %v; want %v", left, err, endingKept)
+	left, err := client.TTL(t.Context(), s.naming.keys("id").tombstone).Result()
+	if err != nil || left <= tombstoneKept-time.Minute || left > tombstoneKept {
+		t.Errorf("the tombstone expires after %v, %v; want %v", left, err, tombstoneKept)
 	}
 	head := put(t, s, "id", start(firstEpoch+1, "b"))
-	if left, err := client.TTL(t.Context(), s.naming.keys("id").ending).Result(); err != nil || left <= 0 {
+	if left, err := client.TTL(t.Context(), s.naming.keys("id").tombstone).Result(); err != nil || left <= 0 {
 		t.Errorf("after another start it expires after %v, %v", left, err)
 	}
 	put(t, s, "id", removing(next(head, "c")))
@@ -187,9 +187,8 @@ func TestEndingsExpire(t *testing.T) {
 	}
 }
 
-// A history that was lost is not one that was removed, whatever was removed
-// before.
-func TestALostHistoryWasNotRemoved(t *testing.T) {
+// A history that was lost was not removed, although an earlier one was.
+func TestTombstone_OfEarlierHistory(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
 	s := open(t, client, nil)
 	put(t, s, "id", removing(start(firstEpoch, "a")))

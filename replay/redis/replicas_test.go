@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/safe-go/safe/internal/redistest"
 	"github.com/safe-go/safe/replay"
 )
@@ -30,7 +32,7 @@ func replicated(t *testing.T) (master, replica *redistest.Server, between *proxy
 	return master, replica, between
 }
 
-func TestAppendWaitsForReplicas(t *testing.T) {
+func TestWaitReplicas(t *testing.T) {
 	master, replica, _ := replicated(t)
 	options := &Options{WaitReplicas: 1, WaitTimeout: 300 * time.Millisecond}
 	p := newProxy(t, master.Addr())
@@ -50,7 +52,7 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	if conflict.Head != head || len(conflict.Missed) != int(head.Revision)-1 {
 		t.Errorf("the head is %s and %d were missed", conflict.Head, len(conflict.Missed))
 	}
-	// Also when the first answer is lost.
+	// Also when the first reply is lost.
 	for _, marker := range []string{"evalsha", "wait"} {
 		p.loseReplies(1, marker)
 		head = put(t, s, "id", next(head, marker))
@@ -67,12 +69,12 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "may have taken effect") {
 		t.Errorf("Append without a replica: %v", err)
 	}
-	// A refusal waits for nobody.
+	// A refusal does not wait.
 	conflict = conflictOf(t, s.Append(t.Context(), "id", next(at(1), "lost")))
 	if conflict.Head != head.Next() {
 		t.Errorf("the head is %s; want %s", conflict.Head, head.Next())
 	}
-	if s.servers.whole().unreachable() != nil {
+	if s.servers.asOne().unreachable() != nil {
 		t.Error("a server is taken to be unreachable because of its replicas")
 	}
 	if got := datas(t, s, "id", firstEpoch); got[len(got)-1] != "alone" {
@@ -89,9 +91,9 @@ func TestAppendWaitsForReplicas(t *testing.T) {
 	})
 }
 
-// A failover loses what the replica did not have: the history goes back, and
-// whoever follows is told to look.
-func TestAFailoverIsNoticed(t *testing.T) {
+// A failover loses what the replica did not have: the history rolls back, and its
+// followers are notified with nil.
+func TestFollow_FailoverLosesEntries(t *testing.T) {
 	master, replica, between := replicated(t)
 	p := newProxy(t, master.Addr())
 	s := open(t, p.client(t, nil), impatient())
@@ -100,11 +102,11 @@ func TestAFailoverIsNoticed(t *testing.T) {
 		n, err := replica.Client().Exists(t.Context(), s.naming.keys("id").head).Result()
 		return err == nil && n == 1
 	})
-	e := listen(t, s, "id")
-	e.begins(t)
+	r := record(t, s, "id")
+	r.awaitStart(t)
 	between.abandon()
 	head := put(t, s, "id", next(at(1), "lost"))
-	e.looksAfter(t, "the failover", func() {
+	r.nilAfter(t, "the failover", func() {
 		master.Kill()
 		if err := replica.Client().ReplicaOf(t.Context(), "no", "one").Err(); err != nil {
 			t.Fatal(err)
@@ -118,8 +120,55 @@ func TestAFailoverIsNoticed(t *testing.T) {
 		t.Fatalf("the head is %s, removed %t", conflict.Head, conflict.Reason == replay.ConflictRemoved)
 	}
 	over := numbered(at(1), replay.Cursor{Epoch: firstEpoch + 1}, "over")
-	e.learns(t, s, "id", over)
+	r.learnsOf(t, s, "id", over)
 	if got := datas(t, s, "id", firstEpoch+1); !slices.Equal(got, []string{"over"}) {
 		t.Errorf("the history holds %q", got)
 	}
+}
+
+// After a master was killed, the store and its followers use its replica.
+func TestSentinel_FailsOver(t *testing.T) {
+	master := redistest.Start(t, nil)
+	host, port := splitAddr(t, master.Addr())
+	replica := redistest.Start(t, &redistest.Options{Args: []string{"--replicaof", host + " " + port}})
+	sentinel := redistest.StartSentinel(t, master, nil)
+	options := redistest.ClientOptions("")
+	client := goredis.NewFailoverClient(&goredis.FailoverOptions{
+		MasterName: redistest.SentinelName, SentinelAddrs: []string{sentinel.Addr()},
+		DialTimeout: options.DialTimeout, ReadTimeout: options.ReadTimeout, ContextTimeoutEnabled: true,
+	})
+	defer client.Close()
+	s := open(t, client, impatient())
+	head := put(t, s, "id", start(firstEpoch, "a", "b"))
+	r := record(t, s, "id")
+	r.awaitStart(t)
+	watcher := goredis.NewSentinelClient(redistest.ClientOptions(sentinel.Addr()))
+	defer watcher.Close()
+	eventually(t, "the Sentinel to know the replica, which is up to date", func() bool {
+		replicas, err := watcher.Replicas(t.Context(), redistest.SentinelName).Result()
+		if err != nil || len(replicas) != 1 || replicas[0]["master-link-status"] != "ok" {
+			return false
+		}
+		n, err := replica.Client().Exists(t.Context(), s.naming.keys("id").head).Result()
+		return err == nil && n == 1
+	})
+	r.nilAfter(t, "the failover", func() {
+		master.Kill()
+		failsSoon(t, s, "id")
+		eventually(t, "the store to work with the replica", func() bool {
+			err := s.Append(t.Context(), "id", next(head, "c"))
+			if err != nil && !errors.Is(err, replay.ErrUnavailable) {
+				t.Fatalf("Append during the failover: %v", err)
+			}
+			return err == nil
+		})
+	})
+	r.learnsOf(t, s, "id", next(head.Next(), "d"))
+	if got := strings.Join(datas(t, s, "id", firstEpoch), ""); got != "abcd" {
+		t.Errorf("the history holds %q", got)
+	}
+
+	wrong := open(t, sentinel.Client(), nil)
+	_, err := wrong.Load(t.Context(), "id")
+	refuses(t, err, "NewFailoverClient")
 }
