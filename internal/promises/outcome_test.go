@@ -111,7 +111,6 @@ func TestOnceOnly_StoreCutAtAnyPoint(t *testing.T) {
 	}
 	defer c.Close()
 	add := client.Proposal{ShareDataID: "counter-0", FunctionID: "add", Data: addInput{By: 1}}
-	var want int64
 	for _, committed := range []bool{false, true} {
 		for point := 1; point <= 4; point++ {
 			for _, calls := range []int{1, 2, 3, 20} {
@@ -129,7 +128,7 @@ func TestOnceOnly_StoreCutAtAnyPoint(t *testing.T) {
 					}
 				}
 				store.cut(0, 0, false)
-				want = refreshed(h, "counter-0")
+				want := refreshed(h, "counter-0")
 
 				store.cut(point, calls, committed)
 				if result, err := proposeUntilVerdict(h.ctx, c, add); err != nil || !result.Accepted {
