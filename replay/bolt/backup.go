@@ -16,9 +16,6 @@ import (
 // write to a file rather than to somebody who takes his time. It fails with
 // replay.ErrClosed when the store is closed meanwhile.
 func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
-	if err := s.flush(); err != nil {
-		return 0, err
-	}
 	err = s.healing(context.Background(), func() error {
 		tx, err := s.snapshot(context.Background())
 		if err != nil {

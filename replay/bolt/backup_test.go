@@ -7,30 +7,27 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
 
 func TestABackupHasWhatWasAcknowledged(t *testing.T) {
-	for _, interval := range []time.Duration{0, time.Hour} {
-		s, _ := relaxed(t, newPath(t), interval)
-		k, epoch := known{}, uint64(100)
-		k.fill(t, s, seeded(1), &epoch, 80)
-		var backup bytes.Buffer
-		n, err := s.WriteTo(&backup)
-		if err != nil || n != int64(backup.Len()) {
-			t.Fatalf("WriteTo: %d, %v; wrote %d", n, err, backup.Len())
-		}
-		path := newPath(t)
-		if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		restored := open(t, path, nil)
-		mustHold(t, restored, k)
-		k.fill(t, restored, seeded(2), &epoch, 20)
-		mustHold(t, restored, k)
+	s := open(t, newPath(t), nil)
+	k, epoch := known{}, uint64(100)
+	k.fill(t, s, seeded(1), &epoch, 80)
+	var backup bytes.Buffer
+	n, err := s.WriteTo(&backup)
+	if err != nil || n != int64(backup.Len()) {
+		t.Fatalf("WriteTo: %d, %v; wrote %d", n, err, backup.Len())
 	}
+	path := newPath(t)
+	if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	restored := open(t, path, nil)
+	mustHold(t, restored, k)
+	k.fill(t, restored, seeded(2), &epoch, 20)
+	mustHold(t, restored, k)
 }
 
 // A backup of a store that is written to has each history as it was at one

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -64,7 +63,7 @@ func BenchmarkLoad(b *testing.B) {
 // without the check, and says how large it is and how much memory it takes.
 func BenchmarkOpen(b *testing.B) {
 	const histories = 100_000
-	store, path := openBench(b, &bolt.Options{SyncInterval: time.Second})
+	store, path := openBench(b, nil)
 	for i := range histories {
 		a := newAppender(fmt.Sprint("history ", i))
 		second := a.batch.Entries[0]

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -51,19 +50,12 @@ func openBench(b *testing.B, options *bolt.Options) (*bolt.Store, string) {
 	return store, path
 }
 
-// BenchmarkAppendInterval is BenchmarkAppend where a sync may wait.
-func BenchmarkAppendInterval(b *testing.B) {
-	benchmarkAppend(b, &bolt.Options{SyncInterval: 100 * time.Millisecond})
-}
-
 // BenchmarkAppend has each appender write to an id of its own, and wait for
 // the answer before it goes on.
-func BenchmarkAppend(b *testing.B) { benchmarkAppend(b, nil) }
-
-func benchmarkAppend(b *testing.B, options *bolt.Options) {
+func BenchmarkAppend(b *testing.B) {
 	for _, appenders := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {
-			store, _ := openBench(b, options)
+			store, _ := openBench(b, nil)
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			b.ReportAllocs()

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -12,16 +11,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Run("every entry is synced", func(t *testing.T) { conform(t, 0) })
-	t.Run("synced now and then", func(t *testing.T) { conform(t, 5*time.Millisecond) })
-	t.Run("synced when it is closed", func(t *testing.T) { conform(t, time.Hour) })
-}
-
-func conform(t *testing.T, interval time.Duration) {
 	open := func(t testing.TB, entries int) replay.Store {
 		f := &file{
 			path:    filepath.Join(t.TempDir(), "histories.db"),
-			options: bolt.Options{SyncInterval: interval, MaxEntries: entries},
+			options: bolt.Options{MaxEntries: entries},
 		}
 		f.open(t)
 		return handle{shared{f}}

@@ -6,8 +6,7 @@
 //   - What was acknowledged survives. An Append returns when its entries have
 //     been synced to the disk: kill -9, a crash of the machine or a power cut
 //     lose nothing that was acknowledged, and leave nothing half done. That is
-//     as true as the disk's word that it has synced. Options.SyncInterval trades
-//     the end of this promise for speed.
+//     as true as the disk's word that it has synced.
 //   - Nobody is shown what the disk does not have yet, so nothing that was read
 //     is taken back by a power cut either.
 //   - Everything is in the file. Nothing per history is held in memory, whether
@@ -30,7 +29,7 @@
 // every commit, and its locks often do not work: use a local disk.
 //
 // A reader never waits for the disk, but for the moment in which what it would
-// see is being synced. With SyncInterval, readers and writers take turns.
+// see is being synced.
 //
 // # When the disk fails
 //

@@ -13,8 +13,7 @@ import (
 const sweepPerGroup = 512
 
 // work commits what waits, group by group, until nothing does. Then it deletes
-// what is left of removed histories, giving way to batches that arrive. With
-// SyncInterval that would fill the memory, so there it is left to later groups.
+// what is left of removed histories, giving way to batches that arrive.
 func (s *Store) work() {
 	idle := true
 	for {
@@ -22,7 +21,7 @@ func (s *Store) work() {
 		if end {
 			return
 		}
-		idle = !s.run(group) || s.interval > 0
+		idle = !s.run(group)
 	}
 }
 
@@ -67,13 +66,11 @@ func (s *Store) metDamage(before int, err error) bool {
 // or it is not known whether it was.
 func (s *Store) attempt(group []*appending) (more bool, err error) {
 	err = s.healing(context.Background(), func() error {
-		s.session.mu.Lock()
-		defer s.session.mu.Unlock()
-		tx := s.session.tx
-		if tx == nil {
-			if tx, err = s.begin(); err != nil {
-				return err
-			}
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		tx, err := s.begin()
+		if err != nil {
+			return err
 		}
 		more, err = s.commitGroup(tx, group)
 		return err
@@ -94,7 +91,7 @@ func (s *Store) begin() (*bbolt.Tx, error) {
 }
 
 // commitGroup writes a group to the transaction, and commits that unless there
-// is nothing to commit or it may wait. The caller holds session.mu.
+// is nothing to commit. The caller holds writing.
 func (s *Store) commitGroup(tx *bbolt.Tx, group []*appending) (more bool, err error) {
 	changed := false
 	err = guarded(func() error {
@@ -104,15 +101,10 @@ func (s *Store) commitGroup(tx *bbolt.Tx, group []*appending) (more bool, err er
 	switch {
 	case panicked(err):
 		s.abandon(tx, err)
-	case err != nil || s.session.tx == nil && !changed:
+	case err != nil || !changed:
 		err = errors.Join(err, s.database.rollback(tx))
-	case s.postpone(tx, group):
-		return more, nil
 	default:
 		return more, s.commit(tx)
-	}
-	if err != nil {
-		s.lost(err)
 	}
 	return more, s.fault(err)
 }
@@ -141,8 +133,8 @@ func (s *Store) apply(tx *bbolt.Tx, group []*appending) (changed, more bool, err
 	return changed || swept, more, err
 }
 
-// commit has the transaction on the disk. The caller holds session.mu, or mu
-// for writing.
+// commit has the transaction on the disk. The caller holds writing, or mu for
+// writing.
 func (s *Store) commit(tx *bbolt.Tx) error {
 	s.gate.begin(tx.ID())
 	err := guarded(tx.Commit)
@@ -150,13 +142,7 @@ func (s *Store) commit(tx *bbolt.Tx) error {
 	if panicked(err) {
 		s.abandon(tx, err)
 	}
-	s.session.careful = err != nil
-	if err != nil {
-		s.lost(err)
-		return s.fault(err)
-	}
-	s.session.clear()
-	return nil
+	return s.fault(err)
 }
 
 // abandon gives up a transaction in which bbolt has panicked.

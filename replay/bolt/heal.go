@@ -53,7 +53,6 @@ func (s *Store) settle() error {
 
 // reopen opens the file anew.
 func (s *Store) reopen() error {
-	s.forsake()
 	if s.database != nil {
 		if err := s.database.close(); err != nil {
 			s.logger.Warn("bolt: closing the file failed", slog.String("file", s.path), slog.Any("error", err))

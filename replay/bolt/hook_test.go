@@ -85,8 +85,8 @@ func (d *faultyDisk) Sync() error { return errors.Join(d.now(), d.disk.Sync()) }
 
 // held is a store in which nothing is committed until it is released.
 func held(s *Store) (release func()) {
-	s.session.mu.Lock()
-	return sync.OnceFunc(s.session.mu.Unlock)
+	s.writing.Lock()
+	return sync.OnceFunc(s.writing.Unlock)
 }
 
 // await polls until a condition holds.

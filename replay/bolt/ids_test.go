@@ -9,7 +9,7 @@ import (
 )
 
 func TestIDsInPieces(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{SyncInterval: 1 << 40}), known{}
+	s, k := open(t, newPath(t), nil), known{}
 	for i := range 2*idsAtOnce + 10 {
 		id := fmt.Sprint("id ", i)
 		mustAppend(t, s, k, id, k.next(id, entryOf("data")))

@@ -192,10 +192,9 @@ func TestAFileThatMayNotBeWrittenIsRefused(t *testing.T) {
 
 func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	for name, options := range map[string]*Options{
-		"MaxEntries":   {MaxEntries: -2},
-		"MaxBytes":     {MaxBytes: -100},
-		"MaxAge":       {MaxAge: -time.Second},
-		"SyncInterval": {SyncInterval: -2},
+		"MaxEntries": {MaxEntries: -2},
+		"MaxBytes":   {MaxBytes: -100},
+		"MaxAge":     {MaxAge: -time.Second},
 	} {
 		path := newPath(t)
 		if _, err := Open(path, options); err == nil || !strings.Contains(err.Error(), name) {
@@ -205,15 +204,12 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 			t.Errorf("a bad %s leaves a file (%v)", name, err)
 		}
 	}
-	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1, SyncInterval: -1})
+	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1})
 	k := known{}
 	for range 20 {
 		mustAppend(t, s, k, "id", k.next("id", entryOf("one"), entryOf("two")))
 	}
 	mustHold(t, s, k)
-	if s.interval != 0 {
-		t.Errorf("SyncInterval -1 is %v; want off", s.interval)
-	}
 }
 
 // A process that was killed between the write of a meta page and its sync leaves

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// Options say what a Store keeps and when it has it on the disk. Nil and the
-// zero value are the defaults: everything is kept, and every entry is on the
-// disk before it is acknowledged.
+// Options say what a Store keeps. Nil and the zero value are the defaults:
+// everything is kept.
 type Options struct {
 	// MaxEntries is the largest number of entries kept per history, those from
 	// before it was started over included. The default and -1 mean no bound.
@@ -27,22 +26,13 @@ type Options struct {
 	// file until the next append to its history. The default and -1 mean no
 	// bound.
 	MaxAge time.Duration
-	// SyncInterval lets up to so much time pass between the acknowledgement of
-	// an entry and its being on the disk. It spares nearly all of what an append
-	// costs, and it takes back the promise that what was acknowledged survives:
-	// kill -9, a crash or a power cut lose up to one interval of it, in all
-	// histories alike and from the end only. The file itself is never damaged by
-	// it. The default and -1 mean that nothing is acknowledged before it is on
-	// the disk.
-	SyncInterval time.Duration
 	// SkipCheck opens the file without reading all of it first. The check reads
 	// at the speed of the disk, which for a file of many gigabytes takes
 	// minutes. Without it, damage to a value is still found when that value is
 	// read, but a damaged structure may be found late, or end the process.
 	SkipCheck bool
-	// Logger is told what no caller can be told: acknowledged entries that were
-	// lost because of SyncInterval, damage that was met on the way, and a file
-	// that had to be opened anew. Default: nobody is told.
+	// Logger receives what no caller is told: damage that was met, and that the
+	// file had to be opened again. Default: nothing is logged.
 	Logger *slog.Logger
 }
 

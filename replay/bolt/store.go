@@ -16,10 +16,9 @@ import (
 // Store is a replay.Store in one file. It is safe for any number of goroutines,
 // and the only one that may have its file open.
 type Store struct {
-	path     string
-	limits   retention
-	interval time.Duration
-	logger   *slog.Logger
+	path   string
+	limits retention
+	logger *slog.Logger
 	// now is time.Now but for tests.
 	now func() time.Time
 	// info tells the file from others at the same path.
@@ -27,20 +26,21 @@ type Store struct {
 
 	queue queue
 	gate  gate
-	// goroutines are the one of the queue and the one that flushes.
+	// goroutines is the one of the queue.
 	goroutines sync.WaitGroup
 	// closing is closed when Close begins.
 	closing   chan struct{}
 	closeOnce func() error
 
 	// mu is held for reading while the file is used, and for writing to make it
-	// usable again and to close it. Lock order: mu, session.mu, database.mu or
+	// usable again and to close it. Lock order: mu, writing, database.mu or
 	// gate.mu.
 	mu       sync.RWMutex
 	database *database // nil if the file could not be opened anew
 	closed   bool
 
-	session session
+	// writing is held while a group is written and committed.
+	writing sync.Mutex
 	// sweepless says that nothing is deleted of removed histories any more. It
 	// belongs to the goroutine of the queue.
 	sweepless bool
@@ -64,9 +64,6 @@ func Open(path string, options *Options) (*Store, error) {
 	}
 	var err error
 	if s.limits, err = options.retention(); err != nil {
-		return nil, err
-	}
-	if s.interval, err = duration("SyncInterval", options.SyncInterval, "none"); err != nil {
 		return nil, err
 	}
 	file, err := openFile(path)
@@ -143,26 +140,23 @@ func (s *Store) Find(ctx context.Context, id string, keys []string) (entries []r
 	return entries, nil
 }
 
-// Close waits for what is being done, has everything that was acknowledged on
-// the disk, and closes the file. Batches that wait for their turn, and calls
-// that begin afterwards, fail with replay.ErrClosed. Its error says that
-// something acknowledged was lost, which only Options.SyncInterval makes
-// possible, or that the file could not be closed. It may be called again.
+// Close waits for what is being done and closes the file. Batches that wait for
+// their turn, and calls that begin afterwards, fail with replay.ErrClosed. It
+// may be called again, and returns the same error.
 func (s *Store) Close() error { return s.closeOnce() }
 
 func (s *Store) shut() error {
 	s.queue.close()
 	close(s.closing)
 	s.goroutines.Wait()
-	flushed := s.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	if s.database == nil {
-		return flushed
+		return nil
 	}
 	s.double()
-	return errors.Join(flushed, s.fault(s.database.close()))
+	return s.fault(s.database.close())
 }
 
 // double commits nothing once more, after which both meta pages lead to all of

@@ -13,22 +13,18 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestAStormOfFaults has many write and read while the disk fails at random
-// places, and bbolt panics now and then.
-func TestAStormOfFaults(t *testing.T) {
-	for name, interval := range map[string]time.Duration{"every entry is synced": 0, "synced now and then": time.Millisecond} {
-		t.Run(name, func(t *testing.T) { storm(t, interval, testSeed(t)) })
-	}
-}
-
 const (
 	stormWriters = 6
 	stormBatches = 60
 )
 
-func storm(t *testing.T, interval time.Duration, seed uint64) {
+// TestAStormOfFaults has many write and read while the disk fails at random
+// places, and bbolt panics now and then.
+func TestAStormOfFaults(t *testing.T) {
+	seed := testSeed(t)
+
 	path := newPath(t)
-	s := open(t, path, &Options{SyncInterval: interval})
+	s := open(t, path, nil)
 	w := &weather{store: s, random: rand.New(rand.NewPCG(seed, 0)), raging: true}
 	over := make(chan struct{})
 	var work, blowing sync.WaitGroup
@@ -37,16 +33,14 @@ func storm(t *testing.T, interval time.Duration, seed uint64) {
 	for i := range boats {
 		boats[i] = &boat{
 			t: t, store: s, id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1)),
-			weather: w, lossy: interval > 0, stories: []*story{nil},
+			weather: w, stories: []*story{nil},
 		}
 		writing := make(chan struct{})
 		work.Go(func() {
 			defer close(writing)
 			boats[i].sail()
 		})
-		if interval == 0 { // else a history may go back
-			work.Go(func() { watch(t, s, boats[i].id, writing) })
-		}
+		work.Go(func() { watch(t, s, boats[i].id, writing) })
 	}
 	work.Wait()
 	close(over)
@@ -172,8 +166,6 @@ type boat struct {
 	id      string
 	random  *rand.Rand
 	epoch   uint64
-	// lossy says that what was acknowledged may be lost, from the end.
-	lossy bool
 	// stories are what the history may be, the newest last.
 	stories []*story
 }
@@ -193,10 +185,9 @@ func (b *boat) sail() {
 			b.stories = append(b.stories, k[b.id])
 		}
 		switch {
-		case err == nil && !b.lossy:
-			b.stories = b.stories[len(b.stories)-1:]
 		case err == nil:
-		case conflict && b.lossy, errors.Is(err, replay.ErrUnavailable), errors.Is(err, ErrDamaged):
+			b.stories = b.stories[len(b.stories)-1:]
+		case errors.Is(err, replay.ErrUnavailable), errors.Is(err, ErrDamaged):
 			if !b.look() {
 				return
 			}

@@ -15,9 +15,6 @@ const maxHealings = 3
 // view calls do with what is in the file.
 func (s *Store) view(ctx context.Context, do func(reading) error) error {
 	return s.healing(ctx, func() error {
-		if done, err := s.viewSession(do); done {
-			return named(s.path, err)
-		}
 		tx, err := s.snapshot(ctx)
 		if err != nil {
 			return err
