@@ -11,7 +11,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-func TestABackupHasWhatWasAcknowledged(t *testing.T) {
+func TestBackup_Complete(t *testing.T) {
 	s := open(t, newPath(t), nil)
 	k, epoch := known{}, uint64(100)
 	k.fill(t, s, seeded(1), &epoch, 80)
@@ -32,7 +32,7 @@ func TestABackupHasWhatWasAcknowledged(t *testing.T) {
 
 // A backup of a store that is written to has each history as it was at one
 // moment.
-func TestABackupIsOfOneMoment(t *testing.T) {
+func TestBackup_Consistent(t *testing.T) {
 	s := open(t, newPath(t), nil)
 	stop := make(chan struct{})
 	var work sync.WaitGroup
@@ -78,7 +78,7 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 	work.Wait()
 }
 
-func TestClosingEndsABackup(t *testing.T) {
+func TestBackup_EndsWithClose(t *testing.T) {
 	s := open(t, newPath(t), nil)
 	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
 	from, to := io.Pipe()
@@ -93,7 +93,7 @@ func TestClosingEndsABackup(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	<-s.closing
-	if _, err := io.CopyN(io.Discard, from, 4095); err != nil { // the write that was under way
+	if _, err := io.CopyN(io.Discard, from, int64(2*pageBytes-1)); err != nil { // the write that was under way
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, replay.ErrClosed) {

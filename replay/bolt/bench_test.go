@@ -73,3 +73,50 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRead reads the newest entries of a history.
+func BenchmarkRead(b *testing.B) {
+	store, _ := openBench(b, nil)
+	a := newAppender("id")
+	batch := a.batch
+	for range 12_000 / 100 {
+		batch.Entries = nil
+		at := a.batch.Entries[0].Cursor
+		for range 100 {
+			entry := a.batch.Entries[0]
+			entry.Cursor, at = at, at.Next()
+			batch.Entries = append(batch.Entries, entry)
+		}
+		if err := store.Append(b.Context(), "id", batch); err != nil {
+			b.Fatal(err)
+		}
+		batch.Expect, a.batch.Entries[0].Cursor = batch.Last(), at
+	}
+	head := batch.Last()
+	for _, entries := range []uint64{100, 10_000} {
+		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
+			b.ReportAllocs()
+			after := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - entries}
+			for b.Loop() {
+				got, err := store.Read(b.Context(), "id", after, int(entries))
+				if err != nil || len(got) != int(entries) {
+					b.Fatalf("%d entries, %v", len(got), err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(entries)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	store, _ := openBench(b, nil)
+	for i := range 1000 {
+		newAppender(fmt.Sprint("id ", i)).append(b, store)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := store.Load(b.Context(), "id 500"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

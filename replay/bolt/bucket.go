@@ -1,9 +1,12 @@
 package bolt
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
+
+	bbolt "go.etcd.io/bbolt"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -11,7 +14,8 @@ import (
 // bucket is a bucket of the file. All are flat and shared by all histories, so
 // that a history costs some bytes and not some pages.
 type bucket struct {
-	name []byte
+	name  string
+	index int
 	// sum is the checksum of the name, with which that of every value begins.
 	sum uint32
 }
@@ -21,44 +25,303 @@ type bucket struct {
 // nothing of a removed history can come back under the same id.
 var (
 	// format: what this file is, and what is counted for all histories alike.
-	formatBucket = bucketNamed("format")
+	formatBucket = newBucket(0, "format")
 	// heads: id -> head.
-	headsBucket = bucketNamed("heads")
+	headsBucket = newBucket(1, "heads")
 	// entries: number, epoch, revision -> entry.
-	entriesBucket = bucketNamed("entries")
+	entriesBucket = newBucket(2, "entries")
 	// keys: number, hash of an idempotency key -> position of the newest entry
 	// that carries it.
-	keysBucket = bucketNamed("keys")
+	keysBucket = newBucket(3, "keys")
 	// states: number -> the newest state, where its entry is not kept.
-	statesBucket = bucketNamed("states")
-	// ended: id -> where its removed history ended.
-	endedBucket = bucketNamed("ended")
-	// endings: time, number -> id. It is ended in the order of time.
-	endingsBucket = bucketNamed("endings")
+	statesBucket = newBucket(4, "states")
+	// ended: id -> tombstone.
+	tombstonesBucket = newBucket(5, "ended")
+	// endings: time, number -> id. It has the tombstones in the order of time.
+	tombstoneTimesBucket = newBucket(6, "endings")
 	// removed: number of a removed history that entries or keys are left of.
-	removedBucket = bucketNamed("removed")
+	removedBucket = newBucket(7, "removed")
+
+	buckets = []*bucket{formatBucket, headsBucket, entriesBucket, keysBucket,
+		statesBucket, tombstonesBucket, tombstoneTimesBucket, removedBucket}
 )
 
-func buckets() []bucket {
-	return []bucket{formatBucket, headsBucket, entriesBucket, keysBucket,
-		statesBucket, endedBucket, endingsBucket, removedBucket}
+const bucketCount = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func newBucket(index int, name string) *bucket {
+	return &bucket{name: name, index: index, sum: crc32.Checksum([]byte(name), castagnoli)}
 }
 
-func bucketNamed(name string) bucket {
-	return bucket{name: []byte(name), sum: crc32.Checksum([]byte(name), castagnoli)}
+func bucketNamed(name []byte) *bucket {
+	for _, b := range buckets {
+		if b.name == string(name) {
+			return b
+		}
+	}
+	return nil
+}
+
+// checksumBytes is what seal appends.
+const checksumBytes = 4
+
+// checksum covers the key besides the payload: a value that turns up under
+// another key, or in another bucket, is damage as well.
+func (b *bucket) checksum(key, payload []byte) uint32 {
+	sum := crc32.Update(b.sum^uint32(len(key)), castagnoli, key)
+	return crc32.Update(sum, castagnoli, payload)
+}
+
+// seal makes a value of a payload, in place if there is room behind it.
+func (b *bucket) seal(key, payload []byte) []byte {
+	return binary.LittleEndian.AppendUint32(payload, b.checksum(key, payload))
+}
+
+// unseal returns the payload of a value, which it shares.
+func (b *bucket) unseal(key, value []byte) ([]byte, error) {
+	end := len(value) - checksumBytes
+	if end < 0 || binary.LittleEndian.Uint32(value[end:]) != b.checksum(key, value[:end]) {
+		return nil, inBucket(b, damaged("the checksum of the value of key %.40x is wrong", key))
+	}
+	return value[:end], nil
+}
+
+// checkLeaf verifies the checksums of all values in a leaf.
+func (b *bucket) checkLeaf(p page) error {
+	for i := range p.count() {
+		if p.elementFlags(i) != 0 {
+			return damagedPage(p.id(), "element %d is a bucket", i)
+		}
+		if _, err := b.unseal(p.key(i), p.value(i)); err != nil {
+			return damagedPage(p.id(), "the checksum of the value of key %.40x is wrong", p.key(i))
+		}
+	}
+	return nil
+}
+
+// content is the file as one transaction sees it. What it returns is shared
+// with the file unless it says otherwise, and valid as long as the transaction.
+type content struct {
+	tx *bbolt.Tx
+	// pages is nil in a file that this process has just made.
+	pages *verifiedPages
+	// opened are the buckets that were used, by index.
+	opened [bucketCount]*bbolt.Bucket
+	// path is the memory of find.
+	path []step
+}
+
+func newContent(tx *bbolt.Tx, v *verifier) *content {
+	pages := v.of(tx)
+	return &content{tx: tx, pages: &pages}
+}
+
+// bucket returns a bucket. All are there: Open has seen them.
+func (c *content) bucket(b *bucket) *bbolt.Bucket {
+	if c.opened[b.index] == nil {
+		c.opened[b.index] = c.tx.Bucket([]byte(b.name))
+	}
+	return c.opened[b.index]
+}
+
+// find verifies the pages on the path to a key and, where the key is beyond the
+// last one of its leaf, the next leaf: so it is certain that a key is missing. A
+// small bucket lies inside the root, which Open has verified; then the path is
+// empty.
+func (c *content) find(b *bucket, key []byte) (path []step, err error) {
+	root := uint64(c.bucket(b).Root())
+	if c.pages == nil || root == 0 {
+		return nil, nil
+	}
+	if path, err = c.pages.find(c.path[:0], b, root, key); err != nil {
+		return nil, err
+	}
+	c.path = path
+	leaf := path[len(path)-1].page
+	if n := leaf.count(); n == 0 || bytes.Compare(key, leaf.key(n-1)) > 0 {
+		err = c.pages.beside(b, path, 1)
+	}
+	return path, err
+}
+
+// get returns the payload under a key.
+func (c *content) get(b *bucket, key []byte) (payload []byte, found bool, err error) {
+	if _, err := c.find(b, key); err != nil {
+		return nil, false, err
+	}
+	value := c.bucket(b).Get(key)
+	if value == nil {
+		return nil, false, nil
+	}
+	payload, err = b.unseal(key, value)
+	return payload, err == nil, err
+}
+
+// put stores a payload, which must not be used afterwards.
+func (c *content) put(b *bucket, key, payload []byte) error {
+	if _, err := c.find(b, key); err != nil {
+		return err
+	}
+	return c.bucket(b).Put(key, b.seal(key, payload))
+}
+
+// delete deletes a key. bbolt may then merge the key's page with those beside
+// it, when it commits.
+func (c *content) delete(b *bucket, key []byte) error {
+	path, err := c.find(b, key)
+	if err != nil {
+		return err
+	}
+	if path != nil {
+		if err := c.pages.siblings(b, path); err != nil {
+			return err
+		}
+		for _, direction := range []int{-1, 1} {
+			if err := c.pages.beside(b, path, direction); err != nil {
+				return err
+			}
+		}
+	}
+	return c.bucket(b).Delete(key)
+}
+
+// scan calls visit with the elements of a bucket from a key on, until visit
+// returns false. visit must not change the bucket.
+//
+// The next leaf is verified before the cursor can reach it. A leaf that a
+// transaction has emptied is passed by the cursor, but delete has verified the
+// leaves beside it.
+func (c *content) scan(b *bucket, from []byte, visit func(key, payload []byte) (more bool, err error)) error {
+	path, err := c.find(b, from)
+	if err != nil {
+		return err
+	}
+	cursor := c.bucket(b).Cursor()
+	for key, value := cursor.Seek(from); key != nil; key, value = cursor.Next() {
+		if path != nil {
+			if to := path[len(path)-1].to; to != nil && bytes.Compare(key, to) >= 0 {
+				if path, err = c.find(b, key); err != nil {
+					return err
+				}
+			}
+			leaf := path[len(path)-1].page
+			if n := leaf.count(); n == 0 || bytes.Compare(key, leaf.key(n-1)) >= 0 {
+				if err := c.pages.beside(b, path, 1); err != nil {
+					return err
+				}
+			}
+		}
+		payload, err := b.unseal(key, value)
+		if err != nil {
+			return err
+		}
+		if more, err := visit(key, payload); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletePrefix deletes up to limit keys that begin with the prefix, and returns
+// how many those were. A cursor of bbolt must not be used across deletions, so
+// they are looked up first.
+func (c *content) deletePrefix(b *bucket, prefix []byte, limit int) (int, error) {
+	var keys [][]byte
+	err := c.scan(b, prefix, func(key, _ []byte) (bool, error) {
+		if !bytes.HasPrefix(key, prefix) || len(keys) == limit {
+			return false, nil
+		}
+		keys = append(keys, bytes.Clone(key))
+		return true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, key := range keys {
+		if err := c.delete(b, key); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// The keys of the format bucket.
+const (
+	// nameKey has formatName, which tells the file from those of other programs.
+	nameKey = "name"
+	// versionKey has the version of the format.
+	versionKey = "version"
+	// nextKey has the number of the next history.
+	nextKey = "next"
+	// floorKey has the latest position of a tombstone that was deleted.
+	floorKey = "floor"
+	// rollbackKey has the epoch of the last rollback. It may be missing.
+	rollbackKey = "rollback"
+)
+
+const (
+	formatName    = "github.com/safe-go/safe/replay/bolt"
+	formatVersion = 1
+)
+
+// create makes an empty file a store without histories.
+func (c *content) create() error {
+	for _, b := range buckets {
+		if _, err := c.tx.CreateBucket([]byte(b.name)); err != nil {
+			return err
+		}
+	}
+	for key, payload := range map[string][]byte{
+		nameKey:    []byte(formatName),
+		versionKey: binary.AppendUvarint(nil, formatVersion),
+		nextKey:    binary.AppendUvarint(nil, 1),
+		floorKey:   appendCursor(nil, replay.Cursor{}),
+	} {
+		if err := c.put(formatBucket, []byte(key), payload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// format returns the payload of a key of the format bucket.
+func (c *content) format(key string) (parser, error) {
+	payload, found, err := c.get(formatBucket, []byte(key))
+	if err == nil && !found {
+		err = inBucket(formatBucket, damaged("%q is missing", key))
+	}
+	return parser{rest: payload}, err
+}
+
+// newNumber returns a number that no history has had.
+func (c *content) newNumber() (uint64, error) {
+	p, err := c.format(nextKey)
+	if err != nil {
+		return 0, err
+	}
+	number := p.number()
+	return number, c.put(formatBucket, []byte(nextKey), binary.AppendUvarint(nil, number+1))
+}
+
+// rollback returns the epoch of the last rollback; 0 if there was none.
+// Histories of this epoch and earlier ones may have lost acknowledged entries.
+func (c *content) rollback() (uint64, error) {
+	payload, found, err := c.get(formatBucket, []byte(rollbackKey))
+	if err != nil || !found {
+		return 0, err
+	}
+	p := parser{rest: payload}
+	return p.number(), nil
 }
 
 // maxIDBytes is the length of the longest id that fits into a key of bbolt.
 const maxIDBytes = 32<<10 - 1
 
 // idKey is the key of an id. The byte in front makes one of the empty id, too.
-func idKey(id string) []byte {
-	return append([]byte{'i'}, id...)
-}
+func idKey(id string) []byte { return append([]byte{'i'}, id...) }
 
-func numberKey(number uint64) []byte {
-	return binary.BigEndian.AppendUint64(nil, number)
-}
+func numberKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
 
 // entryKeySize is the length of what entryKey returns.
 const entryKeySize = 3 * 8
@@ -71,12 +334,15 @@ func entryKey(number uint64, at replay.Cursor) []byte {
 	return binary.BigEndian.AppendUint64(key, at.Revision)
 }
 
-// parseEntryKey takes a key of the right length apart.
-func parseEntryKey(key []byte) (number uint64, at replay.Cursor) {
+// parseEntryKey returns what entryKey was given.
+func parseEntryKey(key []byte) (number uint64, at replay.Cursor, ok bool) {
+	if len(key) != entryKeySize {
+		return 0, replay.Cursor{}, false
+	}
 	return binary.BigEndian.Uint64(key), replay.Cursor{
 		Epoch:    binary.BigEndian.Uint64(key[8:]),
 		Revision: binary.BigEndian.Uint64(key[16:]),
-	}
+	}, true
 }
 
 // keyHashBytes is how much of a key's hash is kept: enough that nobody finds
@@ -89,6 +355,6 @@ func keyKey(number uint64, key string) []byte {
 	return append(numberKey(number), hash[:keyHashBytes]...)
 }
 
-func endingKey(at int64, number uint64) []byte {
+func tombstoneTimeKey(at int64, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(at)), number)
 }
