@@ -14,7 +14,7 @@ import (
 // bucket is a bucket of the file. All are flat and shared by all histories, so
 // that a history costs some bytes and not some pages.
 type bucket struct {
-	name  string
+	name  []byte
 	index int
 	// sum is the checksum of the name, with which that of every value begins.
 	sum uint32
@@ -51,12 +51,12 @@ const bucketCount = 8
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func newBucket(index int, name string) *bucket {
-	return &bucket{name: name, index: index, sum: crc32.Checksum([]byte(name), castagnoli)}
+	return &bucket{name: []byte(name), index: index, sum: crc32.Checksum([]byte(name), castagnoli)}
 }
 
 func bucketNamed(name []byte) *bucket {
 	for _, b := range buckets {
-		if b.name == string(name) {
+		if bytes.Equal(b.name, name) {
 			return b
 		}
 	}
@@ -104,23 +104,18 @@ func (b *bucket) checkLeaf(p page) error {
 // with the file unless it says otherwise, and valid as long as the transaction.
 type content struct {
 	tx *bbolt.Tx
-	// pages is nil in a file that this process has just made.
-	pages *verifiedPages
+	// pages has no verifier in a file that this process has just made.
+	pages verifiedPages
 	// opened are the buckets that were used, by index.
 	opened [bucketCount]*bbolt.Bucket
-	// path is the memory of find.
-	path []step
-}
-
-func newContent(tx *bbolt.Tx, v *verifier) *content {
-	pages := v.of(tx)
-	return &content{tx: tx, pages: &pages}
+	// steps is the memory of find.
+	steps [4]step
 }
 
 // bucket returns a bucket. All are there: Open has seen them.
 func (c *content) bucket(b *bucket) *bbolt.Bucket {
 	if c.opened[b.index] == nil {
-		c.opened[b.index] = c.tx.Bucket([]byte(b.name))
+		c.opened[b.index] = c.tx.Bucket(b.name)
 	}
 	return c.opened[b.index]
 }
@@ -131,13 +126,12 @@ func (c *content) bucket(b *bucket) *bbolt.Bucket {
 // empty.
 func (c *content) find(b *bucket, key []byte) (path []step, err error) {
 	root := uint64(c.bucket(b).Root())
-	if c.pages == nil || root == 0 {
+	if c.pages.verifier == nil || root == 0 {
 		return nil, nil
 	}
-	if path, err = c.pages.find(c.path[:0], b, root, key); err != nil {
+	if path, err = c.pages.find(c.steps[:0], b, root, key); err != nil {
 		return nil, err
 	}
-	c.path = path
 	leaf := path[len(path)-1].page
 	if n := leaf.count(); n == 0 || bytes.Compare(key, leaf.key(n-1)) > 0 {
 		err = c.pages.beside(b, path, 1)
@@ -147,10 +141,16 @@ func (c *content) find(b *bucket, key []byte) (path []step, err error) {
 
 // get returns the payload under a key.
 func (c *content) get(b *bucket, key []byte) (payload []byte, found bool, err error) {
-	if _, err := c.find(b, key); err != nil {
+	path, err := c.find(b, key)
+	if err != nil {
 		return nil, false, err
 	}
-	value := c.bucket(b).Get(key)
+	var value []byte
+	if path == nil || c.tx.Writable() {
+		value = c.bucket(b).Get(key)
+	} else {
+		value = path[len(path)-1].page.get(key) // as bbolt would, which would search again
+	}
 	if value == nil {
 		return nil, false, nil
 	}
@@ -187,7 +187,7 @@ func (c *content) delete(b *bucket, key []byte) error {
 }
 
 // scan calls visit with the elements of a bucket from a key on, until visit
-// returns false. visit must not change the bucket.
+// returns false. visit must not use the content.
 //
 // The next leaf is verified before the cursor can reach it. A leaf that a
 // transaction has emptied is passed by the cursor, but delete has verified the
@@ -268,7 +268,7 @@ const (
 // create makes an empty file a store without histories.
 func (c *content) create() error {
 	for _, b := range buckets {
-		if _, err := c.tx.CreateBucket([]byte(b.name)); err != nil {
+		if _, err := c.tx.CreateBucket(b.name); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func leafOf(t *testing.T, content []byte, key []byte) uint64 {
 	}
 	id := uint64(0)
 	for i := range root.count() {
-		if string(root.key(i)) == entriesBucket.name {
+		if bytes.Equal(root.key(i), entriesBucket.name) {
 			id = native.Uint64(root.value(i))
 		}
 	}

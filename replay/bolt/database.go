@@ -228,7 +228,7 @@ func (s *Store) view(ctx context.Context, do func(*reader) error) error {
 }
 
 func (s *Store) newReader(tx *bbolt.Tx, now time.Time) *reader {
-	return &reader{content: newContent(tx, s.database.verifier), expired: s.limits.expiredAt(now), rolledBack: s.rolledBack}
+	return &reader{content: content{tx: tx, pages: s.database.verifier.of(tx)}, expired: s.limits.expiredAt(now), rolledBack: s.rolledBack}
 }
 
 // withFile calls do while the file is open, and makes the file usable again
@@ -338,8 +338,8 @@ func (s *Store) reopen() error {
 	if err != nil {
 		return err
 	}
-	// A partly written meta page was none that anybody was told of, as long as the
-	// other one is not older than what was acknowledged.
+	// Nothing was acknowledged in the transaction of a partly written meta page, as
+	// long as the other one is not older than what was acknowledged.
 	if durable, _ := s.durable.newest(); int(m.transaction) < durable {
 		err := damaged("it lost what was on the disk: it ends with transaction %d instead of %d", m.transaction, durable)
 		return errors.Join(s.failed(err), opened.close())

@@ -87,7 +87,7 @@ func TestWriteFailure_Recovers(t *testing.T) {
 				mustHold(t, s, k)
 			}
 			if s.database != opened {
-				t.Error("the file was opened anew, for which nobody could read")
+				t.Error("the file was opened again, while nobody could read")
 			}
 		})
 	}
@@ -326,7 +326,7 @@ func TestMetaPagesLostInUse(t *testing.T) {
 	if _, err := file.WriteAt(metas, 0); err != nil {
 		t.Fatal(err)
 	}
-	mustHold(t, s, k) // it was opened anew
+	mustHold(t, s, k) // it was opened again
 	mustAppend(t, s, k, "id 1", k.next("id 1", entryOf("after")))
 	mustHold(t, s, k)
 }
@@ -462,7 +462,7 @@ type weather struct {
 	faults map[string]int
 }
 
-// blow keeps failing what is written, also when the file was opened anew.
+// blow keeps failing what is written, also when the file was opened again.
 func (w *weather) blow(over <-chan struct{}) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -67,7 +67,7 @@ func damagedPage(page uint64, format string, args ...any) error {
 // inBucket adds the name of a bucket to a *DamageError that has none.
 func inBucket(b *bucket, err error) error {
 	if damage, ok := errors.AsType[*DamageError](err); ok && damage.Bucket == "" {
-		damage.Bucket = b.name
+		damage.Bucket = string(b.name)
 	}
 	return err
 }

@@ -78,9 +78,9 @@ func crashed(t *testing.T, closed bool) (content []byte, now, before known) {
 	return content, k, before
 }
 
-// TestMetaPage_Damaged plants damage in each meta page. What cannot be told from
-// the partly written page of a commit that nobody was told of rolls back; all
-// other damage is refused. Nothing is silent.
+// TestMetaPage_Damaged plants damage in each meta page. Damage that can be a
+// partly written page rolls the file back; all other damage is refused. Nothing
+// is silent.
 func TestMetaPage_Damaged(t *testing.T) {
 	type change func(damaged, other []byte)
 	flip := func(at int) change { return func(damaged, _ []byte) { damaged[at] ^= 4 } }

@@ -318,8 +318,8 @@ func readMetaAt(file io.ReaderAt, at, offset int64) (meta, error) {
 }
 
 // readMeta returns the newest meta page that can be used. It reports whether the
-// other one was partly written: then that one may have been the newer one, and
-// it cannot be told whether anybody was told of its transaction.
+// other one was partly written: that one may have been the newer one, and
+// nothing says whether its transaction was acknowledged.
 func readMeta(file io.ReaderAt, size int64) (newest meta, partly bool, err error) {
 	if size == 0 {
 		return meta{}, false, damaged("it is empty; remove it if there never was anything in it")

@@ -102,7 +102,7 @@ func (s *Store) IDs(ctx context.Context) iter.Seq2[string, error] {
 // reader answers questions about histories in one transaction. It sees no entry
 // that is older than MaxAge.
 type reader struct {
-	*content
+	content
 	// expired is the time, in milliseconds since 1970, before which the entries
 	// were appended that are too old now.
 	expired int64

@@ -22,7 +22,7 @@ func newClock(s *Store) *clock {
 
 func (c *clock) add(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
-// oldestIs checks that a history is kept from a revision, whoever says it.
+// oldestIs checks that a history is kept from a revision, by every call.
 func oldestIs(t *testing.T, s *Store, k known, id string, oldest uint64) {
 	t.Helper()
 	want := k[id]
@@ -357,7 +357,7 @@ func TestTombstones_Expire(t *testing.T) {
 		remove(t, s, k, "last")
 		for _, b := range []*bucket{tombstonesBucket, tombstoneTimesBucket} {
 			if n := count(t, s, b); n != left {
-				t.Errorf("%q has %d endings after %d removals; want %d", b.name, n, i+1, left)
+				t.Errorf("%q has %d tombstones after %d removals; want %d", b.name, n, i+1, left)
 			}
 		}
 	}
@@ -378,10 +378,10 @@ func TestTombstones_Expire(t *testing.T) {
 	restart(t, s, k, "never seen", 105, entryOf("data"))
 	restart(t, s, k, "id 9", 110, entryOf("again"))
 	if n := count(t, s, tombstonesBucket); n != 5 {
-		t.Errorf("%d endings; want 5, as one history was started again", n)
+		t.Errorf("%d tombstones; want 5, as one history was started again", n)
 	}
 	if n := count(t, s, tombstoneTimesBucket); n != 5 {
-		t.Errorf("%d endings by time; want 5", n)
+		t.Errorf("%d tombstones by time; want 5", n)
 	}
 	mustHold(t, s, k)
 }

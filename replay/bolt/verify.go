@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/debug"
-	"sort"
 	"sync/atomic"
 	"unsafe"
 
@@ -186,11 +185,28 @@ func (v verifiedPages) verifyKind(p page, s *step) error {
 	return nil
 }
 
-// search returns the element of a branch below which a key belongs, as bbolt
-// does.
+// search returns the last element that is not above a key: in a branch, the
+// element below which bbolt looks for the key. It is 0 if there is none.
 func (p page) search(key []byte) int {
-	n := sort.Search(p.count(), func(i int) bool { return bytes.Compare(p.key(i), key) > 0 })
-	return max(n-1, 0)
+	first, end := 0, p.count() // the keys before first are not above key, those from end on are
+	for first < end {
+		middle := (first + end) / 2
+		if bytes.Compare(p.key(middle), key) > 0 {
+			end = middle
+		} else {
+			first = middle + 1
+		}
+	}
+	return max(first-1, 0)
+}
+
+// get returns the value under a key of a leaf; nil if it has none.
+func (p page) get(key []byte) []byte {
+	i := p.search(key)
+	if p.count() == 0 || !bytes.Equal(p.key(i), key) {
+		return nil
+	}
+	return p.value(i)
 }
 
 // find appends the path to the leaf where a key belongs.
