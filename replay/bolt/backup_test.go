@@ -13,7 +13,7 @@ import (
 
 func TestBackup_Complete(t *testing.T) {
 	s := open(t, newPath(t), nil)
-	k, epoch := known{}, uint64(100)
+	k, epoch := model{}, uint64(100)
 	k.fill(t, s, seeded(1), &epoch, 80)
 	var backup bytes.Buffer
 	n, err := s.WriteTo(&backup)
@@ -38,7 +38,7 @@ func TestBackup_Consistent(t *testing.T) {
 	var work sync.WaitGroup
 	for _, id := range []string{"a", "b"} {
 		work.Go(func() {
-			for k := (known{}); ; {
+			for k := (model{}); ; {
 				select {
 				case <-stop:
 					return
@@ -80,7 +80,7 @@ func TestBackup_Consistent(t *testing.T) {
 
 func TestBackup_EndsWithClose(t *testing.T) {
 	s := open(t, newPath(t), nil)
-	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
+	mustAppend(t, s, model{}, "id", model{}.next("id", entryOf("data")))
 	from, to := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {

@@ -121,20 +121,20 @@ func (r *recording) answered(n int) map[string]int {
 	return answered
 }
 
-// historian appends random batches to an id, and notes the story after each.
-type historian struct {
-	id      string
-	random  *rand.Rand
-	stories []*story // nil where there is no history
-	batches []replay.Batch
+// crashWriter appends random batches to an id, and notes the history after each.
+type crashWriter struct {
+	id       string
+	random   *rand.Rand
+	versions []*modelHistory // nil where there is no history
+	batches  []replay.Batch
 }
 
 // write appends batches, each when the one before was answered.
-func (w *historian) write(t *testing.T, s *Store, batches int, answered func(batch int)) error {
-	k, epoch := known{}, uint64(100)
-	w.stories, w.batches = []*story{nil}, []replay.Batch{{}}
+func (w *crashWriter) write(t *testing.T, s *Store, batches int, answered func(batch int)) error {
+	k, epoch := model{}, uint64(100)
+	w.versions, w.batches = []*modelHistory{nil}, []replay.Batch{{}}
 	for i := range batches {
-		one := known{"id": k[w.id]}
+		one := model{"id": k[w.id]}
 		if one["id"] == nil {
 			delete(one, "id")
 		}
@@ -145,7 +145,7 @@ func (w *historian) write(t *testing.T, s *Store, batches int, answered func(bat
 		}
 		answered(i + 1)
 		k.add(w.id, batch)
-		w.stories = append(w.stories, k[w.id].clone())
+		w.versions = append(w.versions, k[w.id].clone())
 	}
 	return nil
 }
@@ -155,10 +155,10 @@ func TestPowerCut(t *testing.T) {
 	seed := testSeed(t)
 	s := open(t, newPath(t), nil)
 	r := record(t, s)
-	all := make([]*historian, writers)
+	all := make([]*crashWriter, writers)
 	var work sync.WaitGroup
 	for i := range all {
-		w := &historian{id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		w := &crashWriter{id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all[i] = w
 		work.Go(func() {
 			err := w.write(t, s, batches, func(batch int) { r.add(event{id: w.id, batch: batch}) })
@@ -220,7 +220,7 @@ func (r *recording) kind(n int) string {
 
 // survived opens a file and compares each history with what it was after the
 // last answer, or with what it would have been after the next. One goes on.
-func survived(t *testing.T, path string, all []*historian, answered map[string]int, on int) error {
+func survived(t *testing.T, path string, all []*crashWriter, answered map[string]int, on int) error {
 	s, err := Open(path, nil)
 	if err != nil {
 		return err
@@ -228,9 +228,9 @@ func survived(t *testing.T, path string, all []*historian, answered map[string]i
 	defer s.Close()
 	for i, w := range all {
 		n := answered[w.id]
-		err := sameStory(t, s, w.id, w.stories[n])
-		if err != nil && n+1 < len(w.stories) {
-			if next := sameStory(t, s, w.id, w.stories[n+1]); next != nil {
+		err := sameHistory(t, s, w.id, w.versions[n])
+		if err != nil && n+1 < len(w.versions) {
+			if next := sameHistory(t, s, w.id, w.versions[n+1]); next != nil {
 				return fmt.Errorf("%q after %d answers: %w; and: %w", w.id, n, err, next)
 			}
 			n, err = n+1, nil
@@ -238,8 +238,8 @@ func survived(t *testing.T, path string, all []*historian, answered map[string]i
 		if err != nil {
 			return fmt.Errorf("%q after %d answers: %w", w.id, n, err)
 		}
-		same := n+1 < len(w.stories) && w.stories[n] == nil && w.stories[n+1] == nil // started and removed at once
-		if s.rolledBack > 0 {                                                        // a meta page was partly written
+		same := n+1 < len(w.versions) && w.versions[n] == nil && w.versions[n+1] == nil // started and removed at once
+		if s.rolledBack > 0 {                                                           // a meta page was partly written
 			if err := mustBeRolledBack(t, s, w.id); err != nil {
 				return fmt.Errorf("%q: %w", w.id, err)
 			}
@@ -254,7 +254,7 @@ func survived(t *testing.T, path string, all []*historian, answered map[string]i
 	return nil
 }
 
-func sameStory(t *testing.T, s *Store, id string, want *story) error {
+func sameHistory(t *testing.T, s *Store, id string, want *modelHistory) error {
 	if want != nil {
 		return want.verify(t, s, id)
 	}
@@ -265,17 +265,17 @@ func sameStory(t *testing.T, s *Store, id string, want *story) error {
 }
 
 const (
-	// victimVariable has the path of the file, in a process that is to be killed.
-	victimVariable = "SAFE_BOLT_VICTIM"
+	// childVariable has the path of the file, in a process that is to be killed.
+	childVariable = "SAFE_BOLT_CHILD"
 	// killsVariable is how often a process is killed, if not as often as usual.
 	killsVariable = "SAFE_BOLT_KILLS"
 
-	usualKills    = 15
-	victimWriters = 6
+	usualKills   = 15
+	childWriters = 6
 )
 
-// victimEntry is what is appended at a position.
-func victimEntry(id string, at replay.Cursor) replay.Entry {
+// childEntry is what is appended at a position.
+func childEntry(id string, at replay.Cursor) replay.Entry {
 	name := fmt.Sprintf("%s at %s", id, at)
 	e := replay.Entry{Cursor: at, Key: "key of " + name, Data: []byte("data of " + name)}
 	if at.Revision%3 == 1 {
@@ -292,9 +292,9 @@ func appendUntilKilled(path string) {
 		return
 	}
 	var work sync.WaitGroup
-	for i := range victimWriters {
+	for i := range childWriters {
 		work.Go(func() {
-			if err := victimAppends(s, fmt.Sprint("id-", i)); err != nil {
+			if err := childAppends(s, fmt.Sprint("id-", i)); err != nil {
 				fmt.Println("error:", err)
 			}
 		})
@@ -302,7 +302,7 @@ func appendUntilKilled(path string) {
 	work.Wait()
 }
 
-func victimAppends(s *Store, id string) error {
+func childAppends(s *Store, id string) error {
 	ctx := context.Background()
 	var batch replay.Batch
 	at := replay.Cursor{Epoch: 7}
@@ -316,7 +316,7 @@ func victimAppends(s *Store, id string) error {
 		batch.Entries = nil
 		for range 1 + at.Revision%4 {
 			at = at.Next()
-			batch.Entries = append(batch.Entries, victimEntry(id, at))
+			batch.Entries = append(batch.Entries, childEntry(id, at))
 		}
 		batch.Meta = []byte(at.String())
 		if err := s.Append(ctx, id, batch); err != nil {
@@ -343,9 +343,9 @@ func TestKill9(t *testing.T) {
 		acknowledged := killAtRandom(t, path, random)
 		s := open(t, path, nil)
 		total = 0
-		for writer := range victimWriters {
+		for writer := range childWriters {
 			id := fmt.Sprint("id-", writer)
-			n, err := victimSurvived(t, s, id, acknowledged[id])
+			n, err := childSurvived(t, s, id, acknowledged[id])
 			if err != nil {
 				t.Fatalf("kill %d, %q, which was acknowledged up to %d: %v", i, id, acknowledged[id], err)
 			}
@@ -366,20 +366,20 @@ func killAtRandom(t *testing.T, path string, random *rand.Rand) map[string]uint6
 	if err != nil {
 		t.Fatal(err)
 	}
-	victim := exec.CommandContext(t.Context(), executable)
-	victim.Env = append(os.Environ(), victimVariable+"="+path)
-	output, err := victim.StdoutPipe()
+	child := exec.CommandContext(t.Context(), executable)
+	child.Env = append(os.Environ(), childVariable+"="+path)
+	output, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := victim.Start(); err != nil {
+	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(output)
 	acknowledged := make(map[string]uint64)
 	for n := 1 + random.IntN(300); ; n-- {
 		if n == 0 {
-			if err := victim.Process.Kill(); err != nil {
+			if err := child.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -398,15 +398,15 @@ func killAtRandom(t *testing.T, path string, random *rand.Rand) map[string]uint6
 		}
 		acknowledged[id] = revision
 	}
-	if err := victim.Wait(); err == nil {
+	if err := child.Wait(); err == nil {
 		t.Fatal("the process ended before it was killed")
 	}
 	return acknowledged
 }
 
-// victimSurvived checks that a history is whole and not shorter than it was
+// childSurvived checks that a history is whole and not shorter than it was
 // acknowledged to be, and returns its length.
-func victimSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uint64, error) {
+func childSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uint64, error) {
 	head, err := s.Load(t.Context(), id)
 	if acknowledged == 0 && errors.Is(err, replay.ErrNotFound) {
 		return 0, nil
@@ -419,7 +419,7 @@ func victimSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uin
 	}
 	want, keys := make([]replay.Entry, head.Cursor.Revision), make([]string, head.Cursor.Revision)
 	for i := range want {
-		want[i] = victimEntry(id, replay.Cursor{Epoch: 7, Revision: uint64(i) + 1})
+		want[i] = childEntry(id, replay.Cursor{Epoch: 7, Revision: uint64(i) + 1})
 		keys[i] = want[i].Key
 	}
 	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: 7}, len(want)+1)

@@ -18,9 +18,9 @@ import (
 
 // spread is the content of a closed file with some histories, each of which
 // fills pages of its own, and what it holds.
-func spread(t *testing.T) ([]byte, known) {
+func spread(t *testing.T) ([]byte, model) {
 	t.Helper()
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	for i := range 5 {
 		id := fmt.Sprint("id ", i)
@@ -70,7 +70,7 @@ func leafOf(t *testing.T, content []byte, key []byte) uint64 {
 }
 
 // useAround uses a file of which one history is damaged.
-func useAround(t *testing.T, content []byte, k known, victim string) {
+func useAround(t *testing.T, content []byte, k model, child string) {
 	path := newPath(t)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -78,28 +78,28 @@ func useAround(t *testing.T, content []byte, k known, victim string) {
 	mustCheckAs(t, path, "")
 	l := &log{}
 	s := open(t, path, &Options{Logger: slog.New(slog.NewTextHandler(l, nil))})
-	rest := known{}
-	for id, story := range k {
-		if id != victim {
-			rest[id] = story
+	rest := model{}
+	for id, history := range k {
+		if id != child {
+			rest[id] = history
 		}
 	}
 	for range 2 {
-		if _, err := s.Read(t.Context(), victim, replay.Cursor{Epoch: 7}, 100); !errors.Is(err, ErrDamaged) {
+		if _, err := s.Read(t.Context(), child, replay.Cursor{Epoch: 7}, 100); !errors.Is(err, ErrDamaged) {
 			t.Errorf("Read of the damaged history: %v; want ErrDamaged", err)
 		}
-		for id, story := range rest {
-			if err := story.verify(t, s, id); err != nil {
+		for id, history := range rest {
+			if err := history.verify(t, s, id); err != nil {
 				t.Errorf("%q: %v", id, err)
 			}
 		}
 		// One group, with the damaged history in the middle.
 		w := newWaiting(t, s, rest)
 		var answers []<-chan answer
-		for _, id := range []string{"id 0", victim, "id 4", "new"} {
+		for _, id := range []string{"id 0", child, "id 4", "new"} {
 			batch := k.next(id, replay.Entry{Data: []byte("more"), Key: "key 0"})
-			batch.NewKeys = id == victim
-			if id != victim {
+			batch.NewKeys = id == child
+			if id != child {
 				batch = rest.next(id, entryOf("more"))
 				rest.add(id, batch)
 			}
@@ -187,7 +187,7 @@ func TestDamage_MissingEntry(t *testing.T) {
 }
 
 func TestDamage_RemovedHistory(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	long(t, s, k, "removed", 5*deletesPerGroup)
 	commits := 0 // only the removal itself succeeds, and it deletes a part
@@ -326,9 +326,9 @@ func list(t *testing.T, content []byte, id uint64) {
 }
 
 // sample is a closed file with a bit of everything, and what it holds.
-func sample(t testing.TB, batches int) ([]byte, known) {
+func sample(t testing.TB, batches int) ([]byte, model) {
 	t.Helper()
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	epoch := uint64(100)
 	k.fill(t, s, rand.New(rand.NewPCG(1, 2)), &epoch, batches)
@@ -351,7 +351,7 @@ func sample(t testing.TB, batches int) ([]byte, known) {
 
 // useDamaged writes the content to a file and uses it like any other. It must
 // be refused, or answer rightly, or say that it is damaged.
-func useDamaged(t testing.TB, path string, content []byte, k known) (refused bool) {
+func useDamaged(t testing.TB, path string, content []byte, k model) (refused bool) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -398,8 +398,8 @@ func useDamaged(t testing.TB, path string, content []byte, k known) (refused boo
 	return false
 }
 
-// spoil changes a copy of a file in one of the ways that files are changed in.
-func spoil(content []byte, random *rand.Rand) []byte {
+// corrupt changes a copy of a file in one of the ways that files are changed in.
+func corrupt(content []byte, random *rand.Rand) []byte {
 	content = bytes.Clone(content)
 	page := pageBytes
 	at := random.IntN(len(content))
@@ -435,8 +435,8 @@ func TestDamage_RandomChanges(t *testing.T) {
 	refused, found := 0, 0
 	const rounds = 400
 	for seed := range uint64(rounds) {
-		spoiled := spoil(content, rand.New(rand.NewPCG(seed, 0)))
-		if err := os.WriteFile(path, spoiled, 0o600); err != nil {
+		corrupted := corrupt(content, rand.New(rand.NewPCG(seed, 0)))
+		if err := os.WriteFile(path, corrupted, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := Check(path); errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) {
@@ -444,7 +444,7 @@ func TestDamage_RandomChanges(t *testing.T) {
 		} else if err != nil {
 			t.Fatalf("Check: %v", err)
 		}
-		if useDamaged(t, path, spoiled, k) {
+		if useDamaged(t, path, corrupted, k) {
 			refused++
 		}
 		if t.Failed() {
@@ -463,11 +463,11 @@ func FuzzDamage(f *testing.F) {
 		f.Add(seed, uint32(seed)*uint32(pageBytes), byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint32, change byte) {
-		spoiled := bytes.Clone(content)
-		spoiled[int(at)%len(spoiled)] ^= change
+		corrupted := bytes.Clone(content)
+		corrupted[int(at)%len(corrupted)] ^= change
 		if seed%2 == 1 {
-			spoiled = spoil(spoiled, rand.New(rand.NewPCG(seed, 0)))
+			corrupted = corrupt(corrupted, rand.New(rand.NewPCG(seed, 0)))
 		}
-		useDamaged(t, newPath(t), spoiled, k)
+		useDamaged(t, newPath(t), corrupted, k)
 	})
 }

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 	"unsafe"
 
 	"github.com/safe-go/safe/replay"
@@ -66,7 +62,7 @@ func TestWriteFailure_Recovers(t *testing.T) {
 	}
 	for errno, advice := range tests {
 		t.Run(errno.Error(), func(t *testing.T) {
-			s, k := open(t, newPath(t), nil), known{}
+			s, k := open(t, newPath(t), nil), model{}
 			mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 			faults := failData(s)
 			opened := s.database
@@ -95,7 +91,7 @@ func TestWriteFailure_Recovers(t *testing.T) {
 
 // A commit whose last sync fails is in the file, but perhaps not on the disk.
 func TestSyncFailure_HidesCommit(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	mustAppend(t, s, k, "other", k.next("other", entryOf("before")))
@@ -133,7 +129,7 @@ func TestSyncFailure_HidesCommit(t *testing.T) {
 }
 
 func TestSyncFailure_RewritesMeta(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	faults := failMeta(s)
 	recorded := &recordingDisk{disk: s.database.disk}
@@ -178,7 +174,7 @@ func (d *recordingDisk) Sync() error {
 func TestPanic_InCommit(t *testing.T) {
 	for name, at := range map[string]int{"at its first page": 0, "on the way": 2} {
 		t.Run(name, func(t *testing.T) {
-			s, k := open(t, newPath(t), nil), known{}
+			s, k := open(t, newPath(t), nil), model{}
 			epoch := uint64(100)
 			k.fill(t, s, seeded(1), &epoch, 30)
 			opened := s.database
@@ -208,7 +204,7 @@ func TestPanic_InCommit(t *testing.T) {
 
 // A batch that was tried again after it had taken effect would meet itself.
 func TestGroup_RetriedIfUncommitted(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	before, _ := s.durable.newest()
 	damage := damaged("as a test says")
 	if !s.failedWithoutTrace(before, damage) {
@@ -224,7 +220,7 @@ func TestGroup_RetriedIfUncommitted(t *testing.T) {
 }
 
 func TestMapFailure_Reopens(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	unmap := func() {
 		field := reflect.ValueOf(s.database.bolt).Elem().FieldByName("data")
@@ -240,7 +236,7 @@ func TestMapFailure_Reopens(t *testing.T) {
 func TestFileTruncatedInUse(t *testing.T) {
 	for _, size := range []int{0, 100, pageBytes, 2 * pageBytes, 5 * pageBytes} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			path, k := newPath(t), known{}
+			path, k := newPath(t), model{}
 			s := open(t, path, nil)
 			epoch := uint64(100)
 			k.fill(t, s, seeded(1), &epoch, 60)
@@ -255,7 +251,7 @@ func TestFileTruncatedInUse(t *testing.T) {
 	}
 }
 
-func damagedEverywhere(t *testing.T, s *Store, k known) {
+func damagedEverywhere(t *testing.T, s *Store, k model) {
 	t.Helper()
 	for id := range k {
 		if _, err := s.Load(t.Context(), id); !errors.Is(err, ErrDamaged) {
@@ -277,7 +273,7 @@ func damagedEverywhere(t *testing.T, s *Store, k known) {
 
 func TestFileOverwrittenInUse(t *testing.T) {
 	for _, worn := range []bool{false, true} {
-		path, k := newPath(t), known{}
+		path, k := newPath(t), model{}
 		s := open(t, path, nil)
 		epoch := uint64(100)
 		k.fill(t, s, seeded(1), &epoch, 20)
@@ -299,7 +295,7 @@ func TestFileOverwrittenInUse(t *testing.T) {
 
 // Without its meta pages, bbolt panics with its locks held.
 func TestMetaPagesLostInUse(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	epoch := uint64(100)
 	k.fill(t, s, seeded(1), &epoch, 20)
@@ -346,7 +342,7 @@ func TestFileReplaced(t *testing.T) {
 	} {
 		for _, worn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, worn %t", name, worn), func(t *testing.T) {
-				path, k := newPath(t), known{}
+				path, k := newPath(t), model{}
 				s := open(t, path, nil)
 				mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 				away := path + ".away"
@@ -382,232 +378,7 @@ func TestFileReplaced_InCommit(t *testing.T) {
 		}
 		return write(b, off)
 	})
-	if err := s.Append(t.Context(), "id", known{}.next("id", entryOf("lost"))); !errors.Is(err, ErrFileReplaced) {
+	if err := s.Append(t.Context(), "id", model{}.next("id", entryOf("lost"))); !errors.Is(err, ErrFileReplaced) {
 		t.Errorf("Append: %v; want ErrFileReplaced", err)
-	}
-}
-
-const (
-	stormWriters = 6
-	stormBatches = 60
-)
-
-// TestRandomFaults has many write and read while the disk fails at random
-// places, and bbolt panics now and then.
-func TestRandomFaults(t *testing.T) {
-	seed := testSeed(t)
-
-	path := newPath(t)
-	s := open(t, path, nil)
-	w := &weather{store: s, random: rand.New(rand.NewPCG(seed, 0)), raging: true}
-	over := make(chan struct{})
-	var work, blowing sync.WaitGroup
-	blowing.Go(func() { w.blow(over) })
-	boats := make([]*boat, stormWriters)
-	for i := range boats {
-		boats[i] = &boat{
-			t: t, store: s, id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1)),
-			weather: w, stories: []*story{nil},
-		}
-		writing := make(chan struct{})
-		work.Go(func() {
-			defer close(writing)
-			boats[i].sail()
-		})
-		work.Go(func() { watch(t, s, boats[i].id, writing) })
-	}
-	work.Wait()
-	close(over)
-	blowing.Wait()
-	w.calm()
-	if t.Failed() {
-		return
-	}
-	for _, b := range boats {
-		b.look()
-	}
-	k, epoch, random := known{}, uint64(1<<50), seeded(seed)
-	for range 20 {
-		id := fmt.Sprint("after ", epoch%3)
-		batch := k.randomBatchFor(id, random, &epoch)
-		mustAppend(t, s, k, id, batch)
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-	s = open(t, path, nil)
-	for _, b := range boats {
-		b.store = s
-		b.look()
-	}
-	for id, story := range k {
-		if err := story.verify(t, s, id); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Logf("%v faults", w.faults)
-	if !w.hadAll() {
-		t.Errorf("the storm had only %v", w.faults)
-	}
-}
-
-// weather makes the writes to a file fail.
-type weather struct {
-	store *Store
-
-	mu     sync.Mutex
-	random *rand.Rand
-	raging bool
-	hooked *database
-	faults map[string]int
-}
-
-// blow keeps failing what is written, also when the file was opened again.
-func (w *weather) blow(over <-chan struct{}) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		w.store.mu.Lock()
-		if now := w.store.database; now != nil && now != w.hooked {
-			w.hooked = now
-			hook(w.store, w.write)
-		}
-		w.store.mu.Unlock()
-		select {
-		case <-over:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (w *weather) calm() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.raging = false
-}
-
-// hadAll says whether every kind of fault has happened.
-func (w *weather) hadAll() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.faults) == 3
-}
-
-// next draws what happens to a write.
-func (w *weather) next(meta bool) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	fault := ""
-	switch dice := w.random.IntN(100); {
-	case !w.raging:
-	case meta && dice < 8:
-		fault = "a sync fails"
-	case !meta && dice < 1:
-		fault = "a write fails"
-	case !meta && dice < 2 && w.random.IntN(3) == 0:
-		fault = "bbolt panics"
-	}
-	if fault != "" {
-		if w.faults == nil {
-			w.faults = make(map[string]int)
-		}
-		w.faults[fault]++
-	}
-	return fault
-}
-
-func (w *weather) write(write writeAt, b []byte, off int64) (int, error) {
-	fault := w.next(off < 2*int64(pageBytes))
-	switch fault {
-	case "a write fails":
-		return 0, syscall.ENOSPC
-	case "bbolt panics":
-		panic("page 7 already freed")
-	}
-	n, err := write(b, off)
-	if fault == "a sync fails" {
-		err = syscall.EIO
-	}
-	return n, err
-}
-
-// boat writes to one id, whatever happens.
-type boat struct {
-	t       *testing.T
-	store   *Store
-	weather *weather
-	id      string
-	random  *rand.Rand
-	epoch   uint64
-	// stories are what the history may be, the newest last.
-	stories []*story
-}
-
-func (b *boat) sail() {
-	b.epoch = 100
-	for i := 0; i < stormBatches || i < 100*stormBatches && !b.weather.hadAll(); i++ {
-		k := known{}
-		if now := b.stories[len(b.stories)-1]; now != nil {
-			k[b.id] = now.clone()
-		}
-		batch := k.randomBatchFor(b.id, b.random, &b.epoch)
-		err := b.store.Append(b.t.Context(), b.id, batch)
-		k.add(b.id, batch)
-		conflict := errors.Is(err, replay.ErrConflict)
-		if !conflict {
-			b.stories = append(b.stories, k[b.id])
-		}
-		switch {
-		case err == nil:
-			b.stories = b.stories[len(b.stories)-1:]
-		case errors.Is(err, replay.ErrUnavailable), errors.Is(err, ErrDamaged):
-			if !b.look() {
-				return
-			}
-		default:
-			b.t.Errorf("Append to %q: %v", b.id, err)
-			return
-		}
-	}
-}
-
-// look finds out which story is the true one.
-func (b *boat) look() bool {
-	var err error
-	for range 100 { // the disk fails now and then
-		for i, story := range slices.Backward(b.stories) {
-			if err = sameStory(b.t, b.store, b.id, story); err == nil {
-				b.stories = b.stories[:i+1]
-				return true
-			}
-		}
-	}
-	b.t.Errorf("%q is none of the %d that it can be: %v", b.id, len(b.stories), err)
-	return false
-}
-
-// watch reads an id and sees that it never goes back.
-func watch(t *testing.T, s *Store, id string, over <-chan struct{}) {
-	var last replay.Cursor
-	for {
-		select {
-		case <-over:
-			return
-		default:
-		}
-		head, err := s.Load(t.Context(), id)
-		switch {
-		case errors.Is(err, replay.ErrNotFound), errors.Is(err, replay.ErrUnavailable):
-			continue
-		case err != nil:
-			t.Errorf("Load of %q: %v", id, err)
-			return
-		}
-		if head.Cursor.Epoch < last.Epoch || head.Cursor.Epoch == last.Epoch && head.Cursor.Revision < last.Revision {
-			t.Errorf("%q went back from %s to %s", id, last, head.Cursor)
-			return
-		}
-		last = head.Cursor
 	}
 }

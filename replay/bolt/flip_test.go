@@ -64,14 +64,14 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	path := newPath(t)
 	writers := make([]*flipWriter, flipWriters)
 	for i := range writers {
-		writers[i] = &flipWriter{t: t, number: i, k: known{}, random: rand.New(rand.NewPCG(random.Uint64(), 0)), epoch: 100}
+		writers[i] = &flipWriter{t: t, number: i, k: model{}, random: rand.New(rand.NewPCG(random.Uint64(), 0)), epoch: 100}
 	}
 	s, err := Open(path, options)
 	if err != nil {
 		t.Error(err)
 		return "error"
 	}
-	all(writers, func(w *flipWriter) { w.use(s, 40+random.IntN(200)/flipWriters) })
+	all(writers, func(w *flipWriter) { w.use(s, 20+random.IntN(20)) })
 	closed := random.IntN(2) == 0
 	if closed { // else as kill -9 leaves it
 		err = s.Close()
@@ -98,11 +98,11 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	}
 	defer s.Close()
 	if s.rolledBack > 0 {
-		all(writers, func(w *flipWriter) { w.look(s) })
+		all(writers, func(w *flipWriter) { w.readRolledBack(s) })
 		return "rolled back"
 	}
 	damage := 0
-	all(writers, func(w *flipWriter) { w.use(s, 60) })
+	all(writers, func(w *flipWriter) { w.use(s, 30) })
 	for _, w := range writers {
 		damage += w.damage
 	}
@@ -116,7 +116,7 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	defer file.Close()
 	all(writers, func(w *flipWriter) {
 		w.lenient = true
-		for range 10 {
+		for range 5 {
 			one, at := []byte{byte(w.random.Uint32())}, w.random.Int64N(int64(len(content)))
 			if w.number > 0 {
 				at = at/int64(pageBytes)*int64(pageBytes) + w.random.Int64N(200)
@@ -158,7 +158,7 @@ func flipBytes(content []byte, random *rand.Rand) {
 type flipWriter struct {
 	t      *testing.T
 	number int
-	k      known
+	k      model
 	random *rand.Rand
 	epoch  uint64
 	// lost are the ids of which nothing is known any more, because a call failed
@@ -187,13 +187,13 @@ func (w *flipWriter) use(s *Store, times int) {
 	}
 }
 
-// look reads what a file that was rolled back has: a history as it was, or
+// readRolledBack reads what a file that was rolled back has: a history as it was, or
 // shorter.
-func (w *flipWriter) look(s *Store) {
-	for id, story := range w.k {
+func (w *flipWriter) readRolledBack(s *Store) {
+	for id, history := range w.k {
 		head, err := s.Load(w.t.Context(), id)
-		if err == nil && head.Cursor.Epoch == story.head().Epoch && head.Cursor.Revision > story.head().Revision {
-			w.t.Errorf("Load of %q: %s; want %s at most", id, head.Cursor, story.head())
+		if err == nil && head.Cursor.Epoch == history.head().Epoch && head.Cursor.Revision > history.head().Revision {
+			w.t.Errorf("Load of %q: %s; want %s at most", id, head.Cursor, history.head())
 		}
 		if err == nil && !head.RolledBack {
 			w.t.Errorf("%q is not rolled back", id)
@@ -224,27 +224,27 @@ func (w *flipWriter) allow(call, id string, err error, also ...error) bool {
 }
 
 func (w *flipWriter) read(s *Store, id string) {
-	story := w.k[id]
+	history := w.k[id]
 	head, err := s.Load(w.t.Context(), id)
-	if story == nil {
+	if history == nil {
 		if !errors.Is(err, replay.ErrNotFound) && w.allow("Load", id, err) && !w.lenient {
 			w.t.Errorf("Load of %q, which was removed: %s", id, head.Cursor)
 		}
 		return
 	}
-	if w.allow("Load", id, err) && !w.lenient && (head.Cursor != story.head() || string(head.State) != string(story.state()) || string(head.Meta) != string(story.meta)) {
-		w.t.Errorf("Load of %q: %s, want %s, or another state or meta", id, head.Cursor, story.head())
+	if w.allow("Load", id, err) && !w.lenient && (head.Cursor != history.head() || string(head.State) != string(history.state()) || string(head.Meta) != string(history.meta)) {
+		w.t.Errorf("Load of %q: %s, want %s, or another state or meta", id, head.Cursor, history.head())
 	}
 	if err != nil {
 		return
 	}
 	entries, err := s.Read(w.t.Context(), id, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Oldest - 1}, 1<<30)
 	if w.allow("Read", id, err) && !w.lenient {
-		if err := sameEntries(entries, story.entries()[head.Oldest-1:]); err != nil {
+		if err := sameEntries(entries, history.entries()[head.Oldest-1:]); err != nil {
 			w.t.Errorf("Read of %q: %v", id, err)
 		}
 	}
-	for _, e := range story.entries()[max(head.Oldest, head.Cursor.Revision-min(2, head.Cursor.Revision-1))-1:] {
+	for _, e := range history.entries()[max(head.Oldest, head.Cursor.Revision-min(2, head.Cursor.Revision-1))-1:] {
 		if e.Key == "" {
 			continue
 		}
@@ -267,11 +267,11 @@ func (w *flipWriter) append(s *Store, id string) {
 	// It may have taken effect all the same.
 	head, err := s.Load(w.t.Context(), id)
 	missing := errors.Is(err, replay.ErrNotFound)
-	switch story := w.k[id]; {
+	switch history := w.k[id]; {
 	case !missing && err != nil:
 		w.allow("Load", id, err)
 		w.lost[id] = true
-	case missing && story == nil || story != nil && !missing && head.Cursor == story.head():
+	case missing && history == nil || history != nil && !missing && head.Cursor == history.head():
 	case missing == batch.Remove && (missing || head.Cursor == batch.Last()):
 		w.k.add(id, batch)
 	case !w.lenient:

@@ -36,7 +36,7 @@ func alone(t *testing.T) bool {
 }
 
 // fillUp appends until the disk refuses, which it must for the given reason.
-func fillUp(t *testing.T, s *Store, k known, reason error) {
+func fillUp(t *testing.T, s *Store, k model, reason error) {
 	t.Helper()
 	for i := range 10_000 {
 		id := fmt.Sprint("id ", i%7)
@@ -56,7 +56,7 @@ func fillUp(t *testing.T, s *Store, k known, reason error) {
 
 // surviveFull fills a disk again and again, and has it emptied.
 func surviveFull(t *testing.T, path string, reason error, fill, empty func(round int)) {
-	k := known{}
+	k := model{}
 	s := open(t, path, nil)
 	for round := range 4 {
 		fill(round)
@@ -127,7 +127,7 @@ func TestCreateFailure_LeavesNothing(t *testing.T) {
 		}
 	}
 	limitFiles(t, 1<<30)
-	mustHold(t, open(t, path, nil), known{})
+	mustHold(t, open(t, path, nil), model{})
 }
 
 func TestDiskFull_Recovers(t *testing.T) {

@@ -34,7 +34,7 @@ type waiting struct {
 }
 
 // newWaiting has a commit under way that ends when it is released.
-func newWaiting(t *testing.T, s *Store, k known) *waiting {
+func newWaiting(t *testing.T, s *Store, k model) *waiting {
 	t.Helper()
 	queued := func(running bool, last int) func() bool {
 		return func() bool {
@@ -63,7 +63,7 @@ func (w *waiting) append(ctx context.Context, id string, batch replay.Batch) <-c
 }
 
 func TestGroup_OneCommit(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	before, _ := s.durable.newest()
 	w := newWaiting(t, s, k)
 	var answers []<-chan answer
@@ -86,7 +86,7 @@ func TestGroup_OneCommit(t *testing.T) {
 }
 
 func TestGroup_BatchesInOrder(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	w := newWaiting(t, s, k)
 
@@ -138,7 +138,7 @@ func conflictOf(t *testing.T, got answer) *replay.ConflictError {
 }
 
 func TestAppend_CanceledWhileQueued(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	w := newWaiting(t, s, k)
 	ctx, cancel := context.WithCancel(t.Context())
 	left := w.append(ctx, "left out", k.next("left out", entryOf("lost")))
@@ -157,7 +157,7 @@ func TestAppend_CanceledWhileQueued(t *testing.T) {
 }
 
 func TestAppend_CanceledInCommit(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	ctx, cancel := context.WithCancel(t.Context())
 	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
 		cancel() // it is too late to leave it out
@@ -177,7 +177,7 @@ func TestAppend_CanceledInCommit(t *testing.T) {
 }
 
 func TestAppend_ReturnsAfterCommit(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	var answered, early atomic.Int64
 	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
 		if isMeta(s, off) {
@@ -196,7 +196,7 @@ func TestAppend_ReturnsAfterCommit(t *testing.T) {
 }
 
 func TestGroup_FailureHidesConflicts(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	faults := failData(s)
 	w := newWaiting(t, s, k)
@@ -215,7 +215,7 @@ func TestGroup_FailureHidesConflicts(t *testing.T) {
 }
 
 func TestClose_QueuedBatches(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	w := newWaiting(t, s, k)
 	waits := w.append(t.Context(), "id", k.next("id", entryOf("refused")))
@@ -265,7 +265,7 @@ func TestQueue_GroupBounds(t *testing.T) {
 }
 
 func TestConflict_MissedEntries(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	var many []replay.Entry
 	for range maxMissed + 1 {
 		many = append(many, entryOf("data"))
@@ -299,7 +299,7 @@ func TestConflict_MissedEntries(t *testing.T) {
 }
 
 func TestConflict_HeadOfEvaluation(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("a"), entryOf("b")))
 	conflict := &replay.ConflictError{ID: "id", Expected: replay.Cursor{Epoch: 7, Revision: 1}, Head: k["id"].head(), Reason: replay.ConflictMoved}
 	want := k["id"].entries()[1:]
@@ -317,7 +317,7 @@ func TestConflict_HeadOfEvaluation(t *testing.T) {
 }
 
 func TestIDs_ContextEnded(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

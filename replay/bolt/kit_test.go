@@ -37,28 +37,28 @@ func open(t testing.TB, path string, options *Options) *Store {
 // newPath is where a file may be created.
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "histories.db") }
 
-// known is what a store should hold: each history that is there, and its epochs
+// model is what a store should hold: each history that is there, and its epochs
 // in order.
-type known map[string]*story
+type model map[string]*modelHistory
 
-type story struct {
+type modelHistory struct {
 	epochs [][]replay.Entry
 	meta   []byte
 }
 
 // clone returns a copy that further batches do not change.
-func (s *story) clone() *story {
+func (s *modelHistory) clone() *modelHistory {
 	if s == nil {
 		return nil
 	}
-	return &story{epochs: slices.Clone(s.epochs), meta: s.meta}
+	return &modelHistory{epochs: slices.Clone(s.epochs), meta: s.meta}
 }
 
-func (s *story) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
+func (s *modelHistory) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
 
-func (s *story) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
+func (s *modelHistory) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
 
-func (s *story) state() []byte {
+func (s *modelHistory) state() []byte {
 	for _, e := range slices.Backward(s.entries()) {
 		if len(e.State) > 0 {
 			return e.State
@@ -68,14 +68,14 @@ func (s *story) state() []byte {
 }
 
 // add notes a batch that was committed.
-func (k known) add(id string, batch replay.Batch) {
+func (k model) add(id string, batch replay.Batch) {
 	if batch.Remove {
 		delete(k, id)
 		return
 	}
 	s := k[id]
 	if s == nil {
-		s = &story{}
+		s = &modelHistory{}
 		k[id] = s
 	}
 	if batch.Starts() {
@@ -87,7 +87,7 @@ func (k known) add(id string, batch replay.Batch) {
 }
 
 // next numbers entries as the next batch of an id.
-func (k known) next(id string, entries ...replay.Entry) replay.Batch {
+func (k model) next(id string, entries ...replay.Entry) replay.Batch {
 	var batch replay.Batch
 	at := replay.Cursor{Epoch: 7}
 	if s := k[id]; s != nil {
@@ -112,7 +112,7 @@ func numbered(batch replay.Batch, at replay.Cursor, entries []replay.Entry) repl
 var errWrong = errors.New("the store holds something else")
 
 // verify compares all of a store. Errors of the store are returned as they are.
-func (k known) verify(t testing.TB, s *Store) error {
+func (k model) verify(t testing.TB, s *Store) error {
 	count := 0
 	for id, err := range s.IDs(t.Context()) {
 		if err != nil {
@@ -134,7 +134,7 @@ func (k known) verify(t testing.TB, s *Store) error {
 	return nil
 }
 
-func (want *story) verify(t testing.TB, s *Store, id string) error {
+func (want *modelHistory) verify(t testing.TB, s *Store, id string) error {
 	head, err := s.Load(t.Context(), id)
 	if err != nil {
 		return err
@@ -184,12 +184,12 @@ func sameEntries(got, want []replay.Entry) error {
 }
 
 // randomBatch returns a batch for one of some ids that commits.
-func (k known) randomBatch(random *rand.Rand, epoch *uint64) (id string, batch replay.Batch) {
+func (k model) randomBatch(random *rand.Rand, epoch *uint64) (id string, batch replay.Batch) {
 	id = fmt.Sprint("id ", random.IntN(12))
 	return id, k.randomBatchFor(id, random, epoch)
 }
 
-func (k known) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batch replay.Batch) {
+func (k model) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batch replay.Batch) {
 	entries := make([]replay.Entry, 1+random.IntN(5))
 	for i := range entries {
 		entries[i].Data = randomBytes(random, 300)
@@ -226,7 +226,7 @@ func randomBytes(random *rand.Rand, most int) []byte {
 }
 
 // fill appends random batches.
-func (k known) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, batches int) {
+func (k model) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, batches int) {
 	t.Helper()
 	for range batches {
 		id, batch := k.randomBatch(random, epoch)
@@ -354,7 +354,7 @@ func awaitWaiting(t testing.TB, s *Store, n int) {
 }
 
 // mustAppend appends a batch and notes it.
-func mustAppend(t testing.TB, s *Store, k known, id string, batch replay.Batch) {
+func mustAppend(t testing.TB, s *Store, k model, id string, batch replay.Batch) {
 	t.Helper()
 	if err := s.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
@@ -362,7 +362,7 @@ func mustAppend(t testing.TB, s *Store, k known, id string, batch replay.Batch) 
 	k.add(id, batch)
 }
 
-func mustHold(t testing.TB, s *Store, k known) {
+func mustHold(t testing.TB, s *Store, k model) {
 	t.Helper()
 	if err := k.verify(t, s); err != nil {
 		t.Error(err)

@@ -40,7 +40,7 @@ func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 		}
 		later = conflict.Head
 	}
-	k := known{id: {}}
+	k := model{id: {}}
 	restarted := numbered(replay.Batch{Expect: head.Cursor}, replay.Cursor{Epoch: replay.NewEpoch(later.Epoch)}, []replay.Entry{entryOf("restarted")})
 	mustAppend(t, s, k, id, restarted)
 	mustAppend(t, s, k, id, k.next(id, entryOf("continued")))
@@ -52,18 +52,18 @@ func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 
 // crashed returns a file as kill -9 leaves it, what it holds, and what it held
 // before the last commit.
-func crashed(t *testing.T, closed bool) (content []byte, now, before known) {
+func crashed(t *testing.T, closed bool) (content []byte, now, before model) {
 	t.Helper()
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	for i := range 4 {
 		id := fmt.Sprint("id ", i)
 		mustAppend(t, s, k, id, k.next(id, entryOf("first"), entryOf("second")))
 	}
 	remove(t, s, k, "id 3")
-	before = known{}
-	for id, story := range k {
-		before[id] = story.clone()
+	before = model{}
+	for id, history := range k {
+		before[id] = history.clone()
 	}
 	mustAppend(t, s, k, "id 1", k.next("id 1", entryOf("the newest")))
 	if closed {
@@ -114,9 +114,9 @@ func TestMetaPage_Damaged(t *testing.T) {
 		for _, at := range []int64{newest.at, 1 - newest.at} {
 			for name, change := range changes {
 				t.Run(fmt.Sprintf("closed %t, newest %t, %s", closed, at == newest.at, name), func(t *testing.T) {
-					spoiled, path := bytes.Clone(content), newPath(t)
-					change.do(pageOf(spoiled, uint64(at)), pageOf(spoiled, uint64(1-at)))
-					if err := os.WriteFile(path, spoiled, 0o600); err != nil {
+					corrupted, path := bytes.Clone(content), newPath(t)
+					change.do(pageOf(corrupted, uint64(at)), pageOf(corrupted, uint64(1-at)))
+					if err := os.WriteFile(path, corrupted, 0o600); err != nil {
 						t.Fatal(err)
 					}
 					mustCheckAs(t, path, "meta page")
@@ -138,7 +138,7 @@ func TestMetaPage_Damaged(t *testing.T) {
 }
 
 // mustRollBack opens a file one of whose meta pages is damaged.
-func mustRollBack(t *testing.T, path string, want known) {
+func mustRollBack(t *testing.T, path string, want model) {
 	t.Helper()
 	l := &log{}
 	options := &Options{Logger: slog.New(slog.NewTextHandler(l, nil))}
@@ -185,15 +185,15 @@ func mustRollBack(t *testing.T, path string, want known) {
 // the rollback before.
 func TestRollback_LatestEpoch(t *testing.T) {
 	const far = 1 << 62
-	for name, prepare := range map[string]func(s *Store, k known){
-		"of a history": func(s *Store, k known) { restart(t, s, k, "far", far, entryOf("data")) },
-		"of a tombstone": func(s *Store, k known) {
+	for name, prepare := range map[string]func(s *Store, k model){
+		"of a history": func(s *Store, k model) { restart(t, s, k, "far", far, entryOf("data")) },
+		"of a tombstone": func(s *Store, k model) {
 			restart(t, s, k, "far", far, entryOf("data"))
 			remove(t, s, k, "far")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path, k := newPath(t), known{}
+			path, k := newPath(t), model{}
 			s := open(t, path, nil)
 			prepare(s, k)
 			if err := s.Close(); err != nil {

@@ -20,7 +20,7 @@ import (
 func TestOpen_CreatesFile(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, nil)
-	mustHold(t, s, known{})
+	mustHold(t, s, model{})
 	files, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(files) != 1 {
 		t.Errorf("the folder has %v, %v; want the file only", files, err)
@@ -43,7 +43,7 @@ func TestOpen_Locked(t *testing.T) {
 			t.Fatalf("Open of a file that is open: %v; want ErrLocked, and where", err)
 		}
 	}
-	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
+	mustAppend(t, s, model{}, "id", model{}.next("id", entryOf("data")))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestOptions_Invalid(t *testing.T) {
 		}
 	}
 	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1})
-	k := known{}
+	k := model{}
 	for range 20 {
 		mustAppend(t, s, k, "id", k.next("id", entryOf("one"), entryOf("two")))
 	}
@@ -241,7 +241,7 @@ func TestOpen_SyncsMeta(t *testing.T) {
 }
 
 func TestAppend_TooLarge(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	long := strings.Repeat("x", maxIDBytes)
 	mustAppend(t, s, k, long, k.next(long, replay.Entry{Data: []byte("data"), Key: strings.Repeat("k", 1<<20)}))
 	mustHold(t, s, k)
@@ -270,7 +270,7 @@ func TestAppend_TooLarge(t *testing.T) {
 }
 
 func TestIDs_ManyAndLong(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	for i := range 2*idsAtOnce + 10 {
 		id := fmt.Sprint("id ", i)
 		mustAppend(t, s, k, id, k.next(id, entryOf("data")))

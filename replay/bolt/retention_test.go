@@ -23,7 +23,7 @@ func newClock(s *Store) *clock {
 func (c *clock) add(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
 // oldestIs checks that a history is kept from a revision, by every call.
-func oldestIs(t *testing.T, s *Store, k known, id string, oldest uint64) {
+func oldestIs(t *testing.T, s *Store, k model, id string, oldest uint64) {
 	t.Helper()
 	want := k[id]
 	head, err := s.Load(t.Context(), id)
@@ -61,7 +61,7 @@ func keyedEntry(i int, data string) replay.Entry {
 }
 
 func TestMaxEntries(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 5}), known{}
+	s, k := open(t, newPath(t), &Options{MaxEntries: 5}), model{}
 	for i := range 20 {
 		e := keyedEntry(i, "data")
 		if i == 3 {
@@ -91,7 +91,7 @@ func TestMaxEntries(t *testing.T) {
 }
 
 func TestMaxBytes(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxBytes: 1000}), known{}
+	s, k := open(t, newPath(t), &Options{MaxBytes: 1000}), model{}
 	for i := range 10 { // 5 + 67 + 128 bytes are 200
 		e := keyedEntry(i, string(make([]byte, 67)))
 		mustAppend(t, s, k, "id", k.next("id", e))
@@ -107,7 +107,7 @@ func TestMaxBytes(t *testing.T) {
 }
 
 func TestMaxAge(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), known{}
+	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), model{}
 	clock := newClock(s)
 	for i := range 6 {
 		mustAppend(t, s, k, "id", k.next("id", keyedEntry(i, "data")))
@@ -158,7 +158,7 @@ func TestMaxAge(t *testing.T) {
 }
 
 func TestMaxAge_Exact(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), known{}
+	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), model{}
 	clock := newClock(s)
 	mustAppend(t, s, k, "id", k.next("id", keyedEntry(0, "data")))
 	clock.add(time.Minute)
@@ -176,7 +176,7 @@ func TestMaxAge_Exact(t *testing.T) {
 }
 
 func TestMaxEntries_Lowered(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	for i := range 5 {
 		var entries []replay.Entry
@@ -198,7 +198,7 @@ func TestMaxEntries_Lowered(t *testing.T) {
 }
 
 func TestTrim_KeyOfNewerEntry(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 3}), known{}
+	s, k := open(t, newPath(t), &Options{MaxEntries: 3}), model{}
 	again := func() replay.Entry { return replay.Entry{Key: "again", Data: []byte("data")} }
 	mustAppend(t, s, k, "id", k.next("id", again(), entryOf("b"), again()))
 	for _, want := range []int{1, 1, 0} {
@@ -211,7 +211,7 @@ func TestTrim_KeyOfNewerEntry(t *testing.T) {
 }
 
 func TestTrim_EarlierEpochs(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 6}), known{}
+	s, k := open(t, newPath(t), &Options{MaxEntries: 6}), model{}
 	for i := range 5 {
 		mustAppend(t, s, k, "id", k.next("id", keyedEntry(i, "old")))
 	}
@@ -242,7 +242,7 @@ func TestTrim_EarlierEpochs(t *testing.T) {
 }
 
 func TestStartOver_NothingKept(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxBytes: 500}), known{}
+	s, k := open(t, newPath(t), &Options{MaxBytes: 500}), model{}
 	huge := replay.Entry{Data: make([]byte, 1000), State: []byte("state")}
 	mustAppend(t, s, k, "id", k.next("id", huge))
 	oldestIs(t, s, k, "id", 2)
@@ -257,7 +257,7 @@ func TestStartOver_NothingKept(t *testing.T) {
 }
 
 // long starts a history of many entries.
-func long(t *testing.T, s *Store, k known, id string, entries int) {
+func long(t *testing.T, s *Store, k model, id string, entries int) {
 	t.Helper()
 	var batch []replay.Entry
 	for i := range entries {
@@ -266,21 +266,21 @@ func long(t *testing.T, s *Store, k known, id string, entries int) {
 	mustAppend(t, s, k, id, k.next(id, batch...))
 }
 
-func remove(t *testing.T, s *Store, k known, id string) {
+func remove(t *testing.T, s *Store, k model, id string) {
 	t.Helper()
 	batch := k.next(id, entryOf("the end"))
 	batch.Remove = true
 	mustAppend(t, s, k, id, batch)
 }
 
-func restart(t *testing.T, s *Store, k known, id string, epoch uint64, entries ...replay.Entry) {
+func restart(t *testing.T, s *Store, k model, id string, epoch uint64, entries ...replay.Entry) {
 	t.Helper()
 	mustAppend(t, s, k, id, numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, entries))
 }
 
 func TestRemove_DeletesInParts(t *testing.T) {
 	const entries = 5 * deletesPerGroup
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	long(t, s, k, "id", entries)
 	long(t, s, k, "other", 10)
 	before, _ := s.durable.newest()
@@ -309,7 +309,7 @@ func TestRemove_DeletesInParts(t *testing.T) {
 }
 
 func TestRemove_DeletesAfterReopen(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	long(t, s, k, "id", 5*deletesPerGroup)
 	batch := k.next("id", entryOf("the end"))
@@ -342,7 +342,7 @@ func TestRemove_DeletesAfterReopen(t *testing.T) {
 }
 
 func TestTombstones_Expire(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+	s, k := open(t, newPath(t), nil), model{}
 	clock := newClock(s)
 	for i := range 10 {
 		id := fmt.Sprint("id ", i)
@@ -387,7 +387,7 @@ func TestTombstones_Expire(t *testing.T) {
 }
 
 func TestTombstones_Persist(t *testing.T) {
-	path, k := newPath(t), known{}
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	clock := newClock(s)
 	restart(t, s, k, "old", 500, entryOf("data"))
