@@ -24,6 +24,9 @@ func TestBackup_Complete(t *testing.T) {
 	if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
 	restored := open(t, path, nil)
 	mustHold(t, restored, k)
 	k.fill(t, restored, seeded(2), &epoch, 20)
@@ -63,7 +66,10 @@ func TestBackup_Consistent(t *testing.T) {
 		if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		restored := open(t, path, nil) // which checks it
+		if err := Check(path); err != nil {
+			t.Error(err)
+		}
+		restored := open(t, path, nil)
 		for id, revision := range least {
 			head, err := restored.Load(t.Context(), id)
 			if err != nil || head.Cursor.Revision < revision {

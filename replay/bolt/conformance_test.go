@@ -29,6 +29,9 @@ func TestConformance(t *testing.T) {
 			if err := f.store.Load().Close(); err != nil {
 				t.Fatalf("Close: %v", err)
 			}
+			if err := bolt.Check(f.path); err != nil {
+				t.Fatal(err)
+			}
 			f.open(t)
 			return store
 		},

@@ -221,11 +221,15 @@ func (r *recording) kind(n int) string {
 // survived opens a file and compares each history with what it was after the
 // last answer, or with what it would have been after the next. One goes on.
 func survived(t *testing.T, path string, all []*crashWriter, answered map[string]int, on int) error {
+	damage := Check(path)
 	s, err := Open(path, nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if damage != nil && s.rolledBack == 0 {
+		return damage
+	}
 	for i, w := range all {
 		n := answered[w.id]
 		err := sameHistory(t, s, w.id, w.versions[n])
@@ -341,6 +345,9 @@ func TestKill9(t *testing.T) {
 	path, total := newPath(t), uint64(0)
 	for i := range kills {
 		acknowledged := killAtRandom(t, path, random)
+		if err := Check(path); err != nil {
+			t.Fatal(err)
+		}
 		s := open(t, path, nil)
 		total = 0
 		for writer := range childWriters {

@@ -60,6 +60,9 @@ func TestRandomFaults(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
 	s = open(t, path, nil)
 	for _, b := range writers {
 		b.store = s
