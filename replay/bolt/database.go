@@ -334,18 +334,18 @@ func (s *Store) reopen() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", replay.ErrUnavailable, err)
 	}
-	opened, m, _, err := openDatabase(s.path, file)
+	opened, transaction, _, err := openDatabase(s.path, file)
 	if err != nil {
 		return err
 	}
 	// Nothing was acknowledged in the transaction of a partly written meta page, as
 	// long as the other one is not older than what was acknowledged.
-	if durable, _ := s.durable.newest(); int(m.transaction) < durable {
-		err := damaged("it lost what was on the disk: it ends with transaction %d instead of %d", m.transaction, durable)
+	if durable, _ := s.durable.newest(); transaction < durable {
+		err := damaged("it lost what was on the disk: it ends with transaction %d instead of %d", transaction, durable)
 		return errors.Join(s.failed(err), opened.close())
 	}
 	s.database = opened
-	s.durable.set(int(m.transaction))
+	s.durable.set(transaction)
 	s.logger.Warn("bolt: the file was opened again after a failure", slog.String("file", s.path))
 	return nil
 }

@@ -23,7 +23,8 @@ const (
 // TestDamage_FlippedBytes flips bytes of files that were made under load, opens
 // them, and uses them under load. No process ends, every call ends, and what is
 // returned is right or an error. A fault that the runtime cannot recover from
-// ends this test.
+// ends this test. The seed repeats the choices; the pages of a file also depend
+// on how the writers share commits, so a file that fails is kept.
 func TestDamage_FlippedBytes(t *testing.T) {
 	files := usualFiles
 	if text := os.Getenv(filesVariable); text != "" {
@@ -71,7 +72,7 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 		t.Error(err)
 		return "error"
 	}
-	all(writers, func(w *flipWriter) { w.use(s, 20+random.IntN(20)) })
+	all(writers, func(w *flipWriter) { w.use(s, 20+w.random.IntN(20)) })
 	closed := random.IntN(2) == 0
 	if closed { // else as kill -9 leaves it
 		err = s.Close()
@@ -86,6 +87,11 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 		t.Error(err)
 		return "error"
 	}
+	defer func() {
+		if t.Failed() {
+			keep(t, content)
+		}
+	}()
 	if err := Check(path); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 		t.Errorf("Check: %v", err)
 	}
@@ -139,6 +145,20 @@ func all(writers []*flipWriter, do func(*flipWriter)) {
 		work.Go(func() { do(w) })
 	}
 	work.Wait()
+}
+
+// keep keeps a file that made the test fail.
+func keep(t *testing.T, content []byte) {
+	file, err := os.CreateTemp("", "flipped-*.db")
+	if err == nil {
+		_, err = file.Write(content)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	t.Logf("the flipped file is kept as %s", file.Name())
 }
 
 // flipBytes flips some bytes anywhere, or some in the beginnings of pages, where

@@ -154,7 +154,7 @@ func mustRollBack(t *testing.T, path string, want model) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(l.String(), "level=ERROR"); n != 1 || !strings.Contains(l.String(), "acknowledged changes may be lost") {
+	if n := strings.Count(l.String(), "level=ERROR"); n != 1 || !strings.Contains(l.String(), "acknowledged changes are lost") {
 		t.Errorf("the rollback was logged %d times: %s; want once", n, l)
 	}
 	if err := Check(path); err != nil {

@@ -101,13 +101,13 @@ func Open(path string, options *Options) (*Store, error) {
 	if s.info, err = file.Stat(); err != nil {
 		return nil, errors.Join(unavailable(s.path, err), file.Close())
 	}
-	database, m, partly, err := openDatabase(s.path, file)
+	database, transaction, rollBack, err := openDatabase(s.path, file)
 	if err != nil {
 		return nil, err
 	}
 	s.database = database
-	s.durable.set(int(m.transaction))
-	if err := s.loadRollback(partly); err != nil {
+	s.durable.set(transaction)
+	if err := s.loadRollback(rollBack); err != nil {
 		return nil, errors.Join(err, database.close())
 	}
 	return s, nil
@@ -144,17 +144,16 @@ func (s *Store) writeBothMetas() {
 	}
 }
 
-// loadRollback reads the epoch of the last rollback. Where the file may have
-// been rolled back just now, it first notes an epoch that is later than every
-// one in the file.
-func (s *Store) loadRollback(now bool) error {
-	tx, err := s.database.begin(now)
+// loadRollback reads the epoch of the last rollback. With rollBack, it replaces
+// that first by one that is later than every epoch in the file.
+func (s *Store) loadRollback(rollBack bool) error {
+	tx, err := s.database.begin(rollBack)
 	if err != nil {
 		return s.failed(err)
 	}
 	err = guarded(func() error {
 		r := s.newReader(tx, s.now())
-		if s.rolledBack, err = r.rollback(); err != nil || !now {
+		if s.rolledBack, err = r.rollback(); err != nil || !rollBack {
 			return err
 		}
 		r.rolledBack = s.rolledBack
@@ -165,11 +164,11 @@ func (s *Store) loadRollback(now bool) error {
 		s.rolledBack = replay.NewEpoch(latest)
 		return r.put(formatBucket, []byte(rollbackKey), binary.AppendUvarint(nil, s.rolledBack))
 	})
-	if err != nil || !now {
+	if err != nil || !rollBack {
 		return s.failed(errors.Join(err, s.database.rollback(tx)))
 	}
 	time.Sleep(2 * time.Millisecond) // epochs of one millisecond are in no order
-	s.logger.Error("bolt: the newest meta page is damaged, and acknowledged changes may be lost; every history continues in a later epoch",
+	s.logger.Error("bolt: a meta page is damaged; if it was the newest one, acknowledged changes are lost, so every history continues in a later epoch",
 		slog.String("file", s.path), slog.Uint64("rollback_epoch", s.rolledBack))
 	return s.commit(tx)
 }
@@ -191,18 +190,18 @@ func openFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-// openDatabase verifies the beginning of an open file and opens it through
-// bbolt. It returns the newest meta page, whose transaction is then on the disk,
-// and whether the other meta page was partly written. The file is closed where
-// it fails.
-func openDatabase(path string, file *os.File) (d *database, m meta, partly bool, err error) {
+// openDatabase verifies the pages of an open file that lead to the others, and
+// opens it through bbolt. It returns the id of the newest transaction, which is
+// then on the disk, and whether the histories have to be rolled back because a
+// meta page was partly written. The file is closed where it fails.
+func openDatabase(path string, file *os.File) (d *database, transaction int, rollBack bool, err error) {
 	defer func() {
 		if err != nil {
 			_ = file.Close() // bbolt may have closed it
 			err = withAdvice(path, err)
 		}
 	}()
-	c, partly, err := newFileCheck(file)
+	c, rollBack, err := newFileCheck(file)
 	if err == nil {
 		err = c.root()
 	}
@@ -210,10 +209,10 @@ func openDatabase(path string, file *os.File) (d *database, m meta, partly bool,
 		err = c.trees() // of which bbolt will make a list
 	}
 	if err != nil {
-		return nil, meta{}, false, c.failed(path, err)
+		return nil, 0, false, c.failed(path, err)
 	}
 	if err := rewriteMeta(file, &c.meta); err != nil {
-		return nil, meta{}, false, unavailable(path, err)
+		return nil, 0, false, unavailable(path, err)
 	}
 	d = &database{file: file, disk: file, metasBytes: 2 * c.meta.pageBytes, verifier: newVerifier(&c.meta, c.free, c.used)}
 	err = guarded(func() error {
@@ -222,14 +221,19 @@ func openDatabase(path string, file *os.File) (d *database, m meta, partly bool,
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, meta{}, false, ErrLocked
+		return nil, 0, false, ErrLocked
 	case errors.Is(err, ErrDamaged):
-		return nil, meta{}, false, err
+		return nil, 0, false, err
 	case err != nil:
-		return nil, meta{}, false, unavailable(path, err)
+		return nil, 0, false, unavailable(path, err)
 	}
 	d.bolt.AllocSize = growth
-	return d, c.meta, partly, nil
+	tx, err := d.begin(false) // bbolt commits where it has made a list
+	if err != nil {
+		return nil, 0, false, errors.Join(err, d.close())
+	}
+	transaction = tx.ID()
+	return d, transaction, rollBack, d.rollback(tx)
 }
 
 // growth is how much a file grows by at once, beyond what is needed. It spares

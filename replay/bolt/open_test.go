@@ -152,6 +152,36 @@ func flipped(content []byte, at int) []byte {
 	return content
 }
 
+// A tool of bbolt can leave a file without a list of free pages.
+func TestOpen_NoFreelist(t *testing.T) {
+	content, k := sample(t, 60)
+	path := newPath(t)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(func(*bbolt.Tx) error { return nil }), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Check(path); err != nil {
+			t.Error(err)
+		}
+		s := open(t, path, nil)
+		mustHold(t, s, k)
+		for range 10 {
+			mustAppend(t, s, k, "id 1", k.next("id 1", entryOf("data")))
+		}
+		mustHold(t, s, k)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOpen_BadPaths(t *testing.T) {
 	folder := t.TempDir()
 	_, err := Open(filepath.Join(folder, "none", "histories.db"), nil)
