@@ -66,8 +66,9 @@ const (
 )
 
 // addMissed reads the missed entries into a conflict, unless they are too many.
-// The caller of Append reads them, and not the group, so that nobody else waits
-// for it. By then the history may have moved on, which does not matter.
+// It runs in the goroutine of Append and not in that of the group, so that other
+// batches do not wait for it. By then the history may have moved on, which does
+// not matter.
 func (s *Store) addMissed(ctx context.Context, conflict *replay.ConflictError) {
 	from, to := conflict.Expected, conflict.Head
 	if conflict.Reason != replay.ConflictMoved || from.Epoch != to.Epoch || from.Revision >= to.Revision || to.Revision-from.Revision > maxMissed {

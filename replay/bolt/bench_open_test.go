@@ -96,7 +96,7 @@ func benchFile(b *testing.B, size int64) (path, id string) {
 }
 
 // memory is the heap in use, and the memory of the process that is not of a
-// file; 0 where the system does not tell.
+// file; 0 where the system does not report it.
 func memory(b *testing.B) (heap, resident uint64) {
 	b.Helper()
 	runtime.GC()

@@ -51,7 +51,7 @@ func openBench(b *testing.B, options *bolt.Options) (*bolt.Store, string) {
 }
 
 // BenchmarkAppend has each appender write to an id of its own, and wait for
-// the answer before it goes on.
+// the result before the next append.
 func BenchmarkAppend(b *testing.B) {
 	for _, appenders := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {

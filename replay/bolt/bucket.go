@@ -248,7 +248,7 @@ func (c *content) deletePrefix(b *bucket, prefix []byte, limit int) (int, error)
 
 // The keys of the format bucket.
 const (
-	// nameKey has formatName, which tells the file from those of other programs.
+	// nameKey has formatName, which files of other programs do not have.
 	nameKey = "name"
 	// versionKey has the version of the format.
 	versionKey = "version"
@@ -345,8 +345,8 @@ func parseEntryKey(key []byte) (number uint64, at replay.Cursor, ok bool) {
 	}, true
 }
 
-// keyHashBytes is how much of a key's hash is kept: enough that nobody finds
-// two keys with the same.
+// keyHashBytes is how much of a key's hash is kept: enough to make
+// two keys with the same hash impossible to find.
 const keyHashBytes = 16
 
 // keyKey is the key of an idempotency key, which may itself be of any length.

@@ -210,8 +210,8 @@ func (c *fileCheck) trees() error {
 }
 
 // tree verifies a page and those below it. Its first key has to be from, unless
-// that is nil, and its last one less than to. All leaves are on one level, which
-// the first one tells.
+// that is nil, and its last one less than to. All leaves have to be
+// on the level of the first one.
 func (c *fileCheck) tree(b *bucket, id uint64, from, to []byte, depth int, leaves *int) error {
 	if depth > maxDepth {
 		return damagedPage(id, "it is more than %d levels deep", maxDepth)

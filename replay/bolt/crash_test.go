@@ -219,7 +219,7 @@ func (r *recording) kind(n int) string {
 }
 
 // survived opens a file and compares each history with what it was after the
-// last answer, or with what it would have been after the next. One goes on.
+// last answer, or with what it would have been after the next. One history is continued.
 func survived(t *testing.T, path string, all []*crashWriter, answered map[string]int, on int) error {
 	damage := Check(path)
 	s, err := Open(path, nil)
@@ -251,7 +251,7 @@ func survived(t *testing.T, path string, all []*crashWriter, answered map[string
 		}
 		if i == on && n+1 < len(w.batches) && !same {
 			if err := s.Append(t.Context(), w.id, w.batches[n+1]); err != nil {
-				return fmt.Errorf("%q cannot go on after %d batches: %w", w.id, n, err)
+				return fmt.Errorf("%q cannot continue after %d batches: %w", w.id, n, err)
 			}
 		}
 	}
@@ -269,7 +269,7 @@ func sameHistory(t *testing.T, s *Store, id string, want *modelHistory) error {
 }
 
 const (
-	// childVariable has the path of the file, in a process that is to be killed.
+	// childVariable has the path of the file, in the process that the test kills.
 	childVariable = "SAFE_BOLT_CHILD"
 	// killsVariable is how often a process is killed, if not as often as usual.
 	killsVariable = "SAFE_BOLT_KILLS"
@@ -401,7 +401,7 @@ func killAtRandom(t *testing.T, path string, random *rand.Rand) map[string]uint6
 		var id string
 		var revision uint64
 		if _, err := fmt.Sscanf(line, "%s %d\n", &id, &revision); err != nil {
-			t.Fatalf("the process that is to be killed says: %s", line)
+			t.Fatalf("the process to kill printed: %s", line)
 		}
 		acknowledged[id] = revision
 	}

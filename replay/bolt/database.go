@@ -15,13 +15,15 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-var (
-	// errInDoubt: a write to the file has failed. It has to be found out what is
-	// in the file, or the file has to be opened again.
-	errInDoubt = errors.New("a write to the file has failed")
-	// errChanged: the file's newest transaction is none of this store.
-	errChanged = errors.New("it was changed by another program while it was in use")
-)
+// errInDoubt: a write to the file has failed, and restore has to find out what is
+// in the file.
+var errInDoubt = errors.New("a write to the file has failed")
+
+// changedByOther is the error where the newest transaction of the file is none of
+// this store.
+func changedByOther() error {
+	return damaged("it was changed by another program while it was in use")
+}
 
 // database is the file, opened through bbolt.
 type database struct {
@@ -200,7 +202,7 @@ func (d *durability) wait(ctx context.Context, id int) error {
 		case id <= durable:
 			return nil
 		case id > attempted:
-			return damaged("%v", errChanged)
+			return changedByOther()
 		case ended == nil:
 			return fmt.Errorf("%w: transaction %d is there, %d is on the disk", errInDoubt, id, durable)
 		}
@@ -268,7 +270,7 @@ func (s *Store) beginRead(ctx context.Context) (*bbolt.Tx, error) {
 		return nil, s.failed(err)
 	}
 	if tx.ID() < durable {
-		err = damaged("%v", errChanged)
+		err = changedByOther()
 	} else {
 		err = s.durable.wait(ctx, tx.ID())
 	}
@@ -279,7 +281,7 @@ func (s *Store) beginRead(ctx context.Context) (*bbolt.Tx, error) {
 }
 
 // restore makes the file usable again after a write to it has failed, and finds
-// out what is in it. It waits until nobody uses the file.
+// out what is in it. It waits for the calls that use the file.
 func (s *Store) restore() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,7 +312,7 @@ func (s *Store) resolve() error {
 	case visible == durable:
 		return nil
 	case visible != attempted:
-		return s.failed(damaged("%v", errChanged))
+		return s.failed(changedByOther())
 	}
 	if err := s.database.rewriteMeta(); err != nil {
 		return s.failed(err)

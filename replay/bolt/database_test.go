@@ -83,7 +83,7 @@ func TestWriteFailure_Recovers(t *testing.T) {
 				mustHold(t, s, k)
 			}
 			if s.database != opened {
-				t.Error("the file was opened again, while nobody could read")
+				t.Error("the file was opened again, which blocks all readers")
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestPanic_InCommit(t *testing.T) {
 				return write(b, off)
 			})
 			id, batch := k.randomBatch(seeded(2), &epoch)
-			// The batch is tried once more, without what else may have met damage.
+			// The batch is tried again, without what else may have met damage.
 			if err := s.Append(t.Context(), id, batch); err != nil {
 				t.Fatalf("Append: %v", err)
 			}

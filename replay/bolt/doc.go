@@ -110,7 +110,7 @@
 // entries (by number of the history, epoch and revision), keys (hash of the
 // idempotency key to position), states (the newest ones whose entries are gone),
 // ended and endings (tombstones by id and by time), removed (histories that are
-// not deleted completely), and format, which tells it from other files. Each
+// not deleted completely), and format (which identifies the file). Each
 // value ends with a CRC-32C of its bucket, key and content. The byte order is the
 // machine's, so a file does not move between machines of different order.
 package bolt

@@ -174,7 +174,7 @@ func flipBytes(content []byte, random *rand.Rand) {
 	}
 }
 
-// flipWriter uses some histories of a file that nobody else writes to.
+// flipWriter uses some histories of a file that no other flipWriter uses.
 type flipWriter struct {
 	t      *testing.T
 	number int

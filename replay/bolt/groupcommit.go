@@ -20,7 +20,7 @@ const (
 )
 
 // deletesPerGroup is how many entries and keys of removed histories a group
-// deletes. It bounds what a removal costs everybody else.
+// deletes. It bounds what a removal costs the batches of the group.
 const deletesPerGroup = 512
 
 // pending is a batch that waits to be committed.
@@ -90,8 +90,8 @@ func (q *queue) add(p *pending, start func()) error {
 	return nil
 }
 
-// take returns the next group. If there is none and nothing else is to be done,
-// the goroutine has to end.
+// take returns the next group. If there is none and idle is true, the
+// goroutine has to end.
 func (q *queue) take(idle bool) (group []*pending, end bool) {
 	q.gather()
 	q.mu.Lock()
@@ -240,7 +240,7 @@ func (s *Store) tryGroup(group []*pending) (more bool, err error) {
 		if err := s.commit(tx); err != nil {
 			return err
 		}
-		return s.inPlace() // else what was committed is in a file that nobody finds
+		return s.inPlace() // or what was committed is lost with the next start
 	})
 	return more, err
 }

@@ -257,7 +257,7 @@ func TestQueue_GroupBounds(t *testing.T) {
 		}
 	}
 	if group, end := q.take(false); len(group) != 0 || end {
-		t.Errorf("a group of %d, end %t, though something else is to be done", len(group), end)
+		t.Errorf("a group of %d, end %t, though it is not idle", len(group), end)
 	}
 	if group, end := q.take(true); len(group) != 0 || !end {
 		t.Errorf("a group of %d, end %t, though there is nothing to do", len(group), end)
@@ -326,7 +326,7 @@ func TestIDs_ContextEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err == nil && ctx.Err() != nil {
-			t.Error("IDs goes on after the context has ended")
+			t.Error("IDs continues after the context has ended")
 		}
 		cancel()
 	}

@@ -80,7 +80,7 @@ func readMeta(file io.ReaderAt, size int64) (newest meta, partly bool, err error
 	if err0 == nil {
 		second, err1 = readMetaAt(file, 1, first.pageBytes)
 	} else {
-		// Only its place tells the size of a page.
+		// The size of a page is the place of the second one.
 		for offset := int64(minPageBytes); offset <= maxPageBytes && errors.Is(err1, errNoMeta); offset *= 2 {
 			if second, err1 = readMetaAt(file, 1, offset); second.pageBytes != 0 && second.pageBytes != offset {
 				err1 = errNoMeta

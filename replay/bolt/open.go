@@ -27,7 +27,7 @@ type Store struct {
 	logger *slog.Logger
 	// now is time.Now but for tests.
 	now func() time.Time
-	// info tells the file from others at the same path.
+	// info identifies the file, whatever is at the path.
 	info fs.FileInfo
 	// rolledBack is the epoch of the last rollback; 0 if there was none.
 	rolledBack uint64
@@ -241,7 +241,7 @@ func openDatabase(path string, file *os.File) (d *database, transaction int, rol
 const growth = 1 << 20
 
 // headroom is how far a file may grow until it has to be mapped again, for which
-// bbolt waits until nobody reads.
+// bbolt waits for all readers.
 const headroom int64 = 8 << 30
 
 func boltOptions(file *os.File, size int64) *bbolt.Options {

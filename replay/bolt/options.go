@@ -26,9 +26,9 @@ type Options struct {
 	// the machine. An older one is never returned, but takes its room in the
 	// file until the next append to its history. Default and -1: no bound.
 	MaxAge time.Duration
-	// Logger receives what no caller is told: damage that was met, histories that
-	// were rolled back, and that the file had to be opened again. Default:
-	// nothing is logged.
+	// Logger receives what the errors of calls do not say or a caller may ignore:
+	// damage that was met, histories that were rolled back, and that the file had
+	// to be opened again. Default: nothing is logged.
 	Logger *slog.Logger
 }
 

@@ -12,7 +12,7 @@ import (
 // It bounds what an append costs where the bounds of a large file were lowered.
 const trimPerAppend = 256
 
-// trimmed is an entry that is to be deleted.
+// trimmed is an entry that trim deletes.
 type trimmed struct {
 	at  replay.Cursor
 	key string
@@ -42,7 +42,7 @@ func (w *writer) exceeded(h *head) bool {
 	return h.count > uint64(w.limits.maxEntries) || h.bytes > uint64(w.limits.maxBytes)
 }
 
-// takeOldest takes the entries that are to be deleted out of the head.
+// takeOldest takes the oldest entries out of the head and returns them.
 func (w *writer) takeOldest(h *head, limit int) (entries []trimmed, err error) {
 	stopped := false
 	err = w.scan(entriesBucket, entryKey(h.number, h.first), func(key, payload []byte) (bool, error) {
