@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 
 	bbolt "go.etcd.io/bbolt"
@@ -174,6 +175,7 @@ func (c *content) delete(b *bucket, key []byte) error {
 		return err
 	}
 	if path != nil {
+		c.pages.written.merges = true
 		if err := c.pages.siblings(b, path); err != nil {
 			return err
 		}
@@ -198,7 +200,7 @@ func (c *content) scan(b *bucket, from []byte, visit func(key, payload []byte) (
 		return err
 	}
 	cursor := c.bucket(b).Cursor()
-	for key, value := cursor.Seek(from); key != nil; key, value = cursor.Next() {
+	for key, value := cursor.Seek(from); key != nil && !bytes.Equal(key, lastKey); key, value = cursor.Next() {
 		if path != nil {
 			if to := path[len(path)-1].to; to != nil && bytes.Compare(key, to) >= 0 {
 				if path, err = c.find(b, key); err != nil {
@@ -221,6 +223,14 @@ func (c *content) scan(b *bucket, from []byte, visit func(key, payload []byte) (
 		}
 	}
 	return nil
+}
+
+// beforeCommit verifies what bbolt reads when it commits.
+func (c *content) beforeCommit() error {
+	if c.pages.verifier == nil || !c.pages.written.merges {
+		return nil
+	}
+	return c.pages.verifyParents()
 }
 
 // deletePrefix deletes up to limit keys that begin with the prefix, and returns
@@ -262,13 +272,27 @@ const (
 
 const (
 	formatName    = "github.com/safe-go/safe/replay/bolt"
-	formatVersion = 1
+	formatVersion = 2
 )
+
+// Each bucket but format has a first and a last key besides its elements. No key
+// of an element is before or behind them, so a root that does not lead to both is
+// not the bucket's root. The first key is different in each bucket, as any other
+// key is: so a page of another bucket is recognized by its keys.
+func (b *bucket) firstKey() []byte { return make([]byte, b.index) }
+
+var lastKey = []byte{0xFF}
 
 // create makes an empty file a store without histories.
 func (c *content) create() error {
 	for _, b := range buckets {
 		if _, err := c.tx.CreateBucket(b.name); err != nil {
+			return err
+		}
+		if b == formatBucket {
+			continue
+		}
+		if err := errors.Join(c.put(b, b.firstKey(), nil), c.put(b, lastKey, nil)); err != nil {
 			return err
 		}
 	}

@@ -121,10 +121,30 @@ func (c *fileCheck) root() (err error) {
 			}
 		case id < 2 || id >= c.meta.pages || c.used.has(id) || c.free.has(id) || roots[id]:
 			return inBucket(b, damaged("its root cannot be page %d", id))
+		case !c.leadsTo(id, b.firstKey(), 0) || !c.leadsTo(id, lastKey, 1):
+			return inBucket(b, damagedPage(id, "it is not the root of the bucket"))
 		}
 		roots[id] = true
 	}
 	return nil
+}
+
+// leadsTo reports whether the first (0) or the last (1) key below a page is the
+// given one. It is true where that cannot be read, because of damage that is
+// found when the key's page is used.
+func (c *fileCheck) leadsTo(id uint64, key []byte, end int) bool {
+	for range maxDepth {
+		p, err := readPage(c.file, &c.meta, id)
+		if err != nil || p.count() == 0 {
+			return true
+		}
+		i := end * (p.count() - 1)
+		if p.isLeaf() {
+			return bytes.Equal(p.key(i), key)
+		}
+		id = p.child(i)
+	}
+	return false
 }
 
 // bucketHeaderBytes is how the value of a bucket begins: its root page and its

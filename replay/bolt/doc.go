@@ -53,11 +53,8 @@
 // used. Check reads all of a file and says what is damaged; restore a backup
 // then.
 //
-// Not every damage can be found. A pointer to the root of a bucket that was
-// changed into one to a page further down in the same bucket, which takes chance
-// or intent, hides histories. Pages that are damaged after they were verified are
-// found by the checksums of their values, which may be after a search has missed
-// a key.
+// A page that is damaged after it was verified is found by the checksums of its
+// values, which may be after a search has missed a key.
 //
 // The newest of the two meta pages decides what is in the file. Where one of them
 // is damaged, the file may have lost its last commit, with what was acknowledged

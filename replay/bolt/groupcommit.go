@@ -275,11 +275,13 @@ func (s *Store) writeGroup(tx *bbolt.Tx, group []*pending) (changed, more bool, 
 			return false, false, err
 		}
 	}
-	if s.keepRemoved {
-		return changed, false, nil
+	deleted := false
+	if !s.keepRemoved {
+		if deleted, more, err = w.deleteRemoved(deletesPerGroup); err != nil {
+			return false, false, err
+		}
 	}
-	deleted, more, err := w.deleteRemoved(deletesPerGroup)
-	return changed || deleted, more, err
+	return changed || deleted, more, w.beforeCommit()
 }
 
 // commit commits a transaction and waits until it is on the disk. The caller

@@ -373,7 +373,7 @@ func mustHold(t testing.TB, s *Store, k model) {
 func count(t testing.TB, s *Store, b *bucket) (n int) {
 	t.Helper()
 	err := s.view(t.Context(), func(r *reader) error {
-		return r.bucket(b).ForEach(func(_, _ []byte) error { n++; return nil })
+		return r.scan(b, append(b.firstKey(), 0), func(_, _ []byte) (bool, error) { n++; return true, nil })
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -97,7 +97,7 @@ func TestOpen_UnusableFiles(t *testing.T) {
 		"another program's file":   {bucketOnly("users"), ErrForeign, "another program"},
 		"another program's format": {bucketOnly("format"), ErrForeign, "another program"},
 		"an empty bbolt file":      {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
-		"a later version":          {formatted(t, versionKey, binary.AppendUvarint(nil, 2)), ErrForeign, "format 2"},
+		"a later version":          {formatted(t, versionKey, binary.AppendUvarint(nil, 3)), ErrForeign, "format 3"},
 		"another name":             {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
 		"nothing":                  {nil, ErrDamaged, "empty"},
 		"half of a file":           {good[:len(good)/2], ErrDamaged, "cut"},

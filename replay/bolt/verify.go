@@ -61,6 +61,19 @@ type verifiedPages struct {
 	*verifier
 	// file is the file in memory. It is valid as long as the transaction.
 	file []byte
+	// written is nil in a transaction that only reads.
+	written *writtenPages
+}
+
+// writtenPages are the pages that a transaction may write anew. bbolt takes them
+// apart and keeps references to each other, so their layout is verified in each
+// transaction: damage since the first time must not make bbolt use memory without
+// end, or descend without end.
+type writtenPages struct {
+	// parents has the page above each page; 0 for a root.
+	parents map[uint64]uint64
+	// merges says that bbolt may merge pages when it commits.
+	merges bool
 }
 
 // verifiedPages returns the pages of a transaction in which nothing was written
@@ -68,7 +81,11 @@ type verifiedPages struct {
 func (v *verifier) of(tx *bbolt.Tx) verifiedPages {
 	info := tx.DB().Info()
 	start := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
-	return verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size())}
+	pages := verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size())}
+	if tx.Writable() {
+		pages.written = &writtenPages{parents: make(map[uint64]uint64)}
+	}
+	return pages
 }
 
 // step is a page on the path from the root of a bucket to a leaf.
@@ -86,6 +103,9 @@ func (v verifiedPages) root(b *bucket, id uint64) (step, error) {
 	if err == nil && !v.trusts(id) {
 		err = v.verify(b, p, nil)
 	}
+	if err == nil {
+		err = v.verifyAgain(p, 0)
+	}
 	return step{page: p}, err
 }
 
@@ -99,14 +119,16 @@ func (v verifiedPages) below(b *bucket, s *step) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	trusted := v.trusts(id)
-	if !trusted {
-		if err := v.verifyKind(p, s); err != nil {
+	if !v.trusts(id) {
+		if err := v.verifyLevel(p, s); err != nil {
 			return step{}, err
 		}
 		if err := v.verify(b, p, to); err != nil {
 			return step{}, err
 		}
+	}
+	if err := v.verifyAgain(p, s.page.id()); err != nil {
+		return step{}, err
 	}
 	if p.count() == 0 || !bytes.Equal(p.key(0), s.page.key(s.index)) {
 		return step{}, damagedPage(id, "it does not begin with the key by which page %d leads to it", s.page.id())
@@ -152,6 +174,50 @@ func (v verifiedPages) verify(b *bucket, p page, to []byte) error {
 	return nil
 }
 
+// verifyAgain verifies the layout of a page for a transaction that writes.
+func (v verifiedPages) verifyAgain(p page, parent uint64) error {
+	if v.written == nil {
+		return nil
+	}
+	if known, ok := v.written.parents[p.id()]; ok {
+		if known != parent {
+			return damagedPage(p.id(), "pages %d and %d both lead to it", known, parent)
+		}
+		return nil
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	if err := p.checkSize(v.pageBytes); err != nil {
+		return err
+	}
+	v.written.parents[p.id()] = parent
+	return nil
+}
+
+// verifyParents verifies that no branch that bbolt may merge leads to a page
+// which is below another one: bbolt would make a circle of them.
+func (v verifiedPages) verifyParents() error {
+	for id := range v.written.parents {
+		p, err := v.page(id)
+		if err != nil {
+			return err
+		}
+		if p.isLeaf() {
+			continue
+		}
+		if err := p.check(); err != nil {
+			return err
+		}
+		for i := range p.count() {
+			if parent, ok := v.written.parents[p.child(i)]; ok && parent != id {
+				return damagedPage(id, "element %d leads to page %d, which is below page %d", i, p.child(i), parent)
+			}
+		}
+	}
+	return nil
+}
+
 // verifyChildren verifies that the pages below a branch were in use when the
 // file was opened.
 func (v verifiedPages) verifyChildren(p page) error {
@@ -166,9 +232,9 @@ func (v verifiedPages) verifyChildren(p page) error {
 	return nil
 }
 
-// verifyKind compares a page with one beside it: both are branches or both are
-// leaves. A branch that leads past a level is found by it.
-func (v verifiedPages) verifyKind(p page, s *step) error {
+// verifyLevel compares a page with one beside it: as many levels are below both.
+// A branch that leads past a level is found by it.
+func (v verifiedPages) verifyLevel(p page, s *step) error {
 	beside := s.index - 1
 	if s.index == 0 {
 		if beside = 1; s.page.count() < 2 {
@@ -179,10 +245,27 @@ func (v verifiedPages) verifyKind(p page, s *step) error {
 	if err != nil {
 		return nil // that damage is found when the other page is used
 	}
-	if other.isLeaf() != p.isLeaf() {
+	if a, b := v.height(p), v.height(other); a != b && a >= 0 && b >= 0 {
 		return damagedPage(s.page.id(), "elements %d and %d lead to different levels", beside, s.index)
 	}
 	return nil
+}
+
+// height returns how many levels are below a page; -1 where that cannot be read.
+func (v verifiedPages) height(p page) int {
+	for height := range maxDepth {
+		if p.isLeaf() {
+			return height
+		}
+		if p.count() == 0 {
+			return -1
+		}
+		var err error
+		if p, err = v.page(p.child(0)); err != nil {
+			return -1
+		}
+	}
+	return -1
 }
 
 // search returns the last element that is not above a key: in a branch, the
