@@ -152,10 +152,13 @@ type writer struct {
 // grows at its end only, so nearly full pages need not be split again.
 const entriesFill = 0.9
 
-func (s *Store) newWriter(tx *bbolt.Tx, now time.Time) *writer {
+func (s *Store) newWriter(tx *bbolt.Tx, now time.Time) (*writer, error) {
 	w := &writer{reader: *s.newReader(tx, now), limits: &s.limits, now: now.UnixMilli()}
+	if err := w.pages.verifyRoot(); err != nil {
+		return nil, err
+	}
 	w.bucket(entriesBucket).FillPercent = entriesFill
-	return w
+	return w, nil
 }
 
 // write writes a batch that has no conflict. After an error the transaction must

@@ -113,7 +113,7 @@ type content struct {
 	steps [4]step
 }
 
-// bucket returns a bucket. All are there: Open has seen them.
+// bucket returns a bucket of bbolt. All are there: Open has seen them.
 func (c *content) bucket(b *bucket) *bbolt.Bucket {
 	if c.opened[b.index] == nil {
 		c.opened[b.index] = c.tx.Bucket(b.name)
@@ -122,15 +122,12 @@ func (c *content) bucket(b *bucket) *bbolt.Bucket {
 }
 
 // find verifies the pages on the path to a key and, where the key is beyond the
-// last one of its leaf, the next leaf: so it is certain that a key is missing. A
-// small bucket lies inside the root, which Open has verified; then the path is
-// empty.
+// last one of its leaf, the next leaf: so it is certain that a key is missing.
 func (c *content) find(b *bucket, key []byte) (path []step, err error) {
-	root := uint64(c.bucket(b).Root())
-	if c.pages.verifier == nil || root == 0 {
+	if c.pages.verifier == nil {
 		return nil, nil
 	}
-	if path, err = c.pages.find(c.steps[:0], b, root, key); err != nil {
+	if path, err = c.pages.find(c.steps[:0], b, key); err != nil {
 		return nil, err
 	}
 	leaf := path[len(path)-1].page
@@ -150,7 +147,7 @@ func (c *content) get(b *bucket, key []byte) (payload []byte, found bool, err er
 	if path == nil || c.tx.Writable() {
 		value = c.bucket(b).Get(key)
 	} else {
-		value = path[len(path)-1].page.get(key) // as bbolt would, which would search again
+		value = path[len(path)-1].page.get(key)
 	}
 	if value == nil {
 		return nil, false, nil
@@ -191,13 +188,16 @@ func (c *content) delete(b *bucket, key []byte) error {
 // scan calls visit with the elements of a bucket from a key on, until visit
 // returns false. visit must not use the content.
 //
-// The next leaf is verified before the cursor can reach it. A leaf that a
-// transaction has emptied is passed by the cursor, but delete has verified the
-// leaves beside it.
+// In a transaction that writes, bbolt knows what has changed. The next leaf is
+// verified before its cursor can reach it. The cursor passes a leaf that the
+// transaction has emptied, but delete has verified the leaves beside it.
 func (c *content) scan(b *bucket, from []byte, visit func(key, payload []byte) (more bool, err error)) error {
 	path, err := c.find(b, from)
 	if err != nil {
 		return err
+	}
+	if path != nil && !c.tx.Writable() {
+		return c.scanPages(b, path, from, visit)
 	}
 	cursor := c.bucket(b).Cursor()
 	for key, value := cursor.Seek(from); key != nil && !bytes.Equal(key, lastKey); key, value = cursor.Next() {
@@ -219,6 +219,31 @@ func (c *content) scan(b *bucket, from []byte, visit func(key, payload []byte) (
 			return err
 		}
 		if more, err := visit(key, payload); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanPages is scan where nothing was written.
+func (c *content) scanPages(b *bucket, path []step, from []byte, visit func(key, payload []byte) (more bool, err error)) error {
+	for moved := true; moved; {
+		leaf := path[len(path)-1].page
+		for i := leaf.searchFrom(from); i < leaf.count(); i++ {
+			key := leaf.key(i)
+			if bytes.Equal(key, lastKey) {
+				return nil
+			}
+			payload, err := b.unseal(key, leaf.value(i))
+			if err != nil {
+				return err
+			}
+			if more, err := visit(key, payload); err != nil || !more {
+				return err
+			}
+		}
+		var err error
+		if moved, err = c.pages.move(b, path, 1); err != nil {
 			return err
 		}
 	}

@@ -147,29 +147,17 @@ func (c *fileCheck) leadsTo(id uint64, key []byte, end int) bool {
 	return false
 }
 
-// bucketHeaderBytes is how the value of a bucket begins: its root page and its
-// sequence. A small bucket has no root page: its elements follow.
-const bucketHeaderBytes = 16
-
 // bucket returns a bucket of the root, and either the id of its root page or the
 // leaf inside.
 func (c *fileCheck) bucket(i int) (b *bucket, id uint64, inside page, err error) {
-	key, value := c.rootLeaf.key(i), c.rootLeaf.value(i)
-	b = bucketNamed(key)
-	if b == nil || c.rootLeaf.elementFlags(i) != bucketElement {
+	key := c.rootLeaf.key(i)
+	if b = bucketNamed(key); b == nil {
 		return nil, 0, nil, damaged("there should be no bucket %.40q", key)
 	}
-	if len(value) < bucketHeaderBytes {
-		return nil, 0, nil, inBucket(b, damaged("it has no root"))
+	if id, inside, err = c.rootLeaf.bucket(b); err == nil && inside != nil {
+		err = inBucket(b, inside.check())
 	}
-	if id = native.Uint64(value); id != 0 {
-		return b, id, nil, nil
-	}
-	inside = page(value[bucketHeaderBytes:])
-	if err = inside.check(); err == nil && !inside.isLeaf() {
-		err = damaged("its only page is no leaf")
-	}
-	return b, 0, inside, inBucket(b, err)
+	return b, id, inside, err
 }
 
 // checkFormat says, as an ErrForeign, why this store cannot have written the

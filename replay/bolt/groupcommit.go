@@ -260,7 +260,10 @@ func (s *Store) beginWrite() (*bbolt.Tx, error) {
 // writeGroup checks and writes each batch of a group, which sees those before
 // it.
 func (s *Store) writeGroup(tx *bbolt.Tx, group []*pending) (changed, more bool, err error) {
-	w := s.newWriter(tx, s.now())
+	w, err := s.newWriter(tx, s.now())
+	if err != nil {
+		return false, false, err
+	}
 	for _, p := range group {
 		if p.err = p.ctx.Err(); p.err != nil {
 			continue

@@ -61,6 +61,8 @@ type verifiedPages struct {
 	*verifier
 	// file is the file in memory. It is valid as long as the transaction.
 	file []byte
+	// rootLeaf is the page that has the buckets.
+	rootLeaf uint64
 	// written is nil in a transaction that only reads.
 	written *writtenPages
 }
@@ -81,7 +83,7 @@ type writtenPages struct {
 func (v *verifier) of(tx *bbolt.Tx) verifiedPages {
 	info := tx.DB().Info()
 	start := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
-	pages := verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size())}
+	pages := verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size()), rootLeaf: uint64(tx.Cursor().Bucket().Root())}
 	if tx.Writable() {
 		pages.written = &writtenPages{parents: make(map[uint64]uint64)}
 	}
@@ -97,9 +99,63 @@ type step struct {
 	to []byte
 }
 
+// verifyRoot verifies the layout of the page that has the buckets, and of the
+// small ones inside, for a transaction that writes.
+func (v verifiedPages) verifyRoot() error {
+	p, err := v.page(v.rootLeaf)
+	if err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		if _, inside, err := p.bucket(b); err != nil {
+			return err
+		} else if inside != nil {
+			if err := inside.check(); err != nil {
+				return inBucket(b, err)
+			}
+		}
+	}
+	return nil
+}
+
+// bucketHeaderBytes is how the value of a bucket begins: its root page and its
+// sequence. A small bucket has no root page: its only leaf follows.
+const bucketHeaderBytes = 16
+
+// bucket returns what the page with the buckets has of one: the id of its root,
+// or the leaf inside.
+func (p page) bucket(b *bucket) (id uint64, inside page, err error) {
+	i := p.search(b.name)
+	if !p.isLeaf() || p.count() == 0 || !bytes.Equal(p.key(i), b.name) || p.elementFlags(i) != bucketElement {
+		return 0, nil, inBucket(b, damagedPage(p.id(), "it does not have the bucket"))
+	}
+	value := p.value(i)
+	if len(value) < bucketHeaderBytes {
+		return 0, nil, inBucket(b, damagedPage(p.id(), "the bucket has no root"))
+	}
+	if id = native.Uint64(value); id != 0 {
+		return id, nil, nil
+	}
+	if inside = page(value[bucketHeaderBytes:]); len(inside) < pageHeaderBytes || !inside.isLeaf() {
+		return 0, nil, inBucket(b, damagedPage(p.id(), "the bucket has no leaf"))
+	}
+	return 0, inside, nil
+}
+
 // root returns the first step of each path in a bucket.
-func (v verifiedPages) root(b *bucket, id uint64) (step, error) {
-	p, err := v.page(id)
+func (v verifiedPages) root(b *bucket) (step, error) {
+	p, err := v.page(v.rootLeaf)
+	if err != nil {
+		return step{}, err
+	}
+	id, inside, err := p.bucket(b)
+	if err != nil || inside != nil {
+		return step{page: inside}, err
+	}
+	p, err = v.page(id)
 	if err == nil && !v.trusts(id) {
 		err = v.verify(b, p, nil)
 	}
@@ -283,6 +339,15 @@ func (p page) search(key []byte) int {
 	return max(first-1, 0)
 }
 
+// searchFrom returns the first element of a leaf that is not below a key.
+func (p page) searchFrom(key []byte) int {
+	i := p.search(key)
+	if i < p.count() && bytes.Compare(p.key(i), key) < 0 {
+		i++
+	}
+	return i
+}
+
 // get returns the value under a key of a leaf; nil if it has none.
 func (p page) get(key []byte) []byte {
 	i := p.search(key)
@@ -293,8 +358,8 @@ func (p page) get(key []byte) []byte {
 }
 
 // find appends the path to the leaf where a key belongs.
-func (v verifiedPages) find(path []step, b *bucket, root uint64, key []byte) ([]step, error) {
-	s, err := v.root(b, root)
+func (v verifiedPages) find(path []step, b *bucket, key []byte) ([]step, error) {
+	s, err := v.root(b)
 	for err == nil && s.page.isBranch() {
 		if len(path) == maxDepth {
 			return nil, damagedPage(s.page.id(), "it is more than %d levels deep", maxDepth)
@@ -310,29 +375,40 @@ func (v verifiedPages) find(path []step, b *bucket, root uint64, key []byte) ([]
 }
 
 // beside verifies the path to the leaf that follows the one of a path, or
-// precedes it, and everything else that belongs to it. There may be none.
+// precedes it. There may be none.
 func (v verifiedPages) beside(b *bucket, path []step, direction int) error {
-	for level := len(path) - 2; level >= 0; level-- {
-		s := path[level]
-		s.index += direction
-		if s.index < 0 || s.index >= s.page.count() {
-			continue
+	var memory [8]step
+	_, err := v.move(b, append(memory[:0], path...), direction)
+	return err
+}
+
+// move changes a path to that of the next leaf, or of the one before, and
+// reports whether there is one.
+func (v verifiedPages) move(b *bucket, path []step, direction int) (moved bool, err error) {
+	level := len(path) - 2
+	for ; level >= 0; level-- {
+		if i := path[level].index + direction; i >= 0 && i < path[level].page.count() {
+			path[level].index = i
+			break
 		}
-		for ; level < len(path)-1; level++ {
-			var err error
-			if s, err = v.below(b, &s); err != nil {
-				return inBucket(b, err)
-			}
-			if s.page.isLeaf() != (level == len(path)-2) {
-				return inBucket(b, damagedPage(s.page.id(), "it is on another level than the leaf beside it"))
-			}
-			if direction < 0 {
-				s.index = s.page.count() - 1
-			}
-		}
-		return nil
 	}
-	return nil
+	if level < 0 {
+		return false, nil
+	}
+	for level++; level < len(path); level++ {
+		s, err := v.below(b, &path[level-1])
+		if err != nil {
+			return false, inBucket(b, err)
+		}
+		if s.page.isLeaf() != (level == len(path)-1) {
+			return false, inBucket(b, damagedPage(s.page.id(), "it is on another level than the leaf beside it"))
+		}
+		if direction < 0 && s.page.isBranch() {
+			s.index = s.page.count() - 1
+		}
+		path[level] = s
+	}
+	return true, nil
 }
 
 // siblings verifies the pages that bbolt may merge with those of a path.
