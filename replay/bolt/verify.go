@@ -11,9 +11,10 @@ import (
 )
 
 // bbolt trusts the file that it maps into memory. A damaged page can make it
-// panic, descend without end, or read memory that is not there. So each page is
-// verified before bbolt uses it for the first time, and each search is made here
-// first, with a bound on its depth.
+// panic, descend without end, or refer to memory that is not there, which ends
+// the process. So calls that only read do without it: they search the pages of
+// the tree themselves, within bounds. Calls that write make each search here
+// first, and verify each page before bbolt uses it.
 //
 // A page is verified once after the file was opened. Pages that were free then,
 // or behind the end, need no verification: nothing but a transaction of this
@@ -67,10 +68,10 @@ type verifiedPages struct {
 	written *writtenPages
 }
 
-// writtenPages are the pages that a transaction may write anew. bbolt takes them
-// apart and keeps references to each other, so their layout is verified in each
-// transaction: damage since the first time must not make bbolt use memory without
-// end, or descend without end.
+// writtenPages are the pages that a transaction may replace. Their layout is
+// verified in each transaction, because bbolt refers to their parts without
+// looking: damage that came since the first verification must not make it use
+// memory without end, or descend without end.
 type writtenPages struct {
 	// parents has the page above each page; 0 for a root.
 	parents map[uint64]uint64
@@ -78,8 +79,7 @@ type writtenPages struct {
 	merges bool
 }
 
-// verifiedPages returns the pages of a transaction in which nothing was written
-// to the file yet.
+// of returns the pages of a transaction that is not committed yet.
 func (v *verifier) of(tx *bbolt.Tx) verifiedPages {
 	info := tx.DB().Info()
 	start := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
