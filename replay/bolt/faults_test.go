@@ -18,8 +18,8 @@ const (
 	faultBatches = 60
 )
 
-// TestRandomFaults has many write and read while the disk fails at random
-// places, and bbolt panics now and then.
+// TestRandomFaults writes and reads from several goroutines while writes to the
+// disk fail at random, and bbolt panics now and then.
 func TestRandomFaults(t *testing.T) {
 	seed := testSeed(t)
 	path := newPath(t)

@@ -77,7 +77,9 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	if closed { // else as kill -9 leaves it
 		err = s.Close()
 	}
+	release := held(s)
 	content, errRead := os.ReadFile(path)
+	release()
 	if !closed {
 		err = errors.Join(err, s.Close())
 	}
