@@ -7,41 +7,41 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
 
-func TestABackupHasWhatWasAcknowledged(t *testing.T) {
-	for _, interval := range []time.Duration{0, time.Hour} {
-		s, _ := relaxed(t, newPath(t), interval)
-		k, epoch := known{}, uint64(100)
-		k.fill(t, s, seeded(1), &epoch, 80)
-		var backup bytes.Buffer
-		n, err := s.WriteTo(&backup)
-		if err != nil || n != int64(backup.Len()) {
-			t.Fatalf("WriteTo: %d, %v; wrote %d", n, err, backup.Len())
-		}
-		path := newPath(t)
-		if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		restored := open(t, path, nil)
-		mustHold(t, restored, k)
-		k.fill(t, restored, seeded(2), &epoch, 20)
-		mustHold(t, restored, k)
+func TestBackup_Complete(t *testing.T) {
+	s := open(t, newPath(t), nil)
+	k, epoch := model{}, uint64(100)
+	k.fill(t, s, seeded(1), &epoch, 80)
+	var backup bytes.Buffer
+	n, err := s.WriteTo(&backup)
+	if err != nil || n != int64(backup.Len()) {
+		t.Fatalf("WriteTo: %d, %v; wrote %d", n, err, backup.Len())
 	}
+	path := newPath(t)
+	if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
+	restored := open(t, path, nil)
+	mustHold(t, restored, k)
+	k.fill(t, restored, seeded(2), &epoch, 20)
+	mustHold(t, restored, k)
 }
 
 // A backup of a store that is written to has each history as it was at one
 // moment.
-func TestABackupIsOfOneMoment(t *testing.T) {
+func TestBackup_Consistent(t *testing.T) {
 	s := open(t, newPath(t), nil)
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 	for _, id := range []string{"a", "b"} {
 		work.Go(func() {
-			for k := (known{}); ; {
+			for k := (model{}); ; {
 				select {
 				case <-stop:
 					return
@@ -66,7 +66,10 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 		if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		restored := open(t, path, nil) // which checks it
+		if err := Check(path); err != nil {
+			t.Error(err)
+		}
+		restored := open(t, path, nil)
 		for id, revision := range least {
 			head, err := restored.Load(t.Context(), id)
 			if err != nil || head.Cursor.Revision < revision {
@@ -81,9 +84,9 @@ func TestABackupIsOfOneMoment(t *testing.T) {
 	work.Wait()
 }
 
-func TestClosingEndsABackup(t *testing.T) {
+func TestBackup_EndsWithClose(t *testing.T) {
 	s := open(t, newPath(t), nil)
-	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
+	mustAppend(t, s, model{}, "id", model{}.next("id", entryOf("data")))
 	from, to := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
@@ -96,7 +99,7 @@ func TestClosingEndsABackup(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	<-s.closing
-	if _, err := io.CopyN(io.Discard, from, 4095); err != nil { // the write that was under way
+	if _, err := io.CopyN(io.Discard, from, int64(2*pageBytes-1)); err != nil { // the write that was under way
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, replay.ErrClosed) {

@@ -6,106 +6,97 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
 )
 
-// BenchmarkRead reads the newest entries of a history.
-func BenchmarkRead(b *testing.B) {
-	store, _ := openBench(b, nil)
-	a := newAppender("id")
-	batch := a.batch
-	for range 12_000 / 100 {
-		batch.Entries = nil
-		at := a.batch.Entries[0].Cursor
-		for range 100 {
-			entry := a.batch.Entries[0]
-			entry.Cursor, at = at, at.Next()
-			batch.Entries = append(batch.Entries, entry)
-		}
-		if err := store.Append(b.Context(), "id", batch); err != nil {
-			b.Fatal(err)
-		}
-		batch.Expect, a.batch.Entries[0].Cursor = batch.Last(), at
-	}
-	head := batch.Last()
-	for _, entries := range []uint64{100, 10_000} {
-		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
-			b.ReportAllocs()
-			after := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - entries}
-			for b.Loop() {
-				got, err := store.Read(b.Context(), "id", after, int(entries))
-				if err != nil || len(got) != int(entries) {
-					b.Fatalf("%d entries, %v", len(got), err)
-				}
-			}
-			b.ReportMetric(float64(b.N)*float64(entries)/b.Elapsed().Seconds(), "entries/s")
-		})
-	}
-}
+// sizeVariable is the size of the file of BenchmarkOpen, in MiB, if it is not to
+// be as large as usual.
+const (
+	sizeVariable  = "SAFE_BOLT_MIB"
+	usualMegabyte = 16
+)
 
-func BenchmarkLoad(b *testing.B) {
-	store, _ := openBench(b, nil)
-	for i := range 1000 {
-		newAppender(fmt.Sprint("id ", i)).append(b, store)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := store.Load(b.Context(), "id 500"); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkOpen opens a file of 100,000 histories with 2 entries each, with and
-// without the check, and says how large it is and how much memory it takes.
+// BenchmarkOpen opens an empty file, and one with many histories of 1 to 500
+// entries, and says how much memory a store takes.
 func BenchmarkOpen(b *testing.B) {
-	const histories = 100_000
-	store, path := openBench(b, &bolt.Options{SyncInterval: time.Second})
-	for i := range histories {
-		a := newAppender(fmt.Sprint("history ", i))
-		second := a.batch.Entries[0]
-		second.Cursor = second.Cursor.Next()
-		a.batch.Entries = append(a.batch.Entries, second)
-		a.append(b, store)
+	megabytes := int64(usualMegabyte)
+	if text := os.Getenv(sizeVariable); text != "" {
+		var err error
+		if megabytes, err = strconv.ParseInt(text, 10, 64); err != nil {
+			b.Fatal(err)
+		}
 	}
-	if err := store.Close(); err != nil {
-		b.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, skip := range []bool{false, true} {
-		b.Run(fmt.Sprintf("skip=%t", skip), func(b *testing.B) {
-			heap, resident := memory(b)
+	for _, size := range []int64{0, megabytes << 20} {
+		path, id := benchFile(b, size)
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("MiB=%d", size>>20), func(b *testing.B) {
+			heap, anonymous := memory(b)
 			for b.Loop() {
-				store, err := bolt.Open(path, &bolt.Options{SkipCheck: skip})
+				store, err := bolt.Open(path, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.StopTimer()
-				if _, err := store.Load(b.Context(), "history 99999"); err != nil {
+				if _, err := store.Load(b.Context(), id); err != nil {
 					b.Fatal(err)
 				}
-				heapNow, residentNow := memory(b)
+				b.StopTimer()
+				heapNow, anonymousNow := memory(b)
 				b.ReportMetric(float64(heapNow)-float64(heap), "heap-B")
-				b.ReportMetric(float64(residentNow)-float64(resident), "anonymous-B")
+				b.ReportMetric(float64(anonymousNow)-float64(anonymous), "anonymous-B")
 				if err := store.Close(); err != nil {
 					b.Fatal(err)
 				}
 				b.StartTimer()
 			}
-			b.ReportMetric(float64(info.Size())/histories, "file-B/history")
+			b.ReportMetric(float64(info.Size()), "file-B")
 		})
 	}
 }
 
+// benchFile makes a file of at least the size, and returns the id of one of its
+// histories.
+func benchFile(b *testing.B, size int64) (path, id string) {
+	store, path := openBench(b, nil)
+	var work sync.WaitGroup
+	for writer := range 64 {
+		work.Go(func() {
+			for i := 0; ; i++ {
+				info, err := os.Stat(path)
+				if err != nil {
+					b.Error(err)
+				}
+				if b.Failed() || i > 0 && info.Size() >= size {
+					return
+				}
+				a := newAppender(fmt.Sprintf("history %d of %d", i, writer))
+				entries := 1
+				if i%2 == 0 && size > 0 {
+					entries = 500
+				}
+				for at := a.batch.Entries[0].Cursor; len(a.batch.Entries) < entries; {
+					at = at.Next()
+					a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: at, Data: make([]byte, 400), State: make([]byte, 100)})
+				}
+				a.append(b, store)
+			}
+		})
+	}
+	work.Wait()
+	if err := store.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return path, "history 0 of 7"
+}
+
 // memory is the heap in use, and the memory of the process that is not of a
-// file; 0 where the system does not tell.
+// file; 0 where the system does not report it.
 func memory(b *testing.B) (heap, resident uint64) {
 	b.Helper()
 	runtime.GC()

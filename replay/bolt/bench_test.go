@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -51,19 +50,12 @@ func openBench(b *testing.B, options *bolt.Options) (*bolt.Store, string) {
 	return store, path
 }
 
-// BenchmarkAppendInterval is BenchmarkAppend where a sync may wait.
-func BenchmarkAppendInterval(b *testing.B) {
-	benchmarkAppend(b, &bolt.Options{SyncInterval: 100 * time.Millisecond})
-}
-
 // BenchmarkAppend has each appender write to an id of its own, and wait for
-// the answer before it goes on.
-func BenchmarkAppend(b *testing.B) { benchmarkAppend(b, nil) }
-
-func benchmarkAppend(b *testing.B, options *bolt.Options) {
+// the result before the next append.
+func BenchmarkAppend(b *testing.B) {
 	for _, appenders := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {
-			store, _ := openBench(b, options)
+			store, _ := openBench(b, nil)
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			b.ReportAllocs()
@@ -79,5 +71,52 @@ func benchmarkAppend(b *testing.B, options *bolt.Options) {
 			work.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 		})
+	}
+}
+
+// BenchmarkRead reads the newest entries of a history.
+func BenchmarkRead(b *testing.B) {
+	store, _ := openBench(b, nil)
+	a := newAppender("id")
+	batch := a.batch
+	for range 12_000 / 100 {
+		batch.Entries = nil
+		at := a.batch.Entries[0].Cursor
+		for range 100 {
+			entry := a.batch.Entries[0]
+			entry.Cursor, at = at, at.Next()
+			batch.Entries = append(batch.Entries, entry)
+		}
+		if err := store.Append(b.Context(), "id", batch); err != nil {
+			b.Fatal(err)
+		}
+		batch.Expect, a.batch.Entries[0].Cursor = batch.Last(), at
+	}
+	head := batch.Last()
+	for _, entries := range []uint64{100, 10_000} {
+		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
+			b.ReportAllocs()
+			after := replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - entries}
+			for b.Loop() {
+				got, err := store.Read(b.Context(), "id", after, int(entries))
+				if err != nil || len(got) != int(entries) {
+					b.Fatalf("%d entries, %v", len(got), err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(entries)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	store, _ := openBench(b, nil)
+	for i := range 1000 {
+		newAppender(fmt.Sprint("id ", i)).append(b, store)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := store.Load(b.Context(), "id 500"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -3,89 +3,198 @@ package bolt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 )
 
-// check looks at all of a file before bbolt does. bbolt has a check of its own,
-// but one that looks at the file as memory, in a goroutine of its own, where
-// what a damaged page does to it ends the process.
+// Check reads all of a file of this store that is not open and says what is
+// damaged, as a *DamageError, at the first place that it finds: every page is
+// what it should be and where it should be, no page is used twice or is in use
+// and free, all keys are in order, and the checksum of every value is right. It
+// changes nothing. It reads at the speed of the disk; a file of many gigabytes
+// takes minutes.
 //
-// It finds every page that is not where, or not what, it should be; every
-// element that is out of order or between the pages of somebody else; every
-// value with a wrong checksum; and every page that is in use and free at once,
-// which the next write would overwrite. It does not mind a page that is neither
-// in use nor free: that costs its room and nothing else.
-type check struct {
+// It fails with ErrLocked where a Store has the file open, and with ErrForeign
+// where the file is none of this store. A page that is neither in use nor free
+// is no damage: it costs its room and nothing else. Check a backup before you
+// rely on it.
+func Check(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("bolt: the current folder is not known; give an absolute path: %w", err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("bolt: %s cannot be opened: %w", path, err)
+	}
+	defer file.Close()
+	if err := lock(file); err != nil {
+		return withAdvice(path, err)
+	}
+	c, partly, err := newFileCheck(file)
+	if err == nil {
+		err = c.root()
+	}
+	if err == nil {
+		err = c.trees()
+	}
+	if err == nil && partly {
+		err = damaged("the checksum of meta page %d is wrong; the next Open rolls all histories back", 1-c.meta.at)
+	}
+	return withAdvice(path, c.failed(path, err))
+}
+
+// fileCheck verifies a file by reading it, before or without bbolt, which reads
+// a file as memory and trusts it.
+type fileCheck struct {
 	file io.ReaderAt
+	size int64
 	meta meta
-	// used and free are the pages that were seen in use, and in the list of free ones.
+	// used are the pages that were seen in use, and free those that are listed as
+	// free.
 	used, free pageSet
-	// all says that everything is read, and not only what leads to the format.
-	all bool
-	// name and version are the payloads that checkFormat is given.
-	name, version []byte
+	// rootLeaf has the buckets.
+	rootLeaf page
 }
 
-// maxDepth is more levels than a tree has whose every branch has two children.
-const maxDepth = 64
-
-// checkFile checks a file of the given size, all of it or what has to be known
-// to use it, and returns its meta.
-func checkFile(file io.ReaderAt, size int64, all bool) (meta, error) {
-	m, err := readMeta(file, size)
+// newFileCheck reads the meta pages and the list of free pages. It reports
+// whether one meta page was partly written.
+func newFileCheck(file *os.File) (c *fileCheck, partly bool, err error) {
+	c = &fileCheck{file: file}
+	info, err := file.Stat()
 	if err != nil {
-		return meta{}, err
+		return c, false, err
 	}
-	c := &check{file: file, meta: m, all: all, used: newPageSet(m.pages), free: newPageSet(m.pages)}
-	err = c.run()
-	if errors.Is(err, io.EOF) {
-		err = damaged("it ends too early")
+	if !info.Mode().IsRegular() {
+		return c, false, fmt.Errorf("%w: it is not a regular file", ErrForeign)
 	}
-	return m, err
+	c.size = info.Size()
+	partly, err = c.begin()
+	return c, partly, err
 }
 
-func (c *check) run() error {
-	root, err := readPage(c.file, &c.meta, c.meta.root)
-	if err != nil {
-		return err
+func (c *fileCheck) begin() (partly bool, err error) {
+	if c.meta, partly, err = readMeta(c.file, c.size); err != nil {
+		return false, err
 	}
-	if err := c.format(&root); err != nil {
-		return err
-	}
-	if err := c.readFree(); err != nil {
-		return err
-	}
-	if !c.all {
-		return nil
-	}
-	return c.tree(c.meta.root, limits{}, 0, func(e *element) error {
-		b, err := bucketOf(e)
-		if err != nil {
-			return err
-		}
-		return c.bucket(e, func(e *element) error { return checkElement(b, e) })
-	})
+	c.used = newPageSet(c.meta.pages)
+	return partly, nil
 }
 
-// format looks for the names of the buckets, and for what the file is.
-func (c *check) format(root *page) error {
-	var format *element
-	known := root.leaf && len(root.elements) == len(buckets())
-	for i := range root.elements {
-		b, err := bucketOf(&root.elements[i])
-		known = known && err == nil
-		if bytes.Equal(b.name, formatBucket.name) {
-			format = &root.elements[i]
-		}
-	}
-	if format != nil {
-		if err := c.bucket(format, c.formatElement); err != nil && known {
-			return err
-		}
-		c.used = newPageSet(c.meta.pages) // it is visited again with the others
-	}
-	if err := checkFormat(c.name, c.version); err != nil {
+// failed returns what the error of a check means for the file.
+func (c *fileCheck) failed(path string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrDamaged), errors.Is(err, ErrForeign):
 		return err
+	case errors.Is(err, io.EOF):
+		return damaged("it ends too early")
+	}
+	return unavailable(path, err)
+}
+
+// root verifies the root of the file: that it is a file of this store, its
+// buckets, what is in the small ones, and the list of free pages.
+func (c *fileCheck) root() (err error) {
+	if c.rootLeaf, err = readPage(c.file, &c.meta, c.meta.root); err != nil {
+		return err
+	}
+	if err := c.checkFormat(); err != nil {
+		return err
+	}
+	for i := range c.rootLeaf.overflow() + 1 {
+		c.used.add(c.meta.root + i)
+	}
+	if c.free, err = readFreelist(c.file, &c.meta, c.used); err != nil {
+		return err
+	}
+	roots := make(map[uint64]bool)
+	for i := range c.rootLeaf.count() {
+		b, id, inside, err := c.bucket(i)
+		switch {
+		case err != nil:
+			return err
+		case inside != nil:
+			if err := b.checkLeaf(inside); err != nil {
+				return inBucket(b, err)
+			}
+		case id < 2 || id >= c.meta.pages || c.used.has(id) || c.free.has(id) || roots[id]:
+			return inBucket(b, damaged("its root cannot be page %d", id))
+		case !c.leadsTo(id, b.firstKey(), 0) || !c.leadsTo(id, lastKey, 1):
+			return inBucket(b, damagedPage(id, "it is not the root of the bucket"))
+		}
+		roots[id] = true
+	}
+	return nil
+}
+
+// leadsTo reports whether the first (0) or the last (1) key below a page is the
+// given one. It is true where that cannot be read, because of damage that is
+// found when the key's page is used.
+func (c *fileCheck) leadsTo(id uint64, key []byte, end int) bool {
+	for range maxDepth {
+		p, err := readPage(c.file, &c.meta, id)
+		if err != nil || p.count() == 0 {
+			return true
+		}
+		i := end * (p.count() - 1)
+		if p.isLeaf() {
+			return bytes.Equal(p.key(i), key)
+		}
+		id = p.child(i)
+	}
+	return false
+}
+
+// bucket returns a bucket of the root, and either the id of its root page or the
+// leaf inside.
+func (c *fileCheck) bucket(i int) (b *bucket, id uint64, inside page, err error) {
+	key := c.rootLeaf.key(i)
+	if b = bucketNamed(key); b == nil {
+		return nil, 0, nil, damaged("there should be no bucket %.40q", key)
+	}
+	if id, inside, err = c.rootLeaf.bucket(b); err == nil && inside != nil {
+		err = inBucket(b, inside.check())
+	}
+	return b, id, inside, err
+}
+
+// checkFormat says, as an ErrForeign, why this store cannot have written the
+// file. All buckets have to be there.
+func (c *fileCheck) checkFormat() error {
+	var name, version []byte
+	known := c.rootLeaf.isLeaf() && c.rootLeaf.count() == len(buckets)
+	if c.rootLeaf.isLeaf() {
+		for i := range c.rootLeaf.count() {
+			b, _, inside, err := c.bucket(i)
+			if b == nil {
+				known = false
+			}
+			if b != formatBucket || err != nil || inside == nil { // it is always small
+				continue
+			}
+			for j := range inside.count() {
+				payload, err := formatBucket.unseal(inside.key(j), inside.value(j))
+				switch string(inside.key(j)) {
+				case nameKey:
+					name = payload
+				case versionKey:
+					version = payload
+				}
+				if err != nil && known {
+					return err
+				}
+			}
+		}
+	}
+	if string(name) != formatName {
+		return fmt.Errorf("%w: it is a bbolt file of another program", ErrForeign)
+	}
+	p := parser{rest: version}
+	if got := p.number(); p.bad || got != formatVersion {
+		return fmt.Errorf("%w: it is kept in format %d, and this version of the program knows only format %d",
+			ErrForeign, got, formatVersion)
 	}
 	if !known {
 		return damaged("it does not have the buckets that it should have")
@@ -93,105 +202,60 @@ func (c *check) format(root *page) error {
 	return nil
 }
 
-func (c *check) formatElement(e *element) error {
-	payload, err := formatBucket.unseal(e.key, e.value)
-	switch string(e.key) {
-	case nameKey:
-		c.name = payload
-	case versionKey:
-		c.version = payload
-	}
-	return err
-}
-
-// bucketOf returns which bucket an element of the root is.
-func bucketOf(e *element) (bucket, error) {
-	for _, b := range buckets() {
-		if e.bucket && bytes.Equal(b.name, e.key) {
-			return b, nil
+// trees verifies everything below the root.
+func (c *fileCheck) trees() error {
+	for i := range c.rootLeaf.count() {
+		b, id, _, err := c.bucket(i)
+		if err == nil && id != 0 {
+			leaves := -1
+			err = c.tree(b, id, nil, nil, 0, &leaves)
+		}
+		if err != nil {
+			return inBucket(b, err)
 		}
 	}
-	return bucket{}, damaged("there should be no bucket %.40q", e.key)
+	return nil
 }
 
-// checkElement checks a value of a bucket.
-func checkElement(b bucket, e *element) error {
-	if e.bucket {
-		return damaged("there is a bucket inside %q", b.name)
-	}
-	_, err := b.unseal(e.key, e.value)
-	return err
-}
-
-// bucketHeaderBytes is how the value of a bucket begins: its root page and its
-// sequence. A small bucket has no root page, and follows right there.
-const bucketHeaderBytes = 16
-
-// bucket visits the elements of a bucket of the root.
-func (c *check) bucket(e *element, visit func(*element) error) error {
-	if len(e.value) < bucketHeaderBytes {
-		return damaged("bucket %q has no root", e.key)
-	}
-	if root := native.Uint64(e.value); root != 0 {
-		return c.tree(root, limits{}, 0, visit)
-	}
-	p, err := parsePage(e.value[bucketHeaderBytes:])
-	if err != nil {
-		return err
-	}
-	if !p.leaf {
-		return damaged("bucket %q has its root inside, but that is a branch", e.key)
-	}
-	return c.elements(&p, limits{}, 0, visit)
-}
-
-// limits are between which keys the elements of a page must be.
-type limits struct {
-	// from is the smallest key allowed, and to the smallest that is not. Nil: any.
-	from, to []byte
-}
-
-// tree visits the elements of a page and of those below it.
-func (c *check) tree(id uint64, within limits, depth int, visit func(*element) error) error {
+// tree verifies a page and those below it. Its first key has to be from, unless
+// that is nil, and its last one less than to. All leaves have to be
+// on the level of the first one.
+func (c *fileCheck) tree(b *bucket, id uint64, from, to []byte, depth int, leaves *int) error {
 	if depth > maxDepth {
-		return damaged("page %d is %d levels deep", id, depth)
+		return damagedPage(id, "it is more than %d levels deep", maxDepth)
 	}
 	p, err := readPage(c.file, &c.meta, id)
 	if err != nil {
 		return err
 	}
-	for i := range p.pages {
-		if !c.used.set(id+i) || c.free.has(id+i) {
-			return damaged("page %d is used twice, or used and free", id+i)
+	for i := range p.overflow() + 1 {
+		if !c.used.add(id+i) || c.free.has(id+i) {
+			return damagedPage(id+i, "it is used twice, or used and free")
 		}
 	}
-	if len(p.elements) == 0 && (!p.leaf || depth > 0) {
-		return damaged("page %d is empty", id)
+	n := p.count()
+	switch {
+	case n == 0 && (p.isBranch() || depth > 0):
+		return damagedPage(id, "it is empty")
+	case from != nil && !bytes.Equal(p.key(0), from):
+		return damagedPage(id, "it does not begin with the key that leads to it")
+	case n > 0 && to != nil && bytes.Compare(p.key(n-1), to) >= 0:
+		return damagedPage(id, "its last key belongs to another page")
+	case p.isLeaf():
+		if *leaves < 0 {
+			*leaves = depth
+		}
+		if *leaves != depth {
+			return damagedPage(id, "it is on another level than the leaves before it")
+		}
+		return b.checkLeaf(p)
 	}
-	return c.elements(&p, within, depth, visit)
-}
-
-// elements checks the order of a page's elements and visits them, or those of
-// the pages below.
-func (c *check) elements(p *page, within limits, depth int, visit func(*element) error) error {
-	for i := range p.elements {
-		e := &p.elements[i]
-		if i > 0 && bytes.Compare(p.elements[i-1].key, e.key) >= 0 ||
-			within.from != nil && bytes.Compare(e.key, within.from) < 0 ||
-			within.to != nil && bytes.Compare(e.key, within.to) >= 0 {
-			return damaged("element %d of page %d is out of order", i, p.id)
+	for i := range n {
+		below := to
+		if i+1 < n {
+			below = p.key(i + 1)
 		}
-		if p.leaf {
-			if err := visit(e); err != nil {
-				return err
-			}
-			continue
-		}
-		below := limits{from: e.key, to: within.to}
-		if i+1 < len(p.elements) {
-			below.to = p.elements[i+1].key
-		}
-		if err := c.tree(e.child, below, depth+1, visit); err != nil {
+		if err := c.tree(b, p.child(i), p.key(i), below, depth+1, leaves); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,11 @@
 package bolt_test
 
 import (
+	"context"
+	"iter"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -12,16 +13,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Run("every entry is synced", func(t *testing.T) { conform(t, 0) })
-	t.Run("synced now and then", func(t *testing.T) { conform(t, 5*time.Millisecond) })
-	t.Run("synced when it is closed", func(t *testing.T) { conform(t, time.Hour) })
-}
-
-func conform(t *testing.T, interval time.Duration) {
 	open := func(t testing.TB, entries int) replay.Store {
 		f := &file{
 			path:    filepath.Join(t.TempDir(), "histories.db"),
-			options: bolt.Options{SyncInterval: interval, MaxEntries: entries},
+			options: bolt.Options{MaxEntries: entries},
 		}
 		f.open(t)
 		return handle{shared{f}}
@@ -33,6 +28,9 @@ func conform(t *testing.T, interval time.Duration) {
 			f := fileOf(store)
 			if err := f.store.Load().Close(); err != nil {
 				t.Fatalf("Close: %v", err)
+			}
+			if err := bolt.Check(f.path); err != nil {
+				t.Fatal(err)
 			}
 			f.open(t)
 			return store
@@ -70,4 +68,24 @@ func fileOf(store replay.Store) *file {
 		return h.file
 	}
 	return store.(shared).file
+}
+
+func (s shared) Load(ctx context.Context, id string) (replay.Head, error) {
+	return s.file.store.Load().Load(ctx, id)
+}
+
+func (s shared) Append(ctx context.Context, id string, batch replay.Batch) error {
+	return s.file.store.Load().Append(ctx, id, batch)
+}
+
+func (s shared) Read(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
+	return s.file.store.Load().Read(ctx, id, after, limit)
+}
+
+func (s shared) Find(ctx context.Context, id string, keys []string) ([]replay.Entry, error) {
+	return s.file.store.Load().Find(ctx, id, keys)
+}
+
+func (s shared) IDs(ctx context.Context) iter.Seq2[string, error] {
+	return s.file.store.Load().IDs(ctx)
 }

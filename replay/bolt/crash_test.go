@@ -1,11 +1,16 @@
 package bolt
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -116,20 +121,20 @@ func (r *recording) answered(n int) map[string]int {
 	return answered
 }
 
-// writer appends random batches to an id, and notes the story after each.
-type writer struct {
-	id      string
-	random  *rand.Rand
-	stories []*story // nil where there is no history
-	batches []replay.Batch
+// crashWriter appends random batches to an id, and notes the history after each.
+type crashWriter struct {
+	id       string
+	random   *rand.Rand
+	versions []*modelHistory // nil where there is no history
+	batches  []replay.Batch
 }
 
 // write appends batches, each when the one before was answered.
-func (w *writer) write(t *testing.T, s *Store, batches int, answered func(batch int)) error {
-	k, epoch := known{}, uint64(100)
-	w.stories, w.batches = []*story{nil}, []replay.Batch{{}}
+func (w *crashWriter) write(t *testing.T, s *Store, batches int, answered func(batch int)) error {
+	k, epoch := model{}, uint64(100)
+	w.versions, w.batches = []*modelHistory{nil}, []replay.Batch{{}}
 	for i := range batches {
-		one := known{"id": k[w.id]}
+		one := model{"id": k[w.id]}
 		if one["id"] == nil {
 			delete(one, "id")
 		}
@@ -140,20 +145,20 @@ func (w *writer) write(t *testing.T, s *Store, batches int, answered func(batch 
 		}
 		answered(i + 1)
 		k.add(w.id, batch)
-		w.stories = append(w.stories, k[w.id].clone())
+		w.versions = append(w.versions, k[w.id].clone())
 	}
 	return nil
 }
 
-func TestAPowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
+func TestPowerCut(t *testing.T) {
 	const writers, batches, cuts = 8, 20, 150
 	seed := testSeed(t)
 	s := open(t, newPath(t), nil)
 	r := record(t, s)
-	all := make([]*writer, writers)
+	all := make([]*crashWriter, writers)
 	var work sync.WaitGroup
 	for i := range all {
-		w := &writer{id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		w := &crashWriter{id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all[i] = w
 		work.Go(func() {
 			err := w.write(t, s, batches, func(batch int) { r.add(event{id: w.id, batch: batch}) })
@@ -214,18 +219,22 @@ func (r *recording) kind(n int) string {
 }
 
 // survived opens a file and compares each history with what it was after the
-// last answer, or with what it would have been after the next. One goes on.
-func survived(t *testing.T, path string, all []*writer, answered map[string]int, on int) error {
+// last answer, or with what it would have been after the next. One history is continued.
+func survived(t *testing.T, path string, all []*crashWriter, answered map[string]int, on int) error {
+	damage := Check(path)
 	s, err := Open(path, nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if damage != nil && s.rolledBack == 0 {
+		return damage
+	}
 	for i, w := range all {
 		n := answered[w.id]
-		err := sameStory(t, s, w.id, w.stories[n])
-		if err != nil && n+1 < len(w.stories) {
-			if next := sameStory(t, s, w.id, w.stories[n+1]); next != nil {
+		err := sameHistory(t, s, w.id, w.versions[n])
+		if err != nil && n+1 < len(w.versions) {
+			if next := sameHistory(t, s, w.id, w.versions[n+1]); next != nil {
 				return fmt.Errorf("%q after %d answers: %w; and: %w", w.id, n, err, next)
 			}
 			n, err = n+1, nil
@@ -233,17 +242,23 @@ func survived(t *testing.T, path string, all []*writer, answered map[string]int,
 		if err != nil {
 			return fmt.Errorf("%q after %d answers: %w", w.id, n, err)
 		}
-		same := n+1 < len(w.stories) && w.stories[n] == nil && w.stories[n+1] == nil // started and removed at once
+		same := n+1 < len(w.versions) && w.versions[n] == nil && w.versions[n+1] == nil // started and removed at once
+		if s.rolledBack > 0 {                                                           // a meta page was partly written
+			if err := mustBeRolledBack(t, s, w.id); err != nil {
+				return fmt.Errorf("%q: %w", w.id, err)
+			}
+			continue
+		}
 		if i == on && n+1 < len(w.batches) && !same {
 			if err := s.Append(t.Context(), w.id, w.batches[n+1]); err != nil {
-				return fmt.Errorf("%q cannot go on after %d batches: %w", w.id, n, err)
+				return fmt.Errorf("%q cannot continue after %d batches: %w", w.id, n, err)
 			}
 		}
 	}
 	return nil
 }
 
-func sameStory(t *testing.T, s *Store, id string, want *story) error {
+func sameHistory(t *testing.T, s *Store, id string, want *modelHistory) error {
 	if want != nil {
 		return want.verify(t, s, id)
 	}
@@ -251,4 +266,176 @@ func sameStory(t *testing.T, s *Store, id string, want *story) error {
 		return fmt.Errorf("%w: head %s, %v; want ErrNotFound", errWrong, head.Cursor, err)
 	}
 	return nil
+}
+
+const (
+	// childVariable has the path of the file, in the process that the test kills.
+	childVariable = "SAFE_BOLT_CHILD"
+	// killsVariable is how often a process is killed, if not as often as usual.
+	killsVariable = "SAFE_BOLT_KILLS"
+
+	usualKills   = 15
+	childWriters = 6
+)
+
+// childEntry is what is appended at a position.
+func childEntry(id string, at replay.Cursor) replay.Entry {
+	name := fmt.Sprintf("%s at %s", id, at)
+	e := replay.Entry{Cursor: at, Key: "key of " + name, Data: []byte("data of " + name)}
+	if at.Revision%3 == 1 {
+		e.State = []byte("state of " + name)
+	}
+	return e
+}
+
+// appendUntilKilled appends to a file, and prints what is acknowledged.
+func appendUntilKilled(path string) {
+	s, err := Open(path, nil)
+	if err != nil {
+		fmt.Println("error:", err)
+		return
+	}
+	var work sync.WaitGroup
+	for i := range childWriters {
+		work.Go(func() {
+			if err := childAppends(s, fmt.Sprint("id-", i)); err != nil {
+				fmt.Println("error:", err)
+			}
+		})
+	}
+	work.Wait()
+}
+
+func childAppends(s *Store, id string) error {
+	ctx := context.Background()
+	var batch replay.Batch
+	at := replay.Cursor{Epoch: 7}
+	head, err := s.Load(ctx, id)
+	if err == nil {
+		at, batch.Expect = head.Cursor, head.Cursor
+	} else if !errors.Is(err, replay.ErrNotFound) {
+		return err
+	}
+	for {
+		batch.Entries = nil
+		for range 1 + at.Revision%4 {
+			at = at.Next()
+			batch.Entries = append(batch.Entries, childEntry(id, at))
+		}
+		batch.Meta = []byte(at.String())
+		if err := s.Append(ctx, id, batch); err != nil {
+			return err
+		}
+		if _, err := fmt.Printf("%s %d\n", id, at.Revision); err != nil {
+			return err
+		}
+		batch.Expect = at
+	}
+}
+
+func TestKill9(t *testing.T) {
+	kills := usualKills
+	if text := os.Getenv(killsVariable); text != "" {
+		var err error
+		if kills, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("%s: %v", killsVariable, err)
+		}
+	}
+	random := seeded(testSeed(t))
+	path, total := newPath(t), uint64(0)
+	for i := range kills {
+		acknowledged := killAtRandom(t, path, random)
+		if err := Check(path); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path, nil)
+		total = 0
+		for writer := range childWriters {
+			id := fmt.Sprint("id-", writer)
+			n, err := childSurvived(t, s, id, acknowledged[id])
+			if err != nil {
+				t.Fatalf("kill %d, %q, which was acknowledged up to %d: %v", i, id, acknowledged[id], err)
+			}
+			total += n
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d kills, %d entries", kills, total)
+}
+
+// killAtRandom starts a process, kills it after some acknowledgements, and
+// returns the newest one of each id.
+func killAtRandom(t *testing.T, path string, random *rand.Rand) map[string]uint64 {
+	t.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), executable)
+	child.Env = append(os.Environ(), childVariable+"="+path)
+	output, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(output)
+	acknowledged := make(map[string]uint64)
+	for n := 1 + random.IntN(300); ; n-- {
+		if n == 0 {
+			if err := child.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What it printed before it was killed counts as well.
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			break
+		}
+		var id string
+		var revision uint64
+		if _, err := fmt.Sscanf(line, "%s %d\n", &id, &revision); err != nil {
+			t.Fatalf("the process to kill printed: %s", line)
+		}
+		acknowledged[id] = revision
+	}
+	if err := child.Wait(); err == nil {
+		t.Fatal("the process ended before it was killed")
+	}
+	return acknowledged
+}
+
+// childSurvived checks that a history is whole and not shorter than it was
+// acknowledged to be, and returns its length.
+func childSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uint64, error) {
+	head, err := s.Load(t.Context(), id)
+	if acknowledged == 0 && errors.Is(err, replay.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if head.Cursor.Revision < acknowledged || string(head.Meta) != head.Cursor.String() {
+		return 0, fmt.Errorf("%w: head %s, meta %q", errWrong, head.Cursor, head.Meta)
+	}
+	want, keys := make([]replay.Entry, head.Cursor.Revision), make([]string, head.Cursor.Revision)
+	for i := range want {
+		want[i] = childEntry(id, replay.Cursor{Epoch: 7, Revision: uint64(i) + 1})
+		keys[i] = want[i].Key
+	}
+	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: 7}, len(want)+1)
+	if err != nil {
+		return 0, err
+	}
+	found, err := s.Find(t.Context(), id, keys)
+	if err != nil {
+		return 0, err
+	}
+	return head.Cursor.Revision, errors.Join(sameEntries(entries, want), sameEntries(found, want))
 }

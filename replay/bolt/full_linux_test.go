@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -35,7 +36,7 @@ func alone(t *testing.T) bool {
 }
 
 // fillUp appends until the disk refuses, which it must for the given reason.
-func fillUp(t *testing.T, s *Store, k known, reason error) {
+func fillUp(t *testing.T, s *Store, k model, reason error) {
 	t.Helper()
 	for i := range 10_000 {
 		id := fmt.Sprint("id ", i%7)
@@ -55,7 +56,7 @@ func fillUp(t *testing.T, s *Store, k known, reason error) {
 
 // surviveFull fills a disk again and again, and has it emptied.
 func surviveFull(t *testing.T, path string, reason error, fill, empty func(round int)) {
-	k := known{}
+	k := model{}
 	s := open(t, path, nil)
 	for round := range 4 {
 		fill(round)
@@ -81,7 +82,7 @@ func surviveFull(t *testing.T, path string, reason error, fill, empty func(round
 	mustHold(t, open(t, path, nil), k)
 }
 
-func TestTheStoreWorksAgainWhenTheFileMayGrow(t *testing.T) {
+func TestFileSizeLimit_Recovers(t *testing.T) {
 	if !alone(t) {
 		return
 	}
@@ -111,7 +112,7 @@ func limitFiles(t *testing.T, size uint64) {
 	}
 }
 
-func TestAFileThatCannotBeCreatedLeavesNothing(t *testing.T) {
+func TestCreateFailure_LeavesNothing(t *testing.T) {
 	if !alone(t) {
 		return
 	}
@@ -126,10 +127,10 @@ func TestAFileThatCannotBeCreatedLeavesNothing(t *testing.T) {
 		}
 	}
 	limitFiles(t, 1<<30)
-	mustHold(t, open(t, path, nil), known{})
+	mustHold(t, open(t, path, nil), model{})
 }
 
-func TestTheStoreWorksAgainWhenTheDiskHasSpace(t *testing.T) {
+func TestDiskFull_Recovers(t *testing.T) {
 	folder := t.TempDir()
 	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small disk cannot be mounted here, which takes root: %v", err)
@@ -159,5 +160,34 @@ func occupy(t *testing.T, filler, folder string, leave int64) {
 	size := int64(disk.Bavail)*int64(disk.Bsize) - leave
 	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestGuarded_MemoryFault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, make([]byte, 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	mapped, err := syscall.Mmap(int(file.Fd()), 0, 1<<16, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(mapped)
+	if err := file.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]func() error{
+		"a byte":     func() error { t.Log(mapped[5000]); return nil },
+		"a copy":     func() error { t.Log(len(bytes.Clone(mapped))); return nil },
+		"a checksum": func() error { t.Log(headsBucket.checksum(nil, mapped)); return nil },
+	} {
+		if err := guarded(read); !errors.Is(err, ErrDamaged) {
+			t.Errorf("reading %s of it: %v; want ErrDamaged", name, err)
+		}
 	}
 }

@@ -8,5 +8,5 @@ import "os"
 // another process is writing to may be called damaged instead of in use.
 func lock(*os.File) error { return nil }
 
-// unlock leaves the lock to whoever closes the file.
+// unlock leaves the lock to the close of the file.
 func unlock(*os.File) error { return nil }

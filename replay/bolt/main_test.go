@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(victimVariable); path != "" {
+	if path := os.Getenv(childVariable); path != "" {
 		appendUntilKilled(path)
 		return
 	}

@@ -1,37 +1,11 @@
 package bolt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 )
-
-// What bbolt writes into a file, in the byte order of the machine:
-//
-//	page:  id 8, flags 2, count 2, overflow 4, then what the flags say
-//	meta:  magic 4, version 4, page size 4, flags 4, root page 8, sequence 8,
-//	       freelist page 8, number of pages 8, transaction 8, checksum 8
-//	leaf:  count times flags 4, position 4, key size 4, value size 4; then the
-//	       keys and values without gaps, positions counting from the element
-//	branch: count times position 4, key size 4, page 8; then the keys
-//
-// Pages 0 and 1 are metas, written in turn: the newer one that is whole says
-// which pages are the tree. It names no page that it does not know, so a file
-// is never half written.
-const (
-	pageHeaderBytes = 16
-	metaBytes       = 64
-	metaMagic       = 0xED0CDAED
-	metaVersion     = 2
-	noFreelist      = 1<<64 - 1
-
-	minPageBytes = 1 << 10
-	maxPageBytes = 16 << 20
-)
-
-var native = binary.NativeEndian
 
 // meta is a meta page.
 type meta struct {
@@ -40,97 +14,125 @@ type meta struct {
 	freelist    uint64
 	pages       uint64
 	transaction uint64
-	// page is where it was: 0 or 1.
-	page int64
+	// at is the page's place: 0 or 1.
+	at int64
 }
 
-// errNoMeta: this is not the beginning of a meta page.
-var errNoMeta = errors.New("no meta page")
+var (
+	// errNoMeta: the page is not a meta page, nor one that was partly written.
+	errNoMeta = errors.New("no meta page")
+	// errPartlyWritten: a meta page has everything that is the same in all meta
+	// pages, but its checksum is wrong. A power cut can leave that, and so can
+	// damage.
+	errPartlyWritten = errors.New("the checksum is wrong")
+)
 
-// parseMeta reads a meta page, of which it is given the beginning.
-func parseMeta(page []byte) (meta, error) {
-	if len(page) < pageHeaderBytes+metaBytes {
+// parseMeta reads the beginning of the meta page at a place.
+func parseMeta(p page, at int64) (meta, error) {
+	if len(p) < pageHeaderBytes+metaBytes {
 		return meta{}, errNoMeta
 	}
-	b := page[pageHeaderBytes:][:metaBytes]
-	if native.Uint32(b) != metaMagic {
+	b := p[pageHeaderBytes:][:metaBytes]
+	if native.Uint32(b) != metaMagic || p.id() != uint64(at) || p.flags() != metaPage {
 		return meta{}, errNoMeta
 	}
-	hash := fnv.New64a()
-	hash.Write(b[:metaBytes-8])
 	m := meta{
 		pageBytes:   int64(native.Uint32(b[8:])),
 		root:        native.Uint64(b[16:]),
 		freelist:    native.Uint64(b[32:]),
 		pages:       native.Uint64(b[40:]),
 		transaction: native.Uint64(b[48:]),
+		at:          at,
 	}
-	switch {
-	case native.Uint64(b[56:]) != hash.Sum64():
-		return meta{}, damaged("the checksum of a meta page is wrong")
-	case native.Uint32(b[4:]) != metaVersion:
-		return meta{}, fmt.Errorf("%w: it is kept in version %d of bbolt's format", ErrForeign, native.Uint32(b[4:]))
-	case m.pageBytes < minPageBytes || m.pageBytes > maxPageBytes || m.pageBytes&(m.pageBytes-1) != 0:
-		return meta{}, damaged("a page cannot have %d bytes", m.pageBytes)
+	hash := fnv.New64a()
+	hash.Write(b[:metaBytes-8])
+	intact := native.Uint64(b[56:]) == hash.Sum64()
+	switch version := native.Uint32(b[4:]); {
+	case version != metaVersion && intact:
+		return meta{}, fmt.Errorf("%w: it is kept in version %d of bbolt's format", ErrForeign, version)
+	case version != metaVersion,
+		m.pageBytes < minPageBytes || m.pageBytes > maxPageBytes || m.pageBytes&(m.pageBytes-1) != 0:
+		return meta{}, errNoMeta
+	case !intact:
+		return m, errPartlyWritten
 	}
 	return m, nil
 }
 
-// readMeta returns the meta that bbolt will go by.
-func readMeta(file io.ReaderAt, size int64) (meta, error) {
-	if size == 0 {
-		return meta{}, damaged("it is empty; remove it if there never was anything in it")
-	}
-	first, err0 := readMetaAt(file, 0)
-	if failed(err0) {
-		return meta{}, err0
-	}
-	second, err1 := meta{}, errNoMeta
-	if err0 == nil {
-		second, err1 = readMetaAt(file, first.pageBytes)
-	} else {
-		// Only its place tells the size of a page.
-		for at := int64(minPageBytes); at <= maxPageBytes && errors.Is(err1, errNoMeta); at *= 2 {
-			second, err1 = readMetaAt(file, at)
-		}
-	}
-	second.page = 1
-	switch {
-	case failed(err1):
-		return meta{}, err1
-	case err0 != nil && err1 != nil:
-		return meta{}, worse(err0, err1)
-	case err0 != nil || err1 == nil && second.transaction > first.transaction:
-		first = second
-	}
-	return first, first.check(size)
-}
-
-// failed says that an error is not about what was read.
-func failed(err error) bool {
-	return err != nil && !errors.Is(err, errNoMeta) && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign)
-}
-
-// worse says what a file is that has no good meta.
-func worse(err0, err1 error) error {
-	for _, err := range []error{err0, err1} {
-		if !errors.Is(err, errNoMeta) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: it is not a bbolt file, or its beginning was overwritten", ErrForeign)
-}
-
-func readMetaAt(file io.ReaderAt, at int64) (meta, error) {
-	page := make([]byte, pageHeaderBytes+metaBytes)
-	n, err := file.ReadAt(page, at)
+func readMetaAt(file io.ReaderAt, at, offset int64) (meta, error) {
+	p := make(page, pageHeaderBytes+metaBytes)
+	n, err := file.ReadAt(p, offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return meta{}, err
 	}
-	return parseMeta(page[:n])
+	return parseMeta(p[:n], at)
 }
 
-// check holds a meta against the size of the file.
+// readMeta returns the newest meta page that can be used. It reports whether the
+// other one was partly written: that one may have been the newer one, and
+// nothing says whether its transaction was acknowledged.
+func readMeta(file io.ReaderAt, size int64) (newest meta, partly bool, err error) {
+	if size == 0 {
+		return meta{}, false, damaged("it is empty; remove it if there never was anything in it")
+	}
+	first, err0 := readMetaAt(file, 0, 0)
+	second, err1 := meta{}, errNoMeta
+	if err0 == nil {
+		second, err1 = readMetaAt(file, 1, first.pageBytes)
+	} else {
+		// The size of a page is the place of the second one.
+		for offset := int64(minPageBytes); offset <= maxPageBytes && errors.Is(err1, errNoMeta); offset *= 2 {
+			if second, err1 = readMetaAt(file, 1, offset); second.pageBytes != 0 && second.pageBytes != offset {
+				err1 = errNoMeta
+			}
+		}
+	}
+	for _, err := range []error{err0, err1} {
+		if err != nil && !errors.Is(err, errNoMeta) && !errors.Is(err, errPartlyWritten) {
+			return meta{}, false, err
+		}
+	}
+	switch {
+	case err0 == nil && err1 == nil:
+		newest, err = newerMeta(first, second)
+	case err0 == nil && errors.Is(err1, errPartlyWritten) && second.pageBytes == first.pageBytes:
+		newest, partly = first, true
+	case err1 == nil && errors.Is(err0, errPartlyWritten) && second.pageBytes == first.pageBytes:
+		newest, partly = second, true
+	case err0 == nil || err1 == nil:
+		at := 0
+		if err0 == nil {
+			at = 1
+		}
+		err = damaged("meta page %d was overwritten, and may have been the newest one", at)
+	case errors.Is(err0, errPartlyWritten) || errors.Is(err1, errPartlyWritten):
+		err = damaged("the checksums of both meta pages are wrong")
+	default:
+		err = fmt.Errorf("%w: it is not a bbolt file, or its beginning was overwritten", ErrForeign)
+	}
+	if err == nil {
+		err = newest.check(size)
+	}
+	return newest, partly, err
+}
+
+// newerMeta returns the newer one of two meta pages that are right in
+// themselves. They must be of two consecutive transactions, each in its place.
+func newerMeta(first, second meta) (meta, error) {
+	older, newer := first, second
+	if first.transaction > second.transaction {
+		older, newer = second, first
+	}
+	switch {
+	case newer.transaction != older.transaction+1 || newer.pageBytes != older.pageBytes:
+		return meta{}, damaged("its meta pages are of transactions %d and %d", first.transaction, second.transaction)
+	case newer.transaction%2 != uint64(newer.at):
+		return meta{}, damaged("meta page %d is of transaction %d", newer.at, newer.transaction)
+	}
+	return newer, nil
+}
+
+// check compares a meta page with the size of the file.
 func (m *meta) check(size int64) error {
 	switch {
 	case m.pages < 4 || m.pages > uint64(size/m.pageBytes):
@@ -141,4 +143,29 @@ func (m *meta) check(size int64) error {
 		return damaged("the list of free pages cannot be page %d of %d", m.freelist, m.pages)
 	}
 	return nil
+}
+
+// disk is what rewriteMeta needs of a file.
+type disk interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+}
+
+// rewriteMeta writes the newest meta page again, as it is, and syncs it.
+//
+// After a failed sync, or after a process was killed before it, the newest meta
+// page may be in the memory of the system only, and the system may take it for
+// written. To continue from there would overwrite pages that the meta page on
+// the disk still leads to.
+func rewriteMeta(file disk, m *meta) error {
+	p := make(page, m.pageBytes)
+	offset := m.at * m.pageBytes
+	if _, err := file.ReadAt(p, offset); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(p, offset); err != nil {
+		return err
+	}
+	return file.Sync()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,10 +17,10 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-func TestOpenCreatesAFile(t *testing.T) {
+func TestOpen_CreatesFile(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, nil)
-	mustHold(t, s, known{})
+	mustHold(t, s, model{})
 	files, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(files) != 1 {
 		t.Errorf("the folder has %v, %v; want the file only", files, err)
@@ -33,7 +34,7 @@ func TestOpenCreatesAFile(t *testing.T) {
 	}
 }
 
-func TestASecondOpenerIsToldAtOnce(t *testing.T) {
+func TestOpen_Locked(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, nil)
 	for range 3 {
@@ -42,7 +43,7 @@ func TestASecondOpenerIsToldAtOnce(t *testing.T) {
 			t.Fatalf("Open of a file that is open: %v; want ErrLocked, and where", err)
 		}
 	}
-	mustAppend(t, s, known{}, "id", known{}.next("id", entryOf("data")))
+	mustAppend(t, s, model{}, "id", model{}.next("id", entryOf("data")))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +73,12 @@ func boltFile(t *testing.T, do func(tx *bbolt.Tx) error) []byte {
 // formatted is a file of this store with another payload in the format bucket.
 func formatted(t *testing.T, key string, payload []byte) []byte {
 	return boltFile(t, func(tx *bbolt.Tx) error {
-		c := content{tx}
+		c := (&content{tx: tx})
 		return errors.Join(c.create(), c.put(formatBucket, []byte(key), payload))
 	})
 }
 
-func TestFilesThatAreNotUsable(t *testing.T) {
+func TestOpen_UnusableFiles(t *testing.T) {
 	good, _ := sample(t, 20)
 	bucketOnly := func(name string) []byte {
 		return boltFile(t, func(tx *bbolt.Tx) error {
@@ -90,27 +91,25 @@ func TestFilesThatAreNotUsable(t *testing.T) {
 		want    error
 		says    string
 	}{
-		"a text":                     {[]byte(strings.Repeat("a text\n", 10_000)), ErrForeign, "not a bbolt file"},
-		"a short text":               {[]byte("text"), ErrForeign, "not a bbolt file"},
-		"zeros":                      {make([]byte, 1<<20), ErrForeign, "not a bbolt file"},
-		"another program's file":     {bucketOnly("users"), ErrForeign, "another program"},
-		"another program's format":   {bucketOnly("format"), ErrForeign, "another program"},
-		"an empty bbolt file":        {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
-		"a later version":            {formatted(t, versionKey, binary.AppendUvarint(nil, 2)), ErrForeign, "format 2"},
-		"another name":               {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
-		"nothing":                    {nil, ErrDamaged, "empty"},
-		"half of a file":             {good[:len(good)/2], ErrDamaged, "cut"},
-		"a file without its last":    {good[:len(good)-1], ErrDamaged, "cut"},
-		"the metas only":             {good[:2*pageBytes], ErrDamaged, "cut"},
-		"both checksums wrong":       {flipped(flipped(good, 16+50), pageBytes+16+50), ErrDamaged, "checksum"},
-		"a value that is not itself": {bytes.ReplaceAll(good, []byte("id 1"), []byte("id X")), ErrDamaged, ""},
-		"one meta page lost":         {flipped(good, 16), nil, ""},
-		"the other meta page lost":   {flipped(good, pageBytes+16), nil, ""},
-		"something behind the end":   {append(bytes.Clone(good), 1, 2, 3), nil, ""},
-		"the file as it was":         {good, nil, ""},
+		"a text":                   {[]byte(strings.Repeat("a text\n", 10_000)), ErrForeign, "not a bbolt file"},
+		"a short text":             {[]byte("text"), ErrForeign, "not a bbolt file"},
+		"zeros":                    {make([]byte, 1<<20), ErrForeign, "not a bbolt file"},
+		"another program's file":   {bucketOnly("users"), ErrForeign, "another program"},
+		"another program's format": {bucketOnly("format"), ErrForeign, "another program"},
+		"an empty bbolt file":      {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
+		"a later version":          {formatted(t, versionKey, binary.AppendUvarint(nil, 3)), ErrForeign, "format 3"},
+		"another name":             {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
+		"nothing":                  {nil, ErrDamaged, "empty"},
+		"half of a file":           {good[:len(good)/2], ErrDamaged, "cut"},
+		"a file without its last":  {good[:len(good)-1], ErrDamaged, "cut"},
+		"the metas only":           {good[:2*pageBytes], ErrDamaged, "cut"},
+		"both checksums wrong":     {flipped(flipped(good, 16+50), pageBytes+16+50), ErrDamaged, "checksum"},
+		"a small bucket changed":   {bytes.ReplaceAll(good, []byte(formatName), []byte(strings.ToUpper(formatName))), ErrDamaged, "checksum"},
+		"something behind the end": {append(bytes.Clone(good), 1, 2, 3), nil, ""},
+		"the file as it was":       {good, nil, ""},
 		"a file with a foreign bucket": {boltFile(t, func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucket([]byte("users"))
-			return errors.Join(err, content{tx}.create())
+			return errors.Join(err, (&content{tx: tx}).create())
 		}), ErrDamaged, "buckets"},
 	}
 	for name, test := range tests {
@@ -153,7 +152,37 @@ func flipped(content []byte, at int) []byte {
 	return content
 }
 
-func TestPathsThatLeadNowhere(t *testing.T) {
+// A tool of bbolt can leave a file without a list of free pages.
+func TestOpen_NoFreelist(t *testing.T) {
+	content, k := sample(t, 60)
+	path := newPath(t)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoFreelistSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(func(*bbolt.Tx) error { return nil }), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Check(path); err != nil {
+			t.Error(err)
+		}
+		s := open(t, path, nil)
+		mustHold(t, s, k)
+		for range 10 {
+			mustAppend(t, s, k, "id 1", k.next("id 1", entryOf("data")))
+		}
+		mustHold(t, s, k)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpen_BadPaths(t *testing.T) {
 	folder := t.TempDir()
 	_, err := Open(filepath.Join(folder, "none", "histories.db"), nil)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "create it first") {
@@ -174,7 +203,7 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	}
 }
 
-func TestAFileThatMayNotBeWrittenIsRefused(t *testing.T) {
+func TestOpen_ReadOnlyFile(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may write any file")
 	}
@@ -190,12 +219,11 @@ func TestAFileThatMayNotBeWrittenIsRefused(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+func TestOptions_Invalid(t *testing.T) {
 	for name, options := range map[string]*Options{
-		"MaxEntries":   {MaxEntries: -2},
-		"MaxBytes":     {MaxBytes: -100},
-		"MaxAge":       {MaxAge: -time.Second},
-		"SyncInterval": {SyncInterval: -2},
+		"MaxEntries": {MaxEntries: -2},
+		"MaxBytes":   {MaxBytes: -100},
+		"MaxAge":     {MaxAge: -time.Second},
 	} {
 		path := newPath(t)
 		if _, err := Open(path, options); err == nil || !strings.Contains(err.Error(), name) {
@@ -205,20 +233,17 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 			t.Errorf("a bad %s leaves a file (%v)", name, err)
 		}
 	}
-	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1, SyncInterval: -1})
-	k := known{}
+	s := open(t, newPath(t), &Options{MaxEntries: -1, MaxBytes: -1, MaxAge: -1})
+	k := model{}
 	for range 20 {
 		mustAppend(t, s, k, "id", k.next("id", entryOf("one"), entryOf("two")))
 	}
 	mustHold(t, s, k)
-	if s.interval != 0 {
-		t.Errorf("SyncInterval -1 is %v; want off", s.interval)
-	}
 }
 
 // A process that was killed between the write of a meta page and its sync leaves
 // a transaction that the disk may not have.
-func TestOpenHasWhatItFindsOnTheDisk(t *testing.T) {
+func TestOpen_SyncsMeta(t *testing.T) {
 	content, _ := sample(t, 5)
 	path := newPath(t)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -229,24 +254,24 @@ func TestOpenHasWhatItFindsOnTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	m, err := readMeta(file, int64(len(content)))
+	m, _, err := readMeta(file, int64(len(content)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	recorded := &recordingDisk{disk: file}
-	if err := settle(recorded, &m); err != nil {
+	if err := rewriteMeta(recorded, &m); err != nil {
 		t.Fatal(err)
 	}
 	if len(recorded.calls) != 2 || recorded.calls[1] != "sync" {
-		t.Errorf("settling does %q; want a write and a sync", recorded.calls)
+		t.Errorf("rewriting does %q; want a write and a sync", recorded.calls)
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
-		t.Errorf("settling changes the file (%v)", err)
+		t.Errorf("rewriting changes the file (%v)", err)
 	}
 }
 
-func TestWhatDoesNotFitIsRefused(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestAppend_TooLarge(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	long := strings.Repeat("x", maxIDBytes)
 	mustAppend(t, s, k, long, k.next(long, replay.Entry{Data: []byte("data"), Key: strings.Repeat("k", 1<<20)}))
 	mustHold(t, s, k)
@@ -271,5 +296,44 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	batch.Meta = append(huge, 1)
 	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("a meta of %d bytes: %v; want ErrInvalidBatch", len(batch.Meta), err)
+	}
+}
+
+func TestIDs_ManyAndLong(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	for i := range 2*idsAtOnce + 10 {
+		id := fmt.Sprint("id ", i)
+		mustAppend(t, s, k, id, k.next(id, entryOf("data")))
+	}
+	for i := range 100 { // too long for one piece
+		id := strings.Repeat("long", 5000) + fmt.Sprint(i)
+		mustAppend(t, s, k, id, k.next(id, entryOf("data")))
+	}
+	mustAppend(t, s, k, "", k.next("", entryOf("the empty id")))
+	mustHold(t, s, k)
+
+	// What is removed or added in the loop disturbs nothing.
+	seen := make(map[string]bool)
+	for id, err := range s.IDs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[id] {
+			t.Fatalf("%.40q is yielded twice", id)
+		}
+		seen[id] = true
+		if len(seen)%100 == 0 {
+			batch := replay.Batch{Expect: k[id].head()}
+			batch = numbered(batch, batch.Expect, []replay.Entry{entryOf("the end")})
+			batch.Remove = true
+			mustAppend(t, s, k, id, batch)
+			other := fmt.Sprint("between ", len(seen))
+			mustAppend(t, s, k, other, k.next(other, entryOf("data")))
+		}
+	}
+	for id := range k {
+		if !seen[id] && !strings.HasPrefix(id, "between") {
+			t.Errorf("%.40q is not yielded", id)
+		}
 	}
 }

@@ -1,83 +1,52 @@
 package bolt
 
 import (
-	"fmt"
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/safe-go/safe/internal/option"
 )
 
-// Options say what a Store keeps and when it has it on the disk. Nil and the
-// zero value are the defaults: everything is kept, and every entry is on the
-// disk before it is acknowledged.
+// Options say what a Store keeps. Nil and the zero value are the defaults:
+// everything is kept.
 type Options struct {
-	// MaxEntries is the largest number of entries kept per history, those from
-	// before it was started over included. The default and -1 mean no bound.
+	// MaxEntries is the largest number of entries kept per history, including
+	// those from before it was started over. Default and -1: no bound.
 	//
-	// What the bounds ask to forget is forgotten by later appends to the same
-	// history, each of which forgets at most 256 entries more than it appends.
-	// The newest state and the Meta stay whatever the bounds.
+	// Each append deletes what exceeds the bounds of its history, at most 256
+	// entries more than it appends. The newest state and the Meta stay whatever
+	// the bounds.
 	MaxEntries int
 	// MaxBytes bounds the bytes kept per history: each entry counts the length
 	// of its key, its data and its state, and 128 more. An entry larger than
-	// the bound is not kept at all. The default and -1 mean no bound.
+	// the bound is not kept at all. Default and -1: no bound.
 	MaxBytes int
 	// MaxAge is how long an entry is kept after it was appended, by the clock of
 	// the machine. An older one is never returned, but takes its room in the
-	// file until the next append to its history. The default and -1 mean no
-	// bound.
+	// file until the next append to its history. Default and -1: no bound.
 	MaxAge time.Duration
-	// SyncInterval lets up to so much time pass between the acknowledgement of
-	// an entry and its being on the disk. It spares nearly all of what an append
-	// costs, and it takes back the promise that what was acknowledged survives:
-	// kill -9, a crash or a power cut lose up to one interval of it, in all
-	// histories alike and from the end only. The file itself is never damaged by
-	// it. The default and -1 mean that nothing is acknowledged before it is on
-	// the disk.
-	SyncInterval time.Duration
-	// SkipCheck opens the file without reading all of it first. The check reads
-	// at the speed of the disk, which for a file of many gigabytes takes
-	// minutes. Without it, damage to a value is still found when that value is
-	// read, but a damaged structure may be found late, or end the process.
-	SkipCheck bool
-	// Logger is told what no caller can be told: acknowledged entries that were
-	// lost because of SyncInterval, damage that was met on the way, and a file
-	// that had to be opened anew. Default: nobody is told.
+	// Logger receives what the errors of calls do not say or a caller may ignore:
+	// damage that was met, histories that were rolled back, and that the file had
+	// to be opened again. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
-// retention is the part of Options that bounds a history, without special
-// values but maxAge 0, which is no bound.
+// retention is the part of Options that bounds a history. The largest number is
+// no bound.
 type retention struct {
-	maxEntries uint64
-	maxBytes   uint64
-	maxAge     time.Duration
+	maxEntries, maxBytes int
+	maxAge               time.Duration
 }
 
-func (o *Options) retention() (limits retention, err error) {
-	if limits.maxEntries, err = bound("MaxEntries", o.MaxEntries); err != nil {
+func (o *Options) retention() (retention, error) {
+	limits := retention{maxEntries: o.MaxEntries, maxBytes: o.MaxBytes, maxAge: o.MaxAge}
+	if err := option.Fill("bolt: Options.MaxEntries", &limits.maxEntries, math.MaxInt, math.MaxInt); err != nil {
 		return retention{}, err
 	}
-	if limits.maxBytes, err = bound("MaxBytes", o.MaxBytes); err != nil {
+	if err := option.Fill("bolt: Options.MaxBytes", &limits.maxBytes, math.MaxInt, math.MaxInt); err != nil {
 		return retention{}, err
 	}
-	limits.maxAge, err = duration("MaxAge", o.MaxAge, "no bound")
+	err := option.Fill("bolt: Options.MaxAge", &limits.maxAge, math.MaxInt64, math.MaxInt64)
 	return limits, err
-}
-
-func bound(name string, value int) (uint64, error) {
-	switch {
-	case value < -1:
-		return 0, fmt.Errorf("bolt: %s is %d; use a positive number, or 0 or -1 for no bound", name, value)
-	case value < 1:
-		return math.MaxUint64, nil
-	}
-	return uint64(value), nil
-}
-
-func duration(name string, value time.Duration, off string) (time.Duration, error) {
-	if value < -1 {
-		return 0, fmt.Errorf("bolt: %s is %v; use a positive duration, or 0 or -1 for %s", name, value, off)
-	}
-	return max(value, 0), nil
 }

@@ -1,162 +1,254 @@
 package bolt
 
-import "io"
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
 
-// The kinds of pages.
+// The format of a bbolt file, in the byte order of the machine:
+//
+//	page:   id 8, flags 2, count 2, overflow 4, then what the flags say
+//	meta:   magic 4, version 4, page size 4, flags 4, root page 8, sequence 8,
+//	        freelist page 8, number of pages 8, transaction 8, checksum 8
+//	leaf:   count times flags 4, position 4, key size 4, value size 4; then the
+//	        keys and values without gaps; positions count from the element
+//	branch: count times position 4, key size 4, page 8; then the keys
+//	free:   the ids of the free pages, ascending; if count is 0xFFFF, their
+//	        number comes first
+//
+// The meta page of transaction t is page t%2. The newer of the two meta pages
+// leads to the tree. A transaction overwrites only pages that neither of them
+// leads to, so a file is never half written.
+const (
+	pageHeaderBytes = 16
+	elementBytes    = 16
+	metaBytes       = 64
+	metaMagic       = 0xED0CDAED
+	metaVersion     = 2
+	noFreelist      = 1<<64 - 1
+	manyFree        = 0xFFFF
+
+	minPageBytes = 1 << 10
+	maxPageBytes = 16 << 20
+)
+
+// The flags of a page.
 const (
 	branchPage   = 0x01
 	leafPage     = 0x02
+	metaPage     = 0x04
 	freelistPage = 0x10
 )
-
-// elementBytes is the size of an element of a branch or a leaf.
-const elementBytes = 16
 
 // bucketElement is the flag of a leaf's element that is a bucket.
 const bucketElement = 0x01
 
-// page is a branch or a leaf whose elements lie where they should.
-type page struct {
-	id       uint64
-	leaf     bool
-	elements []element
-	// pages is how many pages it takes.
-	pages uint64
+var native = binary.NativeEndian
+
+// page is a page of the file and the pages that continue it. Its methods expect
+// a layout that check has accepted.
+type page []byte
+
+func (p page) id() uint64       { return native.Uint64(p) }
+func (p page) flags() uint16    { return native.Uint16(p[8:]) }
+func (p page) isLeaf() bool     { return p.flags() == leafPage }
+func (p page) isBranch() bool   { return p.flags() == branchPage }
+func (p page) count() int       { return int(native.Uint16(p[10:])) }
+func (p page) overflow() uint64 { return uint64(native.Uint32(p[12:])) }
+
+// element returns the header of an element, and where the element begins.
+func (p page) element(i int) (header []byte, at uint64) {
+	at = pageHeaderBytes + uint64(i)*elementBytes
+	return p[at:][:elementBytes], at
 }
 
-// element is an element of a branch or a leaf. Its slices are shared with what
-// it was read from.
-type element struct {
-	key []byte
-	// value is a leaf's, and child a branch's.
-	value  []byte
-	child  uint64
-	bucket bool
+// span returns where the key of an element begins, and the sizes of its key and
+// its value, which follows the key. A branch has no values.
+func (p page) span(i int) (begin, key, value uint64) {
+	header, at := p.element(i)
+	if p.isLeaf() {
+		return at + uint64(native.Uint32(header[4:])), uint64(native.Uint32(header[8:])), uint64(native.Uint32(header[12:]))
+	}
+	return at + uint64(native.Uint32(header)), uint64(native.Uint32(header[4:])), 0
 }
 
-// pageHeader is how a page begins.
-type pageHeader struct {
-	id       uint64
-	flags    uint16
-	count    uint64
-	overflow uint64
+func (p page) key(i int) []byte {
+	begin, key, _ := p.span(i)
+	return p[begin : begin+key : begin+key]
 }
 
-func parseHeader(b []byte) pageHeader {
-	return pageHeader{
-		id:       native.Uint64(b),
-		flags:    native.Uint16(b[8:]),
-		count:    uint64(native.Uint16(b[10:])),
-		overflow: uint64(native.Uint32(b[12:])),
-	}
+func (p page) value(i int) []byte {
+	begin, key, value := p.span(i)
+	return p[begin+key : begin+key+value : begin+key+value]
 }
 
-// extent is where the elements of a page begin and end. A page lies without
-// gaps, so one whose number of elements was changed shows.
-func (h *pageHeader) extent() (begin uint64) { return pageHeaderBytes + h.count*elementBytes }
-
-// span reads an element's header, and returns how much its key and its value
-// take; ok is false if they do not begin at the given place.
-func (h *pageHeader) span(header []byte, i, begin uint64) (key, value uint64, ok bool) {
-	at := pageHeaderBytes + i*elementBytes
-	if h.flags == leafPage {
-		key, value = uint64(native.Uint32(header[8:])), uint64(native.Uint32(header[12:]))
-		return key, value, at+uint64(native.Uint32(header[4:])) == begin && native.Uint32(header) <= bucketElement
-	}
-	return uint64(native.Uint32(header[4:])), 0, at+uint64(native.Uint32(header)) == begin
+// child returns the page below an element of a branch.
+func (p page) child(i int) uint64 {
+	header, _ := p.element(i)
+	return native.Uint64(header[8:])
 }
 
-// parsePage takes a page apart that is whole in b, which may be longer.
-func parsePage(b []byte) (page, error) {
-	if len(b) < pageHeaderBytes {
-		return page{}, damaged("a page has %d bytes only", len(b))
-	}
-	h := parseHeader(b)
-	if h.flags != leafPage && h.flags != branchPage {
-		return page{}, damaged("page %d is of no known kind: %x", h.id, h.flags)
-	}
-	p := page{id: h.id, leaf: h.flags == leafPage, pages: h.overflow + 1}
-	begin, size := h.extent(), uint64(len(b))
-	if begin > size {
-		return page{}, damaged("page %d has %d elements in %d bytes", h.id, h.count, size)
-	}
-	p.elements = make([]element, h.count)
-	for i := range h.count {
-		header := b[pageHeaderBytes+i*elementBytes:]
-		key, value, ok := h.span(header, i, begin)
-		if !ok || key == 0 || key+value > size-begin {
-			return page{}, damaged("element %d of page %d is not where it should be", i, h.id)
-		}
-		e := &p.elements[i]
-		e.key, e.value = b[begin:begin+key:begin+key], b[begin+key:begin+key+value]
-		if p.leaf {
-			e.bucket = native.Uint32(header) == bucketElement
-		} else {
-			e.child = native.Uint64(header[8:])
-		}
-		begin += key + value
-	}
-	return p, nil
+// elementFlags returns the flags of an element of a leaf.
+func (p page) elementFlags(i int) uint32 {
+	header, _ := p.element(i)
+	return native.Uint32(header)
 }
 
-// readPage reads a branch or a leaf. It reads no more than the page says that
-// it needs, and that is checked first.
-func readPage(file io.ReaderAt, m *meta, id uint64) (page, error) {
-	if id < 2 || id >= m.pages {
-		return page{}, damaged("there is no page %d", id)
-	}
-	offset := int64(id) * m.pageBytes
-	b := make([]byte, m.pageBytes)
-	if _, err := file.ReadAt(b, offset); err != nil {
-		return page{}, err
-	}
-	h := parseHeader(b)
-	if h.id != id {
-		return page{}, damaged("page %d says that it is page %d", id, h.id)
-	}
-	if h.overflow >= m.pages-id {
-		return page{}, damaged("page %d and the %d after it are too many", id, h.overflow)
-	}
-	if h.overflow > 0 {
-		size, err := usedBytes(file, offset, &h)
-		if err != nil {
-			return page{}, err
-		}
-		if size > uint64(m.pageBytes)*(h.overflow+1) {
-			return page{}, damaged("page %d has %d bytes in %d pages", id, size, h.overflow+1)
-		}
-		b = make([]byte, size)
-		if _, err := file.ReadAt(b, offset); err != nil {
-			return page{}, err
-		}
-	}
-	p, err := parsePage(b)
-	if err == nil && p.pages != pagesFor(&p, uint64(m.pageBytes)) {
-		err = damaged("page %d takes %d pages instead of %d", id, p.pages, pagesFor(&p, uint64(m.pageBytes)))
-	}
-	return p, err
-}
-
-// pagesFor is how many pages bbolt uses for the elements.
-func pagesFor(p *page, pageBytes uint64) uint64 {
-	size := uint64(pageHeaderBytes)
-	for i := range p.elements {
-		size += elementBytes + uint64(len(p.elements[i].key)) + uint64(len(p.elements[i].value))
-	}
-	return (size + pageBytes - 1) / pageBytes
-}
-
-// usedBytes reads the headers of a page's elements, and returns how many bytes
-// all of it takes.
-func usedBytes(file io.ReaderAt, offset int64, h *pageHeader) (uint64, error) {
-	headers := make([]byte, h.count*elementBytes)
-	if _, err := file.ReadAt(headers, offset+pageHeaderBytes); err != nil {
-		return 0, err
-	}
-	size := h.extent()
-	for i := range h.count {
-		key, value, _ := h.span(headers[i*elementBytes:], i, size)
+// size returns how many bytes the elements end at. It needs only their headers.
+func (p page) size() uint64 {
+	size := pageHeaderBytes + uint64(p.count())*elementBytes
+	for i := range p.count() {
+		_, key, value := p.span(i)
 		size += key + value
 	}
-	return size, nil
+	return size
+}
+
+// check verifies the layout of a branch or a leaf: the elements lie in it
+// without gaps, and their keys ascend. A page whose count or sizes have changed
+// has gaps.
+func (p page) check() error {
+	if len(p) < pageHeaderBytes {
+		return damaged("a page has only %d bytes", len(p))
+	}
+	if !p.isLeaf() && !p.isBranch() {
+		return damagedPage(p.id(), "its flags are %x", p.flags())
+	}
+	end, size := pageHeaderBytes+uint64(p.count())*elementBytes, uint64(len(p))
+	if end > size {
+		return damagedPage(p.id(), "it has %d elements in %d bytes", p.count(), size)
+	}
+	var last []byte
+	for i := range p.count() {
+		begin, key, value := p.span(i)
+		if begin != end || key == 0 || key+value > size-begin || p.isLeaf() && p.elementFlags(i) > bucketElement {
+			return damagedPage(p.id(), "element %d is not where it should be", i)
+		}
+		end += key + value
+		if bytes.Compare(last, p.key(i)) >= 0 {
+			return damagedPage(p.id(), "element %d is out of order", i)
+		}
+		last = p.key(i)
+	}
+	return nil
+}
+
+// checkPlace verifies what a page says of itself before anything else of it is
+// used: its id, its kind and how many pages continue it.
+func (p page) checkPlace(id, pages uint64) error {
+	switch {
+	case p.id() != id:
+		return damagedPage(id, "it says that it is page %d", p.id())
+	case !p.isLeaf() && !p.isBranch():
+		return damagedPage(id, "its flags are %x", p.flags())
+	case p.overflow() >= pages-id:
+		return damagedPage(id, "it says that %d pages continue it", p.overflow())
+	}
+	return nil
+}
+
+// checkSize verifies that a page with a good layout has no more pages than bbolt
+// uses for its elements.
+func (p page) checkSize(pageBytes uint64) error {
+	if pages := (p.size() + pageBytes - 1) / pageBytes; pages != p.overflow()+1 {
+		return damagedPage(p.id(), "it has %d pages instead of %d", p.overflow()+1, pages)
+	}
+	return nil
+}
+
+// readPage reads a branch or a leaf from the file and verifies its layout. It
+// reads no more than the elements need.
+func readPage(file io.ReaderAt, m *meta, id uint64) (page, error) {
+	if id < 2 || id >= m.pages {
+		return nil, damaged("there is no page %d", id)
+	}
+	offset := int64(id) * m.pageBytes
+	p := make(page, m.pageBytes)
+	if _, err := file.ReadAt(p, offset); err != nil {
+		return nil, err
+	}
+	if err := p.checkPlace(id, m.pages); err != nil {
+		return nil, err
+	}
+	if p.overflow() > 0 {
+		headers := make(page, pageHeaderBytes+p.count()*elementBytes)
+		if _, err := file.ReadAt(headers, offset); err != nil {
+			return nil, err
+		}
+		size := headers.size()
+		if size > uint64(m.pageBytes)*(p.overflow()+1) {
+			return nil, damagedPage(id, "it has %d bytes in %d pages", size, p.overflow()+1)
+		}
+		p = make(page, max(size, pageHeaderBytes))
+		if _, err := file.ReadAt(p, offset); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, p.checkSize(uint64(m.pageBytes))
+}
+
+// pageSet is a set of page ids.
+type pageSet []uint64
+
+func newPageSet(pages uint64) pageSet { return make(pageSet, (pages+63)/64) }
+
+// add adds an id, and reports whether it is new.
+func (s pageSet) add(id uint64) bool {
+	if s.has(id) {
+		return false
+	}
+	s[id/64] |= 1 << (id % 64)
+	return true
+}
+
+func (s pageSet) has(id uint64) bool {
+	return id/64 < uint64(len(s)) && s[id/64]&(1<<(id%64)) != 0
+}
+
+// readFreelist reads the list of free pages. In used it marks the pages that
+// have the list.
+func readFreelist(file io.ReaderAt, m *meta, used pageSet) (free pageSet, err error) {
+	free = newPageSet(m.pages)
+	if m.freelist == noFreelist {
+		return free, nil
+	}
+	offset := int64(m.freelist) * m.pageBytes
+	p := make(page, pageHeaderBytes+8)
+	if _, err := file.ReadAt(p, offset); err != nil {
+		return nil, err
+	}
+	if p.id() != m.freelist || p.flags() != freelistPage || p.overflow() >= m.pages-m.freelist {
+		return nil, damagedPage(m.freelist, "it is not the list of free pages")
+	}
+	taken := p.overflow() + 1
+	for i := range taken {
+		used.add(m.freelist + i)
+	}
+	begin, count := uint64(pageHeaderBytes), uint64(p.count())
+	if count == manyFree {
+		begin, count = begin+8, native.Uint64(p[pageHeaderBytes:])
+	}
+	// bbolt estimates the size before it takes the pages for the list from the
+	// list.
+	needed := func(count uint64) uint64 { return (begin+count*8)/uint64(m.pageBytes) + 1 }
+	if count > m.pages || taken < needed(count) || taken > needed(count+taken+1) {
+		return nil, damagedPage(m.freelist, "%d free pages are listed in %d pages", count, taken)
+	}
+	ids := make([]byte, count*8)
+	if _, err := file.ReadAt(ids, offset+int64(begin)); err != nil {
+		return nil, err
+	}
+	for last := uint64(1); len(ids) > 0; ids = ids[8:] {
+		id := native.Uint64(ids)
+		if id <= last || id >= m.pages || used.has(id) {
+			return nil, damagedPage(m.freelist, "page %d cannot be free", id)
+		}
+		free.add(id)
+		last = id
+	}
+	return free, nil
 }

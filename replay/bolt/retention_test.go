@@ -22,8 +22,8 @@ func newClock(s *Store) *clock {
 
 func (c *clock) add(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
-// oldestIs checks that a history is kept from a revision, whoever says it.
-func oldestIs(t *testing.T, s *Store, k known, id string, oldest uint64) {
+// oldestIs checks that a history is kept from a revision, by every call.
+func oldestIs(t *testing.T, s *Store, k model, id string, oldest uint64) {
 	t.Helper()
 	want := k[id]
 	head, err := s.Load(t.Context(), id)
@@ -61,7 +61,7 @@ func keyedEntry(i int, data string) replay.Entry {
 }
 
 func TestMaxEntries(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 5}), known{}
+	s, k := open(t, newPath(t), &Options{MaxEntries: 5}), model{}
 	for i := range 20 {
 		e := keyedEntry(i, "data")
 		if i == 3 {
@@ -91,7 +91,7 @@ func TestMaxEntries(t *testing.T) {
 }
 
 func TestMaxBytes(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxBytes: 1000}), known{}
+	s, k := open(t, newPath(t), &Options{MaxBytes: 1000}), model{}
 	for i := range 10 { // 5 + 67 + 128 bytes are 200
 		e := keyedEntry(i, string(make([]byte, 67)))
 		mustAppend(t, s, k, "id", k.next("id", e))
@@ -107,7 +107,7 @@ func TestMaxBytes(t *testing.T) {
 }
 
 func TestMaxAge(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), known{}
+	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), model{}
 	clock := newClock(s)
 	for i := range 6 {
 		mustAppend(t, s, k, "id", k.next("id", keyedEntry(i, "data")))
@@ -157,8 +157,8 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
-func TestAnEntryOfExactlyMaxAgeIsKept(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), known{}
+func TestMaxAge_Exact(t *testing.T) {
+	s, k := open(t, newPath(t), &Options{MaxAge: time.Minute}), model{}
 	clock := newClock(s)
 	mustAppend(t, s, k, "id", k.next("id", keyedEntry(0, "data")))
 	clock.add(time.Minute)
@@ -175,8 +175,8 @@ func TestAnEntryOfExactlyMaxAgeIsKept(t *testing.T) {
 	}
 }
 
-func TestLoweredBoundsAreReachedStepByStep(t *testing.T) {
-	path, k := newPath(t), known{}
+func TestMaxEntries_Lowered(t *testing.T) {
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	for i := range 5 {
 		var entries []replay.Entry
@@ -197,8 +197,8 @@ func TestLoweredBoundsAreReachedStepByStep(t *testing.T) {
 	}
 }
 
-func TestAKeyThatANewerEntryCarriesIsKept(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 3}), known{}
+func TestTrim_KeyOfNewerEntry(t *testing.T) {
+	s, k := open(t, newPath(t), &Options{MaxEntries: 3}), model{}
 	again := func() replay.Entry { return replay.Entry{Key: "again", Data: []byte("data")} }
 	mustAppend(t, s, k, "id", k.next("id", again(), entryOf("b"), again()))
 	for _, want := range []int{1, 1, 0} {
@@ -210,8 +210,8 @@ func TestAKeyThatANewerEntryCarriesIsKept(t *testing.T) {
 	}
 }
 
-func TestEntriesFromBeforeAStartOverCount(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxEntries: 6}), known{}
+func TestTrim_EarlierEpochs(t *testing.T) {
+	s, k := open(t, newPath(t), &Options{MaxEntries: 6}), model{}
 	for i := range 5 {
 		mustAppend(t, s, k, "id", k.next("id", keyedEntry(i, "old")))
 	}
@@ -241,8 +241,8 @@ func TestEntriesFromBeforeAStartOverCount(t *testing.T) {
 	}
 }
 
-func TestAHistoryOfWhichNothingIsKeptMayStartOver(t *testing.T) {
-	s, k := open(t, newPath(t), &Options{MaxBytes: 500}), known{}
+func TestStartOver_NothingKept(t *testing.T) {
+	s, k := open(t, newPath(t), &Options{MaxBytes: 500}), model{}
 	huge := replay.Entry{Data: make([]byte, 1000), State: []byte("state")}
 	mustAppend(t, s, k, "id", k.next("id", huge))
 	oldestIs(t, s, k, "id", 2)
@@ -254,4 +254,159 @@ func TestAHistoryOfWhichNothingIsKeptMayStartOver(t *testing.T) {
 	}
 	mustAppend(t, s, k, "id", k.next("id", huge))
 	oldestIs(t, s, k, "id", 3)
+}
+
+// long starts a history of many entries.
+func long(t *testing.T, s *Store, k model, id string, entries int) {
+	t.Helper()
+	var batch []replay.Entry
+	for i := range entries {
+		batch = append(batch, keyedEntry(i, "data"))
+	}
+	mustAppend(t, s, k, id, k.next(id, batch...))
+}
+
+func remove(t *testing.T, s *Store, k model, id string) {
+	t.Helper()
+	batch := k.next(id, entryOf("the end"))
+	batch.Remove = true
+	mustAppend(t, s, k, id, batch)
+}
+
+func restart(t *testing.T, s *Store, k model, id string, epoch uint64, entries ...replay.Entry) {
+	t.Helper()
+	mustAppend(t, s, k, id, numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, entries))
+}
+
+func TestRemove_DeletesInParts(t *testing.T) {
+	const entries = 5 * deletesPerGroup
+	s, k := open(t, newPath(t), nil), model{}
+	long(t, s, k, "id", entries)
+	long(t, s, k, "other", 10)
+	before, _ := s.durable.newest()
+	remove(t, s, k, "id")
+	if _, err := s.Read(t.Context(), "id", replay.Cursor{Epoch: 7}, 10); !errors.Is(err, replay.ErrNotFound) {
+		t.Errorf("Read of a removed history: %v; want ErrNotFound", err)
+	}
+	restart(t, s, k, "id", 8, entryOf("again"))
+	for i := range entries {
+		if found, err := s.Find(t.Context(), "id", []string{fmt.Sprint("key ", i)}); len(found) > 0 || err != nil {
+			t.Fatalf("Find of a key of a removed history: %v, %v", found, err)
+		}
+	}
+	mustHold(t, s, k)
+	await(t, "the entries to be deleted", func() bool { return count(t, s, removedBucket) == 0 })
+	if n := count(t, s, entriesBucket); n != 11 {
+		t.Errorf("%d entries are left; want 11", n)
+	}
+	if n := count(t, s, keysBucket); n != 10 {
+		t.Errorf("%d keys are left; want 10", n)
+	}
+	if after, _ := s.durable.newest(); after < before+2*entries/deletesPerGroup {
+		t.Errorf("%d entries and keys were deleted in %d commits", 2*entries, after-before)
+	}
+	mustHold(t, s, k)
+}
+
+func TestRemove_DeletesAfterReopen(t *testing.T) {
+	path, k := newPath(t), model{}
+	s := open(t, path, nil)
+	long(t, s, k, "id", 5*deletesPerGroup)
+	batch := k.next("id", entryOf("the end"))
+	batch.Remove = true
+	commits := 0 // only the removal itself succeeds
+	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
+		if isMeta(s, off) {
+			commits++
+		}
+		if commits > 1 {
+			return 0, errors.New("no more for now")
+		}
+		return write(b, off)
+	})
+	mustAppend(t, s, k, "id", batch)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, nil)
+	if n := count(t, s, removedBucket); n != 1 {
+		t.Fatalf("%d removed histories have something left; want 1", n)
+	}
+	mustHold(t, s, k)
+	restart(t, s, k, "other", 3, entryOf("data"))
+	await(t, "the entries to be deleted", func() bool { return count(t, s, removedBucket) == 0 })
+	if n := count(t, s, entriesBucket); n != 1 {
+		t.Errorf("%d entries are left; want 1", n)
+	}
+	mustHold(t, s, k)
+}
+
+func TestTombstones_Expire(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	clock := newClock(s)
+	for i := range 10 {
+		id := fmt.Sprint("id ", i)
+		restart(t, s, k, id, uint64(100+i), entryOf("data"))
+		remove(t, s, k, id)
+		clock.add(time.Second)
+	}
+	clock.add(tombstoneAge - 5*time.Second)
+	// Five are a month old now. The next removals forget them.
+	for i, left := range []int{10 - tombstonesPerRemoval + 1, 5 + 1} {
+		restart(t, s, k, "last", uint64(1000+i), entryOf("data"))
+		remove(t, s, k, "last")
+		for _, b := range []*bucket{tombstonesBucket, tombstoneTimesBucket} {
+			if n := count(t, s, b); n != left {
+				t.Errorf("%q has %d tombstones after %d removals; want %d", b.name, n, i+1, left)
+			}
+		}
+	}
+	refused := func(id string, epoch, head uint64) {
+		t.Helper()
+		batch := numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, []replay.Entry{entryOf("lost")})
+		err := s.Append(t.Context(), id, batch)
+		conflict, ok := errors.AsType[*replay.ConflictError](err)
+		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head.Epoch != head {
+			t.Errorf("%q in epoch %d: %v; want a conflict with epoch %d, removed", id, epoch, err, head)
+		}
+	}
+	refused("id 0", 104, 104) // the latest that was forgotten
+	refused("id 9", 109, 109) // known exactly
+	refused("id 9", 108, 109)
+	refused("never seen", 104, 104)
+	restart(t, s, k, "id 0", 105, entryOf("again"))
+	restart(t, s, k, "never seen", 105, entryOf("data"))
+	restart(t, s, k, "id 9", 110, entryOf("again"))
+	if n := count(t, s, tombstonesBucket); n != 5 {
+		t.Errorf("%d tombstones; want 5, as one history was started again", n)
+	}
+	if n := count(t, s, tombstoneTimesBucket); n != 5 {
+		t.Errorf("%d tombstones by time; want 5", n)
+	}
+	mustHold(t, s, k)
+}
+
+func TestTombstones_Persist(t *testing.T) {
+	path, k := newPath(t), model{}
+	s := open(t, path, nil)
+	clock := newClock(s)
+	restart(t, s, k, "old", 500, entryOf("data"))
+	remove(t, s, k, "old")
+	clock.add(tombstoneAge + time.Second)
+	restart(t, s, k, "new", 600, entryOf("data"))
+	remove(t, s, k, "new")
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, path, nil)
+		for id, epoch := range map[string]uint64{"old": 500, "new": 600, "any": 500} {
+			batch := numbered(replay.Batch{}, replay.Cursor{Epoch: epoch}, []replay.Entry{entryOf("lost")})
+			if err := s.Append(t.Context(), id, batch); !errors.Is(err, replay.ErrConflict) {
+				t.Errorf("%q in epoch %d: %v; want a conflict", id, epoch, err)
+			}
+		}
+	}
+	restart(t, s, k, "any", 501, entryOf("data"))
+	mustHold(t, s, k)
 }

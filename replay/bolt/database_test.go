@@ -1,19 +1,57 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"unsafe"
 
 	"github.com/safe-go/safe/replay"
 )
 
-func TestAfterAFailedWriteTheStoreWorksAgain(t *testing.T) {
+func TestDurability_ReadersWait(t *testing.T) {
+	for _, committed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var g durability
+			g.set(5)
+			g.begin(6)
+			if err := g.wait(t.Context(), 5); err != nil {
+				t.Errorf("a reader who sees what is on the disk: %v", err)
+			}
+			waits := make(chan error, 1)
+			go func() { waits <- g.wait(t.Context(), 6) }()
+			ctx, cancel := context.WithCancel(t.Context())
+			gives := make(chan error, 1)
+			go func() { gives <- g.wait(ctx, 6) }()
+			synctest.Wait()
+			select {
+			case err := <-waits:
+				t.Errorf("a reader did not wait for the commit: %v", err)
+			default:
+			}
+			cancel()
+			if err := <-gives; !errors.Is(err, context.Canceled) {
+				t.Errorf("a reader whose context ended: %v", err)
+			}
+			g.end(committed)
+			if err := <-waits; committed != (err == nil) || !committed && !errors.Is(err, errInDoubt) {
+				t.Errorf("committed %t, the reader: %v", committed, err)
+			}
+			if err := g.wait(t.Context(), 7); !errors.Is(err, ErrDamaged) {
+				t.Errorf("a reader who sees what was never written: %v; want ErrDamaged", err)
+			}
+		})
+	}
+}
+
+func TestWriteFailure_Recovers(t *testing.T) {
 	tests := map[syscall.Errno]string{
 		syscall.ENOSPC: "free some space",
 		syscall.EDQUOT: "quota",
@@ -24,7 +62,7 @@ func TestAfterAFailedWriteTheStoreWorksAgain(t *testing.T) {
 	}
 	for errno, advice := range tests {
 		t.Run(errno.Error(), func(t *testing.T) {
-			s, k := open(t, newPath(t), nil), known{}
+			s, k := open(t, newPath(t), nil), model{}
 			mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 			faults := failData(s)
 			opened := s.database
@@ -45,15 +83,15 @@ func TestAfterAFailedWriteTheStoreWorksAgain(t *testing.T) {
 				mustHold(t, s, k)
 			}
 			if s.database != opened {
-				t.Error("the file was opened anew, for which nobody could read")
+				t.Error("the file was opened again, which blocks all readers")
 			}
 		})
 	}
 }
 
 // A commit whose last sync fails is in the file, but perhaps not on the disk.
-func TestWhatIsPerhapsNotOnTheDiskIsNotShown(t *testing.T) {
-	path, k := newPath(t), known{}
+func TestSyncFailure_HidesCommit(t *testing.T) {
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	mustAppend(t, s, k, "other", k.next("other", entryOf("before")))
@@ -90,8 +128,8 @@ func TestWhatIsPerhapsNotOnTheDiskIsNotShown(t *testing.T) {
 	mustHold(t, open(t, path, nil), k)
 }
 
-func TestTheNewestMetaPageIsOnTheDiskBeforeTheStoreGoesOn(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestSyncFailure_RewritesMeta(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	faults := failMeta(s)
 	recorded := &recordingDisk{disk: s.database.disk}
@@ -106,11 +144,11 @@ func TestTheNewestMetaPageIsOnTheDiskBeforeTheStoreGoesOn(t *testing.T) {
 		faults.set(nil)
 		recorded.calls = nil
 		mustHold(t, s, k)
-		newest, err := readMeta(s.database.file, 1<<40)
+		newest, _, err := readMeta(s.database.file, 1<<40)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{fmt.Sprint("write at ", newest.page*newest.pageBytes), "sync"}
+		want := []string{fmt.Sprint("write at ", newest.at*newest.pageBytes), "sync"}
 		if !reflect.DeepEqual(recorded.calls, want) {
 			t.Errorf("after a sync that failed: %q; want %q", recorded.calls, want)
 		}
@@ -133,10 +171,10 @@ func (d *recordingDisk) Sync() error {
 	return d.disk.Sync()
 }
 
-func TestAPanicInsideACommitHarmsThatCommitOnly(t *testing.T) {
+func TestPanic_InCommit(t *testing.T) {
 	for name, at := range map[string]int{"at its first page": 0, "on the way": 2} {
 		t.Run(name, func(t *testing.T) {
-			s, k := open(t, newPath(t), nil), known{}
+			s, k := open(t, newPath(t), nil), model{}
 			epoch := uint64(100)
 			k.fill(t, s, seeded(1), &epoch, 30)
 			opened := s.database
@@ -149,7 +187,7 @@ func TestAPanicInsideACommitHarmsThatCommitOnly(t *testing.T) {
 				return write(b, off)
 			})
 			id, batch := k.randomBatch(seeded(2), &epoch)
-			// The batch is tried once more, without what else may have met damage.
+			// The batch is tried again, without what else may have met damage.
 			if err := s.Append(t.Context(), id, batch); err != nil {
 				t.Fatalf("Append: %v", err)
 			}
@@ -165,24 +203,24 @@ func TestAPanicInsideACommitHarmsThatCommitOnly(t *testing.T) {
 }
 
 // A batch that was tried again after it had taken effect would meet itself.
-func TestABatchIsTriedAgainOnlyIfItLeftNoTrace(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
-	before, _ := s.gate.newest()
+func TestGroup_RetriedIfUncommitted(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	before, _ := s.durable.newest()
 	damage := damaged("as a test says")
-	if !s.metDamage(before, damage) {
+	if !s.failedWithoutTrace(before, damage) {
 		t.Error("a batch that left no trace is not tried again")
 	}
-	if s.metDamage(before, replay.ErrUnavailable) {
+	if s.failedWithoutTrace(before, replay.ErrUnavailable) {
 		t.Error("a batch is tried again without damage")
 	}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
-	if s.metDamage(before, damage) {
+	if s.failedWithoutTrace(before, damage) {
 		t.Error("a batch that may have taken effect is tried again")
 	}
 }
 
-func TestAFileThatBboltCouldNotMapIsOpenedAnew(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestMapFailure_Reopens(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	unmap := func() {
 		field := reflect.ValueOf(s.database.bolt).Elem().FieldByName("data")
@@ -195,10 +233,10 @@ func TestAFileThatBboltCouldNotMapIsOpenedAnew(t *testing.T) {
 	mustHold(t, s, k)
 }
 
-func TestAFileThatIsCutWhileItIsInUseEndsNoProcess(t *testing.T) {
+func TestFileTruncatedInUse(t *testing.T) {
 	for _, size := range []int{0, 100, pageBytes, 2 * pageBytes, 5 * pageBytes} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			path, k := newPath(t), known{}
+			path, k := newPath(t), model{}
 			s := open(t, path, nil)
 			epoch := uint64(100)
 			k.fill(t, s, seeded(1), &epoch, 60)
@@ -213,7 +251,7 @@ func TestAFileThatIsCutWhileItIsInUseEndsNoProcess(t *testing.T) {
 	}
 }
 
-func damagedEverywhere(t *testing.T, s *Store, k known) {
+func damagedEverywhere(t *testing.T, s *Store, k model) {
 	t.Helper()
 	for id := range k {
 		if _, err := s.Load(t.Context(), id); !errors.Is(err, ErrDamaged) {
@@ -233,9 +271,9 @@ func damagedEverywhere(t *testing.T, s *Store, k known) {
 	}
 }
 
-func TestAFileThatIsReplacedInPlaceIsNotWrittenTo(t *testing.T) {
+func TestFileOverwrittenInUse(t *testing.T) {
 	for _, worn := range []bool{false, true} {
-		path, k := newPath(t), known{}
+		path, k := newPath(t), model{}
 		s := open(t, path, nil)
 		epoch := uint64(100)
 		k.fill(t, s, seeded(1), &epoch, 20)
@@ -256,8 +294,8 @@ func TestAFileThatIsReplacedInPlaceIsNotWrittenTo(t *testing.T) {
 }
 
 // Without its meta pages, bbolt panics with its locks held.
-func TestAFileThatLosesItsMetaPagesWhileItIsInUseHangsNobody(t *testing.T) {
-	path, k := newPath(t), known{}
+func TestMetaPagesLostInUse(t *testing.T) {
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	epoch := uint64(100)
 	k.fill(t, s, seeded(1), &epoch, 20)
@@ -284,37 +322,63 @@ func TestAFileThatLosesItsMetaPagesWhileItIsInUseHangsNobody(t *testing.T) {
 	if _, err := file.WriteAt(metas, 0); err != nil {
 		t.Fatal(err)
 	}
-	mustHold(t, s, k) // it was opened anew
+	mustHold(t, s, k) // it was opened again
 	mustAppend(t, s, k, "id 1", k.next("id 1", entryOf("after")))
 	mustHold(t, s, k)
 }
 
-func TestAnotherFileAtThePathIsNotTakenForThisOne(t *testing.T) {
-	path, k := newPath(t), known{}
+// While another file is at the path, or none, what is appended would be lost.
+func TestFileReplaced(t *testing.T) {
+	for name, replace := range map[string]func(path string) error{
+		"removed":       func(path string) error { return nil },
+		"by an old one": func(path string) error { return os.WriteFile(path, []byte("old"), 0o600) },
+		"by a new store": func(path string) error {
+			other, err := Open(path, nil)
+			if err != nil {
+				return err
+			}
+			return other.Close()
+		},
+	} {
+		for _, worn := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, worn %t", name, worn), func(t *testing.T) {
+				path, k := newPath(t), model{}
+				s := open(t, path, nil)
+				mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
+				away := path + ".away"
+				if err := errors.Join(os.Rename(path, away), replace(path)); err != nil {
+					t.Fatal(err)
+				}
+				s.database.worn = worn // as after a panic
+				for range 2 {
+					err := s.Append(t.Context(), "id", k.next("id", entryOf("lost")))
+					if !errors.Is(err, ErrFileReplaced) || !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), adviceReplaced) {
+						t.Errorf("Append: %v; want ErrFileReplaced, ErrUnavailable, and what to do", err)
+					}
+					mustHold(t, s, k) // what is open can still be read
+				}
+				if err := os.Rename(away, path); err != nil {
+					t.Fatal(err)
+				}
+				mustHold(t, s, k)
+				mustAppend(t, s, k, "id", k.next("id", entryOf("after")))
+				mustHold(t, s, k)
+			})
+		}
+	}
+}
+
+// A file that is replaced while a group is committed gets no acknowledgement.
+func TestFileReplaced_InCommit(t *testing.T) {
+	path := newPath(t)
 	s := open(t, path, nil)
-	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
-	other := newPath(t)
-	if err := open(t, other, nil).Close(); err != nil {
-		t.Fatal(err)
-	}
-	away := path + ".away"
-	if err := errors.Join(os.Rename(path, away), os.Rename(other, path)); err != nil {
-		t.Fatal(err)
-	}
-	s.database.worn = true // as after a panic
-	for range 2 {
-		err := s.Append(t.Context(), "id", k.next("id", entryOf("lost")))
-		if !errors.Is(err, replay.ErrUnavailable) || !strings.Contains(err.Error(), "another file has taken its place") {
-			t.Errorf("Append: %v; want ErrUnavailable, and why", err)
+	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
 		}
-		if _, err := s.Load(t.Context(), "id"); !errors.Is(err, replay.ErrUnavailable) {
-			t.Errorf("Load: %v; want ErrUnavailable", err)
-		}
+		return write(b, off)
+	})
+	if err := s.Append(t.Context(), "id", model{}.next("id", entryOf("lost"))); !errors.Is(err, ErrFileReplaced) {
+		t.Errorf("Append: %v; want ErrFileReplaced", err)
 	}
-	if err := os.Rename(away, path); err != nil {
-		t.Fatal(err)
-	}
-	mustHold(t, s, k)
-	mustAppend(t, s, k, "id", k.next("id", entryOf("after")))
-	mustHold(t, s, k)
 }

@@ -6,9 +6,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -31,28 +37,28 @@ func open(t testing.TB, path string, options *Options) *Store {
 // newPath is where a file may be created.
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "histories.db") }
 
-// known is what a store should hold: each history that is there, and its epochs
+// model is what a store should hold: each history that is there, and its epochs
 // in order.
-type known map[string]*story
+type model map[string]*modelHistory
 
-type story struct {
+type modelHistory struct {
 	epochs [][]replay.Entry
 	meta   []byte
 }
 
 // clone returns a copy that further batches do not change.
-func (s *story) clone() *story {
+func (s *modelHistory) clone() *modelHistory {
 	if s == nil {
 		return nil
 	}
-	return &story{epochs: slices.Clone(s.epochs), meta: s.meta}
+	return &modelHistory{epochs: slices.Clone(s.epochs), meta: s.meta}
 }
 
-func (s *story) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
+func (s *modelHistory) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
 
-func (s *story) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
+func (s *modelHistory) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
 
-func (s *story) state() []byte {
+func (s *modelHistory) state() []byte {
 	for _, e := range slices.Backward(s.entries()) {
 		if len(e.State) > 0 {
 			return e.State
@@ -62,14 +68,14 @@ func (s *story) state() []byte {
 }
 
 // add notes a batch that was committed.
-func (k known) add(id string, batch replay.Batch) {
+func (k model) add(id string, batch replay.Batch) {
 	if batch.Remove {
 		delete(k, id)
 		return
 	}
 	s := k[id]
 	if s == nil {
-		s = &story{}
+		s = &modelHistory{}
 		k[id] = s
 	}
 	if batch.Starts() {
@@ -81,7 +87,7 @@ func (k known) add(id string, batch replay.Batch) {
 }
 
 // next numbers entries as the next batch of an id.
-func (k known) next(id string, entries ...replay.Entry) replay.Batch {
+func (k model) next(id string, entries ...replay.Entry) replay.Batch {
 	var batch replay.Batch
 	at := replay.Cursor{Epoch: 7}
 	if s := k[id]; s != nil {
@@ -106,7 +112,7 @@ func numbered(batch replay.Batch, at replay.Cursor, entries []replay.Entry) repl
 var errWrong = errors.New("the store holds something else")
 
 // verify compares all of a store. Errors of the store are returned as they are.
-func (k known) verify(t testing.TB, s *Store) error {
+func (k model) verify(t testing.TB, s *Store) error {
 	count := 0
 	for id, err := range s.IDs(t.Context()) {
 		if err != nil {
@@ -128,7 +134,7 @@ func (k known) verify(t testing.TB, s *Store) error {
 	return nil
 }
 
-func (want *story) verify(t testing.TB, s *Store, id string) error {
+func (want *modelHistory) verify(t testing.TB, s *Store, id string) error {
 	head, err := s.Load(t.Context(), id)
 	if err != nil {
 		return err
@@ -178,12 +184,12 @@ func sameEntries(got, want []replay.Entry) error {
 }
 
 // randomBatch returns a batch for one of some ids that commits.
-func (k known) randomBatch(random *rand.Rand, epoch *uint64) (id string, batch replay.Batch) {
+func (k model) randomBatch(random *rand.Rand, epoch *uint64) (id string, batch replay.Batch) {
 	id = fmt.Sprint("id ", random.IntN(12))
 	return id, k.randomBatchFor(id, random, epoch)
 }
 
-func (k known) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batch replay.Batch) {
+func (k model) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batch replay.Batch) {
 	entries := make([]replay.Entry, 1+random.IntN(5))
 	for i := range entries {
 		entries[i].Data = randomBytes(random, 300)
@@ -220,7 +226,7 @@ func randomBytes(random *rand.Rand, most int) []byte {
 }
 
 // fill appends random batches.
-func (k known) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, batches int) {
+func (k model) fill(t testing.TB, s *Store, random *rand.Rand, epoch *uint64, batches int) {
 	t.Helper()
 	for range batches {
 		id, batch := k.randomBatch(random, epoch)
@@ -249,4 +255,146 @@ func testSeed(t testing.TB) uint64 {
 	}
 	t.Logf("%s=%d repeats the choices of this test", seedVariable, seed)
 	return seed
+}
+
+// writeAt is how bbolt writes.
+type writeAt func(b []byte, off int64) (int, error)
+
+// hook has bbolt write through a function, which is given the true one.
+// Nothing may be written meanwhile.
+func hook(s *Store, do func(write writeAt, b []byte, off int64) (int, error)) {
+	field := reflect.ValueOf(s.database.bolt).Elem().FieldByName("ops").FieldByName("writeAt")
+	place := (*func([]byte, int64) (int, error))(unsafe.Pointer(field.UnsafeAddr()))
+	write := *place
+	*place = func(b []byte, off int64) (int, error) { return do(write, b, off) }
+}
+
+// isMeta says whether what is written at the offset is a meta page.
+func isMeta(s *Store, off int64) bool { return off < s.database.metasBytes }
+
+// failures makes writes fail as long as it has an error.
+type failures struct {
+	err atomic.Pointer[error]
+}
+
+func (f *failures) set(err error) { f.err.Store(&err) }
+
+func (f *failures) now() error {
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// failData makes the writing of data fail, before anything is written.
+func failData(s *Store) *failures {
+	f := &failures{}
+	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
+		if err := f.now(); err != nil {
+			return 0, err
+		}
+		return write(b, off)
+	})
+	return f
+}
+
+// failMeta makes the writing of a meta page fail after it was written, as a
+// failed sync does.
+func failMeta(s *Store) *failures {
+	f := &failures{}
+	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
+		n, err := write(b, off)
+		if failure := f.now(); failure != nil && isMeta(s, off) {
+			return n, failure
+		}
+		return n, err
+	})
+	return f
+}
+
+// faultyDisk is a disk whose writes and syncs can fail.
+type faultyDisk struct {
+	disk
+	failures
+}
+
+func (d *faultyDisk) WriteAt(b []byte, off int64) (int, error) {
+	if err := d.now(); err != nil {
+		return 0, err
+	}
+	return d.disk.WriteAt(b, off)
+}
+
+func (d *faultyDisk) Sync() error { return errors.Join(d.now(), d.disk.Sync()) }
+
+// held is a store in which nothing is committed until it is released.
+func held(s *Store) (release func()) {
+	s.writing.Lock()
+	return sync.OnceFunc(s.writing.Unlock)
+}
+
+// await polls until a condition holds.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
+// awaitWaiting waits until so many batches wait for their turn.
+func awaitWaiting(t testing.TB, s *Store, n int) {
+	t.Helper()
+	await(t, fmt.Sprint(n, " waiting batches"), func() bool {
+		s.queue.mu.Lock()
+		defer s.queue.mu.Unlock()
+		return len(s.queue.waiting) == n
+	})
+}
+
+// mustAppend appends a batch and notes it.
+func mustAppend(t testing.TB, s *Store, k model, id string, batch replay.Batch) {
+	t.Helper()
+	if err := s.Append(t.Context(), id, batch); err != nil {
+		t.Fatalf("Append to %q at %s: %v", id, batch.Expect, err)
+	}
+	k.add(id, batch)
+}
+
+func mustHold(t testing.TB, s *Store, k model) {
+	t.Helper()
+	if err := k.verify(t, s); err != nil {
+		t.Error(err)
+	}
+}
+
+// count is how many keys a bucket has.
+func count(t testing.TB, s *Store, b *bucket) (n int) {
+	t.Helper()
+	err := s.view(t.Context(), func(r *reader) error {
+		return r.scan(b, append(b.firstKey(), 0), func(_, _ []byte) (bool, error) { n++; return true, nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// log is what a store has logged.
+type log struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -25,8 +25,15 @@ func FuzzCheck(f *testing.F) {
 			at := uint64(binary.BigEndian.Uint32(changes)) % uint64(len(file))
 			file[at] ^= changes[4]
 		}
-		_, err := checkFile(bytes.NewReader(file), int64(len(file)), true)
-		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
+		c := &fileCheck{file: bytes.NewReader(file), size: int64(len(file))}
+		_, err := c.begin()
+		if err == nil {
+			err = c.root()
+		}
+		if err == nil {
+			err = c.trees()
+		}
+		if err = c.failed("", err); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Errorf("%v; want ErrDamaged or ErrForeign", err)
 		}
 	})
@@ -39,16 +46,22 @@ func FuzzPage(f *testing.F) {
 		f.Add(content[at : at+pageBytes])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := parsePage(b)
-		if err != nil && !errors.Is(err, ErrDamaged) {
-			t.Fatalf("%v; want ErrDamaged", err)
+		p := page(b)
+		if err := p.check(); err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatalf("%v; want ErrDamaged", err)
+			}
+			return
 		}
 		size := pageHeaderBytes
-		for _, e := range p.elements {
-			size += elementBytes + len(e.key) + len(e.value)
+		for i := range p.count() {
+			size += elementBytes + len(p.key(i))
+			if p.isLeaf() {
+				size += len(p.value(i))
+			}
 		}
-		if err == nil && size > len(b) {
-			t.Errorf("%d elements of %d bytes were read from %d", len(p.elements), size, len(b))
+		if size > len(b) {
+			t.Errorf("%d elements of %d bytes were read from %d", p.count(), size, len(b))
 		}
 	})
 }
@@ -57,10 +70,10 @@ func FuzzPage(f *testing.F) {
 // encode to the same.
 func FuzzRecords(f *testing.F) {
 	h := head{number: 3, cursor: replay.Cursor{Epoch: 1 << 60, Revision: 9}, first: replay.Cursor{Epoch: 5, Revision: 1},
-		count: 4, bytes: 1000, at: 1 << 40, state: 7, apart: true, meta: []byte("meta")}
+		count: 4, bytes: 1000, at: 1 << 40, state: 7, separate: true, meta: []byte("meta")}
 	f.Add(h.encode())
 	f.Add(encodeEntry(5, &replay.Entry{Key: "key", Data: []byte("data"), State: []byte("state")}))
-	e := ending{cursor: replay.Cursor{Epoch: 1, Revision: 2}, at: 3, number: 4}
+	e := tombstone{cursor: replay.Cursor{Epoch: 1, Revision: 2}, at: 3, number: 4}
 	f.Add(e.encode())
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if h, err := decodeHead(payload); err == nil {
@@ -68,8 +81,8 @@ func FuzzRecords(f *testing.F) {
 				t.Errorf("%+v became %+v, %v", h, again, err)
 			}
 		}
-		if e, err := decodeEnding(payload); err == nil {
-			if again, err := decodeEnding(e.encode()); err != nil || again != e {
+		if e, err := decodeTombstone(payload); err == nil {
+			if again, err := decodeTombstone(e.encode()); err != nil || again != e {
 				t.Errorf("%+v became %+v, %v", e, again, err)
 			}
 		}
@@ -82,24 +95,24 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-func TestRecordsAreRead(t *testing.T) {
+func TestRecords_RoundTrip(t *testing.T) {
 	for _, h := range []head{
 		{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: math.MaxUint64}, number: math.MaxUint64,
 			first: replay.Cursor{Epoch: 1, Revision: math.MaxUint64}, count: math.MaxUint64, bytes: math.MaxUint64,
-			at: math.MaxInt64, state: math.MaxUint64, apart: true, meta: []byte("meta")},
+			at: math.MaxInt64, state: math.MaxUint64, separate: true, meta: []byte("meta")},
 		{cursor: replay.Cursor{Epoch: 1, Revision: 1}, first: replay.Cursor{Epoch: 1, Revision: 2}, meta: []byte{}},
 	} {
 		if got, err := decodeHead(h.encode()); err != nil || !reflect.DeepEqual(*got, h) {
 			t.Errorf("%+v became %+v, %v", h, got, err)
 		}
 	}
-	e := ending{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: 1}, at: 1 << 41, number: math.MaxUint64}
-	if got, err := decodeEnding(e.encode()); err != nil || got != e {
+	e := tombstone{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: 1}, at: 1 << 41, number: math.MaxUint64}
+	if got, err := decodeTombstone(e.encode()); err != nil || got != e {
 		t.Errorf("%+v became %+v, %v", e, got, err)
 	}
 }
 
-func TestAValueBelongsToItsPlace(t *testing.T) {
+func TestSeal_BindsKeyAndBucket(t *testing.T) {
 	key, payload := []byte("key"), []byte("payload")
 	value := headsBucket.seal(key, bytes.Clone(payload))
 	if got, err := headsBucket.unseal(key, value); err != nil || !bytes.Equal(got, payload) {

@@ -34,7 +34,7 @@ type waiting struct {
 }
 
 // newWaiting has a commit under way that ends when it is released.
-func newWaiting(t *testing.T, s *Store, k known) *waiting {
+func newWaiting(t *testing.T, s *Store, k model) *waiting {
 	t.Helper()
 	queued := func(running bool, last int) func() bool {
 		return func() bool {
@@ -62,9 +62,9 @@ func (w *waiting) append(ctx context.Context, id string, batch replay.Batch) <-c
 	return answers
 }
 
-func TestBatchesThatWaitShareOneCommit(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
-	before, _ := s.gate.newest()
+func TestGroup_OneCommit(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	before, _ := s.durable.newest()
 	w := newWaiting(t, s, k)
 	var answers []<-chan answer
 	for i := range 100 {
@@ -79,14 +79,14 @@ func TestBatchesThatWaitShareOneCommit(t *testing.T) {
 			t.Errorf("Append %d: %v", i, got.err)
 		}
 	}
-	if after, _ := s.gate.newest(); after != before+2 {
+	if after, _ := s.durable.newest(); after != before+2 {
 		t.Errorf("101 batches took %d commits; want 2", after-before)
 	}
 	mustHold(t, s, k)
 }
 
-func TestBatchesOfOneGroupSeeEachOtherAndAreJudgedAlone(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestGroup_BatchesInOrder(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	w := newWaiting(t, s, k)
 
@@ -137,8 +137,8 @@ func conflictOf(t *testing.T, got answer) *replay.ConflictError {
 	return conflict
 }
 
-func TestABatchWhoseContextEndsWhileItWaitsIsLeftOut(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestAppend_CanceledWhileQueued(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	w := newWaiting(t, s, k)
 	ctx, cancel := context.WithCancel(t.Context())
 	left := w.append(ctx, "left out", k.next("left out", entryOf("lost")))
@@ -156,8 +156,8 @@ func TestABatchWhoseContextEndsWhileItWaitsIsLeftOut(t *testing.T) {
 	mustHold(t, s, k)
 }
 
-func TestABatchUnderWayMayTakeEffectWhenItsContextEnds(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestAppend_CanceledInCommit(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	ctx, cancel := context.WithCancel(t.Context())
 	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
 		cancel() // it is too late to leave it out
@@ -176,8 +176,8 @@ func TestABatchUnderWayMayTakeEffectWhenItsContextEnds(t *testing.T) {
 	mustHold(t, s, k)
 }
 
-func TestNothingIsAnsweredBeforeItIsWritten(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestAppend_ReturnsAfterCommit(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	var answered, early atomic.Int64
 	hook(s, func(write writeAt, b []byte, off int64) (int, error) {
 		if isMeta(s, off) {
@@ -195,8 +195,8 @@ func TestNothingIsAnsweredBeforeItIsWritten(t *testing.T) {
 	}
 }
 
-func TestAConflictWithABatchThatIsNotCommittedIsNotToldOf(t *testing.T) {
-	s, k := open(t, newPath(t), nil), known{}
+func TestGroup_FailureHidesConflicts(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("before")))
 	faults := failData(s)
 	w := newWaiting(t, s, k)
@@ -214,8 +214,8 @@ func TestAConflictWithABatchThatIsNotCommittedIsNotToldOf(t *testing.T) {
 	mustHold(t, s, k)
 }
 
-func TestClosingRefusesWhatWaitsAndKeepsWhatIsUnderWay(t *testing.T) {
-	path, k := newPath(t), known{}
+func TestClose_QueuedBatches(t *testing.T) {
+	path, k := newPath(t), model{}
 	s := open(t, path, nil)
 	w := newWaiting(t, s, k)
 	waits := w.append(t.Context(), "id", k.next("id", entryOf("refused")))
@@ -234,11 +234,11 @@ func TestClosingRefusesWhatWaitsAndKeepsWhatIsUnderWay(t *testing.T) {
 	mustHold(t, open(t, path, nil), k)
 }
 
-func TestGroupsAreBounded(t *testing.T) {
+func TestQueue_GroupBounds(t *testing.T) {
 	q := &queue{running: true}
 	add := func(n, bytes int) {
 		for range n {
-			if err := q.add(&appending{bytes: bytes, done: make(chan struct{})}, nil); err != nil {
+			if err := q.add(&pending{bytes: bytes, done: make(chan struct{})}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -257,9 +257,77 @@ func TestGroupsAreBounded(t *testing.T) {
 		}
 	}
 	if group, end := q.take(false); len(group) != 0 || end {
-		t.Errorf("a group of %d, end %t, though something else is to be done", len(group), end)
+		t.Errorf("a group of %d, end %t, though it is not idle", len(group), end)
 	}
 	if group, end := q.take(true); len(group) != 0 || !end {
 		t.Errorf("a group of %d, end %t, though there is nothing to do", len(group), end)
+	}
+}
+
+func TestConflict_MissedEntries(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	var many []replay.Entry
+	for range maxMissed + 1 {
+		many = append(many, entryOf("data"))
+	}
+	mustAppend(t, s, k, "many", k.next("many", many...))
+	mustAppend(t, s, k, "large", k.next("large", replay.Entry{Data: make([]byte, maxMissedBytes)}, entryOf("a"), entryOf("b")))
+	for _, test := range []struct {
+		id       string
+		revision uint64
+		missed   int
+	}{
+		{"many", 0, 0}, // 1001 are too many
+		{"many", 1, maxMissed},
+		{"many", maxMissed, 1},
+		{"many", maxMissed + 2, 0},
+		{"large", 0, 0},
+		{"large", 1, 2},
+	} {
+		expect := replay.Cursor{Epoch: 7, Revision: test.revision}
+		err := s.Append(t.Context(), test.id, numbered(replay.Batch{Expect: expect}, expect, []replay.Entry{entryOf("lost")}))
+		conflict := conflictOf(t, answer{err})
+		if len(conflict.Missed) != test.missed {
+			t.Errorf("%q after %d: %d missed; want %d", test.id, test.revision, len(conflict.Missed), test.missed)
+		}
+		if test.missed > 0 {
+			if err := sameEntries(conflict.Missed, k[test.id].entries()[test.revision:]); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestConflict_HeadOfEvaluation(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	mustAppend(t, s, k, "id", k.next("id", entryOf("a"), entryOf("b")))
+	conflict := &replay.ConflictError{ID: "id", Expected: replay.Cursor{Epoch: 7, Revision: 1}, Head: k["id"].head(), Reason: replay.ConflictMoved}
+	want := k["id"].entries()[1:]
+	mustAppend(t, s, k, "id", k.next("id", entryOf("c"))) // before it is looked up what was missed
+	s.addMissed(t.Context(), conflict)
+	if err := sameEntries(conflict.Missed, want); err != nil {
+		t.Error(err)
+	}
+	conflict.Missed = nil
+	remove(t, s, k, "id")
+	s.addMissed(t.Context(), conflict)
+	if conflict.Missed != nil {
+		t.Errorf("%d entries of a removed history were missed", len(conflict.Missed))
+	}
+}
+
+func TestIDs_ContextEnded(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, err := range s.IDs(ctx) {
+		if err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		if err == nil && ctx.Err() != nil {
+			t.Error("IDs continues after the context has ended")
+		}
+		cancel()
 	}
 }

@@ -13,52 +13,45 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// TestAStormOfFaults has many write and read while the disk fails at random
-// places, and bbolt panics now and then.
-func TestAStormOfFaults(t *testing.T) {
-	for name, interval := range map[string]time.Duration{"every entry is synced": 0, "synced now and then": time.Millisecond} {
-		t.Run(name, func(t *testing.T) { storm(t, interval, testSeed(t)) })
-	}
-}
-
 const (
-	stormWriters = 6
-	stormBatches = 60
+	faultWriters = 6
+	faultBatches = 60
 )
 
-func storm(t *testing.T, interval time.Duration, seed uint64) {
+// TestRandomFaults writes and reads from several goroutines while writes to the
+// disk fail at random, and bbolt panics now and then.
+func TestRandomFaults(t *testing.T) {
+	seed := testSeed(t)
 	path := newPath(t)
-	s := open(t, path, &Options{SyncInterval: interval})
-	w := &weather{store: s, random: rand.New(rand.NewPCG(seed, 0)), raging: true}
-	over := make(chan struct{})
-	var work, blowing sync.WaitGroup
-	blowing.Go(func() { w.blow(over) })
-	boats := make([]*boat, stormWriters)
-	for i := range boats {
-		boats[i] = &boat{
+	s := open(t, path, nil)
+	w := &injector{store: s, random: rand.New(rand.NewPCG(seed, 0)), active: true}
+	done := make(chan struct{})
+	var work, injecting sync.WaitGroup
+	injecting.Go(func() { w.hookAll(done) })
+	writers := make([]*faultyWriter, faultWriters)
+	for i := range writers {
+		writers[i] = &faultyWriter{
 			t: t, store: s, id: fmt.Sprint("id ", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1)),
-			weather: w, lossy: interval > 0, stories: []*story{nil},
+			injector: w, versions: []*modelHistory{nil},
 		}
 		writing := make(chan struct{})
 		work.Go(func() {
 			defer close(writing)
-			boats[i].sail()
+			writers[i].run()
 		})
-		if interval == 0 { // else a history may go back
-			work.Go(func() { watch(t, s, boats[i].id, writing) })
-		}
+		work.Go(func() { watch(t, s, writers[i].id, writing) })
 	}
 	work.Wait()
-	close(over)
-	blowing.Wait()
-	w.calm()
+	close(done)
+	injecting.Wait()
+	w.stop()
 	if t.Failed() {
 		return
 	}
-	for _, b := range boats {
-		b.look()
+	for _, b := range writers {
+		b.resolve()
 	}
-	k, epoch, random := known{}, uint64(1<<50), seeded(seed)
+	k, epoch, random := model{}, uint64(1<<50), seeded(seed)
 	for range 20 {
 		id := fmt.Sprint("after ", epoch%3)
 		batch := k.randomBatchFor(id, random, &epoch)
@@ -67,35 +60,38 @@ func storm(t *testing.T, interval time.Duration, seed uint64) {
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	s = open(t, path, nil)
-	for _, b := range boats {
-		b.store = s
-		b.look()
+	if err := Check(path); err != nil {
+		t.Error(err)
 	}
-	for id, story := range k {
-		if err := story.verify(t, s, id); err != nil {
+	s = open(t, path, nil)
+	for _, b := range writers {
+		b.store = s
+		b.resolve()
+	}
+	for id, history := range k {
+		if err := history.verify(t, s, id); err != nil {
 			t.Error(err)
 		}
 	}
 	t.Logf("%v faults", w.faults)
 	if !w.hadAll() {
-		t.Errorf("the storm had only %v", w.faults)
+		t.Errorf("only these faults happened: %v", w.faults)
 	}
 }
 
-// weather makes the writes to a file fail.
-type weather struct {
+// injector makes the writes to a file fail.
+type injector struct {
 	store *Store
 
 	mu     sync.Mutex
 	random *rand.Rand
-	raging bool
+	active bool
 	hooked *database
 	faults map[string]int
 }
 
-// blow keeps failing what is written, also when the file was opened anew.
-func (w *weather) blow(over <-chan struct{}) {
+// hookAll keeps failing what is written, also when the file was opened again.
+func (w *injector) hookAll(done <-chan struct{}) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -106,33 +102,33 @@ func (w *weather) blow(over <-chan struct{}) {
 		}
 		w.store.mu.Unlock()
 		select {
-		case <-over:
+		case <-done:
 			return
 		case <-tick.C:
 		}
 	}
 }
 
-func (w *weather) calm() {
+func (w *injector) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.raging = false
+	w.active = false
 }
 
 // hadAll says whether every kind of fault has happened.
-func (w *weather) hadAll() bool {
+func (w *injector) hadAll() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.faults) == 3
 }
 
 // next draws what happens to a write.
-func (w *weather) next(meta bool) string {
+func (w *injector) next(meta bool) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fault := ""
 	switch dice := w.random.IntN(100); {
-	case !w.raging:
+	case !w.active:
 	case meta && dice < 8:
 		fault = "a sync fails"
 	case !meta && dice < 1:
@@ -149,7 +145,7 @@ func (w *weather) next(meta bool) string {
 	return fault
 }
 
-func (w *weather) write(write writeAt, b []byte, off int64) (int, error) {
+func (w *injector) write(write writeAt, b []byte, off int64) (int, error) {
 	fault := w.next(off < 2*int64(pageBytes))
 	switch fault {
 	case "a write fails":
@@ -164,25 +160,23 @@ func (w *weather) write(write writeAt, b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// boat writes to one id, whatever happens.
-type boat struct {
-	t       *testing.T
-	store   *Store
-	weather *weather
-	id      string
-	random  *rand.Rand
-	epoch   uint64
-	// lossy says that what was acknowledged may be lost, from the end.
-	lossy bool
-	// stories are what the history may be, the newest last.
-	stories []*story
+// faultyWriter writes to one id, whatever happens.
+type faultyWriter struct {
+	t        *testing.T
+	store    *Store
+	injector *injector
+	id       string
+	random   *rand.Rand
+	epoch    uint64
+	// versions are what the history may be, the newest last.
+	versions []*modelHistory
 }
 
-func (b *boat) sail() {
+func (b *faultyWriter) run() {
 	b.epoch = 100
-	for i := 0; i < stormBatches || i < 100*stormBatches && !b.weather.hadAll(); i++ {
-		k := known{}
-		if now := b.stories[len(b.stories)-1]; now != nil {
+	for i := 0; i < faultBatches || i < 100*faultBatches && !b.injector.hadAll(); i++ {
+		k := model{}
+		if now := b.versions[len(b.versions)-1]; now != nil {
 			k[b.id] = now.clone()
 		}
 		batch := k.randomBatchFor(b.id, b.random, &b.epoch)
@@ -190,14 +184,13 @@ func (b *boat) sail() {
 		k.add(b.id, batch)
 		conflict := errors.Is(err, replay.ErrConflict)
 		if !conflict {
-			b.stories = append(b.stories, k[b.id])
+			b.versions = append(b.versions, k[b.id])
 		}
 		switch {
-		case err == nil && !b.lossy:
-			b.stories = b.stories[len(b.stories)-1:]
 		case err == nil:
-		case conflict && b.lossy, errors.Is(err, replay.ErrUnavailable), errors.Is(err, ErrDamaged):
-			if !b.look() {
+			b.versions = b.versions[len(b.versions)-1:]
+		case errors.Is(err, replay.ErrUnavailable), errors.Is(err, ErrDamaged):
+			if !b.resolve() {
 				return
 			}
 		default:
@@ -207,27 +200,27 @@ func (b *boat) sail() {
 	}
 }
 
-// look finds out which story is the true one.
-func (b *boat) look() bool {
+// resolve finds out which version is the true one.
+func (b *faultyWriter) resolve() bool {
 	var err error
 	for range 100 { // the disk fails now and then
-		for i, story := range slices.Backward(b.stories) {
-			if err = sameStory(b.t, b.store, b.id, story); err == nil {
-				b.stories = b.stories[:i+1]
+		for i, history := range slices.Backward(b.versions) {
+			if err = sameHistory(b.t, b.store, b.id, history); err == nil {
+				b.versions = b.versions[:i+1]
 				return true
 			}
 		}
 	}
-	b.t.Errorf("%q is none of the %d that it can be: %v", b.id, len(b.stories), err)
+	b.t.Errorf("%q is none of the %d that it can be: %v", b.id, len(b.versions), err)
 	return false
 }
 
-// watch reads an id and sees that it never goes back.
-func watch(t *testing.T, s *Store, id string, over <-chan struct{}) {
+// watch reads an id and verifies that its head never goes back.
+func watch(t *testing.T, s *Store, id string, done <-chan struct{}) {
 	var last replay.Cursor
 	for {
 		select {
-		case <-over:
+		case <-done:
 			return
 		default:
 		}
