@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,4 +148,43 @@ func TestFairness_BySubject(t *testing.T) {
 			t.Errorf("waited for %d runs", waited)
 		}
 	})
+}
+
+// Learning earlier verdicts does not make a batch larger: a proposer with one key after
+// another does not have the others wait for all its functions.
+func TestFairness_KeyedProposals(t *testing.T) {
+	for name, want := range map[string]error{"keys of failures": errBroken, "keys of verdicts": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var runs atomic.Int32
+				keyed := sharedata.NewFunction("keyed", func(_ context.Context, c Counter, _ any) (Counter, error) {
+					runs.Add(1)
+					time.Sleep(9 * time.Millisecond) // less than the default MaxBatchTime
+					return c, want
+				})
+				m := newCounter(t, nil, 0, keyed)
+				submitAll := func() {
+					for i := range 50 {
+						p := from("hostile", "keyed")
+						p.IdempotencyKey = fmt.Sprint(i)
+						m.Submit(t.Context(), p, func(_ sharedata.Verdict, err error) {
+							if !errors.Is(err, want) {
+								t.Error(err)
+							}
+						})
+					}
+				}
+				submitAll()
+				time.Sleep(time.Minute)
+				submitAll()
+				count := func() int { return int(runs.Load()) }
+				for i := range 5 {
+					if waited := waitedFor(t, m, from("honest", "add"), count); waited > 3 {
+						t.Errorf("proposal %d waited for %d runs", i, waited)
+					}
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
 }
