@@ -2,6 +2,7 @@ package sharedata
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
 )
 
 func (m *Manager) held() (shareData, functions int) {
@@ -154,4 +156,84 @@ func TestObserversThatStoppedAreForgotten(t *testing.T) {
 			t.Errorf("%d and %d observers are held", len(s.observers), len(m.globalObservers()))
 		}
 	})
+}
+
+// An Observe that is withdrawn leaves no observer: before its turn, while the ShareData is
+// loaded, and after its turn, while the rest of its batch is evaluated.
+func TestObserve_Withdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &blockedLoads{Process: replaytest.NewShared().Process(), open: make(chan struct{})}
+		m := newManagerWith(t, &Options{Store: store, Kinds: []Kind{NewKind("number", increment)}})
+		if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 3)
+		observe := func() {
+			go func() {
+				_, _, err := m.Observe(ctx, "n", ObserverFunc(func([]Event) { t.Error("a withdrawn observer was notified") }))
+				ended <- err
+			}()
+			synctest.Wait()
+		}
+		release := make(chan struct{})
+		waits := raw(func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
+			<-release
+			return state, nil
+		}).WithTimeout(-1)
+		wantWithdrawn := func(n int) {
+			cancel()
+			for range n {
+				if err := <-ended; !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want the context's error", err)
+				}
+			}
+			ctx, cancel = context.WithCancel(t.Context())
+		}
+		submit := func() {
+			m.Submit(t.Context(), Proposal{ShareDataID: "n", Function: waits}, func(_ Verdict, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+
+		store.blocked = true
+		observe() // waits for the store
+		observe() // waits for its turn
+		wantWithdrawn(2)
+		close(store.open)
+		synctest.Wait()
+
+		submit()
+		observe()
+		submit() // in the batch of Observe
+		release <- struct{}{}
+		synctest.Wait()
+		wantWithdrawn(1)
+		close(release)
+		synctest.Wait()
+
+		mustIncrement(t, m, "n")
+		s := m.loaded("n")
+		if len(s.observers) != 0 || s.observed.Load() || s.departed.Load() {
+			t.Errorf("%d observers are left, observed is %t", len(s.observers), s.observed.Load())
+		}
+		cancel()
+	})
+}
+
+// blockedLoads is the store of a process whose Load waits while it is blocked.
+type blockedLoads struct {
+	*replaytest.Process
+	blocked bool
+	open    chan struct{}
+}
+
+func (s *blockedLoads) Load(ctx context.Context, id string) (replay.Head, error) {
+	if s.blocked {
+		<-s.open
+	}
+	return s.Process.Load(ctx, id)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -111,52 +112,51 @@ func TestOutcome_FailedAppend(t *testing.T) {
 	})
 }
 
-// A function runs once per proposal, also where earlier verdicts are looked up.
-func TestEvaluate_OncePerProposal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		runs := make(map[string]int)
-		count := sharedata.NewFunction("count", func(_ context.Context, c Counter, who string) (Counter, error) {
-			runs[who]++
-			if strings.HasPrefix(who, "failing") {
-				return c, errBroken
+// The outcome of any change is unknown where its append failed and the store cannot be
+// asked what became of it.
+func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
+	for name, change := range map[string]func(m *sharedata.Manager) error{
+		"create": func(m *sharedata.Manager) error {
+			_, err := m.Create(context.Background(), "new", Counter{}, add)
+			return err
+		},
+		"update": func(m *sharedata.Manager) error {
+			_, err := m.Update(context.Background(), "counter", Counter{5})
+			return err
+		},
+		"update if": func(m *sharedata.Manager) error {
+			at, err := m.Get(context.Background(), "counter")
+			if err == nil {
+				_, err = m.UpdateIf(context.Background(), "counter", at.Cursor, Counter{5})
 			}
-			return Counter{c.Value + 1}, nil
-		})
-		m := newCounter(t, nil, 0, held("held", g), count)
-		var a answers
-		submit := func(who, key string) {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "count", Data: who, IdempotencyKey: key}, a.done(who))
+			return err
+		},
+		"modify": func(m *sharedata.Manager) error {
+			_, err := m.Modify(context.Background(), "counter", plusOne)
+			return err
+		},
+		"remove": func(m *sharedata.Manager) error { return m.Remove(context.Background(), "counter") },
+	} {
+		for _, stored := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", stored ", stored), func(t *testing.T) {
+				s := newFailingAppend(t)
+				m := newCounter(t, &sharedata.Options{Store: s}, 0)
+				if _, err := m.Get(t.Context(), "new"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+					t.Fatal(err)
+				}
+				s.fail, s.lost = !stored, stored
+				load := s.load
+				s.load = func(ctx context.Context, id string) (replay.Head, error) {
+					defer func() { s.cut = true }() // the load before a create succeeds
+					return load(ctx, id)
+				}
+				s.cut = name != "create"
+				if err := change(m); !errors.Is(err, sharedata.ErrOutcomeUnknown) || !errors.Is(err, errDisk) {
+					t.Errorf("got %v, want ErrOutcomeUnknown and the store's error", err)
+				}
+			})
 		}
-		submit("earlier", "known")
-		synctest.Wait()
-		m.Submit(t.Context(), from("", "held"), a.done("held"))
-		<-g.arrived
-		submit("before", "")
-		submit("failing", "new")
-		submit("failing again", "")
-		submit("between", "k")
-		submit("failing repeat", "known")
-		submit("after", "l")
-		close(g.open)
-		synctest.Wait()
-		for _, answer := range a.all() {
-			wantErr := answer.name == "failing" || answer.name == "failing again"
-			if errors.Is(answer.err, errBroken) != wantErr || !wantErr && (answer.err != nil || !answer.verdict.Accepted) {
-				t.Errorf("%s: %+v, %v", answer.name, answer.verdict, answer.err)
-			}
-			if answer.verdict.Duplicate != (answer.name == "failing repeat") {
-				t.Errorf("%s: duplicate is %t", answer.name, answer.verdict.Duplicate)
-			}
-			if n := runs[answer.name]; n != 1 && answer.name != "held" {
-				t.Errorf("%s ran %d times", answer.name, n)
-			}
-		}
-		if len(a.all()) != 8 {
-			t.Errorf("%d replies", len(a.all()))
-		}
-		wantState(t, m, "counter", `{"value":5}`)
-	})
+	}
 }
 
 // A function's ordinary error is in the log, with what is needed to find its cause,

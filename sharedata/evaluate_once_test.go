@@ -1,0 +1,195 @@
+package sharedata_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// newRuns returns a manager of a counter with the functions "held", which waits for
+// the gate, and "run", which adds "by" and reports its runs by name. A run whose name
+// begins with "failing" fails, one with "rejected" is rejected, and one with "stuck"
+// ignores its deadline until the gate opens.
+func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Manager, runs map[string]int) {
+	runs = make(map[string]int)
+	run := sharedata.NewFunction("run", func(_ context.Context, c Counter, name string) (Counter, error) {
+		runs[name]++
+		switch {
+		case strings.HasPrefix(name, "failing"):
+			return c, errBroken
+		case strings.HasPrefix(name, "rejected"):
+			return c, sharedata.Reject("no")
+		case strings.HasPrefix(name, "stuck"):
+			<-g.open
+		}
+		return Counter{c.Value + 1}, nil
+	})
+	return newCounter(t, options, 0, held("held", g).WithTimeout(-1), run), runs
+}
+
+func runOf(name, key string) sharedata.Proposal {
+	return sharedata.Proposal{ShareDataID: "counter", FunctionID: "run", Data: name, IdempotencyKey: key}
+}
+
+// submitBatch submits runs that are evaluated in one batch, and returns the replies
+// once all have come. Each of the runs is a name and an idempotency key.
+func submitBatch(t *testing.T, m *sharedata.Manager, g *gate, runs ...[2]string) []answer {
+	t.Helper()
+	var a answers
+	m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
+	<-g.arrived
+	for _, r := range runs {
+		m.Submit(t.Context(), runOf(r[0], r[1]), a.done(r[0]))
+	}
+	g.open <- struct{}{}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if n := len(a.all()); n != len(runs) {
+		t.Errorf("%d replies, want %d", n, len(runs))
+	}
+	return a.all()
+}
+
+// A function runs once per proposal, also where earlier verdicts are looked up.
+func TestEvaluate_OncePerProposal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m, runs := newRuns(t, g, nil)
+		if _, err := m.Propose(t.Context(), runOf("earlier", "known")); err != nil {
+			t.Fatal(err)
+		}
+		for _, answer := range submitBatch(t, m, g, [][2]string{
+			{"before", ""}, {"failing", "new"}, {"failing again", ""}, {"between", "k"}, {"failing repeat", "known"}, {"after", "l"},
+		}...) {
+			wantErr := answer.name == "failing" || answer.name == "failing again"
+			if errors.Is(answer.err, errBroken) != wantErr || !wantErr && (answer.err != nil || !answer.verdict.Accepted) {
+				t.Errorf("%s: %+v, %v", answer.name, answer.verdict, answer.err)
+			}
+			if answer.verdict.Duplicate != (answer.name == "failing repeat") {
+				t.Errorf("%s: duplicate is %t", answer.name, answer.verdict.Duplicate)
+			}
+			if n := runs[answer.name]; n != 1 {
+				t.Errorf("%s ran %d times", answer.name, n)
+			}
+		}
+		wantState(t, m, "counter", `{"value":5}`)
+	})
+}
+
+// A proposal in the middle of a batch repeats one that the store knows, which the
+// append finds out. The functions before it do not run again; those after it do where
+// the repeat would have changed the state on which they ran.
+func TestEvaluate_KnownKeyInBatch(t *testing.T) {
+	for repeat, runsAfter := range map[string]int{"rejected": 1, "accepted": 2} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate()
+			m, runs := newRuns(t, g, nil)
+			first, err := m.Propose(t.Context(), runOf("first", "known"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			replies := submitBatch(t, m, g, [][2]string{{"before", ""}, {"before, keyed", "new"}, {repeat, "known"}, {"after", ""}, {"after, keyed", "l"}}...)
+			want := map[string]int{"first": 1, "before": 1, "before, keyed": 1, repeat: 1, "after": runsAfter, "after, keyed": runsAfter}
+			for name, n := range want {
+				if runs[name] != n {
+					t.Errorf("%s repeat: %q ran %d times, want %d", repeat, name, runs[name], n)
+				}
+			}
+			for _, answer := range replies {
+				if answer.name == repeat {
+					wantRepeat(t, repeat, first, answer.verdict, answer.err)
+				} else if answer.err != nil || !answer.verdict.Accepted || answer.verdict.Duplicate {
+					t.Errorf("%s repeat: %+v", repeat, answer)
+				}
+			}
+			wantState(t, m, "counter", `{"value":6}`) // held, first, and four of the batch
+		})
+	}
+}
+
+// A function is abandoned in the middle of a batch: what was decided before it is
+// committed with its failure, what comes after it follows, and each function runs
+// once.
+func TestEvaluate_AbandonedInBatch(t *testing.T) {
+	for _, key := range []string{"", "key"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate()
+			m, runs := newRuns(t, g, &sharedata.Options{FunctionTimeout: time.Second})
+			var seen recorder
+			mustObserve(t, m, "counter", &seen)
+			names := []string{"before", "failing before", "stuck", "after", "failing after", "last"}
+			var batch [][2]string
+			for _, name := range names {
+				batch = append(batch, [2]string{name, key})
+				if key != "" {
+					batch[len(batch)-1][1] += name
+				}
+			}
+			var order []string
+			for _, answer := range submitBatch(t, m, g, batch...) {
+				order = append(order, answer.name)
+				var want error
+				switch {
+				case answer.name == "stuck":
+					want = context.DeadlineExceeded
+				case strings.HasPrefix(answer.name, "failing"):
+					want = errBroken
+				}
+				if !errors.Is(answer.err, want) || want == nil && (answer.err != nil || !answer.verdict.Accepted) {
+					t.Errorf("%s: %+v, %v, want %v", answer.name, answer.verdict, answer.err, want)
+				}
+				if n := runs[answer.name]; n != 1 {
+					t.Errorf("%s ran %d times", answer.name, n)
+				}
+			}
+			if !slices.Equal(order, names) {
+				t.Errorf("replies in the order %q, want %q", order, names)
+			}
+			if n := len(seen.all()); n != 4 || seen.commits != 2 { // up to "stuck", and the rest
+				t.Errorf("%d entries in %d commits, want 4 in 2", n, seen.commits)
+			}
+			wantState(t, m, "counter", `{"value":4}`)
+			close(g.open) // the abandoned function returns
+			synctest.Wait()
+			wantState(t, m, "counter", `{"value":4}`)
+		})
+	}
+}
+
+// Without a time budget, everything that waits is committed by one append, however
+// slow the functions are.
+func TestBatch_NoTimeBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			time.Sleep(time.Second)
+			return Counter{c.Value + 1}, nil
+		})
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{MaxBatchTime: -1}, 0, held("held", g), slow)
+		var seen recorder
+		mustObserve(t, m, "counter", &seen)
+		m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
+		<-g.arrived
+		const n = 20
+		replied := make(chan time.Time, n)
+		for range n {
+			m.Submit(t.Context(), from("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
+		}
+		begin := time.Now()
+		close(g.open)
+		for range n {
+			if took := (<-replied).Sub(begin); took != n*time.Second {
+				t.Errorf("a reply after %v, want %v", took, n*time.Second)
+			}
+		}
+		if seen.commits != 1 || len(seen.all()) != n+1 {
+			t.Errorf("%d entries in %d commits, want %d in one", len(seen.all()), seen.commits, n+1)
+		}
+	})
+}
