@@ -16,7 +16,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestMoreThanMaxWaitingAreTurnedAway(t *testing.T) {
+// Changes beyond MaxWaiting fail with ErrBusy at once.
+func TestBatch_MaxWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, &sharedata.Options{MaxWaiting: 3}, 0, held("held", g))
@@ -57,7 +58,8 @@ func countingStore(t *testing.T, g *gate) (*store, *[]int) {
 	return s, sizes
 }
 
-func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
+// Proposals that arrive during an append are committed together by the next one.
+func TestBatch_GathersDuringAppend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		s, sizes := countingStore(t, g)
@@ -102,7 +104,7 @@ func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
 	})
 }
 
-func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
+func TestBatch_MaxBatch(t *testing.T) {
 	for maxBatch, want := range map[int][]int{3: {1, 1, 3, 3, 3, 1}, 1: {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, -1: {1, 1, 10}} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGate()
@@ -131,7 +133,9 @@ func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
 	}
 }
 
-func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
+// A proposal whose context ends before its turn is not evaluated, whether it is
+// still queued or its batch has begun.
+func TestBatch_ContextEndsBeforeTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		ran := 0
@@ -180,22 +184,8 @@ func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
 	})
 }
 
-func TestAProposerWhoGivesUpIsAnsweredAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		m := newCounter(t, nil, 0, held("held", g))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		begin := time.Now()
-		_, err := m.Propose(ctx, sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}})
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(begin))
-		}
-		close(g.open)
-	})
-}
-
-func TestProposalsOfOneGoroutineAreJudgedInItsOrder(t *testing.T) {
+// Proposals that one goroutine submits are evaluated in that order.
+func TestBatch_KeepsProposerOrder(t *testing.T) {
 	const proposers, each = 4, 100
 	list := sharedata.NewFunction("append", func(_ context.Context, s []string, in string) ([]string, error) {
 		return append(s, in), nil
@@ -263,5 +253,37 @@ func TestAFunctionThatEndsItsGoroutineInABatch(t *testing.T) {
 			}
 		}
 		wantState(t, m, "counter", `{"value":3}`)
+	})
+}
+
+// Without a time budget, everything that waits is committed by one append, however
+// slow the functions are.
+func TestBatch_NoTimeBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			time.Sleep(time.Second)
+			return Counter{c.Value + 1}, nil
+		})
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{MaxBatchTime: -1}, 0, held("held", g), slow)
+		var seen recorder
+		mustObserve(t, m, "counter", &seen)
+		m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
+		<-g.arrived
+		const n = 20
+		replied := make(chan time.Time, n)
+		for range n {
+			m.Submit(t.Context(), from("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
+		}
+		begin := time.Now()
+		close(g.open)
+		for range n {
+			if took := (<-replied).Sub(begin); took != n*time.Second {
+				t.Errorf("a reply after %v, want %v", took, n*time.Second)
+			}
+		}
+		if seen.commits != 1 || len(seen.all()) != n+1 {
+			t.Errorf("%d entries in %d commits, want %d in one", len(seen.all()), seen.commits, n+1)
+		}
 	})
 }

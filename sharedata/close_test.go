@@ -13,7 +13,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestAfterCloseEverythingFailsWithErrClosed(t *testing.T) {
+func TestClose_CallsFail(t *testing.T) {
 	memory := newMemory(t, nil)
 	m := newCounter(t, &sharedata.Options{Store: memory, Kinds: []sharedata.Kind{sharedata.NewKind("kind")}}, 0)
 	mustAdd(t, m, "counter", 1)
@@ -51,7 +51,9 @@ func TestAfterCloseEverythingFailsWithErrClosed(t *testing.T) {
 	wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", `{"value":1}`)
 }
 
-func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
+// Close lets the proposal that is evaluated be committed, and refuses those that
+// wait.
+func TestClose_FinishesCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		memory := newMemory(t, nil)
@@ -98,8 +100,8 @@ func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
 	})
 }
 
-// Otherwise Close would wait for up to MaxBatch deadlines.
-func TestCloseTurnsAwayWhatIsBehindInTheSameBatch(t *testing.T) {
+// Close refuses the rest of a batch, or it would wait for up to MaxBatch functions.
+func TestClose_RefusesRestOfBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
@@ -134,7 +136,8 @@ func TestCloseTurnsAwayWhatIsBehindInTheSameBatch(t *testing.T) {
 	})
 }
 
-func TestCloseDoesNotWaitForAFunctionThatIsStuck(t *testing.T) {
+// Close waits for a function until its deadline, not longer.
+func TestClose_AbandonsStuckFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("stuck", g))
@@ -153,7 +156,9 @@ func TestCloseDoesNotWaitForAFunctionThatIsStuck(t *testing.T) {
 	})
 }
 
-func TestCloseDuringEverything(t *testing.T) {
+// Close while every kind of call is under way: each call ends, nothing accepted is
+// lost, and no observer is notified afterwards.
+func TestClose_Concurrent(t *testing.T) {
 	for range 20 {
 		memory := newMemory(t, nil)
 		m, err := sharedata.NewManager(&sharedata.Options{Store: memory})

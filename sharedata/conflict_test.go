@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -27,7 +28,9 @@ func twoManagers(t *testing.T, memory *replay.MemoryOptions) (a, b *sharedata.Ma
 	return a, b
 }
 
-func TestOneWinnerForEachRevision(t *testing.T) {
+// Several managers propose at once: each revision is decided once, and every
+// observer is notified of the same entries.
+func TestConflict_OneWinner(t *testing.T) {
 	const managers, proposers, each = 3, 2, 25
 	memory := newMemory(t, nil)
 	all := make([]*sharedata.Manager, managers)
@@ -81,7 +84,9 @@ func TestOneWinnerForEachRevision(t *testing.T) {
 	}
 }
 
-func TestAFunctionRunsAgainOnTheOutcomeOfWhoWasFirst(t *testing.T) {
+// After a conflict the function runs again, on the state that the other process
+// left.
+func TestConflict_RunsFunctionAgain(t *testing.T) {
 	memory := newMemory(t, nil)
 	a := newCounter(t, &sharedata.Options{Store: memory}, 5)
 	s := &store{Store: memory}
@@ -120,7 +125,9 @@ func TestAFunctionRunsAgainOnTheOutcomeOfWhoWasFirst(t *testing.T) {
 	}
 }
 
-func TestBothCreateOneWins(t *testing.T) {
+// Of several managers that create a ShareData at once, one succeeds and the others
+// get ErrExists.
+func TestConflict_Create(t *testing.T) {
 	for range 20 {
 		memory := newMemory(t, nil)
 		var created, exists atomic.Int32
@@ -149,48 +156,7 @@ func TestBothCreateOneWins(t *testing.T) {
 	}
 }
 
-func TestWhatAnotherManagerCreatedIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		memory := newMemory(t, nil)
-		a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: memory})
-		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Fatal(err)
-		}
-		synctest.Wait() // a store that is no Follower is asked once b has come to rest
-		createCounter(t, a, "counter", 7)
-		wantState(t, b, "counter", `{"value":7}`)
-	})
-}
-
-// What a manager has just found not to exist may exist at its next look.
-func TestWhatAnotherManagerCreatesMeanwhileIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		memory := newMemory(t, nil)
-		g := newGate()
-		s := &store{Store: memory}
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := memory.Load(ctx, id)
-			g.pass()
-			return head, err
-		}
-		a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: s})
-		get, update := make(chan error), make(chan error)
-		go func() { _, err := b.Get(t.Context(), "counter"); get <- err }()
-		<-g.arrived
-		createCounter(t, a, "counter", 7)
-		go func() { _, err := b.Update(t.Context(), "counter", Counter{8}); update <- err }()
-		synctest.Wait()
-		close(g.open)
-		if err := <-get; !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Errorf("the get: %v", err)
-		}
-		if err := <-update; err != nil {
-			t.Errorf("the update: %v", err)
-		}
-	})
-}
-
-func TestRemovedByAnotherManager(t *testing.T) {
+func TestConflict_RemovedElsewhere(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen, seenAll recorder
 	mustObserve(t, b, "counter", &seen)
@@ -217,7 +183,9 @@ func TestRemovedByAnotherManager(t *testing.T) {
 	}
 }
 
-func TestRemovedAndCreatedAgainByAnotherManager(t *testing.T) {
+// A proposal that was made for the removed ShareData is refused where the store
+// cannot be followed. Observers get a reset.
+func TestConflict_CreatedAgainElsewhere(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen recorder
 	mustObserve(t, b, "counter", &seen)
@@ -242,7 +210,8 @@ func TestRemovedAndCreatedAgainByAnotherManager(t *testing.T) {
 	wantHistory(t, b, "counter", "1 created", `2 add {"by":1} accepted`)
 }
 
-func TestAManagerThatFellBehindTheRetentionIsReset(t *testing.T) {
+// A manager that misses entries which the store has trimmed resets its observers.
+func TestConflict_BehindRetention(t *testing.T) {
 	a, b := twoManagers(t, &replay.MemoryOptions{MaxEntries: 5})
 	var seen recorder
 	mustObserve(t, b, "counter", &seen)
@@ -262,8 +231,9 @@ func TestAManagerThatFellBehindTheRetentionIsReset(t *testing.T) {
 		`20 add {"by":1} accepted`, `21 add {"by":1} accepted`, `22 add {"by":1} accepted`)
 }
 
-// More than the store brings along with a conflict, and more than a page.
-func TestAManagerThatIsFarBehindMissesNothing(t *testing.T) {
+// A manager misses more entries than a conflict brings along, and more than a page.
+// Its observers are notified of all.
+func TestConflict_FarBehind(t *testing.T) {
 	a, b := twoManagers(t, &replay.MemoryOptions{MaxEntries: -1})
 	var seen recorder
 	snapshot, _ := mustObserve(t, b, "counter", &seen)
@@ -285,60 +255,9 @@ func TestAManagerThatIsFarBehindMissesNothing(t *testing.T) {
 	wantState(t, b, "counter", fmt.Sprintf(`{"value":%d}`, n+1))
 }
 
-func TestKeysAcrossManagers(t *testing.T) {
-	a, b := twoManagers(t, nil)
-	var wait sync.WaitGroup
-	var firsts atomic.Int32
-	for i := range 40 {
-		m := []*sharedata.Manager{a, b}[i%2]
-		wait.Go(func() {
-			v, err := m.Propose(context.Background(), addition("counter", 1, fmt.Sprint("key-", i/8)))
-			if err != nil || !v.Accepted {
-				t.Errorf("%+v, %v", v, err)
-			}
-			if !v.Duplicate {
-				firsts.Add(1)
-			}
-		})
-	}
-	wait.Wait()
-	if n := firsts.Load(); n != 5 {
-		t.Errorf("%d first verdicts of 5 keys", n)
-	}
-	mustAdd(t, a, "counter", 0)
-	wantState(t, a, "counter", `{"value":5}`)
-}
-
-// Who is told a verdict must be able to see its effect, also where another
-// process has reached it.
-func TestARepeatAtAnotherManagerIsAnsweredAfterItsEffectCanBeSeen(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		a, b := twoManagers(t, nil)
-		var seen recorder
-		mustObserve(t, b, "counter", &seen)
-		if again {
-			if err := a.Remove(t.Context(), "counter"); err != nil {
-				t.Fatal(err)
-			}
-			createCounter(t, a, "counter", 0)
-		}
-		first, err := a.Propose(t.Context(), addition("counter", 1, "k"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := b.Propose(t.Context(), addition("counter", 1, "k"))
-		wantRepeat(t, "at the other manager", first, got, err)
-		if at := mustGet(t, b, "counter"); at.Cursor != first.Cursor || string(at.State) != `{"value":1}` {
-			t.Errorf("after the verdict at %s it stands at %+v", got.Cursor, at)
-		}
-		events := seen.all()
-		if len(events) != 1 || events[0].Cursor != first.Cursor || events[0].Reset != again {
-			t.Errorf("after the verdict the observers have been told of %+v", events)
-		}
-	}
-}
-
-func TestAStoreThatAlwaysConflictsIsGivenUp(t *testing.T) {
+// A store that always conflicts fails the proposal with ErrBusy after about
+// StoreTimeout.
+func TestConflict_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := newMemory(t, nil)
 		attempts := 0
@@ -362,9 +281,10 @@ func TestAStoreThatAlwaysConflictsIsGivenUp(t *testing.T) {
 	})
 }
 
-// One manager ends and begins the history again and again while another
-// proposes to it: whatever is answered must be true.
-func TestProposingWhileAnotherManagerRemovesAndCreates(t *testing.T) {
+// One manager removes and creates the ShareData all the time while another one
+// proposes to it. Every verdict is one that the observers were notified of, and no
+// revision is decided twice.
+func TestConflict_RemoveAndCreateLoop(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen recorder
 	b.ObserveAll(&seen)
@@ -414,5 +334,36 @@ func TestProposingWhileAnotherManagerRemovesAndCreates(t *testing.T) {
 	}
 	if len(accepted) != 0 {
 		t.Errorf("the observers were not told of %d proposals that were accepted", len(accepted))
+	}
+}
+
+// Where the conflict does not bring the missed entries along, they are read.
+func TestConflict_WithoutMissedEntries(t *testing.T) {
+	shared := replaytest.NewShared()
+	a := newNode(t, shared.Process(), nil)
+	ensureCounter(t, a)
+	process := shared.Process()
+	s := newProxy(process)
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+		err := s.Store.Append(ctx, id, batch)
+		if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
+			conflict.Missed = nil
+		}
+		return err
+	}
+	b := newNode(t, process, &sharedata.Options{Store: s})
+	ensureCounter(t, b)
+	var all recorder
+	b.ObserveAll(&all)
+	snapshot := b.get(t)
+	for range 300 {
+		a.add(t, 1)
+	}
+	if v := b.add(t, 1); v.Cursor.Revision != 302 {
+		t.Errorf("at %s", v.Cursor)
+	}
+	wantContinuous(t, snapshot, all.all())
+	if n := len(all.all()); n != 301 {
+		t.Errorf("told of %d entries", n)
 	}
 }

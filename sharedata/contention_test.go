@@ -2,6 +2,7 @@ package sharedata_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -103,8 +104,8 @@ func contend(t *testing.T, latencies []time.Duration, observed bool, long time.D
 	return accepted
 }
 
-// However many processes contend for however long, each of them makes progress.
-func TestEveryProcessMakesProgressUnderContention(t *testing.T) {
+// However many processes contend, each of them gets a share of the commits.
+func TestContention_Progress(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		for _, processes := range []int{2, 6} {
 			t.Run(fmt.Sprint(processes, " processes, observed ", observed), func(t *testing.T) {
@@ -127,9 +128,9 @@ func TestEveryProcessMakesProgressUnderContention(t *testing.T) {
 	}
 }
 
-// Also one that is farther from the store than the others, and so always comes
-// second where nobody waits for it.
-func TestAProcessThatIsFartherMakesProgressUnderContention(t *testing.T) {
+// A process with a higher latency to the store would always come second without
+// reservations.
+func TestContention_SlowProcessProgresses(t *testing.T) {
 	near := time.Millisecond
 	for _, latencies := range [][]time.Duration{
 		{near, 2 * near},
@@ -149,4 +150,48 @@ func TestAProcessThatIsFartherMakesProgressUnderContention(t *testing.T) {
 			})
 		})
 	}
+}
+
+// claimTurn has a process claim the next turn at "counter", and not come.
+func claimTurn(t *testing.T, process *replaytest.Process, at replay.Cursor) {
+	t.Helper()
+	at.Revision += 1000
+	err := process.Append(t.Context(), "counter", replay.Batch{
+		Expect: at, Entries: []replay.Entry{{Cursor: at.Next(), Data: []byte("none")}}, Reserve: time.Second,
+	})
+	if !errors.Is(err, replay.ErrConflict) {
+		t.Fatal(err)
+	}
+}
+
+// A reservation that its process does not use costs the others its duration, and the
+// store no loads.
+func TestReservation_ExpiresUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, _, b := twoNodes(t)
+		claimTurn(t, shared.Process(), b.get(t).Cursor)
+		begin := time.Now()
+		looks := b.calls("Load", func() { b.add(t, 1) })
+		if took := time.Since(begin); took < 900*time.Millisecond || took > 1100*time.Millisecond || looks != 0 {
+			t.Errorf("it took %v and %d looks", took, looks)
+		}
+	})
+}
+
+// The restart of an epoch waits for another process's reservation at most as long as
+// it lasts.
+func TestReservation_RestartWaitsBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		kept := a.get(t)
+		a.add(t, 1)
+		b.refresh(t)
+		shared.Rollback("counter", kept.Cursor)
+		claimTurn(t, shared.Process(), kept.Cursor)
+		begin := time.Now()
+		if got := b.refresh(t); got.Cursor.Epoch <= kept.Cursor.Epoch || time.Since(begin) > 2*time.Second {
+			t.Errorf("after %v it stands at %s", time.Since(begin), got.Cursor)
+		}
+		wantStartedOver(t, b, kept.Cursor)
+	})
 }

@@ -64,7 +64,7 @@ func (m *model) apply(c change, add int, broken bool, nextEpoch uint64) string {
 	return describeOutcome(c, outcome{verdict: v})
 }
 
-func TestDecideAgreesWithANaiveModel(t *testing.T) {
+func TestDecide_Model(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var m model

@@ -327,7 +327,9 @@ func checkDecision(t *testing.T, at position, d *decision) {
 	}
 }
 
-func TestDecideNotesTheLastTransactionAndTheKind(t *testing.T) {
+// Each outcome has the position after its change, with the last transaction and the
+// kind.
+func TestDecide_PositionOfOutcome(t *testing.T) {
 	changes := []change{create(1), propose(1), propose(-9), update(4)}
 	d := decideAll(position{}, changes, 9, verdicts{})
 	for i, want := range []replay.Cursor{{}, {Epoch: 9, Revision: 2}, {Epoch: 9, Revision: 3}, {Epoch: 9, Revision: 3}} {
@@ -337,9 +339,9 @@ func TestDecideNotesTheLastTransactionAndTheKind(t *testing.T) {
 	}
 }
 
-// An outcome that rests on entries of the same batch must not be handed out
-// when these are not stored.
-func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
+// An outcome that rests on entries of the same batch is pending: it must not be
+// handed out if they are not stored.
+func TestDecide_Pending(t *testing.T) {
 	known := map[string]Entry{"0:old": {Type: EntryTransaction, Accepted: true, Cursor: replay.Cursor{Epoch: 7, Revision: 1}}}
 	for _, test := range []struct {
 		name    string
@@ -373,7 +375,8 @@ func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
 	}
 }
 
-func TestDecideDoesNotChangeItsPosition(t *testing.T) {
+// Deciding twice gives the same entries, and leaves the position as it is.
+func TestDecide_Pure(t *testing.T) {
 	at := startedAt(7, 3)
 	state := string(at.state)
 	first := decideAll(at, []change{propose(1), update(8), remove()}, 9, verdicts{})

@@ -161,35 +161,3 @@ func TestEvaluate_AbandonedInBatch(t *testing.T) {
 		})
 	}
 }
-
-// Without a time budget, everything that waits is committed by one append, however
-// slow the functions are.
-func TestBatch_NoTimeBudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
-			time.Sleep(time.Second)
-			return Counter{c.Value + 1}, nil
-		})
-		g := newGate()
-		m := newCounter(t, &sharedata.Options{MaxBatchTime: -1}, 0, held("held", g), slow)
-		var seen recorder
-		mustObserve(t, m, "counter", &seen)
-		m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
-		<-g.arrived
-		const n = 20
-		replied := make(chan time.Time, n)
-		for range n {
-			m.Submit(t.Context(), from("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
-		}
-		begin := time.Now()
-		close(g.open)
-		for range n {
-			if took := (<-replied).Sub(begin); took != n*time.Second {
-				t.Errorf("a reply after %v, want %v", took, n*time.Second)
-			}
-		}
-		if seen.commits != 1 || len(seen.all()) != n+1 {
-			t.Errorf("%d entries in %d commits, want %d in one", len(seen.all()), seen.commits, n+1)
-		}
-	})
-}

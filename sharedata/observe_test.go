@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/safe-go/safe/sharedata"
 )
@@ -25,7 +24,7 @@ func mustObserve(t testing.TB, m *sharedata.Manager, id string, o sharedata.Obse
 	return snapshot, stop
 }
 
-func TestAnObserverIsToldOfEveryKindOfEntryWithTheState(t *testing.T) {
+func TestObserve_EveryEntryType(t *testing.T) {
 	m := newCounter(t, nil, 1)
 	mustAdd(t, m, "counter", 1)
 	var seen recorder
@@ -54,8 +53,8 @@ func TestAnObserverIsToldOfEveryKindOfEntryWithTheState(t *testing.T) {
 	wantContinuous(t, snapshot, seen.all())
 }
 
-// Also where the next incarnation follows without a pause.
-func TestTheRemovalEndsTheObservation(t *testing.T) {
+// Also where the ShareData is created again at once.
+func TestObserve_EndsByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
@@ -93,9 +92,10 @@ func TestTheRemovalEndsTheObservation(t *testing.T) {
 	})
 }
 
-// The value after each add is one more than before, so a snapshot that does
-// not belong to its position shows.
-func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
+// Events continue the snapshot without a gap or a repetition. The value after each
+// add is one more than before, so a snapshot that does not belong to its position
+// shows.
+func TestObserve_JoinsSnapshot(t *testing.T) {
 	const proposers, each, observers = 4, 60, 12
 	m := newCounter(t, nil, 0)
 	var wait sync.WaitGroup
@@ -139,7 +139,8 @@ func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
 	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, proposers*each))
 }
 
-func TestAnObserverIsToldBeforeTheProposerIsAnswered(t *testing.T) {
+// Observers are notified before the proposer gets the verdict.
+func TestObserve_BeforeReply(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var seen recorder
 	mustObserve(t, m, "counter", &seen)
@@ -157,58 +158,7 @@ func TestAnObserverIsToldBeforeTheProposerIsAnswered(t *testing.T) {
 	}
 }
 
-func TestStopInsideTheObserver(t *testing.T) {
-	m := newCounter(t, nil, 0)
-	var other recorder
-	var stop func()
-	told := 0
-	_, stop = mustObserve(t, m, "counter", sharedata.ObserverFunc(func([]sharedata.Event) {
-		told++
-		stop()
-		stop()
-	}))
-	mustObserve(t, m, "counter", &other)
-	var stopAll func()
-	toldAll := 0
-	stopAll = m.ObserveAll(sharedata.ObserverFunc(func([]sharedata.Event) {
-		toldAll++
-		stopAll()
-		stopAll()
-	}))
-	for range 3 {
-		mustAdd(t, m, "counter", 1)
-	}
-	if told != 1 || toldAll != 1 {
-		t.Errorf("told %d and %d times after being stopped at once", told, toldAll)
-	}
-	if len(other.all()) != 3 {
-		t.Errorf("another observer was told of %d", len(other.all()))
-	}
-}
-
-func TestAnObserverThatAnotherOneStopsIsNotTold(t *testing.T) {
-	m := newCounter(t, nil, 0)
-	var stops []func()
-	var told []string
-	observe := func(name string) sharedata.ObserverFunc {
-		return func([]sharedata.Event) {
-			told = append(told, name)
-			for _, stop := range stops {
-				stop()
-			}
-		}
-	}
-	_, stopFirst := mustObserve(t, m, "counter", observe("first"))
-	_, stopSecond := mustObserve(t, m, "counter", observe("second"))
-	stops = []func(){stopFirst, stopSecond, m.ObserveAll(observe("everywhere"))}
-	mustAdd(t, m, "counter", 1)
-	mustAdd(t, m, "counter", 1)
-	if !slices.Equal(told, []string{"first"}) {
-		t.Errorf("told, though stopped: %q", told)
-	}
-}
-
-func TestStopNeverBlocks(t *testing.T) {
+func TestObserve_StopDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newCounter(t, nil, 0)
 		g := newGate()
@@ -231,60 +181,9 @@ func TestStopNeverBlocks(t *testing.T) {
 	})
 }
 
-func TestGetInsideTheObserver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newCounter(t, nil, 0)
-		createCounter(t, m, "other", 0)
-		var got []string
-		look := func(id string) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			snapshot, err := m.Get(ctx, id)
-			switch {
-			case errors.Is(err, sharedata.ErrUnknownShareData):
-				got = append(got, id+" unknown")
-			case err != nil:
-				got = append(got, err.Error())
-			default:
-				got = append(got, id+" "+string(snapshot.State))
-			}
-		}
-		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-			look("counter")
-			look("other")
-		}))
-		mustAdd(t, m, "counter", 1)
-		if err := m.Remove(t.Context(), "counter"); err != nil {
-			t.Error(err)
-		}
-		want := []string{`counter {"value":1}`, `other {"value":0}`, "counter unknown", `other {"value":0}`}
-		if !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
-}
-
-func TestSubmitInsideTheObserver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newCounter(t, nil, 0)
-		var a answers
-		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-			if events[0].Revision() < 5 {
-				m.Submit(t.Context(), addition("counter", 1, ""), a.done("inside"))
-			}
-		}))
-		mustAdd(t, m, "counter", 1)
-		synctest.Wait()
-		for _, answer := range a.all() {
-			if answer.err != nil || !answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
-			}
-		}
-		wantState(t, m, "counter", `{"value":4}`)
-	})
-}
-
-func TestAPanicInAnObserverGoesNoFurther(t *testing.T) {
+// A panic in an observer is logged, and harms neither the commit nor other
+// observers.
+func TestObserve_Panic(t *testing.T) {
 	var log strings.Builder
 	m := newCounter(t, &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
 	told := 0
@@ -303,7 +202,7 @@ func TestAPanicInAnObserverGoesNoFurther(t *testing.T) {
 	}
 }
 
-func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
+func TestObserveAll_FromCreation(t *testing.T) {
 	const shareData, each = 8, 20
 	m := newManager(t, nil)
 	createCounter(t, m, "before", 0)
@@ -354,7 +253,7 @@ func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
 	}
 }
 
-func TestOneCallAtATimeForEachShareData(t *testing.T) {
+func TestObserve_OneCallAtATime(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var inside, overlaps atomic.Int32
 	o := sharedata.ObserverFunc(func([]sharedata.Event) {
@@ -379,7 +278,7 @@ func TestOneCallAtATimeForEachShareData(t *testing.T) {
 	}
 }
 
-func TestObserveFailsWhereThereIsNothingToObserve(t *testing.T) {
+func TestObserve_NotFound(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	if err := m.Remove(t.Context(), "counter"); err != nil {
 		t.Fatal(err)
@@ -391,9 +290,9 @@ func TestObserveFailsWhereThereIsNothingToObserve(t *testing.T) {
 	}
 }
 
-// Whoever observes while the ShareData is removed and created again observes
-// one of its incarnations, to its end.
-func TestObserveDuringRemovalAndReCreation(t *testing.T) {
+// An observation that begins while the ShareData is removed and created again is of
+// one incarnation, to its end.
+func TestObserve_DuringRemoveAndCreate(t *testing.T) {
 	m := newManager(t, nil)
 	stopped := make(chan struct{})
 	var wait sync.WaitGroup

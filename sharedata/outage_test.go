@@ -15,9 +15,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// When a store comes back, everything that is followed is looked at, but not all
-// at the same time.
-func TestLooksAfterAnOutageAreSpread(t *testing.T) {
+// When a store is available again, everything that is followed is refreshed, but not
+// all at once.
+func TestOutage_RefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
 		shared := replaytest.NewShared()
@@ -57,9 +57,9 @@ func TestLooksAfterAnOutageAreSpread(t *testing.T) {
 	})
 }
 
-// A store that is out of reach fails every proposal, which nobody wants to read
-// in the log thousands of times.
-func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
+// While the store is unavailable every proposal fails. The log has one record for
+// many.
+func TestOutage_LogIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		n := newNode(t, replaytest.NewShared().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -84,8 +84,8 @@ func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
 	})
 }
 
-// Proposals fail at once where the store says at once that it is out of reach.
-func TestProposalsFailFastDuringAnOutage(t *testing.T) {
+// Proposals fail at once where the store says at once that it is unavailable.
+func TestOutage_ProposalsFailAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -111,9 +111,8 @@ func TestProposalsFailFastDuringAnOutage(t *testing.T) {
 	})
 }
 
-// Different ShareData do not wait for each other, also not to look at a store
-// that hangs.
-func TestProposalsDoNotWaitForTheLooksOfOthers(t *testing.T) {
+// Different ShareData do not wait for each other's refreshes, also while loads hang.
+func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
 		process := replaytest.NewShared().Process()

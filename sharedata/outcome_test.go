@@ -187,3 +187,20 @@ func TestLog_FunctionFailure(t *testing.T) {
 		}
 	})
 }
+
+// A context that ends while the function runs ends the wait at once. The function
+// may still return a state.
+func TestOutcome_UnknownDuringEvaluation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, nil, 0, held("held", g))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := m.Propose(ctx, sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		close(g.open)
+	})
+}

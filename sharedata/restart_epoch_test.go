@@ -7,10 +7,10 @@ import (
 	"github.com/safe-go/safe/replay/replaytest"
 )
 
-// A clock that was ahead has named an epoch that is later than any that is named
-// now. What comes after it must be later still, also where the store has gone
-// back to before.
-func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
+// A clock that was ahead has named an epoch later than any that is named now. A
+// restarted epoch must be later still, also where the store has rolled back to an
+// epoch before it.
+func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 	const ahead = 1 << 62
 	process := replaytest.NewShared().Process()
 	put := func(at position, changes []change, epoch uint64) position {

@@ -60,7 +60,8 @@ func newFailingAppend(t *testing.T) *failingAppend {
 	return s
 }
 
-func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
+// A failed append leaves neither an entry nor a state.
+func TestStore_AppendFails(t *testing.T) {
 	var log strings.Builder
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s, Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
@@ -94,9 +95,9 @@ func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
 
-// What rests on an entry of the same batch must not be answered when that was
-// not stored.
-func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
+// An outcome that rests on an entry of the same batch is not handed out if the entry
+// was not stored.
+func TestStore_AppendFailsForBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		s := newFailingAppend(t)
@@ -147,7 +148,7 @@ func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
 	})
 }
 
-func TestAStoreThatCannotLoad(t *testing.T) {
+func TestStore_LoadFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	newCounter(t, &sharedata.Options{Store: s}, 5)
 	m := newManager(t, &sharedata.Options{Store: s})
@@ -166,7 +167,7 @@ func TestAStoreThatCannotLoad(t *testing.T) {
 	wantState(t, m, "counter", `{"value":5}`)
 }
 
-func TestAStoreThatCannotFind(t *testing.T) {
+func TestStore_FindFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	s.find = func(context.Context, string, []string) ([]replay.Entry, error) { return nil, errDisk }
@@ -185,7 +186,7 @@ func TestAStoreThatCannotFind(t *testing.T) {
 	wantState(t, m, "counter", `{"value":1}`)
 }
 
-func TestAStoreThatCannotRead(t *testing.T) {
+func TestStore_ReadFails(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -214,7 +215,7 @@ func TestAStoreThatCannotRead(t *testing.T) {
 	wantState(t, m, "counter", `{"value":4}`)
 }
 
-func TestAStoreThatCannotList(t *testing.T) {
+func TestStore_ListFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil), ids: func(context.Context) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			_ = yield("a", nil) && yield("", errDisk)
@@ -227,9 +228,8 @@ func TestAStoreThatCannotList(t *testing.T) {
 	}
 }
 
-// A call that hangs fails after StoreTimeout, whatever the patience of the
-// caller.
-func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
+// A call that hangs fails after StoreTimeout, however long its caller would wait.
+func TestStore_Timeout(t *testing.T) {
 	hang := func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -293,8 +293,8 @@ func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
 	}
 }
 
-// Whoever waits for a hanging store need not wait as long as it hangs.
-func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
+// A caller need not wait as long as the store hangs.
+func TestStore_CallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{Store: newMemory(t, nil)}
 		m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: time.Hour}, 0)
@@ -319,7 +319,7 @@ func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
 	})
 }
 
-func TestANewManagerGoesOnWhereTheLastOneEnded(t *testing.T) {
+func TestManager_Reopen(t *testing.T) {
 	memory := newMemory(t, &replay.MemoryOptions{MaxEntries: 2})
 	var last sharedata.Snapshot
 	for i := range 5 {

@@ -15,10 +15,10 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// TestRandomOperationsOfSeveralProcesses has three processes on one store do
-// random things while the store has all kinds of faults, and then judges what
-// everybody was told. Nothing of it depends on the time that it takes.
-func TestRandomOperationsOfSeveralProcesses(t *testing.T) {
+// Three processes on one store do random things while the store has all kinds of
+// faults. Then everything that callers and observers were given is checked. Nothing
+// depends on how long it takes.
+func TestProcesses_Random(t *testing.T) {
 	seeds := uint64(12)
 	if testing.Short() {
 		seeds = 3

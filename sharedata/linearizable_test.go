@@ -42,10 +42,9 @@ func before(a, b replay.Cursor) bool {
 	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Revision, b.Revision)) < 0
 }
 
-// TestRandomOperationsAreLinearizable has several goroutines do random things
-// to several ShareData through one or two managers, and then judges what they
-// were told by the histories that came of it.
-func TestRandomOperationsAreLinearizable(t *testing.T) {
+// Several goroutines do random things to several ShareData through one or two
+// managers. Then what they were given is checked against the histories.
+func TestManager_Linearizable(t *testing.T) {
 	for _, managers := range []int{1, 2} {
 		t.Run(fmt.Sprint("managers=", managers), func(t *testing.T) {
 			r := newRandomRun(t, managers)

@@ -64,9 +64,9 @@ func newBehind(t *testing.T) *behind {
 	return b
 }
 
-// The store has told everything that it had to tell, so nobody but the manager
-// can know that a look at it has failed.
-func TestALookThatFailedIsMadeUp(t *testing.T) {
+// The store has announced everything, so only the manager knows that a refresh
+// failed. It repeats the refresh.
+func TestRefresh_RetriedAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBehind(t)
 		pass(5 * time.Second)
@@ -87,8 +87,8 @@ func TestALookThatFailedIsMadeUp(t *testing.T) {
 	})
 }
 
-// A store that stays out of reach is not asked all the time.
-func TestLooksThatFailBecomeRare(t *testing.T) {
+// A store that stays unavailable is not asked all the time.
+func TestRefresh_BacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBehind(t)
 		pass(time.Hour)
@@ -104,8 +104,8 @@ func TestLooksThatFailBecomeRare(t *testing.T) {
 	})
 }
 
-// The next outage is another one.
-func TestLooksAreSoonAgainAfterOneThatSucceeded(t *testing.T) {
+// After a refresh that succeeded the next outage begins with the short delay.
+func TestRefresh_BackoffIsReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBehind(t)
 		pass(10 * time.Minute)
@@ -123,7 +123,7 @@ func TestLooksAreSoonAgainAfterOneThatSucceeded(t *testing.T) {
 	})
 }
 
-func TestLooksEndWithTheObservation(t *testing.T) {
+func TestRefresh_RetriesEnd(t *testing.T) {
 	for name, end := range map[string]func(b *behind){
 		"stop":  func(b *behind) { b.stop() },
 		"close": func(b *behind) { b.manager.Close() },

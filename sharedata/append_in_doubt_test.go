@@ -11,9 +11,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// An append that failed may have taken effect. The store is asked at once, so
-// that a proposer is told the verdict if there is one.
-func TestAnAppendWhoseReplyWasLostIsFoundOutAtOnce(t *testing.T) {
+// An append that failed may have taken effect. The store is asked at once, so that
+// the proposer gets the verdict if there is one.
+func TestInDoubt_ResolvedAtOnce(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -48,9 +48,9 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutAtOnce(t *testing.T) {
 	}
 }
 
-// Also where others have added to the history before the store is asked, more
-// than a page of it.
-func TestAnAppendWhoseReplyWasLostIsFoundOutBehindLaterEntries(t *testing.T) {
+// Other processes may have added entries before the store is asked, also more than a
+// page.
+func TestInDoubt_BehindLaterEntries(t *testing.T) {
 	for _, later := range []int{1, 300} {
 		memory := newMemory(t, nil)
 		a := newCounter(t, &sharedata.Options{Store: memory}, 0)
@@ -82,8 +82,8 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutBehindLaterEntries(t *testing.T) {
 	}
 }
 
-// The entry at the same position may be another process's.
-func TestAnAppendThatFailedIsNotTakenForAnothersEntry(t *testing.T) {
+// The entry at the position of the failed append may be another process's.
+func TestInDoubt_EntryOfAnotherProcess(t *testing.T) {
 	for _, later := range []int{1, 2, 300} {
 		memory := newMemory(t, nil)
 		a := newCounter(t, &sharedata.Options{Store: memory}, 0)
@@ -105,9 +105,9 @@ func TestAnAppendThatFailedIsNotTakenForAnothersEntry(t *testing.T) {
 	}
 }
 
-// Where the store cannot be asked either, the proposer is told that it is not
-// known, and it is found out later.
-func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
+// Where the store cannot be asked either, the proposer gets an error, and the repeat
+// gets the verdict.
+func TestInDoubt_RepeatTakesEffectOnce(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -139,7 +139,7 @@ func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
 
-func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
+func TestInDoubt_ResolvedByNextChange(t *testing.T) {
 	for name, next := range map[string]func(m *sharedata.Manager) error{
 		"a proposal": func(m *sharedata.Manager) error {
 			v, err := m.Propose(context.Background(), addition("counter", -5, ""))
@@ -188,7 +188,7 @@ func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
 	}
 }
 
-func TestACreateWhoseReplyWasLost(t *testing.T) {
+func TestInDoubt_Create(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		s := newFailingAppend(t)
 		m := newManager(t, &sharedata.Options{Store: s})
@@ -225,8 +225,9 @@ func TestACreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
-// Of a removal nothing is left that could say whose it was.
-func TestARemovalWhoseReplyWasLost(t *testing.T) {
+// Nothing is left of a removed history that could say who removed it, so the outcome
+// stays unknown.
+func TestInDoubt_Remove(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 5)
 	before := mustGet(t, m, "counter")

@@ -132,9 +132,9 @@ func (s *storm) observe(m *Manager, id string, proposals int) {
 	s.mu.Unlock()
 }
 
-// Under constant unloading nothing is lost: no update, no observer, no byte of
-// the count.
-func TestUnloadingUnderAStorm(t *testing.T) {
+// Under constant eviction nothing is lost: no update, no observer, no byte of the
+// count.
+func TestEviction_Random(t *testing.T) {
 	for _, managers := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint("managers=", managers), func(t *testing.T) {
 			s := newStorm(t, managers)
@@ -164,8 +164,8 @@ func TestUnloadingUnderAStorm(t *testing.T) {
 	}
 }
 
-// Also where many stop to observe at the very moment at which it is removed.
-func TestNothingIsLeftOfWhatWasRemovedWhileObserversStopped(t *testing.T) {
+// Many observers stop at the moment at which their ShareData is removed.
+func TestEviction_RemovedWhileStopping(t *testing.T) {
 	m, _ := newCrowded(t, 10_000)
 	var wait sync.WaitGroup
 	for i := range 500 {

@@ -14,7 +14,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestWhatAnotherProcessAppendsIsTold(t *testing.T) {
+// What another process appends reaches the observers without a call of the store.
+func TestNotifications_OfAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -52,8 +53,9 @@ func TestWhatAnotherProcessAppendsIsTold(t *testing.T) {
 	})
 }
 
-// What a process appends itself is announced to it as well.
-func TestWhatAProcessAppendsItselfIsToldOnce(t *testing.T) {
+// The store announces to a process also its own appends. Observers are notified of
+// each once.
+func TestNotifications_OfOwnAppends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var atA, atB recorder
@@ -72,7 +74,7 @@ func TestWhatAProcessAppendsItselfIsToldOnce(t *testing.T) {
 	})
 }
 
-func TestARemovalAndACreationCross(t *testing.T) {
+func TestNotifications_RemovedAndCreated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen, all, again recorder
@@ -112,9 +114,9 @@ func TestARemovalAndACreationCross(t *testing.T) {
 	})
 }
 
-// Whoever misses a removal and a creation is told of a break, and goes on to be
-// told.
-func TestARemovalAndACreationThatWereMissedAreAReset(t *testing.T) {
+// Observers that missed a removal and a creation get a reset, and are notified of
+// what comes after it.
+func TestNotifications_MissedRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -137,7 +139,7 @@ func TestARemovalAndACreationThatWereMissedAreAReset(t *testing.T) {
 	})
 }
 
-func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
+func TestNotifications_Missed(t *testing.T) {
 	for _, n := range []int{1, 256, 700} { // a page is 256 entries
 		for name, miss := range map[string]func(p *replaytest.Process, meanwhile func()){
 			"lost, then checked": func(p *replaytest.Process, meanwhile func()) {
@@ -184,8 +186,8 @@ func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
 	}
 }
 
-// A missed announcement shows at the next one.
-func TestAHoleInTheAnnouncementsIsFilled(t *testing.T) {
+// The next announcement shows that one was missed.
+func TestNotifications_GapIsFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -218,7 +220,7 @@ func (s *silent) Follow(_ string, tell func(entries []replay.Entry)) (stop func(
 }
 
 // Announcements may come late, twice and out of order.
-func TestAnnouncementsInAnyOrder(t *testing.T) {
+func TestNotifications_AnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(30) {
 			random := rand.New(rand.NewPCG(seed, 1))
@@ -257,8 +259,8 @@ func TestAnnouncementsInAnyOrder(t *testing.T) {
 	})
 }
 
-// What is announced is not believed blindly.
-func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
+// Where an announced entry does not continue the history, the store is read instead.
+func TestNotifications_Invalid(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
 		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
 		"a state that is not there": func(e *replay.Entry) { e.State = nil },
@@ -291,8 +293,8 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 	}
 }
 
-// The store may tell also while, and after, the manager is closed.
-func TestAnnouncementsToAManagerThatIsClosed(t *testing.T) {
+// The store may notify while the manager is closed, and afterwards.
+func TestNotifications_AfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)

@@ -96,7 +96,7 @@ func wantCounted(t *testing.T, m *Manager) (loaded int) {
 	return loaded
 }
 
-func TestIdleShareDataAreUnloadedAndComeBack(t *testing.T) {
+func TestEviction_IdleAreLoadedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newCrowded(t, 20)
 		const n = 200
@@ -127,8 +127,8 @@ func TestIdleShareDataAreUnloadedAndComeBack(t *testing.T) {
 	})
 }
 
-// A state counts with its size, and so does the growth of one.
-func TestLargeStatesCount(t *testing.T) {
+// A state counts with its size, also when it grows or shrinks.
+func TestEviction_CountsStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newCrowded(t, 100)
 		for i := range 20 {
@@ -162,7 +162,7 @@ func TestLargeStatesCount(t *testing.T) {
 	})
 }
 
-func TestThoseThatAreUsedStayLoaded(t *testing.T) {
+func TestEviction_UsedStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newCrowded(t, 40)
 		for i := range 300 {
@@ -189,7 +189,7 @@ func TestThoseThatAreUsedStayLoaded(t *testing.T) {
 	})
 }
 
-func TestObservedShareDataAreNotUnloaded(t *testing.T) {
+func TestEviction_ObservedStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newCrowded(t, 10)
 		var told []string
@@ -235,9 +235,9 @@ func TestObservedShareDataAreNotUnloaded(t *testing.T) {
 	})
 }
 
-// What is loaded to be observed must not be unloaded before it is, however
-// crowded it is.
-func TestObservingWhereThereIsNoRoom(t *testing.T) {
+// A ShareData that is loaded to be observed is not evicted before it is, however far
+// beyond the limit.
+func TestEviction_ObserveOverLimit(t *testing.T) {
 	m, store := newCrowded(t, 10)
 	m.options.MaxLoadedBytes = 1
 	for i := range 200 {
@@ -265,8 +265,8 @@ func TestObservingWhereThereIsNoRoom(t *testing.T) {
 	}
 }
 
-// Who has found a ShareData just before it was unloaded must not join there.
-func TestNobodyJoinsWhatWasUnloaded(t *testing.T) {
+// Who has found a ShareData just before it was evicted must not join its observers.
+func TestEviction_JoinEvicted(t *testing.T) {
 	m, _ := newCrowded(t, 10)
 	if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestNobodyJoinsWhatWasUnloaded(t *testing.T) {
 	}
 }
 
-func TestBusyShareDataAreNotUnloaded(t *testing.T) {
+func TestEviction_BusyStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newCrowded(t, 3)
 		open := make(chan struct{})
@@ -325,8 +325,8 @@ func TestBusyShareDataAreNotUnloaded(t *testing.T) {
 	})
 }
 
-// Functions that were given to Create cannot be had again from anywhere.
-func TestAShareDataThatComesBackHasItsOwnFunctions(t *testing.T) {
+// Functions that were given to Create cannot be found again from anywhere.
+func TestEviction_KeepsFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newCrowded(t, 5)
 		for i := range 50 {
@@ -347,7 +347,7 @@ func TestAShareDataThatComesBackHasItsOwnFunctions(t *testing.T) {
 	})
 }
 
-func TestNothingIsUnloadedWithoutABound(t *testing.T) {
+func TestEviction_Off(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManagerWith(t, &Options{MaxLoadedBytes: -1})
 		for i := range 300 {
@@ -362,8 +362,8 @@ func TestNothingIsUnloadedWithoutABound(t *testing.T) {
 	})
 }
 
-// What was unloaded is as fresh as the store when it comes back.
-func TestAShareDataThatWasUnloadedWhileAnotherProcessChangedIt(t *testing.T) {
+// A ShareData that was evicted is as fresh as the store when it is loaded again.
+func TestEviction_ChangedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		options := func() *Options {

@@ -20,7 +20,7 @@ func wantFollowing(t *testing.T, p *replaytest.Process, want ...string) {
 	}
 }
 
-func TestAShareDataIsFollowedWhileItIsObserved(t *testing.T) {
+func TestFollow_WhileObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		createCounter(t, a.Manager, "other", 0)
@@ -59,9 +59,9 @@ func TestAShareDataIsFollowedWhileItIsObserved(t *testing.T) {
 	})
 }
 
-// An observer that ends its own observation, or another one's, ends the
-// following too if it was the last.
-func TestFollowingEndsWhereStopIsCalledInsideTheObserver(t *testing.T) {
+// An observer stops all observations, its own too. With the last one the following
+// ends.
+func TestFollow_EndsByStopInsideObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var stops []func()
@@ -82,9 +82,9 @@ func TestFollowingEndsWhereStopIsCalledInsideTheObserver(t *testing.T) {
 	})
 }
 
-// stop never waits, also not for the observer that is being told: then whoever
-// tells it ends the following.
-func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
+// stop does not wait for an observer that is being notified. The goroutine that
+// notifies it ends the following.
+func TestFollow_EndsByStopDuringNotification(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		g := newGate()
@@ -99,8 +99,8 @@ func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
 	})
 }
 
-// Who gives up waiting to observe does not observe.
-func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
+// An Observe whose context ended follows nothing.
+func TestFollow_ObserveWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
@@ -136,7 +136,7 @@ func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
 	})
 }
 
-func TestFollowingEndsWithTheShareData(t *testing.T) {
+func TestFollow_EndsByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		for i, remover := range []node{a, b} {
@@ -155,7 +155,7 @@ func TestFollowingEndsWithTheShareData(t *testing.T) {
 	})
 }
 
-func TestFollowingEndsWithTheManager(t *testing.T) {
+func TestFollow_EndsByClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		createCounter(t, a.Manager, "other", 0)
@@ -177,9 +177,9 @@ func TestFollowingEndsWithTheManager(t *testing.T) {
 	})
 }
 
-// Whatever the order in which observers come and go while another process
-// removes and creates: what is followed in the end is what is observed.
-func TestFollowingUnderAStorm(t *testing.T) {
+// Observers come and go while another process adds, removes and creates. In the end
+// exactly what is observed is followed.
+func TestFollow_Concurrent(t *testing.T) {
 	_, a, b := twoNodes(t)
 	var wait sync.WaitGroup
 	done := make(chan struct{})

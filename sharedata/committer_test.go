@@ -11,9 +11,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// A proposal that comes to no verdict may have had one before: unless it has
-// been looked for, the decision says so, and nobody may be answered by it.
-func TestDecideIsUnsureOfWhatComesToNoVerdict(t *testing.T) {
+// A keyed proposal that comes to no verdict may have had one before. Unless the
+// store was asked for the key, the key is undecided, and the decision is not used.
+func TestDecide_UndecidedKeys(t *testing.T) {
 	earlier := Entry{Type: EntryTransaction, Accepted: true, Cursor: replay.Cursor{Epoch: 7, Revision: 1}}
 	for _, test := range []struct {
 		name    string
@@ -92,8 +92,9 @@ func TestContention_GivesUp(t *testing.T) {
 	t.Error("it never gives up")
 }
 
-// However large states are, what a store is asked to take at once is bounded.
-func TestDecideTakesFewerWhereABatchGetsLarge(t *testing.T) {
+// The bytes that a store is asked to take at once are bounded, however large states
+// are.
+func TestDecide_BatchBytes(t *testing.T) {
 	large := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	changes := slices.Repeat([]change{{kind: changeUpdate, state: large}}, 100)
 	d := decideAll(startedAt(7, 3), changes, 8, verdicts{})

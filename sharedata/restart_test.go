@@ -1,6 +1,7 @@
 package sharedata_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -44,9 +45,9 @@ func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event 
 	return resets[0]
 }
 
-// A store that has lost the newest entries is noticed by a check, and what is
-// left goes on in an epoch of its own.
-func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
+// A check notices that the store has lost the newest entries. The rest continues in
+// a new epoch.
+func TestRestart_RolledBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var log strings.Builder
@@ -94,8 +95,8 @@ func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
 	})
 }
 
-// However many notice at once, it is started over once.
-func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
+// However many processes notice at once, the epoch is restarted once.
+func TestRestart_Once(t *testing.T) {
 	shared := replaytest.NewShared()
 	var nodes []node
 	recorders := make([]recorder, 5)
@@ -135,9 +136,9 @@ func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
 	}
 }
 
-// In place of what was lost there may be something else by the time that it is
-// noticed: less than there was, as much, or more.
-func TestAnotherBranchIsStartedOver(t *testing.T) {
+// When the rollback is noticed, the store may hold other entries in place of the
+// lost ones: fewer, as many, or more.
+func TestRestart_OtherBranch(t *testing.T) {
 	for name, notice := range map[string]func(t *testing.T, b node){
 		"a refresh":   func(t *testing.T, b node) { b.refresh(t) },
 		"a proposal":  func(t *testing.T, b node) { b.add(t, 1000) },
@@ -210,9 +211,9 @@ func TestAnotherBranchIsNoticedByItsAnnouncements(t *testing.T) {
 	})
 }
 
-// Also one that stays shorter: what is announced is not what is known to be in
-// that place.
-func TestAShorterBranchIsNoticedByItsAnnouncements(t *testing.T) {
+// Another branch is noticed by its announcements, also while it is shorter than what
+// is known.
+func TestRestart_OtherBranchAnnounced(t *testing.T) {
 	for lost := 1; lost <= 5; lost++ {
 		for length := 1; length <= lost; length++ {
 			synctest.Test(t, func(t *testing.T) {
@@ -240,8 +241,8 @@ func TestAShorterBranchIsNoticedByItsAnnouncements(t *testing.T) {
 	}
 }
 
-// A backup may hold an incarnation that was over.
-func TestAnEarlierIncarnationThatIsBackIsStartedOver(t *testing.T) {
+// A backup may hold an incarnation that was removed.
+func TestRestart_EarlierIncarnation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		a.add(t, 1)
@@ -262,7 +263,7 @@ func TestAnEarlierIncarnationThatIsBackIsStartedOver(t *testing.T) {
 	})
 }
 
-func TestEpochsOnlyGrow(t *testing.T) {
+func TestRestart_EpochsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var seen recorder
@@ -289,8 +290,8 @@ func TestEpochsOnlyGrow(t *testing.T) {
 	})
 }
 
-// Also where a manager is the store's only one.
-func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
+// Also where the store has one manager, which it does not notify.
+func TestRestart_OwnStore(t *testing.T) {
 	shared := replaytest.NewShared()
 	s := &store{Store: shared.Process()} // not a Follower
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
@@ -304,4 +305,52 @@ func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
 		t.Errorf("told of %q, want %q", got, want)
 	}
 	wantStartedOver(t, node{Manager: m}, kept.Cursor)
+}
+
+// Another process restarts the epoch first.
+func TestRestart_ByAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		a := newNode(t, shared.Process(), nil)
+		kept := ensureCounter(t, a)
+		process := shared.Process()
+		s := newProxy(process)
+		b := newNode(t, process, &sharedata.Options{Store: s})
+		ensureCounter(t, b)
+		a.add(t, 1)
+		b.refresh(t)
+		shared.Rollback("counter", kept.Cursor)
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+			s.append = nil
+			a.refresh(t)
+			return process.Append(ctx, id, batch)
+		}
+		if got, there := b.refresh(t), a.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
+			t.Errorf("it stands at %s, there at %s", got.Cursor, there.Cursor)
+		}
+		wantHistory(t, b.Manager, "counter", "1 created")
+	})
+}
+
+// A history that may have lost entries continues in a later epoch before anybody is
+// given one of its cursors again.
+func TestLoad_RolledBack(t *testing.T) {
+	memory := newMemory(t, nil)
+	before := createCounter(t, newManager(t, &sharedata.Options{Store: memory}), "counter", 3)
+	s := &store{Store: memory}
+	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		head, err := memory.Load(ctx, id)
+		head.RolledBack = head.Cursor.Epoch == before.Cursor.Epoch
+		return head, err
+	}
+	m := newManager(t, &sharedata.Options{Store: s})
+	at := mustGet(t, m, "counter")
+	if at.Cursor.Epoch <= before.Cursor.Epoch || at.Cursor.Revision != 1 || string(at.State) != `{"value":3}` {
+		t.Errorf("at %s with %s after %s", at.Cursor, at.State, before.Cursor)
+	}
+	for e, err := range m.History(t.Context(), "counter", replay.Cursor{}) {
+		if err != nil || e.Continues != before.Cursor {
+			t.Errorf("entry %s continues %s, %v", e.Cursor, e.Continues, err)
+		}
+	}
 }

@@ -31,8 +31,8 @@ func newTestManager(t *testing.T, store replay.Store) *Manager {
 	return m
 }
 
-// Otherwise anybody could fill the memory by asking.
-func TestAskingForUnknownIDsLeavesNothingBehind(t *testing.T) {
+// Requests for ids that do not exist keep no memory.
+func TestLeaks_UnknownIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newTestManager(t, nil)
 		ctx := t.Context()
@@ -59,7 +59,7 @@ func TestAskingForUnknownIDsLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestWhatIsRemovedLeavesNothingBehind(t *testing.T) {
+func TestLeaks_Removed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newTestManager(t, nil)
 		ctx := t.Context()
@@ -85,7 +85,7 @@ func TestWhatIsRemovedLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestWhatAnotherManagerRemovedLeavesNothingBehind(t *testing.T) {
+func TestLeaks_RemovedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory, err := replay.NewMemory(nil)
 		if err != nil {
@@ -116,7 +116,7 @@ func (failing) Load(context.Context, string) (replay.Head, error) {
 	return replay.Head{}, replay.ErrUnavailable
 }
 
-func TestWhatCannotBeLoadedLeavesNothingBehind(t *testing.T) {
+func TestLeaks_LoadFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newTestManager(t, failing{})
 		for i := range 30 {
@@ -131,7 +131,7 @@ func TestWhatCannotBeLoadedLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-func TestObserversThatStoppedAreForgotten(t *testing.T) {
+func TestLeaks_StoppedObservers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newTestManager(t, nil)
 		if _, err := m.Create(t.Context(), "x", 0); err != nil {

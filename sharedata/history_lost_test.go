@@ -16,8 +16,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// A store that was emptied is given back what is followed, in a new epoch.
-func TestAFollowedHistoryThatTheStoreHasLostGoesOn(t *testing.T) {
+// A process that follows a history writes it back to an emptied store, in a new
+// epoch.
+func TestHistoryLost_Followed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var log strings.Builder
@@ -58,9 +59,9 @@ func TestAFollowedHistoryThatTheStoreHasLostGoesOn(t *testing.T) {
 	})
 }
 
-// The verdicts that were carried over are of that ShareData, not of the next one
-// by its id.
-func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
+// The verdicts that were kept over a loss belong to that ShareData, not to the next
+// one by its id.
+func TestHistoryLost_VerdictsEndByRemoval(t *testing.T) {
 	for _, missed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			shared, a, b := twoNodes(t)
@@ -86,7 +87,9 @@ func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
 	}
 }
 
-func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
+// Several processes notice the loss at once: one restarts the epoch and the others
+// follow it.
+func TestHistoryLost_RestartedOnce(t *testing.T) {
 	shared := replaytest.NewShared()
 	var nodes []node
 	recorders := make([]recorder, 4)
@@ -116,8 +119,8 @@ func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
 	}
 }
 
-// What is known of a history that is not followed may be old.
-func TestAHistoryThatTheStoreHasLostIsGoneWhereItIsNotFollowed(t *testing.T) {
+// A cached position that is not followed may be old, so it is not written back.
+func TestHistoryLost_NotFollowed(t *testing.T) {
 	for name, notice := range map[string]func(b node) error{
 		"refresh": func(b node) error { _, err := b.Refresh(context.Background(), "counter"); return err },
 		"propose": func(b node) error { _, err := b.Propose(context.Background(), addition("counter", 1, "")); return err },
@@ -153,8 +156,8 @@ func TestAHistoryThatTheStoreHasLostIsGoneWhereItIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A removal is none of that, also where it was missed.
-func TestARemovalIsNotTakenForALoss(t *testing.T) {
+// A removal is no loss, also where its announcement was missed.
+func TestHistoryLost_NotByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -180,9 +183,9 @@ func TestARemovalIsNotTakenForALoss(t *testing.T) {
 	})
 }
 
-// Another process may have created the ShareData in the emptied store before
-// anybody has noticed.
-func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
+// Another process may create the ShareData in the emptied store before anybody has
+// noticed the loss.
+func TestHistoryLost_CreatedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var seen recorder
@@ -205,8 +208,8 @@ func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
 	})
 }
 
-// While the store cannot be reached nothing is concluded.
-func TestAStoreOutOfReachHasLostNothing(t *testing.T) {
+// While the store is unavailable, nothing is taken for lost.
+func TestHistoryLost_NotWhileUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, _, b := twoNodes(t)
 		var seen recorder

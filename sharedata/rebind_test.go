@@ -25,9 +25,9 @@ func recreate(t *testing.T, n node, value int) sharedata.Snapshot {
 	return created
 }
 
-// Whoever proposes to a ShareData means what goes by its id now: that another
-// process has created it anew is nothing that the proposer could know.
-func TestAProposalToWhatAnotherProcessHasCreatedAnew(t *testing.T) {
+// A proposal is for the ShareData that has the id now: its proposer cannot know that
+// another process has created it again.
+func TestRebind_CreatedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		created := recreate(t, a, 50)
@@ -42,8 +42,8 @@ func TestAProposalToWhatAnotherProcessHasCreatedAnew(t *testing.T) {
 	})
 }
 
-// It is looked at anew once, not for ever.
-func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
+// A function is found again once per proposal, not for ever.
+func TestRebind_Once(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		runs := 0
@@ -71,8 +71,7 @@ func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
 	})
 }
 
-// Its context and its caller are the first time's.
-func TestAProposalThatIsLookedAtAnewKeepsItsContext(t *testing.T) {
+func TestRebind_KeepsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		recreate(t, a, 0)
@@ -87,9 +86,9 @@ func TestAProposalThatIsLookedAtAnewKeepsItsContext(t *testing.T) {
 	})
 }
 
-// The functions of Ensure are there also when another process creates the
-// ShareData anew: whoever calls it at its start relies on that.
-func TestTheFunctionsOfEnsureOutliveARemovalElsewhere(t *testing.T) {
+// The functions of Ensure stay registered when another process removes the ShareData
+// and creates it again.
+func TestEnsure_FunctionsAfterRemovalElsewhere(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			_, a, b := twoNodes(t)
@@ -112,8 +111,8 @@ func TestTheFunctionsOfEnsureOutliveARemovalElsewhere(t *testing.T) {
 	}
 }
 
-// But not a removal by their own manager: that is meant.
-func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
+// A removal by the same manager ends the registration.
+func TestEnsure_FunctionsAfterOwnRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, _, b := twoNodes(t)
 		if err := b.Remove(t.Context(), "counter"); err != nil {
@@ -127,7 +126,9 @@ func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
 	})
 }
 
-func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
+// The functions of Create end with the ShareData, however this process learns that
+// it was removed.
+func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
 	for _, how := range []string{"unnoticed", "looked at", "observed", "missed"} {
 		synctest.Test(t, func(t *testing.T) {
 			shared := replaytest.NewShared()
@@ -158,8 +159,8 @@ func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
 	}
 }
 
-// A history that is started over is still that of the same ShareData.
-func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
+// A history whose epoch was restarted is still that of the same ShareData.
+func TestCreate_FunctionsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
@@ -177,8 +178,8 @@ func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
 	})
 }
 
-// Create and Ensure go by what the store holds, not by what was known last.
-func TestCreatingWhatAnotherProcessHasRemoved(t *testing.T) {
+// Create and Ensure go by what the store holds, not by the cached position.
+func TestCreate_RemovedElsewhere(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			_, a, b := twoNodes(t)
@@ -209,8 +210,8 @@ func TestCreatingWhatAnotherProcessHasRemoved(t *testing.T) {
 	}
 }
 
-// Proposals of one goroutine stay in their order.
-func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
+// Proposals of one goroutine keep their order where their function is found again.
+func TestRebind_KeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		recreate(t, a, 0)
@@ -232,8 +233,8 @@ func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
 	})
 }
 
-// The functions of a kind are those of the kind that it has now.
-func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
+// The functions of a ShareData are those of the kind that it has now.
+func TestRebind_OtherKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", add, broken), sharedata.NewKind("two", add)}}
@@ -269,26 +270,8 @@ func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
 	})
 }
 
-// What was just found not to exist may exist by now: that there is nothing is
-// not believed of memory.
-func TestWhatWasJustFoundMissingIsLookedForAgain(t *testing.T) {
-	_, a, b := twoNodes(t)
-	for i := range 500 {
-		if err := a.Remove(t.Context(), "counter"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Fatalf("round %d: %v", i, err)
-		}
-		createCounter(t, a.Manager, "counter", 0)
-		if v, err := b.Propose(t.Context(), addition("counter", 1, "")); err != nil || !v.Accepted {
-			t.Fatalf("round %d: %+v, %v", i, v, err)
-		}
-	}
-}
-
-// A Resolver may look at the ShareData, also where it is asked again.
-func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
+// A Resolver may call Get, also where the committer waits for it.
+func TestRebind_ResolverCallsGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
@@ -307,5 +290,64 @@ func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
 		if b.add(t, 1); time.Since(begin) != 0 {
 			t.Errorf("it took %v", time.Since(begin))
 		}
+	})
+}
+
+// A proposal is made for what another process has created again, before its manager
+// knows of that.
+func TestRebind_ProposalAheadOfManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		g := newGate()
+		fails := sharedata.NewFunction("fails", func(context.Context, Counter, any) (Counter, error) {
+			g.pass()
+			return Counter{}, errBroken
+		})
+		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", fails), sharedata.NewKind("two", add)}}
+		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
+		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.get(t)
+		var got answers
+		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "fails"}, got.done("fails"))
+		<-g.arrived
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "two", Counter{5}); err != nil {
+			t.Fatal(err)
+		}
+		b.Submit(t.Context(), addition("counter", 1, ""), got.done("add"))
+		close(g.open)
+		synctest.Wait()
+		if all := got.all(); len(all) != 2 || !errors.Is(all[0].err, errBroken) || !all[1].verdict.Accepted {
+			t.Errorf("%+v", all)
+		}
+		wantState(t, b.Manager, "counter", `{"value":6}`)
+	})
+}
+
+// Proposed data is checked against the schema of the function that the new kind has.
+func TestRebind_OtherSchema(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := replaytest.NewShared()
+		strict := add.WithInputSchema(`{"properties":{"by":{"maximum":5}}}`)
+		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("strict", strict), sharedata.NewKind("lenient", add)}}
+		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
+		if _, err := a.CreateKind(t.Context(), "counter", "strict", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.get(t)
+		if _, err := b.Propose(t.Context(), addition("counter", 100, "")); !errors.Is(err, sharedata.ErrInvalidInput) {
+			t.Errorf("got %v", err)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "lenient", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.add(t, 100)
 	})
 }
