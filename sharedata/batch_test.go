@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -223,37 +222,6 @@ func TestBatch_KeepsProposerOrder(t *testing.T) {
 			t.Errorf("proposer %d: %d proposals, in order: %v", p, len(mine), slices.IsSorted(mine))
 		}
 	}
-}
-
-// A function that ends its goroutine harms its own proposal only, also in the
-// middle of a batch.
-func TestAFunctionThatEndsItsGoroutineInABatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		exits := sharedata.NewFunction("exits", func(_ context.Context, c Counter, _ any) (Counter, error) {
-			runtime.Goexit()
-			return c, nil
-		})
-		m := newCounter(t, nil, 0, held("held", g), exits)
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
-		<-g.arrived
-		for range 3 {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "exits"}, a.done("exits"))
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done("add"))
-		}
-		close(g.open)
-		synctest.Wait()
-		if got := a.all(); len(got) != 7 {
-			t.Fatalf("%d of 7 were answered: %+v", len(got), got)
-		}
-		for _, answer := range a.all() {
-			if failed := answer.name == "exits"; failed != errors.Is(answer.err, sharedata.ErrFunctionFailed) || failed == answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
-			}
-		}
-		wantState(t, m, "counter", `{"value":3}`)
-	})
 }
 
 // Without a time budget, everything that waits is committed by one append, however

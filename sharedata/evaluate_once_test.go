@@ -3,6 +3,8 @@ package sharedata_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +16,8 @@ import (
 
 // newRuns returns a manager of a counter with the functions "held", which waits for
 // the gate, and "run", which adds "by" and reports its runs by name. A run whose name
-// begins with "failing" fails, one with "rejected" is rejected, and one with "stuck"
-// ignores its deadline until the gate opens.
+// begins with "failing" fails, one with "rejected" is rejected, one with "stuck" ignores
+// its deadline until the gate opens, and one with "exits" ends its goroutine.
 func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Manager, runs map[string]int) {
 	runs = make(map[string]int)
 	run := sharedata.NewFunction("run", func(_ context.Context, c Counter, name string) (Counter, error) {
@@ -27,6 +29,8 @@ func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Ma
 			return c, sharedata.Reject("no")
 		case strings.HasPrefix(name, "stuck"):
 			<-g.open
+		case strings.HasPrefix(name, "exits"):
+			runtime.Goexit()
 		}
 		return Counter{c.Value + 1}, nil
 	})
@@ -113,51 +117,55 @@ func TestEvaluate_KnownKeyInBatch(t *testing.T) {
 	}
 }
 
-// A function is abandoned in the middle of a batch: what was decided before it is
-// committed with its failure, what comes after it follows, and each function runs
-// once.
+// A function is abandoned in the middle of a batch, at its deadline or because it ends
+// its goroutine: what was decided before it is committed, what comes after it follows,
+// and each function runs once.
 func TestEvaluate_AbandonedInBatch(t *testing.T) {
-	for _, key := range []string{"", "key"} {
-		synctest.Test(t, func(t *testing.T) {
-			g := newGate()
-			m, runs := newRuns(t, g, &sharedata.Options{FunctionTimeout: time.Second})
-			var seen recorder
-			mustObserve(t, m, "counter", &seen)
-			names := []string{"before", "failing before", "stuck", "after", "failing after", "last"}
-			var batch [][2]string
-			for _, name := range names {
-				batch = append(batch, [2]string{name, key})
-				if key != "" {
-					batch[len(batch)-1][1] += name
-				}
-			}
-			var order []string
-			for _, answer := range submitBatch(t, m, g, batch...) {
-				order = append(order, answer.name)
-				var want error
-				switch {
-				case answer.name == "stuck":
-					want = context.DeadlineExceeded
-				case strings.HasPrefix(answer.name, "failing"):
-					want = errBroken
-				}
-				if !errors.Is(answer.err, want) || want == nil && (answer.err != nil || !answer.verdict.Accepted) {
-					t.Errorf("%s: %+v, %v, want %v", answer.name, answer.verdict, answer.err, want)
-				}
-				if n := runs[answer.name]; n != 1 {
-					t.Errorf("%s ran %d times", answer.name, n)
-				}
-			}
-			if !slices.Equal(order, names) {
-				t.Errorf("replies in the order %q, want %q", order, names)
-			}
-			if n := len(seen.all()); n != 4 || seen.commits != 2 { // up to "stuck", and the rest
-				t.Errorf("%d entries in %d commits, want 4 in 2", n, seen.commits)
-			}
-			wantState(t, m, "counter", `{"value":4}`)
-			close(g.open) // the abandoned function returns
-			synctest.Wait()
-			wantState(t, m, "counter", `{"value":4}`)
-		})
+	for abandoned, want := range map[string]error{"stuck": context.DeadlineExceeded, "exits": sharedata.ErrFunctionFailed} {
+		for _, keyed := range []bool{false, true} {
+			t.Run(fmt.Sprint(abandoned, ", keyed ", keyed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					g := newGate()
+					m, runs := newRuns(t, g, &sharedata.Options{FunctionTimeout: time.Second})
+					var seen recorder
+					mustObserve(t, m, "counter", &seen)
+					names := []string{"before", "failing before", abandoned, "after", "failing after", "last"}
+					var batch [][2]string
+					for _, name := range names {
+						key := ""
+						if keyed {
+							key = "key of " + name
+						}
+						batch = append(batch, [2]string{name, key})
+					}
+					var order []string
+					for _, answer := range submitBatch(t, m, g, batch...) {
+						order = append(order, answer.name)
+						var wantErr error
+						switch {
+						case answer.name == abandoned:
+							wantErr = want
+						case strings.HasPrefix(answer.name, "failing"):
+							wantErr = errBroken
+						}
+						if !errors.Is(answer.err, wantErr) || answer.verdict.Accepted != (wantErr == nil) {
+							t.Errorf("%s: %+v, %v, want %v", answer.name, answer.verdict, answer.err, wantErr)
+						}
+						if n := runs[answer.name]; n != 1 {
+							t.Errorf("%s ran %d times", answer.name, n)
+						}
+					}
+					if !slices.Equal(order, names) {
+						t.Errorf("replies in the order %q, want %q", order, names)
+					}
+					if n := len(seen.all()); n != 4 || seen.commits != 2 { // up to the abandoned one, and the rest
+						t.Errorf("%d entries in %d commits, want 4 in 2", n, seen.commits)
+					}
+					close(g.open) // the function that is stuck returns
+					synctest.Wait()
+					wantState(t, m, "counter", `{"value":4}`)
+				})
+			})
+		}
 	}
 }

@@ -187,35 +187,11 @@ func TestRestart_OtherBranch(t *testing.T) {
 	}
 }
 
-// A branch that becomes longer than what is known shows by its announcements.
-func TestAnotherBranchIsNoticedByItsAnnouncements(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared, a, b := twoNodes(t)
-		var seen recorder
-		kept, _ := mustObserve(t, b.Manager, "counter", &seen)
-		for range 3 {
-			a.add(t, 1)
-		}
-		synctest.Wait()
-		shared.Rollback("counter", kept.Cursor)
-		c := newNode(t, shared.Process(), nil)
-		ensureCounter(t, c)
-		for range 4 {
-			c.add(t, 10)
-		}
-		synctest.Wait()
-		e := reset(t, "the observer", seen.all())
-		if got := c.get(t); got.Cursor.Epoch != e.Cursor.Epoch || string(got.State) != `{"value":40}` || string(b.get(t).State) != `{"value":40}` {
-			t.Errorf("reset to %s with %s, there it stands at %+v", e.Cursor, e.State, got)
-		}
-	})
-}
-
 // Another branch is noticed by its announcements, also while it is shorter than what
 // is known.
 func TestRestart_OtherBranchAnnounced(t *testing.T) {
 	for lost := 1; lost <= 5; lost++ {
-		for length := 1; length <= lost; length++ {
+		for length := 1; length <= lost+1; length++ {
 			synctest.Test(t, func(t *testing.T) {
 				shared, a, b := twoNodes(t)
 				var seen recorder
@@ -231,10 +207,15 @@ func TestRestart_OtherBranchAnnounced(t *testing.T) {
 					c.add(t, 10)
 				}
 				synctest.Wait()
-				reset(t, "the observer", seen.all())
-				wantState(t, b.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
-				if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
-					t.Errorf("%d of %d: it stands at %s, there at %s", length, lost, got.Cursor, there.Cursor)
+				e := reset(t, "the observer", seen.all())
+				for _, n := range []node{b, c} {
+					wantState(t, n.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
+					if at := n.get(t).Cursor; at.Epoch != e.Cursor.Epoch || at.Epoch <= kept.Cursor.Epoch {
+						t.Errorf("%d in place of %d: a process is at %s after a reset to %s", length, lost, at, e.Cursor)
+					}
+				}
+				if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor {
+					t.Errorf("%d in place of %d: one process is at %s, the other at %s", length, lost, got.Cursor, there.Cursor)
 				}
 			})
 		}
