@@ -24,7 +24,7 @@ func TestInDoubt_ResolvedAtOnce(t *testing.T) {
 		t.Errorf("%+v, %v", first, err)
 	}
 	if len(seen.all()) != 1 {
-		t.Errorf("when it was answered, told of %q", seen.lines())
+		t.Errorf("at the time of the reply, notified of %q", seen.lines())
 	}
 	again, err := m.Propose(t.Context(), addition("counter", 1, "k"))
 	wantRepeat(t, "the repeat", first, again, err)
@@ -44,7 +44,7 @@ func TestInDoubt_ResolvedAtOnce(t *testing.T) {
 		`4 updated -> {"value":5}`, `5 add {"by":1} accepted -> {"value":6}`,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestInDoubt_BehindLaterEntries(t *testing.T) {
 		}
 		wantContinuous(t, snapshot, seen.all())
 		if got := len(seen.all()); got != 1+later {
-			t.Errorf("told of %d entries, want %d", got, 1+later)
+			t.Errorf("notified of %d entries, want %d", got, 1+later)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestInDoubt_RepeatTakesEffectOnce(t *testing.T) {
 		}
 	}
 	if len(seen.all()) != 0 {
-		t.Errorf("before it is known, told of %q", seen.lines())
+		t.Errorf("before the outcome is known, notified of %q", seen.lines())
 	}
 	s.lost, s.cut = false, false
 	v, err := m.Propose(t.Context(), addition("counter", 1, "k"))
@@ -128,13 +128,13 @@ func TestInDoubt_RepeatTakesEffectOnce(t *testing.T) {
 		t.Errorf("the repeat: %+v, %v", v, err)
 	}
 	if len(seen.all()) != 1 {
-		t.Errorf("when the repeat was answered, told of %+v", seen.all())
+		t.Errorf("at the time of the reply to the repeat, notified of %+v", seen.all())
 	}
 	mustAdd(t, m, "counter", 1)
 	wantContinuous(t, snapshot, seen.all())
 	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
@@ -182,7 +182,7 @@ func TestInDoubt_ResolvedByNextChange(t *testing.T) {
 			}
 			wantContinuous(t, snapshot, seen.all())
 			if got := seen.lines(); len(got) == 0 || got[0] != `2 add {"by":1} accepted -> {"value":1}` {
-				t.Errorf("told of %q", got)
+				t.Errorf("notified of %q", got)
 			}
 		})
 	}
@@ -240,7 +240,7 @@ func TestInDoubt_Remove(t *testing.T) {
 		t.Errorf("removed again: %v", err)
 	}
 	if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-		t.Errorf("told of %q", got)
+		t.Errorf("notified of %q", got)
 	}
 	if again := createCounter(t, m, "counter", 1); again.Cursor.Epoch <= before.Cursor.Epoch {
 		t.Errorf("created at %s after %s", again.Cursor, before.Cursor)

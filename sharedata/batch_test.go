@@ -20,25 +20,25 @@ func TestBatch_MaxWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, &sharedata.Options{MaxWaiting: 3}, 0, held("held", g))
-		var a answers
+		var r replies
 		p := sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{100}}
-		m.Submit(t.Context(), p, a.done("held"))
-		<-g.arrived // it waits no more, it is judged
+		m.Submit(t.Context(), p, r.done("held"))
+		<-g.arrived // it is evaluated now, so it does not count as waiting
 		for i := range 5 {
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 		}
-		early := a.all()
+		early := r.all()
 		if len(early) != 2 || early[0].name != "3" || early[1].name != "4" || !errors.Is(early[0].err, sharedata.ErrBusy) || !errors.Is(early[1].err, sharedata.ErrBusy) {
-			t.Errorf("turned away: %+v", early)
+			t.Errorf("replies beyond the limit: %+v", early)
 		}
 		if _, err := m.Update(t.Context(), "counter", 0); !errors.Is(err, sharedata.ErrBusy) {
 			t.Errorf("update: %v", err)
 		}
 		close(g.open)
 		synctest.Wait()
-		for _, answer := range a.all()[2:] {
-			if !answer.verdict.Accepted || answer.err != nil {
-				t.Errorf("%+v", answer)
+		for _, reply := range r.all()[2:] {
+			if !reply.verdict.Accepted || reply.err != nil {
+				t.Errorf("%+v", reply)
 			}
 		}
 		wantState(t, m, "counter", `{"value":103}`)
@@ -69,33 +69,33 @@ func TestBatch_GathersDuringAppend(t *testing.T) {
 		if _, _, err := m.Observe(t.Context(), "counter", &seen); err != nil {
 			t.Fatal(err)
 		}
-		var a answers
+		var r replies
 		for i := range 11 {
-			m.Submit(t.Context(), addition("counter", i, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", i, ""), r.done(fmt.Sprint(i)))
 			if i == 0 {
 				synctest.Wait() // it is being appended
 			}
 		}
 		synctest.Wait()
-		if len(a.all()) != 0 || len(seen.all()) != 0 {
-			t.Errorf("told before the store has taken anything: %+v, %+v", a.all(), seen.all())
+		if len(r.all()) != 0 || len(seen.all()) != 0 {
+			t.Errorf("before the store has taken anything: replies %+v, events %+v", r.all(), seen.all())
 		}
 		g.open <- struct{}{}
 		synctest.Wait()
-		if len(a.all()) != 1 || len(seen.all()) != 1 {
-			t.Errorf("after the first append: %+v, %+v", a.all(), seen.all())
+		if len(r.all()) != 1 || len(seen.all()) != 1 {
+			t.Errorf("after the first append: %+v, %+v", r.all(), seen.all())
 		}
 		close(g.open)
 		synctest.Wait()
 		if want := []int{1, 1, 10}; !slices.Equal(*sizes, want) {
 			t.Errorf("batches of %v, want %v", *sizes, want)
 		}
-		if len(a.all()) != 11 || len(seen.all()) != 11 || seen.commits != 2 {
-			t.Errorf("%d answers, %d events in %d commits", len(a.all()), len(seen.all()), seen.commits)
+		if len(r.all()) != 11 || len(seen.all()) != 11 || seen.commits != 2 {
+			t.Errorf("%d replies, %d events in %d commits", len(r.all()), len(seen.all()), seen.commits)
 		}
-		for i, answer := range a.all() {
-			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor.Revision != uint64(i+2) {
-				t.Errorf("answer %d is %+v", i, answer)
+		for i, reply := range r.all() {
+			if reply.name != fmt.Sprint(i) || reply.err != nil || reply.verdict.Cursor.Revision != uint64(i+2) {
+				t.Errorf("reply %d is %+v", i, reply)
 			}
 		}
 		wantState(t, m, "counter", `{"value":55}`)
@@ -111,9 +111,9 @@ func TestBatch_MaxBatch(t *testing.T) {
 			m := newManager(t, &sharedata.Options{Store: s, StoreTimeout: -1, MaxBatch: maxBatch})
 			go func() { g.open <- struct{}{} }()
 			createCounter(t, m, "counter", 0)
-			var a answers
+			var r replies
 			for i := range 11 {
-				m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+				m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 				if i == 0 {
 					synctest.Wait()
 				}
@@ -123,9 +123,9 @@ func TestBatch_MaxBatch(t *testing.T) {
 			if !slices.Equal(*sizes, want) {
 				t.Errorf("MaxBatch %d: batches of %v, want %v", maxBatch, *sizes, want)
 			}
-			for i, answer := range a.all() {
-				if answer.name != fmt.Sprint(i) || !answer.verdict.Accepted {
-					t.Errorf("MaxBatch %d: answer %d is %+v", maxBatch, i, answer)
+			for i, reply := range r.all() {
+				if reply.name != fmt.Sprint(i) || !reply.verdict.Accepted {
+					t.Errorf("MaxBatch %d: reply %d is %+v", maxBatch, i, reply)
 				}
 			}
 		})
@@ -143,22 +143,22 @@ func TestBatch_ContextEndsBeforeTurn(t *testing.T) {
 			return Counter{c.Value + 1000}, nil
 		})
 		m := newCounter(t, &sharedata.Options{FunctionTimeout: -1}, 0, held("held", g), counted)
-		submit := func(ctx context.Context, a *answers, function string) {
+		submit := func(ctx context.Context, r *replies, function string) {
 			p := sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}}
-			m.Submit(ctx, p, a.done(function))
+			m.Submit(ctx, p, r.done(function))
 		}
 		// Those behind the first are in the next batch; the one behind the
 		// second of these is in the batch whose evaluation has begun.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var a answers
-		submit(t.Context(), &a, "held")
+		var r replies
+		submit(t.Context(), &r, "held")
 		<-g.arrived
 		early, cancelEarly := context.WithCancel(t.Context())
-		submit(early, &a, "counted")
-		submit(t.Context(), &a, "held")
-		submit(ctx, &a, "counted")
-		submit(t.Context(), &a, "add")
+		submit(early, &r, "counted")
+		submit(t.Context(), &r, "held")
+		submit(ctx, &r, "counted")
+		submit(t.Context(), &r, "add")
 		cancelEarly()
 		g.open <- struct{}{}
 		<-g.arrived
@@ -166,18 +166,18 @@ func TestBatch_ContextEndsBeforeTurn(t *testing.T) {
 		g.open <- struct{}{}
 		synctest.Wait()
 		if ran != 0 {
-			t.Errorf("%d proposals were judged that nobody waits for", ran)
+			t.Errorf("%d withdrawn proposals were evaluated", ran)
 		}
 		cancelled := 0
-		for _, answer := range a.all() {
-			if answer.name == "counted" && errors.Is(answer.err, context.Canceled) {
+		for _, reply := range r.all() {
+			if reply.name == "counted" && errors.Is(reply.err, context.Canceled) {
 				cancelled++
-			} else if answer.err != nil || !answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
+			} else if reply.err != nil || !reply.verdict.Accepted {
+				t.Errorf("%+v", reply)
 			}
 		}
-		if cancelled != 2 || len(a.all()) != 5 {
-			t.Errorf("%d of %d were answered as cancelled", cancelled, len(a.all()))
+		if cancelled != 2 || len(r.all()) != 5 {
+			t.Errorf("%d of %d replies are the cancellation", cancelled, len(r.all()))
 		}
 		wantState(t, m, "counter", `{"value":3}`)
 	})
@@ -193,17 +193,17 @@ func TestBatch_KeepsProposerOrder(t *testing.T) {
 	if _, err := m.Create(t.Context(), "list", []string{}, list); err != nil {
 		t.Fatal(err)
 	}
-	answered := make(chan error, proposers*each)
+	replied := make(chan error, proposers*each)
 	for p := range proposers {
 		go func() {
 			for i := range each {
 				proposal := sharedata.Proposal{ShareDataID: "list", FunctionID: "append", Data: fmt.Sprintf("%d:%04d", p, i)}
-				m.Submit(context.Background(), proposal, func(_ sharedata.Verdict, err error) { answered <- err })
+				m.Submit(context.Background(), proposal, func(_ sharedata.Verdict, err error) { replied <- err })
 			}
 		}()
 	}
 	for range proposers * each {
-		if err := <-answered; err != nil {
+		if err := <-replied; err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,12 +236,12 @@ func TestBatch_NoTimeBudget(t *testing.T) {
 		m := newCounter(t, &sharedata.Options{MaxBatchTime: -1}, 0, held("held", g), slow)
 		var seen recorder
 		mustObserve(t, m, "counter", &seen)
-		m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
+		m.Submit(t.Context(), proposalFrom("", "held"), func(sharedata.Verdict, error) {})
 		<-g.arrived
 		const n = 20
 		replied := make(chan time.Time, n)
 		for range n {
-			m.Submit(t.Context(), from("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
+			m.Submit(t.Context(), proposalFrom("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
 		}
 		begin := time.Now()
 		close(g.open)

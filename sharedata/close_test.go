@@ -45,7 +45,7 @@ func TestClose_CallsFail(t *testing.T) {
 	stop()
 	m.ObserveAll(&seen)()
 	if len(seen.all()) != 0 {
-		t.Errorf("told of %+v", seen.all())
+		t.Errorf("notified of %+v", seen.all())
 	}
 	// The store was handed in and is not the manager's to close.
 	wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", `{"value":1}`)
@@ -62,11 +62,11 @@ func TestClose_FinishesCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		createCounter(t, m, "counter", 0, held("held", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{10}}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{10}}, r.done("held"))
 		<-g.arrived
 		for i := range 5 {
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 		}
 		closed := make(chan struct{})
 		for range 2 {
@@ -76,8 +76,8 @@ func TestClose_FinishesCommit(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if len(closed) != 0 || len(a.all()) != 0 {
-			t.Errorf("Close did not wait: %+v", a.all())
+		if len(closed) != 0 || len(r.all()) != 0 {
+			t.Errorf("Close did not wait: %+v", r.all())
 		}
 		if _, err := m.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrClosed) {
 			t.Errorf("a proposal while it closes: %v", err)
@@ -85,16 +85,16 @@ func TestClose_FinishesCommit(t *testing.T) {
 		close(g.open)
 		<-closed
 		<-closed
-		for _, answer := range a.all() {
-			if answer.name == "held" && (answer.err != nil || !answer.verdict.Accepted) {
-				t.Errorf("what was being judged: %+v", answer)
+		for _, reply := range r.all() {
+			if reply.name == "held" && (reply.err != nil || !reply.verdict.Accepted) {
+				t.Errorf("the proposal that was evaluated: %+v", reply)
 			}
-			if answer.name != "held" && !errors.Is(answer.err, sharedata.ErrClosed) {
-				t.Errorf("what waited: %+v", answer)
+			if reply.name != "held" && !errors.Is(reply.err, sharedata.ErrClosed) {
+				t.Errorf("a proposal that waited: %+v", reply)
 			}
 		}
-		if len(a.all()) != 6 {
-			t.Errorf("%d of 6 were answered", len(a.all()))
+		if len(r.all()) != 6 {
+			t.Errorf("%d of 6 replies", len(r.all()))
 		}
 		wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", `{"value":10}`)
 	})
@@ -109,11 +109,11 @@ func TestClose_RefusesRestOfBatch(t *testing.T) {
 			return Counter{c.Value + 1}, nil
 		})
 		m := newCounter(t, nil, 0, held("held", g), slow)
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, r.done("held"))
 		<-g.arrived
 		for range 100 {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "slow"}, a.done("slow"))
+			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "slow"}, r.done("slow"))
 		}
 		close(g.open)
 		begin := time.Now()
@@ -122,16 +122,16 @@ func TestClose_RefusesRestOfBatch(t *testing.T) {
 		if took := time.Since(begin); took != 3*time.Second {
 			t.Errorf("Close returned after %v, the third run ends after 3 s", took)
 		}
-		judged := 0
-		for _, answer := range a.all() {
-			if answer.verdict.Accepted {
-				judged++
-			} else if !errors.Is(answer.err, sharedata.ErrClosed) {
-				t.Errorf("%+v", answer)
+		evaluated := 0
+		for _, reply := range r.all() {
+			if reply.verdict.Accepted {
+				evaluated++
+			} else if !errors.Is(reply.err, sharedata.ErrClosed) {
+				t.Errorf("%+v", reply)
 			}
 		}
-		if judged != 4 || len(a.all()) != 101 {
-			t.Errorf("%d of %d were judged", judged, len(a.all()))
+		if evaluated != 4 || len(r.all()) != 101 {
+			t.Errorf("%d of %d were evaluated", evaluated, len(r.all()))
 		}
 	})
 }
@@ -141,15 +141,15 @@ func TestClose_AbandonsStuckFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("stuck", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "stuck"}, a.done("stuck"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "stuck"}, r.done("stuck"))
 		<-g.arrived
 		begin := time.Now()
 		m.Close()
 		if took := time.Since(begin); took != 5*time.Second { // its deadline
 			t.Errorf("Close took %v", took)
 		}
-		if got := a.all(); len(got) != 1 || !errors.Is(got[0].err, context.DeadlineExceeded) {
+		if got := r.all(); len(got) != 1 || !errors.Is(got[0].err, context.DeadlineExceeded) {
 			t.Errorf("%+v", got)
 		}
 		close(g.open)
@@ -213,10 +213,10 @@ func TestClose_Concurrent(t *testing.T) {
 			closers.Go(func() { m.Close() })
 		}
 		closers.Wait()
-		told := len(seen.all())
+		notified := len(seen.all())
 		wait.Wait()
-		if len(seen.all()) != told {
-			t.Error("an observer was told of something after Close had returned")
+		if len(seen.all()) != notified {
+			t.Error("an observer was notified after Close had returned")
 		}
 		wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", fmt.Sprintf(`{"value":%d}`, accepted))
 	}

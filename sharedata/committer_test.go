@@ -20,13 +20,13 @@ func TestDecide_UndecidedKeys(t *testing.T) {
 		from    position
 		changes []change
 		known   []string
-		looked  []string
+		missing []string
 		want    []string
 	}{
 		{"a failure without a key", startedAt(7, 3), []change{{kind: changePropose, binding: binding{function: breaking}}}, nil, nil, nil},
 		{"a failure", startedAt(7, 3), []change{proposeBroken("k")}, nil, nil, []string{"0:k"}},
-		{"a failure that was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:k"}, nil},
-		{"a failure of which another was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:j"}, []string{"0:k"}},
+		{"a failure whose key is missing in the store", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:k"}, nil},
+		{"a failure where another key is missing", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:j"}, []string{"0:k"}},
 		{"a repeat that would fail", startedAt(7, 3), []change{proposeBroken("k")}, []string{"0:k"}, nil, nil},
 		{"verdicts", startedAt(7, 3), []change{proposeKeyed("a", 1), proposeKeyed("b", -9)}, nil, nil, nil},
 		{"a verdict, then its repeat that would fail", startedAt(7, 3), []change{proposeKeyed("k", 1), proposeBroken("k")}, nil, nil, nil},
@@ -40,7 +40,7 @@ func TestDecide_UndecidedKeys(t *testing.T) {
 			for _, key := range test.known {
 				known.found[key] = earlier
 			}
-			for _, key := range test.looked {
+			for _, key := range test.missing {
 				known.missing[key] = true
 			}
 			if d := decideAll(test.from, test.changes, 8, known); !slices.Equal(d.undecided, test.want) {

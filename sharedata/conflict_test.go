@@ -16,7 +16,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// twoManagers share a store, in which "counter" stands at 0. Both know it.
+// twoManagers share a store, in which "counter" is at 0. Both know it.
 func twoManagers(t *testing.T, memory *replay.MemoryOptions) (a, b *sharedata.Manager) {
 	t.Helper()
 	s := newMemory(t, memory)
@@ -74,11 +74,11 @@ func TestConflict_OneWinner(t *testing.T) {
 		events := recorders[i].all()
 		wantContinuous(t, snapshots[i], events)
 		if want := len(history) - (managers - 1 - i) - 1; len(events) != want {
-			t.Errorf("the observer of manager %d was told of %d entries, want %d", i, len(events), want)
+			t.Errorf("the observer of manager %d was notified of %d entries, want %d", i, len(events), want)
 		}
 		for _, e := range events {
 			if e.Hash != history[e.Revision()-1].Hash {
-				t.Errorf("the observer of manager %d was told of another entry at %s", i, e.Cursor)
+				t.Errorf("the observer of manager %d was notified of another entry at %s", i, e.Cursor)
 			}
 		}
 	}
@@ -118,10 +118,10 @@ func TestConflict_RunsFunctionAgain(t *testing.T) {
 		`2 add {"by":-4} accepted -> {"value":1}`, `3 updated -> {"value":2}`, `4 add {"by":-3} rejected -> {"value":2}`,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	if got := mustGet(t, b, "counter"); got.LastTransaction != v.Cursor || got.Cursor != v.Cursor {
-		t.Errorf("it stands at %+v", got)
+		t.Errorf("b is at %+v", got)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestConflict_Create(t *testing.T) {
 		}
 		wait.Wait()
 		if created.Load() != 1 || exists.Load() != 3 {
-			t.Fatalf("%d created it, %d were told that it exists", created.Load(), exists.Load())
+			t.Fatalf("%d creates succeeded, %d got ErrExists", created.Load(), exists.Load())
 		}
 	}
 }
@@ -172,14 +172,14 @@ func TestConflict_RemovedElsewhere(t *testing.T) {
 	}
 	want := []string{"reset removed -> "}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	created := createCounter(t, b, "counter", 3)
 	if events := seenAll.all(); len(events) != 2 || events[1].Type != sharedata.EntryCreated || events[1].Cursor != created.Cursor || events[0].Cursor.Epoch >= created.Cursor.Epoch {
-		t.Errorf("told of %+v", events)
+		t.Errorf("notified of %+v", events)
 	}
 	if len(seen.all()) != 1 {
-		t.Error("an observation goes on after the removal")
+		t.Error("the observation continues after the removal")
 	}
 }
 
@@ -193,9 +193,9 @@ func TestConflict_CreatedAgainElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := createCounter(t, a, "counter", 50)
-	// b proposes to what it knows, which is gone.
+	// b proposes to the ShareData that it knows, which was removed.
 	if v, err := b.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrUnknownShareData) {
-		t.Errorf("got %+v, %v: nobody at b has seen what it would apply to", v, err)
+		t.Errorf("got %+v, %v, want ErrUnknownShareData for a proposal to the removed one", v, err)
 	}
 	if got := mustGet(t, b, "counter"); got.Cursor != created.Cursor || string(got.State) != `{"value":50}` {
 		t.Errorf("b is at %+v", got)
@@ -205,7 +205,7 @@ func TestConflict_CreatedAgainElsewhere(t *testing.T) {
 	}
 	want := []string{`reset  -> {"value":50}`, `2 add {"by":1} accepted -> {"value":51}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	wantHistory(t, b, "counter", "1 created", `2 add {"by":1} accepted`)
 }
@@ -221,7 +221,7 @@ func TestConflict_BehindRetention(t *testing.T) {
 	v := mustAdd(t, b, "counter", 1)
 	want := []string{`reset  -> {"value":20}`, `22 add {"by":1} accepted -> {"value":21}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	events := seen.all()
 	if events[0].Cursor.Next() != v.Cursor {
@@ -238,19 +238,19 @@ func TestConflict_FarBehind(t *testing.T) {
 	var seen recorder
 	snapshot, _ := mustObserve(t, b, "counter", &seen)
 	const n = 1300
-	answered := make(chan error, n)
+	replied := make(chan error, n)
 	for range n {
-		a.Submit(t.Context(), addition("counter", 1, ""), func(_ sharedata.Verdict, err error) { answered <- err })
+		a.Submit(t.Context(), addition("counter", 1, ""), func(_ sharedata.Verdict, err error) { replied <- err })
 	}
 	for range n {
-		if err := <-answered; err != nil {
+		if err := <-replied; err != nil {
 			t.Fatal(err)
 		}
 	}
 	mustAdd(t, b, "counter", 1)
 	wantContinuous(t, snapshot, seen.all())
 	if events := seen.all(); len(events) != n+1 {
-		t.Errorf("told of %d entries", len(events))
+		t.Errorf("notified of %d entries", len(events))
 	}
 	wantState(t, b, "counter", fmt.Sprintf(`{"value":%d}`, n+1))
 }
@@ -325,15 +325,15 @@ func TestConflict_RemoveAndCreateLoop(t *testing.T) {
 	for _, e := range seen.all() {
 		delete(accepted, e.Cursor)
 		if !e.Reset && last.Type != "" && last.Type != sharedata.EntryRemoved && e.Cursor != last.Cursor.Next() {
-			t.Fatalf("told of %s after %s without a reset", e.Cursor, last.Cursor)
+			t.Fatalf("notified of %s after %s without a reset", e.Cursor, last.Cursor)
 		}
 		if e.Cursor.Epoch < last.Cursor.Epoch {
-			t.Fatalf("told of %s after %s", e.Cursor, last.Cursor)
+			t.Fatalf("notified of %s after %s", e.Cursor, last.Cursor)
 		}
 		last = e
 	}
 	if len(accepted) != 0 {
-		t.Errorf("the observers were not told of %d proposals that were accepted", len(accepted))
+		t.Errorf("the observers were not notified of %d proposals that were accepted", len(accepted))
 	}
 }
 
@@ -364,6 +364,6 @@ func TestConflict_WithoutMissedEntries(t *testing.T) {
 	}
 	wantContinuous(t, snapshot, all.all())
 	if n := len(all.all()); n != 301 {
-		t.Errorf("told of %d entries", n)
+		t.Errorf("notified of %d entries", n)
 	}
 }

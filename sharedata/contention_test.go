@@ -16,9 +16,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// distant makes the store of a process take its time, the same for the way there
-// and back, more or less.
-func distant(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
+// withLatency returns the store of a process with a latency that varies by half, once
+// for the request and once for the reply.
+func withLatency(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
 	s := newProxy(p)
 	random := rand.New(rand.NewPCG(seed, 7))
 	var mu sync.Mutex
@@ -46,8 +46,8 @@ func distant(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
 	return s
 }
 
-// contend has three proposers at each process propose for so long, and checks
-// that each revision is decided once, and told once to observers everywhere. It
+// contend has three proposers at each process propose for a time, and checks that
+// each revision is decided once, and that observers at each process are notified of it once. It
 // returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
 	shared := replaytest.NewShared()
@@ -57,7 +57,7 @@ func contend(t *testing.T, latencies []time.Duration, observed bool, long time.D
 	nodes := make([]node, len(latencies))
 	for i, latency := range latencies {
 		process := shared.Process()
-		nodes[i] = newNode(t, process, &sharedata.Options{Store: distant(process, latency, uint64(i))})
+		nodes[i] = newNode(t, process, &sharedata.Options{Store: withLatency(process, latency, uint64(i))})
 		ensureCounter(t, nodes[i])
 	}
 	for i, n := range nodes {
@@ -98,7 +98,7 @@ func contend(t *testing.T, latencies []time.Duration, observed bool, long time.D
 		}
 		wantContinuous(t, snapshots[i], recorders[i].all())
 		if n := len(recorders[i].all()); n != len(decided) {
-			t.Errorf("process %d was told of %d entries, want %d", i, n, len(decided))
+			t.Errorf("process %d was notified of %d entries, want %d", i, n, len(decided))
 		}
 	}
 	return accepted
@@ -152,8 +152,8 @@ func TestContention_SlowProcessProgresses(t *testing.T) {
 	}
 }
 
-// claimTurn has a process claim the next turn at "counter", and not come.
-func claimTurn(t *testing.T, process *replaytest.Process, at replay.Cursor) {
+// reserveNext has a process reserve the next append to "counter", and not append.
+func reserveNext(t *testing.T, process *replaytest.Process, at replay.Cursor) {
 	t.Helper()
 	at.Revision += 1000
 	err := process.Append(t.Context(), "counter", replay.Batch{
@@ -169,11 +169,11 @@ func claimTurn(t *testing.T, process *replaytest.Process, at replay.Cursor) {
 func TestReservation_ExpiresUnused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, _, b := twoNodes(t)
-		claimTurn(t, shared.Process(), b.get(t).Cursor)
+		reserveNext(t, shared.Process(), b.get(t).Cursor)
 		begin := time.Now()
-		looks := b.calls("Load", func() { b.add(t, 1) })
-		if took := time.Since(begin); took < 900*time.Millisecond || took > 1100*time.Millisecond || looks != 0 {
-			t.Errorf("it took %v and %d looks", took, looks)
+		loads := b.calls("Load", func() { b.add(t, 1) })
+		if took := time.Since(begin); took < 900*time.Millisecond || took > 1100*time.Millisecond || loads != 0 {
+			t.Errorf("it took %v and %d loads", took, loads)
 		}
 	})
 }
@@ -187,11 +187,11 @@ func TestReservation_RestartWaitsBriefly(t *testing.T) {
 		a.add(t, 1)
 		b.refresh(t)
 		shared.Rollback("counter", kept.Cursor)
-		claimTurn(t, shared.Process(), kept.Cursor)
+		reserveNext(t, shared.Process(), kept.Cursor)
 		begin := time.Now()
 		if got := b.refresh(t); got.Cursor.Epoch <= kept.Cursor.Epoch || time.Since(begin) > 2*time.Second {
-			t.Errorf("after %v it stands at %s", time.Since(begin), got.Cursor)
+			t.Errorf("after %v it is at %s", time.Since(begin), got.Cursor)
 		}
-		wantStartedOver(t, b, kept.Cursor)
+		wantRestarted(t, b, kept.Cursor)
 	})
 }

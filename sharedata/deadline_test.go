@@ -121,8 +121,8 @@ func TestDeadlineContext_LikeContext(t *testing.T) {
 	}
 }
 
-// Whoever waits for Done is woken, also where Err notices the end first, and a
-// context derived from it ends with it.
+// Those that wait for Done are woken, also where Err notices the end first. A derived
+// context ends too.
 func TestDeadlineContext_WakesWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancelParent := context.WithCancel(t.Context())

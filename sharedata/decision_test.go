@@ -230,7 +230,7 @@ func TestDecide(t *testing.T) {
 			entries:  []string{"7-2 transaction 4"},
 		},
 		{
-			name:     "a key that the store knows is answered with the first verdict",
+			name:     "a key that the store knows gets the first verdict",
 			at:       startedAt(7, 3),
 			changes:  []change{proposeKeyed("k", 1), proposeKeyed("j", 1), proposeKeyed("i", 1)},
 			known:    map[string]Entry{"0:k": earlier, "0:i": refused},
@@ -353,7 +353,7 @@ func TestDecide_Pending(t *testing.T) {
 			[]change{create(1), nothing(), proposeBroken(""), proposeKeyed("old", 1)}, []bool{false, false, false, false}},
 		{"every entry's own outcome is pending", startedAt(7, 0),
 			[]change{propose(1), propose(-5), update(3), remove()}, []bool{true, true, true, true}},
-		{"a look after a create", position{}, []change{create(1), nothing()}, []bool{true, true}},
+		{"a read after a create", position{}, []change{create(1), nothing()}, []bool{true, true}},
 		{"a second create", position{}, []change{create(1), create(1)}, []bool{true, true}},
 		{"a failure on a state that is not stored", startedAt(7, 0),
 			[]change{propose(1), proposeBroken("")}, []bool{true, true}},

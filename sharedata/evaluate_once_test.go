@@ -43,21 +43,21 @@ func runOf(name, key string) sharedata.Proposal {
 
 // submitBatch submits runs that are evaluated in one batch, and returns the replies
 // once all have come. Each of the runs is a name and an idempotency key.
-func submitBatch(t *testing.T, m *sharedata.Manager, g *gate, runs ...[2]string) []answer {
+func submitBatch(t *testing.T, m *sharedata.Manager, g *gate, runs ...[2]string) []reply {
 	t.Helper()
-	var a answers
-	m.Submit(t.Context(), from("", "held"), func(sharedata.Verdict, error) {})
+	var r replies
+	m.Submit(t.Context(), proposalFrom("", "held"), func(sharedata.Verdict, error) {})
 	<-g.arrived
-	for _, r := range runs {
-		m.Submit(t.Context(), runOf(r[0], r[1]), a.done(r[0]))
+	for _, run := range runs {
+		m.Submit(t.Context(), runOf(run[0], run[1]), r.done(run[0]))
 	}
 	g.open <- struct{}{}
 	time.Sleep(time.Minute)
 	synctest.Wait()
-	if n := len(a.all()); n != len(runs) {
+	if n := len(r.all()); n != len(runs) {
 		t.Errorf("%d replies, want %d", n, len(runs))
 	}
-	return a.all()
+	return r.all()
 }
 
 // A function runs once per proposal, also where earlier verdicts are looked up.
@@ -68,18 +68,18 @@ func TestEvaluate_OncePerProposal(t *testing.T) {
 		if _, err := m.Propose(t.Context(), runOf("earlier", "known")); err != nil {
 			t.Fatal(err)
 		}
-		for _, answer := range submitBatch(t, m, g, [][2]string{
+		for _, reply := range submitBatch(t, m, g, [][2]string{
 			{"before", ""}, {"failing", "new"}, {"failing again", ""}, {"between", "k"}, {"failing repeat", "known"}, {"after", "l"},
 		}...) {
-			wantErr := answer.name == "failing" || answer.name == "failing again"
-			if errors.Is(answer.err, errBroken) != wantErr || !wantErr && (answer.err != nil || !answer.verdict.Accepted) {
-				t.Errorf("%s: %+v, %v", answer.name, answer.verdict, answer.err)
+			wantErr := reply.name == "failing" || reply.name == "failing again"
+			if errors.Is(reply.err, errBroken) != wantErr || !wantErr && (reply.err != nil || !reply.verdict.Accepted) {
+				t.Errorf("%s: %+v, %v", reply.name, reply.verdict, reply.err)
 			}
-			if answer.verdict.Duplicate != (answer.name == "failing repeat") {
-				t.Errorf("%s: duplicate is %t", answer.name, answer.verdict.Duplicate)
+			if reply.verdict.Duplicate != (reply.name == "failing repeat") {
+				t.Errorf("%s: duplicate is %t", reply.name, reply.verdict.Duplicate)
 			}
-			if n := runs[answer.name]; n != 1 {
-				t.Errorf("%s ran %d times", answer.name, n)
+			if n := runs[reply.name]; n != 1 {
+				t.Errorf("%s ran %d times", reply.name, n)
 			}
 		}
 		wantState(t, m, "counter", `{"value":5}`)
@@ -105,11 +105,11 @@ func TestEvaluate_KnownKeyInBatch(t *testing.T) {
 					t.Errorf("%s repeat: %q ran %d times, want %d", repeat, name, runs[name], n)
 				}
 			}
-			for _, answer := range replies {
-				if answer.name == repeat {
-					wantRepeat(t, repeat, first, answer.verdict, answer.err)
-				} else if answer.err != nil || !answer.verdict.Accepted || answer.verdict.Duplicate {
-					t.Errorf("%s repeat: %+v", repeat, answer)
+			for _, reply := range replies {
+				if reply.name == repeat {
+					wantRepeat(t, repeat, first, reply.verdict, reply.err)
+				} else if reply.err != nil || !reply.verdict.Accepted || reply.verdict.Duplicate {
+					t.Errorf("%s repeat: %+v", repeat, reply)
 				}
 			}
 			wantState(t, m, "counter", `{"value":6}`) // held, first, and four of the batch
@@ -139,20 +139,20 @@ func TestEvaluate_AbandonedInBatch(t *testing.T) {
 						batch = append(batch, [2]string{name, key})
 					}
 					var order []string
-					for _, answer := range submitBatch(t, m, g, batch...) {
-						order = append(order, answer.name)
+					for _, reply := range submitBatch(t, m, g, batch...) {
+						order = append(order, reply.name)
 						var wantErr error
 						switch {
-						case answer.name == abandoned:
+						case reply.name == abandoned:
 							wantErr = want
-						case strings.HasPrefix(answer.name, "failing"):
+						case strings.HasPrefix(reply.name, "failing"):
 							wantErr = errBroken
 						}
-						if !errors.Is(answer.err, wantErr) || answer.verdict.Accepted != (wantErr == nil) {
-							t.Errorf("%s: %+v, %v, want %v", answer.name, answer.verdict, answer.err, wantErr)
+						if !errors.Is(reply.err, wantErr) || reply.verdict.Accepted != (wantErr == nil) {
+							t.Errorf("%s: %+v, %v, want %v", reply.name, reply.verdict, reply.err, wantErr)
 						}
-						if n := runs[answer.name]; n != 1 {
-							t.Errorf("%s ran %d times", answer.name, n)
+						if n := runs[reply.name]; n != 1 {
+							t.Errorf("%s ran %d times", reply.name, n)
 						}
 					}
 					if !slices.Equal(order, names) {

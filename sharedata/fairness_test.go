@@ -26,12 +26,12 @@ func newStuck(t *testing.T) (*sharedata.Manager, func() int) {
 	return m, func() int { return len(runs) }
 }
 
-func from(connection, function string) sharedata.Proposal {
+func proposalFrom(connection, function string) sharedata.Proposal {
 	return sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}, Connection: connection}
 }
 
-// waitedFor proposes and returns how many runs began until the reply.
-func waitedFor(t *testing.T, m *sharedata.Manager, p sharedata.Proposal, runs func() int) int {
+// runsUntilReply proposes and returns how many runs began until the reply.
+func runsUntilReply(t *testing.T, m *sharedata.Manager, p sharedata.Proposal, runs func() int) int {
 	t.Helper()
 	before := runs()
 	replied := make(chan int)
@@ -51,14 +51,14 @@ func TestFairness_OneRunPerTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, runs := newStuck(t)
 		for range 20 {
-			m.Submit(t.Context(), from("hostile", "stuck"), func(_ sharedata.Verdict, err error) {
+			m.Submit(t.Context(), proposalFrom("hostile", "stuck"), func(_ sharedata.Verdict, err error) {
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("the stuck function: %v", err)
 				}
 			})
 		}
 		for i := range 5 {
-			if waited := waitedFor(t, m, from("honest", "add"), runs); waited > 1 {
+			if waited := runsUntilReply(t, m, proposalFrom("honest", "add"), runs); waited > 1 {
 				t.Errorf("proposal %d waited for %d runs", i, waited)
 			}
 		}
@@ -82,7 +82,7 @@ func TestFairness_CommitAfterTimeBudget(t *testing.T) {
 		begin := time.Now()
 		replied := make(chan time.Duration, 3)
 		for range 3 {
-			m.Submit(t.Context(), from("a", "slow"), func(sharedata.Verdict, error) { replied <- time.Since(begin) })
+			m.Submit(t.Context(), proposalFrom("a", "slow"), func(sharedata.Verdict, error) { replied <- time.Since(begin) })
 		}
 		for want := time.Second; want <= 3*time.Second; want += time.Second {
 			if got := <-replied; got != want {
@@ -97,22 +97,22 @@ func TestFairness_ManyProposers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		var order []string
-		note := sharedata.NewFunction("note", func(_ context.Context, c Counter, who string) (Counter, error) {
-			order = append(order, who)
+		note := sharedata.NewFunction("note", func(_ context.Context, c Counter, name string) (Counter, error) {
+			order = append(order, name)
 			return c, nil
 		})
 		m := newCounter(t, nil, 0, held("held", g), note)
-		m.Submit(t.Context(), from("first", "held"), func(sharedata.Verdict, error) {})
+		m.Submit(t.Context(), proposalFrom("first", "held"), func(sharedata.Verdict, error) {})
 		<-g.arrived
 		const proposers, each = 30, 4
 		for round := range each {
 			for p := range proposers {
-				proposal := from(fmt.Sprint(p), "note")
+				proposal := proposalFrom(fmt.Sprint(p), "note")
 				proposal.Data = fmt.Sprintf("%d of %d", round, p)
 				m.Submit(t.Context(), proposal, func(sharedata.Verdict, error) {})
 			}
 		}
-		proposal := from("late", "note")
+		proposal := proposalFrom("late", "note")
 		proposal.Data = "late"
 		m.Submit(t.Context(), proposal, func(sharedata.Verdict, error) {})
 		close(g.open)
@@ -138,13 +138,13 @@ func TestFairness_BySubject(t *testing.T) {
 		m, runs := newStuck(t)
 		ann, bob := &sharedata.Caller{Subject: "ann"}, &sharedata.Caller{Subject: "bob"}
 		for range 10 {
-			p := from("", "stuck")
+			p := proposalFrom("", "stuck")
 			p.Caller = ann
 			m.Submit(t.Context(), p, func(sharedata.Verdict, error) {})
 		}
-		p := from("", "add")
+		p := proposalFrom("", "add")
 		p.Caller = bob
-		if waited := waitedFor(t, m, p, runs); waited > 1 {
+		if waited := runsUntilReply(t, m, p, runs); waited > 1 {
 			t.Errorf("waited for %d runs", waited)
 		}
 	})
@@ -165,7 +165,7 @@ func TestFairness_KeyedProposals(t *testing.T) {
 				m := newCounter(t, nil, 0, keyed)
 				submitAll := func() {
 					for i := range 50 {
-						p := from("hostile", "keyed")
+						p := proposalFrom("hostile", "keyed")
 						p.IdempotencyKey = fmt.Sprint(i)
 						m.Submit(t.Context(), p, func(_ sharedata.Verdict, err error) {
 							if !errors.Is(err, want) {
@@ -179,7 +179,7 @@ func TestFairness_KeyedProposals(t *testing.T) {
 				submitAll()
 				count := func() int { return int(runs.Load()) }
 				for i := range 5 {
-					if waited := waitedFor(t, m, from("honest", "add"), count); waited > 3 {
+					if waited := runsUntilReply(t, m, proposalFrom("honest", "add"), count); waited > 3 {
 						t.Errorf("proposal %d waited for %d runs", i, waited)
 					}
 				}

@@ -42,13 +42,13 @@ func TestNotifications_OfAnotherProcess(t *testing.T) {
 			want = append(want, fmt.Sprint(i+2)+once[i%3])
 		}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of\n%q, want\n%q", got, want)
+			t.Errorf("notified of\n%q, want\n%q", got, want)
 		}
 		if got, there := b.get(t), a.get(t); got.Cursor != there.Cursor || got.LastTransaction != there.LastTransaction || string(got.State) != string(there.State) {
-			t.Errorf("it stands at %+v, there at %+v", got, there)
+			t.Errorf("it is at %+v, there at %+v", got, there)
 		}
 		if v := b.add(t, 1); v.Cursor.Revision != 14 {
-			t.Errorf("it goes on at %s", v.Cursor)
+			t.Errorf("it continues at %s", v.Cursor)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func TestNotifications_OfOwnAppends(t *testing.T) {
 		for _, seen := range []*recorder{&atA, &atB} {
 			wantContinuous(t, snapshot, seen.all())
 			if n := len(seen.all()); n != 20 {
-				t.Errorf("told of %d entries", n)
+				t.Errorf("notified of %d entries", n)
 			}
 		}
 	})
@@ -96,10 +96,10 @@ func TestNotifications_RemovedAndCreated(t *testing.T) {
 		wantContinuous(t, before, seen.all())
 		want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 removed -> `}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 		if got := all.lines(); !slices.Equal(got, want) { // nothing is followed that nobody observes
-			t.Errorf("the observer of everything was told of %q, want %q", got, want)
+			t.Errorf("the observer of every ShareData was notified of %q, want %q", got, want)
 		}
 		snapshot, _ := mustObserve(t, b.Manager, "counter", &again)
 		if snapshot.Cursor != created.Cursor.Next() || string(snapshot.State) != `{"value":6}` {
@@ -109,7 +109,7 @@ func TestNotifications_RemovedAndCreated(t *testing.T) {
 		synctest.Wait()
 		wantContinuous(t, snapshot, again.all())
 		if len(again.all()) != 1 || len(seen.all()) != 2 {
-			t.Errorf("told of %q and %q", again.lines(), seen.lines())
+			t.Errorf("notified of %q and %q", again.lines(), seen.lines())
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestNotifications_MissedRemoval(t *testing.T) {
 		synctest.Wait()
 		want := []string{`reset  -> {"value":5}`, `2 add {"by":1} accepted -> {"value":6}`}
 		if got := seen.lines(); !slices.Equal(got, want) || seen.all()[0].Cursor != created.Cursor {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 	})
 }
@@ -148,7 +148,7 @@ func TestNotifications_Missed(t *testing.T) {
 				p.LoseAnnouncements(false)
 				p.Check()
 			},
-			"out of reach": func(p *replaytest.Process, meanwhile func()) {
+			"unavailable": func(p *replaytest.Process, meanwhile func()) {
 				p.SetReachable(false)
 				meanwhile()
 				p.SetReachable(true)
@@ -167,18 +167,18 @@ func TestNotifications_Missed(t *testing.T) {
 						}
 						synctest.Wait()
 						if len(seen.all()) != 1 {
-							t.Errorf("told of %d entries that were not announced", len(seen.all())-1)
+							t.Errorf("notified of %d entries that were not announced", len(seen.all())-1)
 						}
 					})
 					synctest.Wait()
 					if got := len(seen.all()); got != n+1 {
-						t.Errorf("told of %d entries, want %d", got, n+1)
+						t.Errorf("notified of %d entries, want %d", got, n+1)
 					}
 					a.add(t, 1)
 					synctest.Wait()
 					wantContinuous(t, snapshot, seen.all())
 					if got := len(seen.all()); got != n+2 {
-						t.Errorf("told of %d entries, want %d", got, n+2)
+						t.Errorf("notified of %d entries, want %d", got, n+2)
 					}
 				})
 			})
@@ -203,19 +203,19 @@ func TestNotifications_GapIsFilled(t *testing.T) {
 		}
 		wantContinuous(t, snapshot, seen.all())
 		if got := len(seen.all()); got != 9 {
-			t.Errorf("told of %d entries, want 9", got)
+			t.Errorf("notified of %d entries, want 9", got)
 		}
 	})
 }
 
-// silent is a store whose announcements a test makes.
-type silent struct {
+// manualFollower is a store whose announcements the test makes.
+type manualFollower struct {
 	store
-	tell func(entries []replay.Entry)
+	announce func(entries []replay.Entry)
 }
 
-func (s *silent) Follow(_ string, tell func(entries []replay.Entry)) (stop func()) {
-	s.tell = tell
+func (s *manualFollower) Follow(_ string, tell func(entries []replay.Entry)) (stop func()) {
+	s.announce = tell
 	return func() {}
 }
 
@@ -227,7 +227,7 @@ func TestNotifications_AnyOrder(t *testing.T) {
 			shared := replaytest.NewShared()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
-			s := &silent{store: store{Store: shared.Process()}}
+			s := &manualFollower{store: store{Store: shared.Process()}}
 			b := newManager(t, &sharedata.Options{Store: s, Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
 			var seen recorder
 			snapshot, _ := mustObserve(t, b, "counter", &seen)
@@ -241,19 +241,19 @@ func TestNotifications_AnyOrder(t *testing.T) {
 			for range 60 {
 				first := random.IntN(len(entries))
 				if random.IntN(10) == 0 {
-					s.tell(nil)
+					s.announce(nil)
 				}
-				s.tell(entries[first:min(first+random.IntN(4)+1, len(entries))])
+				s.announce(entries[first:min(first+random.IntN(4)+1, len(entries))])
 				if random.IntN(4) == 0 {
 					synctest.Wait()
 				}
 			}
 			synctest.Wait()
-			s.tell(entries[29:])
+			s.announce(entries[29:])
 			synctest.Wait()
 			wantContinuous(t, snapshot, seen.all())
 			if got := len(seen.all()); got != 30 {
-				t.Fatalf("seed %d: told of %d entries, want 30", seed, got)
+				t.Fatalf("seed %d: notified of %d entries, want 30", seed, got)
 			}
 		}
 	})
@@ -272,7 +272,7 @@ func TestNotifications_Invalid(t *testing.T) {
 				shared := replaytest.NewShared()
 				a := newNode(t, shared.Process(), nil)
 				ensureCounter(t, a)
-				s := &silent{store: store{Store: shared.Process()}}
+				s := &manualFollower{store: store{Store: shared.Process()}}
 				b := newManager(t, &sharedata.Options{Store: s})
 				var seen recorder
 				snapshot, _ := mustObserve(t, b, "counter", &seen)
@@ -282,11 +282,11 @@ func TestNotifications_Invalid(t *testing.T) {
 					t.Fatal(err)
 				}
 				spoil(&entries[0])
-				s.tell(entries)
+				s.announce(entries)
 				synctest.Wait()
 				wantContinuous(t, snapshot, seen.all())
 				if got := seen.lines(); !slices.Equal(got, []string{`2 add {"by":1} accepted -> {"value":1}`}) {
-					t.Errorf("told of %q", got)
+					t.Errorf("notified of %q", got)
 				}
 			})
 		})
@@ -299,7 +299,7 @@ func TestNotifications_AfterClose(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
-		s := &silent{store: store{Store: shared.Process()}}
+		s := &manualFollower{store: store{Store: shared.Process()}}
 		b := newManager(t, &sharedata.Options{Store: s})
 		var seen recorder
 		mustObserve(t, b, "counter", &seen)
@@ -311,10 +311,10 @@ func TestNotifications_AfterClose(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.tell(nil)
+		s.announce(nil)
 		synctest.Wait()
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q", seen.lines())
+			t.Errorf("notified of %q", seen.lines())
 		}
 	})
 }

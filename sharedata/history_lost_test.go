@@ -42,18 +42,18 @@ func TestHistoryLost_Followed(t *testing.T) {
 			t.Errorf("the log says %s", text)
 		}
 		again, err := c.Propose(t.Context(), addition("counter", 5, "k"))
-		wantRepeat(t, "a repeat of what the store has forgotten", first, again, err)
+		wantRepeat(t, "a repeat of a proposal that the store has lost", first, again, err)
 		a.add(t, 1)
 		b.add(t, 1)
 		synctest.Wait()
-		wantStartedOver(t, c, first.Cursor)
+		wantRestarted(t, c, first.Cursor)
 		for i, n := range nodes {
 			events := recorders[i].all()
-			if e := reset(t, fmt.Sprint("process ", i), events); e.Cursor.Revision != 1 || e.Cursor.Epoch <= first.Cursor.Epoch || string(e.State) != `{"value":5}` {
-				t.Errorf("process %d was told of a break that led to %s with %s", i, e.Cursor, e.State)
+			if e := wantOneReset(t, fmt.Sprint("process ", i), events); e.Cursor.Revision != 1 || e.Cursor.Epoch <= first.Cursor.Epoch || string(e.State) != `{"value":5}` {
+				t.Errorf("process %d was reset to %s with %s", i, e.Cursor, e.State)
 			}
 			if got := n.get(t); got.Cursor.Revision != 3 || string(got.State) != `{"value":7}` {
-				t.Errorf("process %d stands at %+v", i, got)
+				t.Errorf("process %d is at %+v", i, got)
 			}
 		}
 	})
@@ -110,10 +110,10 @@ func TestHistoryLost_RestartedOnce(t *testing.T) {
 			go n.process.Check()
 		}
 		for i := range nodes {
-			eventually(t, "the break", func() bool { return len(recorders[i].all()) == want+1 })
+			eventually(t, "the reset", func() bool { return len(recorders[i].all()) == want+1 })
 			e, first := recorders[i].all()[want], recorders[0].all()[want]
 			if !e.Reset || e.Cursor != first.Cursor || string(e.State) != fmt.Sprintf(`{"value":%d}`, round+1) {
-				t.Fatalf("round %d: process %d was told of %+v", round, i, e)
+				t.Fatalf("round %d: process %d was notified of %+v", round, i, e)
 			}
 		}
 	}
@@ -145,12 +145,12 @@ func TestHistoryLost_NotFollowed(t *testing.T) {
 				}
 				synctest.Wait()
 				if got := all.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-					t.Errorf("told of %q", got)
+					t.Errorf("notified of %q", got)
 				}
 				if created := ensureCounter(t, b); created.Cursor.Epoch <= lost.Epoch || string(created.State) != `{"value":0}` {
 					t.Errorf("created at %+v", created)
 				}
-				b.add(t, 1) // the functions of Ensure are there
+				b.add(t, 1) // the functions of Ensure are still registered
 			})
 		})
 	}
@@ -170,7 +170,7 @@ func TestHistoryLost_NotByRemoval(t *testing.T) {
 		b.process.Check()
 		synctest.Wait()
 		if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-			t.Errorf("told of %q", got)
+			t.Errorf("notified of %q", got)
 		}
 		for _, n := range []node{a, b} {
 			if got, err := n.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
@@ -197,8 +197,8 @@ func TestHistoryLost_CreatedElsewhere(t *testing.T) {
 		c := newNode(t, shared.Process(), nil)
 		created := createCounter(t, c.Manager, "counter", 100)
 		synctest.Wait()
-		if e := reset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
-			t.Errorf("told of a break that led to %+v", e)
+		if e := wantOneReset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
+			t.Errorf("reset to %+v", e)
 		}
 		c.add(t, 1)
 		b.add(t, 1)
@@ -221,12 +221,12 @@ func TestHistoryLost_NotWhileUnavailable(t *testing.T) {
 		_, err := b.Propose(t.Context(), addition("counter", 1, ""))
 		wantStoreError(t, err, "append", "counter", replay.ErrUnavailable)
 		if got := b.get(t); got.Cursor != before.Cursor || len(seen.all()) != 0 {
-			t.Errorf("it stands at %+v, told of %q", got, seen.lines())
+			t.Errorf("it is at %+v, notified of %q", got, seen.lines())
 		}
 		b.process.SetReachable(true)
 		synctest.Wait()
-		if e := reset(t, "the observer", seen.all()); string(e.State) != `{"value":0}` || e.Cursor.Epoch <= before.Cursor.Epoch {
-			t.Errorf("told of a break that led to %+v", e)
+		if e := wantOneReset(t, "the observer", seen.all()); string(e.State) != `{"value":0}` || e.Cursor.Epoch <= before.Cursor.Epoch {
+			t.Errorf("reset to %+v", e)
 		}
 		b.add(t, 1)
 	})

@@ -108,25 +108,25 @@ func TestIdempotency_WithinBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, r.done("held"))
 		<-g.arrived
 		for _, p := range []sharedata.Proposal{
 			addition("counter", 1, "a"), addition("counter", 1, "a"), addition("counter", -9, "b"), addition("counter", 1, "a"), addition("counter", -9, "b"),
 		} {
-			m.Submit(t.Context(), p, a.done(p.IdempotencyKey))
+			m.Submit(t.Context(), p, r.done(p.IdempotencyKey))
 		}
 		close(g.open)
 		synctest.Wait()
 		first := make(map[string]sharedata.Verdict)
-		for _, answer := range a.all() {
-			if v, repeated := first[answer.name]; repeated {
-				wantRepeat(t, answer.name, v, answer.verdict, answer.err)
-			} else if answer.err != nil || answer.verdict.Duplicate {
-				t.Errorf("%+v", answer)
+		for _, reply := range r.all() {
+			if v, repeated := first[reply.name]; repeated {
+				wantRepeat(t, reply.name, v, reply.verdict, reply.err)
+			} else if reply.err != nil || reply.verdict.Duplicate {
+				t.Errorf("%+v", reply)
 			}
-			if !answer.verdict.Duplicate {
-				first[answer.name] = answer.verdict
+			if !reply.verdict.Duplicate {
+				first[reply.name] = reply.verdict
 			}
 		}
 		wantHistory(t, m, "counter", "1 created", "2 held null accepted", `3 add {"by":1} accepted`, `4 add {"by":-9} rejected`)
@@ -138,16 +138,16 @@ func TestIdempotency_WithinBatch(t *testing.T) {
 func TestIdempotency_BySubject(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	n := 0
-	for _, who := range []struct{ subject, key string }{
+	for _, caller := range []struct{ subject, key string }{
 		{"", "k"}, {"ann", "k"}, {"bob", "k"}, {"annk", ""}, {"an", "nk"}, {"ann", "bk"}, {"annb", "k"},
 		{"1:a", "k"}, {"", "1:ak"}, {"", "3:annk"}, {"\x00", "k"}, {"", "\x00k"},
 	} {
 		for i := range 2 {
-			p := addition("counter", 1, who.key)
-			p.Caller = &sharedata.Caller{Subject: who.subject}
+			p := addition("counter", 1, caller.key)
+			p.Caller = &sharedata.Caller{Subject: caller.subject}
 			v, err := m.Propose(t.Context(), p)
-			if err != nil || !v.Accepted || v.Duplicate != (i == 1 && who.key != "") {
-				t.Errorf("%q with the key %q, time %d: %+v, %v", who.subject, who.key, i+1, v, err)
+			if err != nil || !v.Accepted || v.Duplicate != (i == 1 && caller.key != "") {
+				t.Errorf("%q with the key %q, time %d: %+v, %v", caller.subject, caller.key, i+1, v, err)
 			}
 			if !v.Duplicate {
 				n++
@@ -251,11 +251,11 @@ func TestIdempotency_EffectBeforeReply(t *testing.T) {
 		got, err := b.Propose(t.Context(), addition("counter", 1, "k"))
 		wantRepeat(t, "at the other manager", first, got, err)
 		if at := mustGet(t, b, "counter"); at.Cursor != first.Cursor || string(at.State) != `{"value":1}` {
-			t.Errorf("after the verdict at %s it stands at %+v", got.Cursor, at)
+			t.Errorf("after the verdict at %s it is at %+v", got.Cursor, at)
 		}
 		events := seen.all()
 		if len(events) != 1 || events[0].Cursor != first.Cursor || events[0].Reset != again {
-			t.Errorf("after the verdict the observers have been told of %+v", events)
+			t.Errorf("after the verdict the observers were notified of %+v", events)
 		}
 	}
 }
@@ -270,7 +270,7 @@ func TestIdempotency_KnownAndNewKeysInBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		firsts := make(map[string]sharedata.Verdict)
-		for i := range 10 { // at the other process, which b has not heard of
+		for i := range 10 { // at the other process, before b knows of them
 			key := fmt.Sprint("known-", i)
 			v, err := a.Propose(t.Context(), addition("counter", i%3-1, key))
 			if err != nil {
@@ -278,7 +278,7 @@ func TestIdempotency_KnownAndNewKeysInBatch(t *testing.T) {
 			}
 			firsts[key] = v
 		}
-		var got answers
+		var got replies
 		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{0}}, got.done("held"))
 		<-g.arrived
 		for i := range 10 {
@@ -293,21 +293,21 @@ func TestIdempotency_KnownAndNewKeysInBatch(t *testing.T) {
 		close(g.open)
 		synctest.Wait()
 		if n := len(got.all()); n != 51 {
-			t.Errorf("%d of 51 were answered", n)
+			t.Errorf("%d of 51 replies", n)
 		}
-		for _, answer := range got.all()[1:] {
-			first, known := firsts[answer.name]
+		for _, reply := range got.all()[1:] {
+			first, known := firsts[reply.name]
 			switch {
-			case answer.name == "failing":
-				if !errors.Is(answer.err, errBroken) {
-					t.Errorf("%+v", answer)
+			case reply.name == "failing":
+				if !errors.Is(reply.err, errBroken) {
+					t.Errorf("%+v", reply)
 				}
 			case known:
-				wantRepeat(t, answer.name, first, answer.verdict, answer.err)
-			case answer.err != nil || answer.verdict.Duplicate || !answer.verdict.Accepted:
-				t.Errorf("%+v", answer)
+				wantRepeat(t, reply.name, first, reply.verdict, reply.err)
+			case reply.err != nil || reply.verdict.Duplicate || !reply.verdict.Accepted:
+				t.Errorf("%+v", reply)
 			default:
-				firsts[answer.name] = answer.verdict
+				firsts[reply.name] = reply.verdict
 			}
 		}
 		history := wholeHistory(t, b.Manager, "counter")
@@ -317,7 +317,7 @@ func TestIdempotency_KnownAndNewKeysInBatch(t *testing.T) {
 	})
 }
 
-// flaky fails once it is told to.
+// flaky is a function that fails while *fail is set.
 func flaky(fail *bool) *sharedata.Function {
 	return sharedata.NewRawFunction("flaky", func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
 		if *fail {
@@ -355,10 +355,10 @@ func TestIdempotency_FunctionFailsNow(t *testing.T) {
 				wantRepeat(t, "at the other process", first, again, err)
 			}
 			if got := mustGet(t, b.Manager, "counter").Cursor; got != first.Cursor {
-				t.Errorf("after the verdict it stands at %s", got)
+				t.Errorf("after the verdict it is at %s", got)
 			}
 			if observed && len(seen.all()) != 1 {
-				t.Errorf("after the verdict, told of %q", seen.lines())
+				t.Errorf("after the verdict, notified of %q", seen.lines())
 			}
 			p.IdempotencyKey = "another"
 			if _, err := b.Propose(t.Context(), p); !errors.Is(err, errBroken) {

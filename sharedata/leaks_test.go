@@ -13,7 +13,8 @@ import (
 	"github.com/safe-go/safe/replay/replaytest"
 )
 
-func (m *Manager) held() (shareData, functions int) {
+// kept returns how many ShareData are loaded, and of how many functions are registered.
+func (m *Manager) kept() (shareData, functions int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return len(m.shareData), len(m.functions)
@@ -21,20 +22,10 @@ func (m *Manager) held() (shareData, functions int) {
 
 func nop(_ context.Context, s, _ any) (any, error) { return s, nil }
 
-func newTestManager(t *testing.T, store replay.Store) *Manager {
-	t.Helper()
-	m, err := NewManager(&Options{Store: store})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m
-}
-
 // Requests for ids that do not exist keep no memory.
 func TestLeaks_UnknownIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(t, nil)
+		m := newManagerWith(t, nil)
 		ctx := t.Context()
 		var wait sync.WaitGroup
 		for i := range 100 {
@@ -53,7 +44,7 @@ func TestLeaks_UnknownIDs(t *testing.T) {
 		}
 		wait.Wait()
 		synctest.Wait()
-		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+		if shareData, functions := m.kept(); shareData != 0 || functions != 0 {
 			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
 		}
 	})
@@ -61,7 +52,7 @@ func TestLeaks_UnknownIDs(t *testing.T) {
 
 func TestLeaks_Removed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(t, nil)
+		m := newManagerWith(t, nil)
 		ctx := t.Context()
 		for i := range 30 {
 			id := fmt.Sprint(i)
@@ -79,7 +70,7 @@ func TestLeaks_Removed(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+		if shareData, functions := m.kept(); shareData != 0 || functions != 0 {
 			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
 		}
 	})
@@ -91,7 +82,7 @@ func TestLeaks_RemovedElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, b := newTestManager(t, memory), newTestManager(t, memory)
+		a, b := newManagerWith(t, &Options{Store: memory}), newManagerWith(t, &Options{Store: memory})
 		ctx := t.Context()
 		if _, err := a.Create(ctx, "x", 0, NewFunction("f", nop)); err != nil {
 			t.Fatal(err)
@@ -103,7 +94,7 @@ func TestLeaks_RemovedElsewhere(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
-		if shareData, functions := a.held(); shareData != 0 || functions != 0 {
+		if shareData, functions := a.kept(); shareData != 0 || functions != 0 {
 			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
 		}
 	})
@@ -118,14 +109,14 @@ func (failing) Load(context.Context, string) (replay.Head, error) {
 
 func TestLeaks_LoadFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(t, failing{})
+		m := newManagerWith(t, &Options{Store: failing{}})
 		for i := range 30 {
 			if _, err := m.Get(t.Context(), fmt.Sprint(i)); !errors.Is(err, replay.ErrUnavailable) {
 				t.Errorf("got %v", err)
 			}
 		}
 		synctest.Wait()
-		if shareData, functions := m.held(); shareData != 0 || functions != 0 {
+		if shareData, functions := m.kept(); shareData != 0 || functions != 0 {
 			t.Errorf("%d ShareData and the functions of %d are held", shareData, functions)
 		}
 	})
@@ -133,7 +124,7 @@ func TestLeaks_LoadFails(t *testing.T) {
 
 func TestLeaks_StoppedObservers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(t, nil)
+		m := newManagerWith(t, nil)
 		if _, err := m.Create(t.Context(), "x", 0); err != nil {
 			t.Fatal(err)
 		}

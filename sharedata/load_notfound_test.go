@@ -17,7 +17,7 @@ func TestLoad_CreatedElsewhere(t *testing.T) {
 		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
 			t.Fatal(err)
 		}
-		synctest.Wait() // a store that is no Follower is asked once b has come to rest
+		synctest.Wait() // where the store is no Follower, it is asked again once b is idle
 		createCounter(t, a, "counter", 7)
 		wantState(t, b, "counter", `{"value":7}`)
 	})

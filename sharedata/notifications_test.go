@@ -14,7 +14,7 @@ func TestNotifications_EntriesAndRefresh(t *testing.T) {
 		n.add(nil)
 	}
 	if !n.refresh || len(n.entries) != 3 {
-		t.Errorf("%d entries, look %v", len(n.entries), n.refresh)
+		t.Errorf("%d entries, refresh %v", len(n.entries), n.refresh)
 	}
 }
 
@@ -38,22 +38,22 @@ func TestNotifications_Bounded(t *testing.T) {
 		{"large ones", entries(1, maxNotifiedBytes/4), 4},
 		{"too many at once", entries(maxNotified+1, 0), 0},
 		{"too much at once", entries(2, maxNotifiedBytes), 0},
-		{"a look", nil, 0},
+		{"a request to refresh", nil, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var n notifications
 			if !n.isEmpty() {
-				t.Error("there is something before anything was told")
+				t.Error("it is not empty at first")
 			}
 			for i := range test.times {
 				if n.add(test.batch); n.refresh || len(n.entries) != (i+1)*len(test.batch) {
-					t.Fatalf("batch %d: %d entries, look %v", i, len(n.entries), n.refresh)
+					t.Fatalf("batch %d: %d entries, refresh %v", i, len(n.entries), n.refresh)
 				}
 			}
 			for range 3 {
 				n.add(test.batch)
 				if !n.refresh || n.entries != nil || n.isEmpty() {
-					t.Fatalf("beyond the bound: %d entries, look %v", len(n.entries), n.refresh)
+					t.Fatalf("beyond the bound: %d entries, refresh %v", len(n.entries), n.refresh)
 				}
 			}
 		})

@@ -30,7 +30,7 @@ func TestObserve_EveryEntryType(t *testing.T) {
 	var seen recorder
 	snapshot, _ := mustObserve(t, m, "counter", &seen)
 	if string(snapshot.State) != `{"value":2}` || snapshot.Cursor.Revision != 2 || snapshot.LastTransaction != snapshot.Cursor {
-		t.Errorf("it joined at %+v", snapshot)
+		t.Errorf("it began at %+v", snapshot)
 	}
 	mustAdd(t, m, "counter", 1)
 	_, _ = m.Propose(t.Context(), addition("counter", -9, ""))
@@ -48,7 +48,7 @@ func TestObserve_EveryEntryType(t *testing.T) {
 		`5 updated -> {"value":7}`, `6 removed -> `,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of\n%q, want\n%q", got, want)
+		t.Errorf("notified of\n%q, want\n%q", got, want)
 	}
 	wantContinuous(t, snapshot, seen.all())
 }
@@ -82,11 +82,11 @@ func TestObserve_EndsByRemoval(t *testing.T) {
 		wantContinuous(t, snapshot, seen.all())
 		want := []string{`2 held null accepted -> {"value":0}`, `3 removed -> `}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 		want = append(want, `1 created -> {"value":5}`, `2 updated -> {"value":6}`)
 		if got := all.lines(); !slices.Equal(got, want) {
-			t.Errorf("told everywhere of %q, want %q", got, want)
+			t.Errorf("the observer of every ShareData was notified of %q, want %q", got, want)
 		}
 		mustAdd(t, m, "counter", 1)
 	})
@@ -125,7 +125,7 @@ func TestObserve_JoinsSnapshot(t *testing.T) {
 		from, events := all[i].snapshot, all[i].recorder.all()
 		wantContinuous(t, from, events)
 		if want := last.Cursor.Revision - from.Cursor.Revision; uint64(len(events)) != want {
-			t.Errorf("observer %d was told of %d entries, not %d", i, len(events), want)
+			t.Errorf("observer %d was notified of %d entries, not %d", i, len(events), want)
 		}
 		state, _ := sharedata.Decode[Counter](from.State)
 		for _, e := range events {
@@ -147,13 +147,13 @@ func TestObserve_BeforeReply(t *testing.T) {
 	var all recorder
 	m.ObserveAll(&all)
 	for i := range 50 {
-		told := make(chan [2]int)
+		notified := make(chan [2]int)
 		m.Submit(t.Context(), addition("counter", 1, ""), func(sharedata.Verdict, error) {
 			count := [2]int{len(seen.all()), len(all.all())}
-			go func() { told <- count }()
+			go func() { notified <- count }()
 		})
-		if got := <-told; got != [2]int{i + 1, i + 1} {
-			t.Fatalf("when verdict %d came, the observers had been told of %v", i+1, got)
+		if got := <-notified; got != [2]int{i + 1, i + 1} {
+			t.Fatalf("when verdict %d came, the observers had been notified of %v", i+1, got)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestObserve_StopDoesNotBlock(t *testing.T) {
 		}
 		mustAdd(t, m, "counter", 1)
 		if len(g.arrived) != 0 {
-			t.Error("told after it was stopped")
+			t.Error("notified after it was stopped")
 		}
 	})
 }
@@ -186,16 +186,16 @@ func TestObserve_StopDoesNotBlock(t *testing.T) {
 func TestObserve_Panic(t *testing.T) {
 	var log strings.Builder
 	m := newCounter(t, &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
-	told := 0
-	panics := sharedata.ObserverFunc(func([]sharedata.Event) { told++; panic("observer's cause") })
+	notified := 0
+	panics := sharedata.ObserverFunc(func([]sharedata.Event) { notified++; panic("observer's cause") })
 	mustObserve(t, m, "counter", panics)
 	m.ObserveAll(panics)
 	var after recorder
 	mustObserve(t, m, "counter", &after)
 	mustAdd(t, m, "counter", 1)
 	mustAdd(t, m, "counter", 1)
-	if told != 4 || len(after.all()) != 2 {
-		t.Errorf("told %d times, the one after it of %d", told, len(after.all()))
+	if notified != 4 || len(after.all()) != 2 {
+		t.Errorf("notified %d times, the observer after it of %d", notified, len(after.all()))
 	}
 	if text := log.String(); !strings.Contains(text, "observer's cause") || !strings.Contains(text, "observe_test.go") {
 		t.Errorf("the log has no cause and stack: %s", text)
@@ -208,10 +208,10 @@ func TestObserveAll_FromCreation(t *testing.T) {
 	createCounter(t, m, "before", 0)
 	var mu sync.Mutex
 	events := make(map[string][]sharedata.Event)
-	stop := m.ObserveAll(sharedata.ObserverFunc(func(told []sharedata.Event) {
+	stop := m.ObserveAll(sharedata.ObserverFunc(func(received []sharedata.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, e := range told {
+		for _, e := range received {
 			events[e.ShareDataID] = append(events[e.ShareDataID], e)
 		}
 	}))
@@ -240,7 +240,7 @@ func TestObserveAll_FromCreation(t *testing.T) {
 		id := fmt.Sprint(i)
 		got := events[id]
 		if len(got) != each+3 {
-			t.Fatalf("%q: told of %d entries", id, len(got))
+			t.Fatalf("%q: notified of %d entries", id, len(got))
 		}
 		first := sharedata.Snapshot{ID: id, Cursor: got[0].Cursor}
 		if got[0].Type != sharedata.EntryCreated || got[0].Revision() != 1 {
@@ -337,7 +337,7 @@ func TestObserve_DuringRemoveAndCreate(t *testing.T) {
 	wait.Wait()
 	for i := range recorders {
 		if events := recorders[i].all(); events[len(events)-1].Type != sharedata.EntryRemoved {
-			t.Errorf("told of %+v after the removal", events[len(events)-1])
+			t.Errorf("notified of %+v after the removal", events[len(events)-1])
 		}
 	}
 }

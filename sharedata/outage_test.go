@@ -45,14 +45,14 @@ func TestOutage_RefreshesAreBounded(t *testing.T) {
 			return process.Load(ctx, id)
 		}
 		process.SetReachable(true)
-		pass(time.Minute)
+		advance(time.Minute)
 		for i := range recorders {
 			if n := len(recorders[i].all()); n != 1 {
-				t.Fatalf("the observer of %d was told of %d entries", i, n)
+				t.Fatalf("the observer of %d was notified of %d entries", i, n)
 			}
 		}
 		if n := most.Load(); n > 100 || n < 10 {
-			t.Errorf("%d looks at the same time", n)
+			t.Errorf("%d loads at the same time", n)
 		}
 	})
 }
@@ -79,7 +79,7 @@ func TestOutage_LogIsLimited(t *testing.T) {
 			t.Errorf("%d lines in the log", lines)
 		}
 		if !strings.Contains(log.String(), "unlogged=999") && !strings.Contains(log.String(), "unlogged=1999") {
-			t.Errorf("it does not say how many were left out:\n%s", log.String())
+			t.Errorf("it does not say how many records were left out:\n%s", log.String())
 		}
 	})
 }
@@ -103,8 +103,8 @@ func TestOutage_ProposalsFailAtOnce(t *testing.T) {
 			}
 			a.add(t, 1)
 			b.process.SetReachable(true)
-			b.add(t, 1) // nobody need do anything else
-			pass(time.Minute)
+			b.add(t, 1) // without a further call
+			advance(time.Minute)
 		}
 		wantContinuous(t, snapshot, seen.all())
 		wantState(t, b.Manager, "counter", `{"value":6}`)
@@ -128,23 +128,23 @@ func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 			return replay.Head{}, ctx.Err()
 		}
 		process.SetReachable(false)
-		process.SetReachable(true) // everybody looks
+		process.SetReachable(true) // all are refreshed
 		synctest.Wait()
 		begin := time.Now()
-		answered := make(chan time.Duration, many)
+		replied := make(chan time.Duration, many)
 		for i := range many {
 			n.Submit(t.Context(), addition(fmt.Sprint(i), 1, ""), func(_ sharedata.Verdict, err error) {
 				if err != nil {
 					t.Error(err)
 				}
-				answered <- time.Since(begin)
+				replied <- time.Since(begin)
 			})
 		}
 		slowest := time.Duration(0)
 		for range many {
-			slowest = max(slowest, <-answered)
+			slowest = max(slowest, <-replied)
 		}
-		if slowest > 11*time.Second { // one look takes 10 s
+		if slowest > 11*time.Second { // one load takes 10 s
 			t.Errorf("the slowest proposal took %v", slowest)
 		}
 	})

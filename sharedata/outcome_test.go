@@ -20,11 +20,11 @@ func TestOutcome_WithdrawnBeforeTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
-		m.Submit(t.Context(), from("a", "held"), func(sharedata.Verdict, error) {})
+		m.Submit(t.Context(), proposalFrom("a", "held"), func(sharedata.Verdict, error) {})
 		<-g.arrived
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := m.Propose(ctx, from("b", "add"))
+		_, err := m.Propose(ctx, proposalFrom("b", "add"))
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
 			t.Errorf("got %v, want the context's error alone", err)
 		}
@@ -87,26 +87,26 @@ func TestOutcome_FailedAppend(t *testing.T) {
 			}
 			return memory.Load(ctx, id)
 		}
-		var a answers
-		m.Submit(t.Context(), from("a", "held"), a.done("held"))
+		var r replies
+		m.Submit(t.Context(), proposalFrom("a", "held"), r.done("held"))
 		<-g.arrived
-		m.Submit(t.Context(), from("b", "broken"), a.done("broken"))
+		m.Submit(t.Context(), proposalFrom("b", "broken"), r.done("broken"))
 		down = true
 		close(g.open)
 		synctest.Wait()
-		if _, err := m.Propose(t.Context(), from("c", "add")); !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
+		if _, err := m.Propose(t.Context(), proposalFrom("c", "add")); !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
 			t.Errorf("after the failed append: %v, want the store to be unavailable and nothing in doubt", err)
 		}
-		for _, answer := range a.all() {
-			if !errors.Is(answer.err, sharedata.ErrStore) || errors.Is(answer.err, sharedata.ErrOutcomeUnknown) != (answer.name == "held") {
-				t.Errorf("%s: %v", answer.name, answer.err)
+		for _, reply := range r.all() {
+			if !errors.Is(reply.err, sharedata.ErrStore) || errors.Is(reply.err, sharedata.ErrOutcomeUnknown) != (reply.name == "held") {
+				t.Errorf("%s: %v", reply.name, reply.err)
 			}
 		}
-		if len(a.all()) != 2 {
-			t.Errorf("%d replies", len(a.all()))
+		if len(r.all()) != 2 {
+			t.Errorf("%d replies", len(r.all()))
 		}
 		down = false
-		if v, err := m.Propose(t.Context(), from("c", "add")); err != nil || !v.Accepted {
+		if v, err := m.Propose(t.Context(), proposalFrom("c", "add")); err != nil || !v.Accepted {
 			t.Errorf("afterwards: %+v, %v", v, err)
 		}
 	})
@@ -167,7 +167,7 @@ func TestLog_FunctionFailure(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		failing := sharedata.NewFunction("failing", func(context.Context, Counter, any) (Counter, error) { return Counter{}, errBroken })
 		m := newCounter(t, &sharedata.Options{Logger: logger}, 0, failing)
-		p := from("connection-7", "failing")
+		p := proposalFrom("connection-7", "failing")
 		p.Caller = &sharedata.Caller{Subject: "ann"}
 		for range 100 {
 			if _, err := m.Propose(t.Context(), p); !errors.Is(err, errBroken) {

@@ -32,8 +32,8 @@ func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Optio
 	return node{newManager(t, &o), process}
 }
 
-// twoNodes share a store, in which "counter" stands at 0. Both know add and
-// broken, also when it is created anew.
+// twoNodes share a store, in which "counter" is at 0. Both know add and
+// broken, also after it is created again.
 func twoNodes(t testing.TB) (shared *replaytest.Shared, a, b node) {
 	t.Helper()
 	shared = replaytest.NewShared()
@@ -96,7 +96,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestRebind_Once(t *testing.T) {
 		if _, err := b.Ensure(t.Context(), "counter", nil, held("held", g)); err != nil {
 			t.Fatal(err)
 		}
-		var got answers
+		var got replies
 		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}}, got.done("held"))
 		for range 10 {
 			synctest.Wait()
@@ -64,8 +64,8 @@ func TestRebind_Once(t *testing.T) {
 			g.open <- struct{}{}
 		}
 		synctest.Wait()
-		if answer := got.all(); len(answer) != 1 || !errors.Is(answer[0].err, sharedata.ErrUnknownShareData) || runs != 2 {
-			t.Errorf("%+v after %d runs, want two", answer, runs)
+		if reply := got.all(); len(reply) != 1 || !errors.Is(reply[0].err, sharedata.ErrUnknownShareData) || runs != 2 {
+			t.Errorf("%+v after %d runs, want two", reply, runs)
 		}
 		wantHistory(t, newNode(t, shared.Process(), nil).Manager, "counter", "1 created")
 	})
@@ -129,7 +129,7 @@ func TestEnsure_FunctionsAfterOwnRemoval(t *testing.T) {
 // The functions of Create end with the ShareData, however this process learns that
 // it was removed.
 func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
-	for _, how := range []string{"unnoticed", "looked at", "observed", "missed"} {
+	for _, how := range []string{"unnoticed", "read", "observed", "missed"} {
 		synctest.Test(t, func(t *testing.T) {
 			shared := replaytest.NewShared()
 			a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
@@ -143,7 +143,7 @@ func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if how == "looked at" {
+			if how == "read" {
 				if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
 					t.Errorf("got %v", err)
 				}
@@ -170,7 +170,7 @@ func TestCreate_FunctionsAfterRestart(t *testing.T) {
 			b.add(t, 1)
 			a.add(t, 1)
 			shared.Rollback("counter", kept.Cursor)
-			a.add(t, 1) // starts it over
+			a.add(t, 1) // restarts the epoch
 			kept = a.get(t)
 			b.add(t, 1)
 		}
@@ -216,7 +216,7 @@ func TestRebind_KeepsOrder(t *testing.T) {
 		_, a, b := twoNodes(t)
 		recreate(t, a, 0)
 		const n = 100
-		var got answers
+		var got replies
 		for i := range n {
 			b.Submit(t.Context(), addition("counter", i, ""), got.done(fmt.Sprint(i)))
 		}
@@ -225,9 +225,9 @@ func TestRebind_KeepsOrder(t *testing.T) {
 		if len(history) != n+1 {
 			t.Fatalf("%d entries, want %d", len(history), n+1)
 		}
-		for i, answer := range got.all() {
-			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor != history[i+1].Cursor || string(history[i+1].Data) != fmt.Sprintf(`{"by":%d}`, i) {
-				t.Fatalf("answer %d is %+v, the entry %s", i, answer, line(history[i+1]))
+		for i, reply := range got.all() {
+			if reply.name != fmt.Sprint(i) || reply.err != nil || reply.verdict.Cursor != history[i+1].Cursor || string(history[i+1].Data) != fmt.Sprintf(`{"by":%d}`, i) {
+				t.Fatalf("reply %d is %+v, the entry %s", i, reply, line(history[i+1]))
 			}
 		}
 	})
@@ -251,12 +251,12 @@ func TestRebind_OtherKind(t *testing.T) {
 		if _, err := a.CreateKind(t.Context(), "counter", "two", Counter{5}); err != nil {
 			t.Fatal(err)
 		}
-		b.add(t, 1) // both kinds know it
+		b.add(t, 1) // both kinds have it
 		if got := b.get(t); got.Kind != "two" || string(got.State) != `{"value":6}` {
 			t.Errorf("%+v", got)
 		}
 		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, sharedata.ErrUnknownFunction) {
-			t.Errorf("a function of the kind that it had: %v", err)
+			t.Errorf("a function of the earlier kind: %v", err)
 		}
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)
@@ -265,7 +265,7 @@ func TestRebind_OtherKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, errBroken) {
-			t.Errorf("a function that only the kind has which it has now: %v", err)
+			t.Errorf("a function that only the present kind has: %v", err)
 		}
 	})
 }
@@ -309,7 +309,7 @@ func TestRebind_ProposalAheadOfManager(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.get(t)
-		var got answers
+		var got replies
 		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "fails"}, got.done("fails"))
 		<-g.arrived
 		if err := a.Remove(t.Context(), "counter"); err != nil {

@@ -169,7 +169,7 @@ func TestRecent_NotKept(t *testing.T) {
 			}
 			stop()
 			if n := reads(); n == 0 {
-				t.Errorf("RecentEntries %d: it is answered from memory that is not followed", entries)
+				t.Errorf("RecentEntries %d: history that is not followed is read from memory", entries)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // keptAfter is what a recent must return after a cursor, or false, by a naive
-// model: the events since the last restart or break, of which the last ones are
+// model: the events since the last restart or reset, of which the last ones are
 // kept.
 func keptAfter(from replay.Cursor, kept []Entry, cursor replay.Cursor, limit int) ([]Entry, bool) {
 	if cursor == from {

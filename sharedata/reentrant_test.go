@@ -16,38 +16,38 @@ func TestObserve_StopInsideObserver(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var other recorder
 	var stop func()
-	told := 0
+	notified := 0
 	_, stop = mustObserve(t, m, "counter", sharedata.ObserverFunc(func([]sharedata.Event) {
-		told++
+		notified++
 		stop()
 		stop()
 	}))
 	mustObserve(t, m, "counter", &other)
 	var stopAll func()
-	toldAll := 0
+	notifiedAll := 0
 	stopAll = m.ObserveAll(sharedata.ObserverFunc(func([]sharedata.Event) {
-		toldAll++
+		notifiedAll++
 		stopAll()
 		stopAll()
 	}))
 	for range 3 {
 		mustAdd(t, m, "counter", 1)
 	}
-	if told != 1 || toldAll != 1 {
-		t.Errorf("told %d and %d times after being stopped at once", told, toldAll)
+	if notified != 1 || notifiedAll != 1 {
+		t.Errorf("notified %d and %d times after being stopped at once", notified, notifiedAll)
 	}
 	if len(other.all()) != 3 {
-		t.Errorf("another observer was told of %d", len(other.all()))
+		t.Errorf("another observer was notified of %d", len(other.all()))
 	}
 }
 
 func TestObserve_StoppedByAnotherObserver(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var stops []func()
-	var told []string
+	var notified []string
 	observe := func(name string) sharedata.ObserverFunc {
 		return func([]sharedata.Event) {
-			told = append(told, name)
+			notified = append(notified, name)
 			for _, stop := range stops {
 				stop()
 			}
@@ -58,25 +58,25 @@ func TestObserve_StoppedByAnotherObserver(t *testing.T) {
 	stops = []func(){stopFirst, stopSecond, m.ObserveAll(observe("everywhere"))}
 	mustAdd(t, m, "counter", 1)
 	mustAdd(t, m, "counter", 1)
-	if !slices.Equal(told, []string{"first"}) {
-		t.Errorf("told, though stopped: %q", told)
+	if !slices.Equal(notified, []string{"first"}) {
+		t.Errorf("notified: %q, want only the first", notified)
 	}
 }
 
 func TestSubmit_InsideObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newCounter(t, nil, 0)
-		var a answers
+		var r replies
 		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
 			if events[0].Revision() < 5 {
-				m.Submit(t.Context(), addition("counter", 1, ""), a.done("inside"))
+				m.Submit(t.Context(), addition("counter", 1, ""), r.done("inside"))
 			}
 		}))
 		mustAdd(t, m, "counter", 1)
 		synctest.Wait()
-		for _, answer := range a.all() {
-			if answer.err != nil || !answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
+		for _, reply := range r.all() {
+			if reply.err != nil || !reply.verdict.Accepted {
+				t.Errorf("%+v", reply)
 			}
 		}
 		wantState(t, m, "counter", `{"value":4}`)
@@ -88,7 +88,7 @@ func TestGet_InsideObserver(t *testing.T) {
 		m := newCounter(t, nil, 0)
 		createCounter(t, m, "other", 0)
 		var got []string
-		look := func(id string) {
+		read := func(id string) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			snapshot, err := m.Get(ctx, id)
@@ -102,8 +102,8 @@ func TestGet_InsideObserver(t *testing.T) {
 			}
 		}
 		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-			look("counter")
-			look("other")
+			read("counter")
+			read("other")
 		}))
 		mustAdd(t, m, "counter", 1)
 		if err := m.Remove(t.Context(), "counter"); err != nil {
@@ -141,7 +141,7 @@ func TestGet_InsideObserverOfProcesses(t *testing.T) {
 				}
 				b.add(t, 1) // its own change
 				a.add(t, 1)
-				b.refresh(t) // another's, where nothing is followed
+				b.refresh(t) // that of another process, where nothing is followed
 				synctest.Wait()
 				want := []string{`{"value":1}`, `{"value":0}`, `{"value":2}`, `{"value":0}`}
 				if !slices.Equal(got, want) {
@@ -161,14 +161,14 @@ func TestGet_InsideObserversOfEachOther(t *testing.T) {
 	for _, id := range ids {
 		createCounter(t, m.Manager, id, 0)
 	}
-	told := make(chan struct{}, 1000)
+	notified := make(chan struct{}, 1000)
 	m.ObserveAll(sharedata.ObserverFunc(func([]sharedata.Event) {
 		for _, id := range ids {
 			if _, err := m.Get(context.Background(), id); err != nil {
 				t.Error(err)
 			}
 		}
-		told <- struct{}{}
+		notified <- struct{}{}
 	}))
 	const each = 50
 	for _, id := range ids {
@@ -178,7 +178,7 @@ func TestGet_InsideObserversOfEachOther(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "the observers", func() bool { return len(told) == each*len(ids) })
+	eventually(t, "the observers", func() bool { return len(notified) == each*len(ids) })
 }
 
 // A function may read any ShareData, also its own, though nothing else is evaluated
@@ -187,7 +187,7 @@ func TestGet_InsideFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()
 		m := newNode(t, shared.Process(), nil)
-		looks := sharedata.NewFunction("looks", func(ctx context.Context, c Counter, _ any) (Counter, error) {
+		reads := sharedata.NewFunction("reads", func(ctx context.Context, c Counter, _ any) (Counter, error) {
 			own, err := m.Get(ctx, "counter")
 			if err != nil {
 				return c, err
@@ -198,10 +198,10 @@ func TestGet_InsideFunction(t *testing.T) {
 			}
 			return c, err
 		})
-		createCounter(t, m.Manager, "counter", 1, looks)
+		createCounter(t, m.Manager, "counter", 1, reads)
 		createCounter(t, m.Manager, "other", 5)
 		begin := time.Now()
-		if v, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "looks"}); err != nil || !v.Accepted {
+		if v, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "reads"}); err != nil || !v.Accepted {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if took := time.Since(begin); took != 0 {
@@ -218,12 +218,12 @@ func TestGet_WhileFunctionRuns(t *testing.T) {
 		if _, err := b.Ensure(t.Context(), "counter", nil, add, held("held", g)); err != nil {
 			t.Fatal(err)
 		}
-		var got answers
+		var got replies
 		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, got.done("held"))
 		<-g.arrived
 		v := a.add(t, 1)
 		if at := b.get(t); at.Cursor != v.Cursor {
-			t.Errorf("it stands at %+v, want %s", at, v.Cursor)
+			t.Errorf("it is at %+v, want %s", at, v.Cursor)
 		}
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)
@@ -242,14 +242,14 @@ func TestGet_InsideDone(t *testing.T) {
 			_, _, b := twoNodes(t)
 			b.process.SetReachable(reachable)
 			for range 3 { // the first append fails, the rest is not even tried
-				answered := make(chan error, 1)
+				replied := make(chan error, 1)
 				b.Submit(t.Context(), addition("counter", 1, ""), func(sharedata.Verdict, error) {
 					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 					defer cancel()
 					_, err := b.Get(ctx, "counter")
-					answered <- err
+					replied <- err
 				})
-				if err := <-answered; err != nil {
+				if err := <-replied; err != nil {
 					t.Errorf("reachable %v: %v", reachable, err)
 				}
 			}

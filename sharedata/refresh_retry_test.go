@@ -15,8 +15,8 @@ import (
 )
 
 // behind is a process that observes "counter" and has missed an entry, and whose
-// looks at the store fail as long as failing says.
-type behind struct {
+// loads fail while failing is set.
+type lagging struct {
 	store   *proxy
 	process *replaytest.Process
 	seen    recorder
@@ -26,20 +26,20 @@ type behind struct {
 	failing atomic.Bool
 
 	mu    sync.Mutex
-	looks []time.Duration // when it looked, since the test began
+	loads []time.Duration // when it has loaded, since the test began
 }
 
-func (b *behind) made() []time.Duration {
+func (b *lagging) loadTimes() []time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.looks)
+	return slices.Clone(b.loads)
 }
 
-func newBehind(t *testing.T) *behind {
+func newLagging(t *testing.T) *lagging {
 	shared := replaytest.NewShared()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
-	b := &behind{process: shared.Process()}
+	b := &lagging{process: shared.Process()}
 	t.Cleanup(func() { b.process.Close() })
 	b.store = newProxy(b.process)
 	b.manager = newManager(t, &sharedata.Options{Store: b.store})
@@ -49,7 +49,7 @@ func newBehind(t *testing.T) *behind {
 	b.failing.Store(true)
 	b.store.load = func(ctx context.Context, id string) (replay.Head, error) {
 		b.mu.Lock()
-		b.looks = append(b.looks, time.Since(begin))
+		b.loads = append(b.loads, time.Since(begin))
 		b.mu.Unlock()
 		if b.failing.Load() {
 			return replay.Head{}, replay.ErrUnavailable
@@ -59,7 +59,7 @@ func newBehind(t *testing.T) *behind {
 	b.process.LoseAnnouncements(true)
 	a.add(t, 1)
 	b.process.LoseAnnouncements(false)
-	a.add(t, 1) // which cannot be understood without the one before
+	a.add(t, 1) // which does not continue what is known
 	synctest.Wait()
 	return b
 }
@@ -68,21 +68,21 @@ func newBehind(t *testing.T) *behind {
 // failed. It repeats the refresh.
 func TestRefresh_RetriedAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBehind(t)
-		pass(5 * time.Second)
+		b := newLagging(t)
+		advance(5 * time.Second)
 		if len(b.seen.all()) != 0 {
-			t.Errorf("told of %q", b.seen.lines())
+			t.Errorf("notified of %q", b.seen.lines())
 		}
 		b.failing.Store(false)
-		pass(time.Minute)
+		advance(time.Minute)
 		wantContinuous(t, b.from, b.seen.all())
 		if n := len(b.seen.all()); n != 2 {
-			t.Errorf("told of %d entries", n)
+			t.Errorf("notified of %d entries", n)
 		}
-		made := len(b.made())
-		pass(time.Hour)
-		if more := b.made()[made:]; len(more) != 0 {
-			t.Errorf("it goes on to look: %v", more)
+		made := len(b.loadTimes())
+		advance(time.Hour)
+		if more := b.loadTimes()[made:]; len(more) != 0 {
+			t.Errorf("it loads again: %v", more)
 		}
 	})
 }
@@ -90,15 +90,15 @@ func TestRefresh_RetriedAfterFailure(t *testing.T) {
 // A store that stays unavailable is not asked all the time.
 func TestRefresh_BacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBehind(t)
-		pass(time.Hour)
-		looks := b.made()
-		if n := len(looks); n < 60 || n > 200 {
-			t.Errorf("%d looks in an hour", n)
+		b := newLagging(t)
+		advance(time.Hour)
+		loads := b.loadTimes()
+		if n := len(loads); n < 60 || n > 200 {
+			t.Errorf("%d loads in an hour", n)
 		}
-		for i := 1; i < len(looks); i++ {
-			if looks[i]-looks[i-1] < time.Second {
-				t.Fatalf("looks after %v and after %v", looks[i-1], looks[i])
+		for i := 1; i < len(loads); i++ {
+			if loads[i]-loads[i-1] < time.Second {
+				t.Fatalf("loads after %v and after %v", loads[i-1], loads[i])
 			}
 		}
 	})
@@ -107,36 +107,36 @@ func TestRefresh_BacksOff(t *testing.T) {
 // After a refresh that succeeded the next outage begins with the short delay.
 func TestRefresh_BackoffIsReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBehind(t)
-		pass(10 * time.Minute)
+		b := newLagging(t)
+		advance(10 * time.Minute)
 		b.failing.Store(false)
-		pass(time.Minute)
+		advance(time.Minute)
 		b.failing.Store(true)
 		b.process.SetReachable(false)
-		b.process.SetReachable(true) // has it look
+		b.process.SetReachable(true) // asks for a refresh
 		synctest.Wait()
-		made := len(b.made())
-		pass(2 * time.Second)
-		if n := len(b.made()) - made; n == 0 {
-			t.Error("the second look comes late")
+		made := len(b.loadTimes())
+		advance(2 * time.Second)
+		if n := len(b.loadTimes()) - made; n == 0 {
+			t.Error("the second refresh is late")
 		}
 	})
 }
 
 func TestRefresh_RetriesEnd(t *testing.T) {
-	for name, end := range map[string]func(b *behind){
-		"stop":  func(b *behind) { b.stop() },
-		"close": func(b *behind) { b.manager.Close() },
+	for name, end := range map[string]func(b *lagging){
+		"stop":  func(b *lagging) { b.stop() },
+		"close": func(b *lagging) { b.manager.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBehind(t)
-				pass(10 * time.Second)
+				b := newLagging(t)
+				advance(10 * time.Second)
 				end(b)
-				made := len(b.made())
-				pass(time.Hour)
-				if n := len(b.made()) - made; n > 0 {
-					t.Errorf("%d looks after the end", n)
+				made := len(b.loadTimes())
+				advance(time.Hour)
+				if n := len(b.loadTimes()) - made; n > 0 {
+					t.Errorf("%d loads after the end", n)
 				}
 			})
 		})
@@ -145,7 +145,7 @@ func TestRefresh_RetriesEnd(t *testing.T) {
 
 // pass lets time pass, and what it leads to end. It must be called in a synctest
 // bubble.
-func pass(long time.Duration) {
+func advance(long time.Duration) {
 	time.Sleep(long)
 	synctest.Wait()
 }

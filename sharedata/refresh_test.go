@@ -16,7 +16,7 @@ func TestGet_SeesOtherProcesses(t *testing.T) {
 	for range 3 {
 		there := a.add(t, 1)
 		if got := b.get(t); got.Cursor != there.Cursor || got.LastTransaction != there.Cursor {
-			t.Errorf("it stands at %+v, want %s", got, there.Cursor)
+			t.Errorf("it is at %+v, want %s", got, there.Cursor)
 		}
 	}
 	if err := a.Remove(t.Context(), "counter"); err != nil {
@@ -27,7 +27,7 @@ func TestGet_SeesOtherProcesses(t *testing.T) {
 	}
 	created := createCounter(t, a.Manager, "counter", 7)
 	if got := b.get(t); got.Cursor != created.Cursor {
-		t.Errorf("it stands at %+v, want %s", got, created.Cursor)
+		t.Errorf("it is at %+v, want %s", got, created.Cursor)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestGet_NotifiesObservers(t *testing.T) {
 		synctest.Wait()
 		wantContinuous(t, snapshot, all.all())
 		if got := all.lines(); len(got) != 2 {
-			t.Errorf("told of %q", got)
+			t.Errorf("notified of %q", got)
 		}
 	})
 }
@@ -60,7 +60,7 @@ func TestGet_FollowedNeedsNoStore(t *testing.T) {
 		if n := b.calls("Load", func() {
 			for range 10 {
 				if got := b.get(t); got.Cursor != there.Cursor {
-					t.Errorf("it stands at %s, want %s", got.Cursor, there.Cursor)
+					t.Errorf("it is at %s, want %s", got.Cursor, there.Cursor)
 				}
 			}
 		}); n != 0 {
@@ -70,7 +70,7 @@ func TestGet_FollowedNeedsNoStore(t *testing.T) {
 		b.process.LoseAnnouncements(true)
 		there = a.add(t, 1)
 		if got := b.get(t); got.Cursor != there.Cursor {
-			t.Errorf("when it is no longer followed it stands at %s, want %s", got.Cursor, there.Cursor)
+			t.Errorf("when it is no longer followed it is at %s, want %s", got.Cursor, there.Cursor)
 		}
 	})
 }
@@ -125,7 +125,7 @@ func TestGet_StoreUnavailable(t *testing.T) {
 		wantContinuous(t, snapshot, seen.all())
 		wantState(t, b.Manager, "counter", `{"value":5}`)
 		if v := b.add(t, 1); v.Cursor.Revision != 3 || len(seen.all()) != 2 {
-			t.Errorf("at %s, told of %q", v.Cursor, seen.lines())
+			t.Errorf("at %s, notified of %q", v.Cursor, seen.lines())
 		}
 	})
 }
@@ -142,10 +142,10 @@ func TestRefresh_ReadsWhatIsFollowed(t *testing.T) {
 			there := a.add(t, 1)
 			got, err := b.Refresh(t.Context(), "counter")
 			if err != nil || got.Cursor != there.Cursor {
-				t.Errorf("it stands at %s (%v), want %s", got.Cursor, err, there.Cursor)
+				t.Errorf("it is at %s (%v), want %s", got.Cursor, err, there.Cursor)
 			}
 			if n := len(seen.all()); n == 0 || seen.all()[n-1].Cursor != there.Cursor {
-				t.Errorf("when it returned, told of %q", seen.lines())
+				t.Errorf("when it returned, notified of %q", seen.lines())
 			}
 		}
 		if err := a.Remove(t.Context(), "counter"); err != nil {
@@ -156,7 +156,7 @@ func TestRefresh_ReadsWhatIsFollowed(t *testing.T) {
 		}
 		events := seen.all()
 		if n := len(events); n != 4 || events[3].Type != sharedata.EntryRemoved {
-			t.Errorf("told of %q", seen.lines())
+			t.Errorf("notified of %q", seen.lines())
 		}
 		wantContinuous(t, snapshot, events[:3])
 	})
@@ -193,7 +193,7 @@ func TestRefresh_HistoryEndsMeanwhile(t *testing.T) {
 			case !created && !errors.Is(err, sharedata.ErrUnknownShareData):
 				t.Errorf("%+v, %v", got, err)
 			}
-			reset(t, "the observer", all.all())
+			wantOneReset(t, "the observer", all.all())
 		})
 	}
 }

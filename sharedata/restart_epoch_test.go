@@ -31,9 +31,9 @@ func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 		if at, err := m.Refresh(t.Context(), "n"); err != nil || at.Cursor != second.cursor {
 			t.Fatal(at, err)
 		}
-		if back { // another incarnation, long before
+		if back { // to another incarnation
 			shared.Rollback("n", first.cursor)
-		} else { // the same one, a little
+		} else { // within the same incarnation
 			third := put(second, []change{update(3)}, 0)
 			if _, err := m.Refresh(t.Context(), "n"); err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 		}
 		at, err := m.Refresh(t.Context(), "n")
 		if err != nil || at.Cursor.Epoch <= ahead {
-			t.Errorf("back %v: started over at %s, %v", back, at.Cursor, err)
+			t.Errorf("back %v: restarted at %s, %v", back, at.Cursor, err)
 		}
 		if chain, err := m.VerifyHistory(t.Context(), "n"); err != nil || chain.Last != at.Cursor {
 			t.Errorf("back %v: %+v, %v", back, chain, err)

@@ -14,9 +14,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// wantStartedOver checks that the history of "counter" has been started over:
-// it begins in a later epoch than from, with an entry that continues it.
-func wantStartedOver(t *testing.T, n node, from replay.Cursor) {
+// wantRestarted checks that the epoch of "counter" was restarted: its history begins in a later epoch than from, with an entry that continues it.
+func wantRestarted(t *testing.T, n node, from replay.Cursor) {
 	t.Helper()
 	history := wholeHistory(t, n.Manager, "counter")
 	if len(history) == 0 {
@@ -29,9 +28,8 @@ func wantStartedOver(t *testing.T, n node, from replay.Cursor) {
 	}
 }
 
-// reset checks that the events hold one break, and no other, and returns where
-// it led to.
-func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event {
+// wantOneReset checks that one of the events is a reset, and returns it.
+func wantOneReset(t *testing.T, what string, events []sharedata.Event) sharedata.Event {
 	t.Helper()
 	var resets []sharedata.Event
 	for _, e := range events {
@@ -40,7 +38,7 @@ func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event 
 		}
 	}
 	if len(resets) != 1 {
-		t.Fatalf("%s was told of %d breaks, want one", what, len(resets))
+		t.Fatalf("%s got %d resets, want one", what, len(resets))
 	}
 	return resets[0]
 }
@@ -69,27 +67,27 @@ func TestRestart_RolledBack(t *testing.T) {
 		c.process.Check()
 		synctest.Wait()
 
-		wantStartedOver(t, c, kept.Cursor)
+		wantRestarted(t, c, kept.Cursor)
 		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "counter") || !strings.Contains(text, kept.Cursor.String()) {
 			t.Errorf("the log says %s", text)
 		}
 		begin := c.get(t)
 		if begin.Cursor.Revision != 1 || string(begin.State) != `{"value":3}` || begin.LastTransaction != (replay.Cursor{}) {
-			t.Errorf("it stands at %+v", begin)
+			t.Errorf("it is at %+v", begin)
 		}
-		for range 2 { // the first with what is known of the lost part, the second without
+		for range 2 { // the first while the lost part is cached, the second without it
 			b.add(t, 10)
 		}
 		a.add(t, 1)
 		synctest.Wait()
 		for i, n := range nodes {
 			events := recorders[i].all()
-			if e := reset(t, fmt.Sprint("process ", i), events); e.Cursor != begin.Cursor || string(e.State) != string(begin.State) || e.Type != "" {
-				t.Errorf("process %d was told of a break that led to %+v, want %s", i, e, begin.Cursor)
+			if e := wantOneReset(t, fmt.Sprint("process ", i), events); e.Cursor != begin.Cursor || string(e.State) != string(begin.State) || e.Type != "" {
+				t.Errorf("process %d was reset to %+v, want %s", i, e, begin.Cursor)
 			}
 			wantContinuous(t, begin, events[len(events)-3:])
 			if got := n.get(t); string(got.State) != `{"value":24}` || got.Cursor.Epoch != begin.Cursor.Epoch {
-				t.Errorf("process %d stands at %+v", i, got)
+				t.Errorf("process %d is at %+v", i, got)
 			}
 		}
 	})
@@ -124,12 +122,12 @@ func TestRestart_Once(t *testing.T) {
 			go n.process.Check()
 		}
 		for i := range nodes {
-			eventually(t, "the break", func() bool { return len(recorders[i].all()) == 4 })
+			eventually(t, "the reset", func() bool { return len(recorders[i].all()) == 4 })
 			if e := recorders[i].all()[3]; !e.Reset || string(e.State) != string(before.State) || e.Cursor.Revision != 1 || e.Cursor != recorders[0].all()[3].Cursor {
-				t.Fatalf("round %d: process %d was told of %+v", round, i, e)
+				t.Fatalf("round %d: process %d was notified of %+v", round, i, e)
 			}
 		}
-		wantStartedOver(t, nodes[0], before.Cursor)
+		wantRestarted(t, nodes[0], before.Cursor)
 		for _, stop := range stops {
 			stop()
 		}
@@ -144,7 +142,7 @@ func TestRestart_OtherBranch(t *testing.T) {
 		"a proposal":  func(t *testing.T, b node) { b.add(t, 1000) },
 		"an update":   func(t *testing.T, b node) { _, _ = b.Update(t.Context(), "counter", Counter{}) },
 		"an observer": func(t *testing.T, b node) { mustObserve(t, b.Manager, "counter", &recorder{}) },
-		"a refresh, the reply to which is lost": func(t *testing.T, b node) {
+		"a refresh whose reply is lost": func(t *testing.T, b node) {
 			b.process.LoseReplies(1)
 			_, _ = b.Refresh(t.Context(), "counter")
 			b.refresh(t)
@@ -173,13 +171,13 @@ func TestRestart_OtherBranch(t *testing.T) {
 					branch := c.get(t)
 					notice(t, b)
 					synctest.Wait()
-					begin := reset(t, "the observer", all.all())
+					begin := wantOneReset(t, "the observer", all.all())
 					if begin.Cursor.Epoch <= lost.Cursor.Epoch || string(begin.State) != string(branch.State) {
-						t.Errorf("the break leads to %s with %s, want the state %s", begin.Cursor, begin.State, branch.State)
+						t.Errorf("reset to %s with %s, want the state %s", begin.Cursor, begin.State, branch.State)
 					}
-					wantStartedOver(t, b, branch.Cursor)
+					wantRestarted(t, b, branch.Cursor)
 					if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || string(got.State) != string(there.State) {
-						t.Errorf("it stands at %+v, there at %+v", got, there)
+						t.Errorf("it is at %+v, there at %+v", got, there)
 					}
 				})
 			})
@@ -207,7 +205,7 @@ func TestRestart_OtherBranchAnnounced(t *testing.T) {
 					c.add(t, 10)
 				}
 				synctest.Wait()
-				e := reset(t, "the observer", seen.all())
+				e := wantOneReset(t, "the observer", seen.all())
 				for _, n := range []node{b, c} {
 					wantState(t, n.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
 					if at := n.get(t).Cursor; at.Epoch != e.Cursor.Epoch || at.Epoch <= kept.Cursor.Epoch {
@@ -235,11 +233,11 @@ func TestRestart_EarlierIncarnation(t *testing.T) {
 		shared.Rollback("counter", first.Cursor)
 		b.process.Check()
 		synctest.Wait()
-		e := reset(t, "the observer", seen.all())
+		e := wantOneReset(t, "the observer", seen.all())
 		if e.Cursor.Epoch <= second.Cursor.Epoch || string(e.State) != `{"value":1}` {
 			t.Errorf("reset to %s with %s", e.Cursor, e.State)
 		}
-		wantStartedOver(t, b, first.Cursor)
+		wantRestarted(t, b, first.Cursor)
 		b.add(t, 1)
 	})
 }
@@ -257,7 +255,7 @@ func TestRestart_EpochsGrow(t *testing.T) {
 			synctest.Wait()
 			shared.Rollback("counter", before.Cursor)
 			if now := []node{b, a}[i/2%2].add(t, 1).Cursor; now.Epoch <= last.Epoch {
-				t.Fatalf("it went on at %s after %s", now, last)
+				t.Fatalf("it continued at %s after %s", now, last)
 			} else {
 				last = now
 			}
@@ -265,7 +263,7 @@ func TestRestart_EpochsGrow(t *testing.T) {
 		}
 		for i, e := range seen.all()[1:] {
 			if before := seen.all()[i]; e.Cursor.Epoch < before.Cursor.Epoch || !e.Reset && e.Cursor != before.Cursor.Next() {
-				t.Fatalf("told of %s after %s, reset %v", e.Cursor, before.Cursor, e.Reset)
+				t.Fatalf("notified of %s after %s, reset %v", e.Cursor, before.Cursor, e.Reset)
 			}
 		}
 	})
@@ -283,9 +281,9 @@ func TestRestart_OwnStore(t *testing.T) {
 	mustAdd(t, m, "counter", 7)
 	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `reset  -> {"value":0}`, `2 add {"by":7} accepted -> {"value":7}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
-	wantStartedOver(t, node{Manager: m}, kept.Cursor)
+	wantRestarted(t, node{Manager: m}, kept.Cursor)
 }
 
 // Another process restarts the epoch first.
@@ -307,7 +305,7 @@ func TestRestart_ByAnotherProcess(t *testing.T) {
 			return process.Append(ctx, id, batch)
 		}
 		if got, there := b.refresh(t), a.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
-			t.Errorf("it stands at %s, there at %s", got.Cursor, there.Cursor)
+			t.Errorf("it is at %s, there at %s", got.Cursor, there.Cursor)
 		}
 		wantHistory(t, b.Manager, "counter", "1 created")
 	})

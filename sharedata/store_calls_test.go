@@ -66,7 +66,7 @@ func TestStoreCalls_OfCommit(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		b.wantCalls(t, "a repeat that would fail now", map[string]int{"Find": 1}, func() {
+		b.wantCalls(t, "a repeat whose function fails now", map[string]int{"Find": 1}, func() {
 			v, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: "k"})
 			if err != nil || !v.Accepted || !v.Duplicate {
 				t.Errorf("%+v, %v", v, err)
@@ -84,18 +84,18 @@ func TestStoreCalls_OfBatch(t *testing.T) {
 		if _, err := n.Propose(t.Context(), addition("counter", 1, "known")); err != nil {
 			t.Fatal(err)
 		}
-		var a answers
-		n.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{0}}, a.done("held"))
+		var r replies
+		n.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{0}}, r.done("held"))
 		<-g.arrived
 		for i := range 50 {
-			n.Submit(t.Context(), addition("counter", 1, fmt.Sprint("new-", i)), a.done("new"))
+			n.Submit(t.Context(), addition("counter", 1, fmt.Sprint("new-", i)), r.done("new"))
 		}
 		n.wantCalls(t, "what arrived while a function ran", map[string]int{"Append": 1}, func() {
 			close(g.open)
 			synctest.Wait()
 		})
-		if got := a.all(); len(got) != 51 {
-			t.Errorf("%d of 51 were answered", len(got))
+		if got := r.all(); len(got) != 51 {
+			t.Errorf("%d of 51 replies", len(got))
 		}
 		wantState(t, n.Manager, "counter", `{"value":51}`)
 	})

@@ -31,9 +31,8 @@ func wantStoreError(t *testing.T, err error, operation, id string, cause error) 
 	}
 }
 
-// failingAppend is a store whose appends fail while fail is set, before they
-// take effect, and while lost is set, after it. While cut is set it cannot be
-// asked which.
+// failingAppend is a store whose appends fail before they take effect while fail is set,
+// and after it while lost is set. Its loads fail while cut is set.
 type failingAppend struct {
 	store
 	fail, lost, cut bool
@@ -83,7 +82,7 @@ func TestStore_AppendFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(log.String(), "disk on fire") {
-		t.Errorf("the log does not say so: %s", log.String())
+		t.Errorf("the error is not in the log: %s", log.String())
 	}
 	s.fail = false
 	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate || v.Cursor.Revision != 3 {
@@ -104,7 +103,7 @@ func TestStore_AppendFailsForBatch(t *testing.T) {
 		m := newManager(t, &sharedata.Options{Store: s})
 		s.load = func(ctx context.Context, id string) (replay.Head, error) {
 			if len(g.arrived) == 0 {
-				g.pass() // so that all the rest waits together
+				g.pass() // so that the other calls wait together
 			}
 			return s.Store.Load(ctx, id)
 		}
@@ -114,14 +113,14 @@ func TestStore_AppendFailsForBatch(t *testing.T) {
 			err  error
 		}
 		done := make(chan result, 10)
-		in := func(name string, call func() error) {
+		submit := func(name string, call func() error) {
 			go func() { done <- result{name, call()} }()
 			synctest.Wait()
 		}
-		in("first get", func() error { _, err := m.Get(t.Context(), "counter"); return err })
-		in("create", func() error { _, err := m.Create(t.Context(), "counter", Counter{1}, add); return err })
-		in("create again", func() error { _, err := m.Create(t.Context(), "counter", Counter{2}, add); return err })
-		in("get", func() error {
+		submit("first get", func() error { _, err := m.Get(t.Context(), "counter"); return err })
+		submit("create", func() error { _, err := m.Create(t.Context(), "counter", Counter{1}, add); return err })
+		submit("create again", func() error { _, err := m.Create(t.Context(), "counter", Counter{2}, add); return err })
+		submit("get", func() error {
 			snapshot, err := m.Get(t.Context(), "counter")
 			if err == nil {
 				t.Errorf("a get returned %s, which was not stored", snapshot.State)
@@ -176,9 +175,9 @@ func TestStore_FindFails(t *testing.T) {
 	wantStoreError(t, err, "find", "counter", errDisk) // it may have had a verdict before
 	failing.IdempotencyKey = ""
 	if _, err := m.Propose(t.Context(), failing); !errors.Is(err, errBroken) {
-		t.Errorf("without a key nothing need be looked for: %v", err)
+		t.Errorf("without a key the store need not be asked: %v", err)
 	}
-	for _, again := range []bool{false, true} { // the append itself looks for the key
+	for _, again := range []bool{false, true} { // the append itself finds the key
 		if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate != again {
 			t.Errorf("%+v, %v", v, err)
 		}
@@ -196,13 +195,13 @@ func TestStore_ReadFails(t *testing.T) {
 	wantStoreError(t, err, "read", "counter", errDisk)
 	_, err = m.VerifyHistory(t.Context(), "counter")
 	wantStoreError(t, err, "read", "counter", errDisk)
-	mustAdd(t, m, "counter", 1) // for this nothing is read
+	mustAdd(t, m, "counter", 1) // which reads nothing
 
 	s.lost = true
 	_, err = m.Propose(t.Context(), addition("counter", 1, ""))
 	wantStoreError(t, err, "append", "counter", errDisk)
 	s.lost = false
-	for range 2 { // as long as it is not known what became of the append
+	for range 2 { // while the append is in doubt
 		_, err = m.Propose(t.Context(), addition("counter", 1, ""))
 		wantStoreError(t, err, "read", "counter", errDisk)
 	}
@@ -210,7 +209,7 @@ func TestStore_ReadFails(t *testing.T) {
 	s.read = nil
 	mustAdd(t, m, "counter", 1)
 	s.read = cannotRead
-	mustAdd(t, m, "counter", 1) // now it is known
+	mustAdd(t, m, "counter", 1) // the doubt is resolved
 	wantContinuous(t, snapshot, seen.all())
 	wantState(t, m, "counter", `{"value":4}`)
 }

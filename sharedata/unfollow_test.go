@@ -43,17 +43,17 @@ func TestFollow_WhileObserved(t *testing.T) {
 		a.add(t, 1)
 		synctest.Wait()
 		if f, s := len(first.all()), len(second.all()); f != 0 || s != 1 {
-			t.Errorf("told of %d and %d entries, want none and one", f, s)
+			t.Errorf("notified of %d and %d entries, want none and one", f, s)
 		}
 		if got := all.lines(); !slices.Equal(got, []string{`2 add {"by":1} accepted -> {"value":1}`}) {
-			t.Errorf("the observer of everything was told of %q", got)
+			t.Errorf("the observer of every ShareData was notified of %q", got)
 		}
 		snapshot, stop := mustObserve(t, b.Manager, "counter", &first)
 		wantFollowing(t, b.process, "counter")
 		a.add(t, 1)
 		synctest.Wait()
 		if snapshot.Cursor.Revision != 3 || len(first.all()) != 1 {
-			t.Errorf("observed again at %s, told of %q", snapshot.Cursor, first.lines())
+			t.Errorf("observed again at %s, notified of %q", snapshot.Cursor, first.lines())
 		}
 		stop()
 	})
@@ -65,13 +65,13 @@ func TestFollow_EndsByStopInsideObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var stops []func()
-		tell := sharedata.ObserverFunc(func([]sharedata.Event) {
+		stopAll := sharedata.ObserverFunc(func([]sharedata.Event) {
 			for _, stop := range stops {
 				stop()
 			}
 		})
 		for range 3 {
-			_, stop := mustObserve(t, b.Manager, "counter", tell)
+			_, stop := mustObserve(t, b.Manager, "counter", stopAll)
 			stops = append(stops, stop)
 		}
 		synctest.Wait()
@@ -131,7 +131,7 @@ func TestFollow_ObserveWithdrawn(t *testing.T) {
 		a.add(t, 1)
 		b.refresh(t)
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q", seen.lines())
+			t.Errorf("notified of %q", seen.lines())
 		}
 	})
 }
@@ -150,7 +150,7 @@ func TestFollow_EndsByRemoval(t *testing.T) {
 			if wantFollowing(t, b.process); t.Failed() {
 				t.Fatalf("removed by process %d", i)
 			}
-			stop() // has nothing to do
+			stop() // has no effect
 		}
 	})
 }
@@ -172,7 +172,7 @@ func TestFollow_EndsByClose(t *testing.T) {
 		stop()
 		wantFollowing(t, b.process)
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q after Close", seen.lines())
+			t.Errorf("notified of %q after Close", seen.lines())
 		}
 	})
 }
@@ -215,6 +215,6 @@ func TestFollow_Concurrent(t *testing.T) {
 	snapshot, _ := mustObserve(t, b.Manager, "counter", &seen)
 	wantFollowing(t, b.process, "counter")
 	a.add(t, 1)
-	eventually(t, "the observer to be told", func() bool { return len(seen.all()) == 1 })
+	eventually(t, "the observer to be notified", func() bool { return len(seen.all()) == 1 })
 	wantContinuous(t, snapshot, seen.all())
 }
