@@ -199,7 +199,7 @@ func TestInDoubt_Create(t *testing.T) {
 			}
 			load := s.load
 			s.load = func(ctx context.Context, id string) (replay.Head, error) {
-				defer func() { s.cut = true }() // once it is known that there is none
+				defer func() { s.cut = true }() // after the load that finds none
 				return load(ctx, id)
 			}
 			_, err := m.Create(t.Context(), "counter", Counter{5}, add)
@@ -210,7 +210,7 @@ func TestInDoubt_Create(t *testing.T) {
 		}
 		s.lost = false
 		if !cut {
-			mustAdd(t, m, "counter", 1) // its functions are there
+			mustAdd(t, m, "counter", 1) // its functions are registered
 		}
 		if _, err := m.Create(t.Context(), "counter", Counter{9}, add); !errors.Is(err, sharedata.ErrExists) {
 			t.Errorf("created again: %v", err)

@@ -45,7 +45,8 @@ func TestBatch_MaxWaiting(t *testing.T) {
 	})
 }
 
-// countingStore notes the size of each batch and holds each append up.
+// countingStore returns a store that blocks each append at the gate, and the sizes of the
+// batches that it took.
 func countingStore(t *testing.T, g *gate) (*store, *[]int) {
 	sizes := new([]int)
 	s := &store{Store: newMemory(t, nil)}
@@ -73,7 +74,7 @@ func TestBatch_GathersDuringAppend(t *testing.T) {
 		for i := range 11 {
 			m.Submit(t.Context(), addition("counter", i, ""), r.done(fmt.Sprint(i)))
 			if i == 0 {
-				synctest.Wait() // it is being appended
+				synctest.Wait() // its append is under way
 			}
 		}
 		synctest.Wait()
@@ -147,8 +148,8 @@ func TestBatch_ContextEndsBeforeTurn(t *testing.T) {
 			p := sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}}
 			m.Submit(ctx, p, r.done(function))
 		}
-		// Those behind the first are in the next batch; the one behind the
-		// second of these is in the batch whose evaluation has begun.
+		// The first "counted" is withdrawn before its batch begins, the second while
+		// the proposal before it in the batch is evaluated.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var r replies

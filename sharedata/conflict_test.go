@@ -63,7 +63,7 @@ func TestConflict_OneWinner(t *testing.T) {
 		t.Errorf("%d proposals got %d positions", managers*proposers*each, len(verdicts))
 	}
 	for _, m := range all {
-		mustAdd(t, m, "counter", 0) // brings it up to date
+		mustAdd(t, m, "counter", 0) // so that it knows all entries
 	}
 	history := wholeHistory(t, all[0], "counter")
 	if len(history) != managers*proposers*each+managers+1 {

@@ -46,9 +46,9 @@ func withLatency(p *replaytest.Process, latency time.Duration, seed uint64) *pro
 	return s
 }
 
-// contend has three proposers at each process propose for a time, and checks that
-// each revision is decided once, and that observers at each process are notified of it once. It
-// returns how many proposals of each process were accepted.
+// contend has three proposers at each process propose for a time. It checks that each
+// revision is decided once and that the observers at each process are notified of it
+// once, and returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
 	shared := replaytest.NewShared()
 	accepted := make([]int64, len(latencies))

@@ -272,8 +272,8 @@ func entriesOf(d *decision) (entries []Entry) {
 	return entries
 }
 
-// checkDecision checks what must hold of every decision: the entries, records
-// and events say the same, and continue the chain.
+// checkDecision checks that the records and events of a decision hold the same entries,
+// and that these continue the chain.
 func checkDecision(t *testing.T, at position, d *decision) {
 	t.Helper()
 	if len(d.events) != len(d.records) {

@@ -34,8 +34,8 @@ type functionCall struct {
 	deadlineContext
 	shareData *shareData
 	request   *request
-	// over is swapped by the function's goroutine when the function ends, and by
-	// who abandons the call. The first of them decides.
+	// over is swapped when the function ends, and when the call is abandoned. The
+	// first of the two decides.
 	over atomic.Bool
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,13 +16,16 @@ import (
 )
 
 // newRuns returns a manager of a counter with the functions "held", which waits for
-// the gate, and "run", which adds "by" and reports its runs by name. A run whose name
-// begins with "failing" fails, one with "rejected" is rejected, one with "stuck" ignores
+// the gate, and "run", which adds 1, and how often each proposal to "run" was run, by its
+// name. One whose name begins with "failing" fails, one with "rejected" is rejected, one with "stuck" ignores
 // its deadline until the gate opens, and one with "exits" ends its goroutine.
-func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Manager, runs map[string]int) {
-	runs = make(map[string]int)
+func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Manager, runs func(name string) int) {
+	var mu sync.Mutex
+	counts := make(map[string]int)
 	run := sharedata.NewFunction("run", func(_ context.Context, c Counter, name string) (Counter, error) {
-		runs[name]++
+		mu.Lock()
+		counts[name]++
+		mu.Unlock()
 		switch {
 		case strings.HasPrefix(name, "failing"):
 			return c, errBroken
@@ -34,7 +38,11 @@ func newRuns(t *testing.T, g *gate, options *sharedata.Options) (m *sharedata.Ma
 		}
 		return Counter{c.Value + 1}, nil
 	})
-	return newCounter(t, options, 0, held("held", g).WithTimeout(-1), run), runs
+	return newCounter(t, options, 0, held("held", g).WithTimeout(-1), run), func(name string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[name]
+	}
 }
 
 func runOf(name, key string) sharedata.Proposal {
@@ -78,7 +86,7 @@ func TestEvaluate_OncePerProposal(t *testing.T) {
 			if reply.verdict.Duplicate != (reply.name == "failing repeat") {
 				t.Errorf("%s: duplicate is %t", reply.name, reply.verdict.Duplicate)
 			}
-			if n := runs[reply.name]; n != 1 {
+			if n := runs(reply.name); n != 1 {
 				t.Errorf("%s ran %d times", reply.name, n)
 			}
 		}
@@ -101,8 +109,8 @@ func TestEvaluate_KnownKeyInBatch(t *testing.T) {
 			replies := submitBatch(t, m, g, [][2]string{{"before", ""}, {"before, keyed", "new"}, {repeat, "known"}, {"after", ""}, {"after, keyed", "l"}}...)
 			want := map[string]int{"first": 1, "before": 1, "before, keyed": 1, repeat: 1, "after": runsAfter, "after, keyed": runsAfter}
 			for name, n := range want {
-				if runs[name] != n {
-					t.Errorf("%s repeat: %q ran %d times, want %d", repeat, name, runs[name], n)
+				if got := runs(name); got != n {
+					t.Errorf("%s repeat: %q ran %d times, want %d", repeat, name, got, n)
 				}
 			}
 			for _, reply := range replies {
@@ -151,7 +159,7 @@ func TestEvaluate_AbandonedInBatch(t *testing.T) {
 						if !errors.Is(reply.err, wantErr) || reply.verdict.Accepted != (wantErr == nil) {
 							t.Errorf("%s: %+v, %v, want %v", reply.name, reply.verdict, reply.err, wantErr)
 						}
-						if n := runs[reply.name]; n != 1 {
+						if n := runs(reply.name); n != 1 {
 							t.Errorf("%s ran %d times", reply.name, n)
 						}
 					}

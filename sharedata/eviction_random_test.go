@@ -60,7 +60,7 @@ func newWorkload(t *testing.T, managers int) *workload {
 	for range managers {
 		var store replay.Store = shared.Process()
 		if managers == 1 {
-			store = struct{ replay.Store }{store} // of its own: no Follower
+			store = struct{ replay.Store }{store} // a store of one manager is no Follower
 		}
 		w.managers = append(w.managers, newManagerWith(t, &Options{
 			Store: store, MaxLoadedBytes: 10 * 1300, Kinds: []Kind{NewKind("number", increment)},

@@ -71,7 +71,7 @@ func TestFairness_OneRunPerTurn(t *testing.T) {
 	})
 }
 
-// What a slow function leaves of a batch is committed before the next slow run.
+// What a slow function has decided is committed before the next slow function runs.
 func TestFairness_CommitAfterTimeBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
@@ -92,7 +92,7 @@ func TestFairness_CommitAfterTimeBudget(t *testing.T) {
 	})
 }
 
-// Each of many proposers gets its turn, and keeps the order of its proposals.
+// Many proposers take turns, and each keeps the order of its proposals.
 func TestFairness_ManyProposers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()

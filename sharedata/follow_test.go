@@ -80,7 +80,7 @@ func TestNotifications_RemovedAndCreated(t *testing.T) {
 		var seen, all, again recorder
 		before, stop := mustObserve(t, b.Manager, "counter", &seen)
 		b.ObserveAll(&all)
-		synctest.Wait() // for the refresh with which following begins
+		synctest.Wait() // until the refresh that begins the following is over
 		a.add(t, 1)
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)

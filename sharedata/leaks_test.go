@@ -100,16 +100,16 @@ func TestLeaks_RemovedElsewhere(t *testing.T) {
 	})
 }
 
-// failing is a store that cannot load.
-type failing struct{ replay.Store }
+// failingLoad is a store that cannot load.
+type failingLoad struct{ replay.Store }
 
-func (failing) Load(context.Context, string) (replay.Head, error) {
+func (failingLoad) Load(context.Context, string) (replay.Head, error) {
 	return replay.Head{}, replay.ErrUnavailable
 }
 
 func TestLeaks_LoadFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newManagerWith(t, &Options{Store: failing{}})
+		m := newManagerWith(t, &Options{Store: failingLoad{}})
 		for i := range 30 {
 			if _, err := m.Get(t.Context(), fmt.Sprint(i)); !errors.Is(err, replay.ErrUnavailable) {
 				t.Errorf("got %v", err)

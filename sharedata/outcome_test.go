@@ -112,8 +112,8 @@ func TestOutcome_FailedAppend(t *testing.T) {
 	})
 }
 
-// The outcome of any change is unknown where its append failed and the store cannot be
-// asked what became of it.
+// The outcome of every kind of change is unknown where its append failed and the store
+// cannot be asked about it.
 func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
 	for name, change := range map[string]func(m *sharedata.Manager) error{
 		"create": func(m *sharedata.Manager) error {

@@ -46,10 +46,11 @@ type losses struct{ rollback, flush bool }
 
 func (l losses) any() bool { return l.rollback || l.flush }
 
-// workload is a run. "kept" is never removed by anybody, "churned" now and then.
+// workload is one run of random operations. "kept" is never removed, "churned" is at
+// times.
 type workload struct {
 	t      *testing.T
-	random *rand.Rand // of run alone
+	random *rand.Rand // used by run alone
 	losses losses
 	shared *replaytest.Shared
 	nodes  []node
@@ -70,7 +71,7 @@ type proposed struct {
 	err     error
 }
 
-// observation is an observation.
+// observation is an observer with the snapshot at which it began.
 type observation struct {
 	node    int
 	from    sharedata.Snapshot
@@ -221,7 +222,7 @@ func (w *workload) step(i int, r *rand.Rand, key string) {
 	}
 }
 
-// allow checks that an error is one that the faults explain.
+// allow checks that an error is explained by the faults, or is also.
 func (w *workload) allow(err, also error) {
 	var cursor *replay.CursorError
 	if err == nil || also != nil && errors.Is(err, also) || errors.As(err, &cursor) ||
@@ -231,7 +232,8 @@ func (w *workload) allow(err, also error) {
 	w.t.Errorf("an error that no fault explains: %v", err)
 }
 
-// propose repeats a proposal with a key until it has a verdict, at any process.
+// propose proposes, and repeats a proposal with a key, at any process, until it has a
+// verdict.
 func (w *workload) propose(n node, p proposed, r *rand.Rand) {
 	for attempt := range 40 {
 		v, err := n.Propose(context.Background(), addition(p.id, p.by, p.key))

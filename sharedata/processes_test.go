@@ -10,15 +10,15 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// node is one of several processes that share a store: its manager, and its
-// way to the store.
+// node is one of several processes that share a store: its manager, and its connection to
+// the store.
 type node struct {
 	*sharedata.Manager
 	process *replaytest.Process
 }
 
-// newNode is one more process. Nil options are the defaults; their Store, if
-// any, must be on the process.
+// newNode returns another process. Nil options are the defaults. The Store of options, if
+// any, must use the process.
 func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Options) node {
 	t.Helper()
 	var o sharedata.Options
@@ -58,13 +58,13 @@ func (n node) add(t testing.TB, by int) sharedata.Verdict {
 	return mustAdd(t, n.Manager, "counter", by)
 }
 
-// get is the snapshot of "counter".
+// get returns the snapshot of "counter".
 func (n node) get(t testing.TB) sharedata.Snapshot {
 	t.Helper()
 	return mustGet(t, n.Manager, "counter")
 }
 
-// refresh is get, after which the manager knows as much.
+// refresh returns the snapshot that Refresh gives of "counter".
 func (n node) refresh(t testing.TB) sharedata.Snapshot {
 	t.Helper()
 	snapshot, err := n.Refresh(context.Background(), "counter")
@@ -74,7 +74,7 @@ func (n node) refresh(t testing.TB) sharedata.Snapshot {
 	return snapshot
 }
 
-// calls are how often the process called a method of the store meanwhile.
+// calls returns how often the process calls a method of the store meanwhile.
 func (n node) calls(method string, meanwhile func()) int {
 	before := n.process.Calls()[method]
 	meanwhile()
@@ -91,7 +91,7 @@ func newProxy(p *replaytest.Process) *proxy {
 	return &proxy{store: store{Store: p}, Follower: p}
 }
 
-// eventually waits until something is so, outside of synctest bubbles.
+// eventually waits for a condition, outside of synctest bubbles.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {

@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// recreate removes and creates "counter" in another process.
+// recreate removes and creates "counter" at a process.
 func recreate(t *testing.T, n node, value int) sharedata.Snapshot {
 	t.Helper()
 	if err := n.Remove(t.Context(), "counter"); err != nil {
@@ -60,7 +60,7 @@ func TestRebind_Once(t *testing.T) {
 			}
 			<-g.arrived
 			runs++
-			recreate(t, a, runs) // before its append
+			recreate(t, a, runs) // before the append of b
 			g.open <- struct{}{}
 		}
 		synctest.Wait()

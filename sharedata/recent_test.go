@@ -10,9 +10,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// keptAfter is what a recent must return after a cursor, or false, by a naive
-// model: the events since the last restart or reset, of which the last ones are
-// kept.
+// keptAfter is a simple model of recentEntries.after: kept are the newest entries since
+// the last restart or reset, which is at from.
 func keptAfter(from replay.Cursor, kept []Entry, cursor replay.Cursor, limit int) ([]Entry, bool) {
 	if cursor == from {
 		return kept[:min(limit, len(kept))], true

@@ -14,7 +14,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// behind is a process that observes "counter" and has missed an entry, and whose
+// lagging is a process that observes "counter" and has missed an entry, and whose
 // loads fail while failing is set.
 type lagging struct {
 	store   *proxy
@@ -143,8 +143,8 @@ func TestRefresh_RetriesEnd(t *testing.T) {
 	}
 }
 
-// pass lets time pass, and what it leads to end. It must be called in a synctest
-// bubble.
+// advance lets time pass, and waits for what comes of it. It must be called in a
+// synctest bubble.
 func advance(long time.Duration) {
 	time.Sleep(long)
 	synctest.Wait()

@@ -75,7 +75,7 @@ func TestGet_FollowedNeedsNoStore(t *testing.T) {
 	})
 }
 
-// A store that is no Follower has one manager, which knows everything.
+// A store that is no Follower is asked once: it has one manager.
 func TestGet_OwnStoreIsNotAsked(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	m := newCounter(t, &sharedata.Options{Store: s}, 5)

@@ -7,9 +7,9 @@ import (
 	"github.com/safe-go/safe/replay/replaytest"
 )
 
-// A clock that was ahead has named an epoch later than any that is named now. A
-// restarted epoch must be later still, also where the store has rolled back to an
-// epoch before it.
+// A process whose clock was ahead has used an epoch later than the present time. A
+// restarted epoch is later still, also where the store has rolled back to an epoch before
+// it.
 func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 	const ahead = 1 << 62
 	process := replaytest.NewShared().Process()

@@ -14,7 +14,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// wantRestarted checks that the epoch of "counter" was restarted: its history begins in a later epoch than from, with an entry that continues it.
+// wantRestarted checks that the epoch of "counter" was restarted: its history begins in a
+// later epoch than from, with an entry that continues it.
 func wantRestarted(t *testing.T, n node, from replay.Cursor) {
 	t.Helper()
 	history := wholeHistory(t, n.Manager, "counter")
@@ -269,7 +270,7 @@ func TestRestart_EpochsGrow(t *testing.T) {
 	})
 }
 
-// Also where the store has one manager, which it does not notify.
+// The epoch is restarted also where the store has one manager, which it does not notify.
 func TestRestart_OwnStore(t *testing.T) {
 	shared := replaytest.NewShared()
 	s := &store{Store: shared.Process()} // not a Follower

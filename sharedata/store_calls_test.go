@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// wantCalls checks how often the methods of the store are called meanwhile.
+// wantCalls checks how often the process calls the methods of the store meanwhile.
 func (n node) wantCalls(t *testing.T, what string, want map[string]int, meanwhile func()) {
 	t.Helper()
 	before := n.process.Calls()

@@ -99,7 +99,7 @@ func TestFollow_EndsByStopDuringNotification(t *testing.T) {
 	})
 }
 
-// An Observe whose context ended follows nothing.
+// Nothing is followed for an Observe whose context has ended.
 func TestFollow_ObserveWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := replaytest.NewShared()

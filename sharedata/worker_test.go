@@ -85,7 +85,7 @@ func TestWorkers_ReplacedEnds(t *testing.T) {
 				}
 			}
 			synctest.Wait()
-			want := n + int(m.workers.parkedCount.Load()) // those that were abandoned, and those that took over
+			want := n + int(m.workers.parkedCount.Load()) // those that are abandoned, and those that took over and wait now
 			if closed {
 				m.Close()
 				want = n
