@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,7 +13,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// newStuck returns a manager of a counter with a function that ignores its deadline
+// newStuck returns a manager of a counter with a function that takes until its deadline
 // of half a second, and how often it was run.
 func newStuck(t *testing.T) (*sharedata.Manager, func() int) {
 	runs := make(chan struct{}, 1000)
@@ -89,6 +90,33 @@ func TestFairness_CommitAfterTimeBudget(t *testing.T) {
 				t.Errorf("a reply after %v, want %v", got, want)
 			}
 		}
+	})
+}
+
+// What was decided before a function that is abandoned is committed at its deadline, not
+// after the next function.
+func TestFairness_CommitAfterAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			time.Sleep(time.Second)
+			return c, nil
+		})
+		m := newCounter(t, nil, 0, held("first", g), held("stuck", g).WithTimeout(time.Second), slow)
+		m.Submit(t.Context(), proposalFrom("a", "first"), func(sharedata.Verdict, error) {})
+		<-g.arrived
+		begin := time.Now()
+		took := make(map[string]time.Duration)
+		for _, function := range []string{"add", "stuck", "slow"} {
+			m.Submit(t.Context(), proposalFrom("a", function), func(sharedata.Verdict, error) { took[function] = time.Since(begin) })
+		}
+		g.open <- struct{}{}
+		time.Sleep(time.Minute)
+		want := map[string]time.Duration{"add": time.Second, "stuck": time.Second, "slow": 2 * time.Second}
+		if synctest.Wait(); !maps.Equal(took, want) {
+			t.Errorf("replies after %v, want %v", took, want)
+		}
+		close(g.open)
 	})
 }
 
