@@ -206,11 +206,11 @@ func TestObserve_Withdrawn(t *testing.T) {
 		close(release)
 		synctest.Wait()
 
-		mustIncrement(t, m, "n")
 		s := m.loaded("n")
 		if len(s.observers) != 0 || s.observed.Load() || s.departed.Load() {
 			t.Errorf("%d observers are left, observed is %t", len(s.observers), s.observed.Load())
 		}
+		mustIncrement(t, m, "n")
 		cancel()
 	})
 }

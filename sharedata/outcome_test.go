@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -156,6 +157,50 @@ func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Nothing happened where an append failed that was not the proposal's own, or that the
+// store refused as invalid: the history is restarted first after a loss, and the store is
+// asked with an append whether it was removed.
+func TestOutcome_KnownAfterFailedAppend(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		lose    func(shared *replaytest.Shared, kept replay.Cursor)
+		appends int // up to the one that fails
+		err     error
+	}{
+		{"invalid batch", func(*replaytest.Shared, replay.Cursor) {}, 1, replay.ErrInvalidBatch},
+		{"restart after a rollback", func(shared *replaytest.Shared, kept replay.Cursor) { shared.Rollback("counter", kept) }, 2, errDisk},
+		{"question after a loss", func(shared *replaytest.Shared, _ replay.Cursor) { shared.Flush() }, 2, errDisk},
+		{"restart after a loss", func(shared *replaytest.Shared, _ replay.Cursor) { shared.Flush() }, 3, errDisk},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := replaytest.NewShared()
+				process := shared.Process()
+				s := newProxy(process)
+				n := newNode(t, process, &sharedata.Options{Store: s})
+				kept := ensureCounter(t, n)
+				mustObserve(t, n.Manager, "counter", &recorder{})
+				n.add(t, 1)
+				synctest.Wait()
+				time.Sleep(time.Second)
+				test.lose(shared, kept.Cursor)
+				appends := 0
+				s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+					if appends++; appends == test.appends {
+						return test.err
+					}
+					return process.Append(ctx, id, batch)
+				}
+				_, err := n.Propose(t.Context(), addition("counter", 1, ""))
+				wantStoreError(t, err, "append", "counter", test.err)
+				if errors.Is(err, sharedata.ErrOutcomeUnknown) || appends < test.appends {
+					t.Errorf("after %d appends: %v, want an error that leaves nothing in doubt", appends, err)
+				}
+			})
+		})
 	}
 }
 

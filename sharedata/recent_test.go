@@ -50,6 +50,13 @@ func TestRecent_Model(t *testing.T) {
 			if drop := len(kept) - most; drop > 0 {
 				from, kept = kept[drop-1].Cursor, kept[drop:]
 			}
+			bytes := 0
+			for _, e := range kept {
+				bytes += len(e.Data)
+			}
+			if r.bytes != bytes {
+				t.Fatalf("seed %d: %d bytes are counted, want %d", seed, r.bytes, bytes)
+			}
 			for range 5 {
 				cursor := replay.Cursor{Epoch: at.Epoch - random.Uint64N(2), Revision: max(at.Revision+2, 9) - random.Uint64N(9)}
 				limit := random.IntN(8)
