@@ -342,8 +342,7 @@ func TestConflict_WithoutMissedEntries(t *testing.T) {
 	shared := replaytest.NewShared()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
-	process := shared.Process()
-	s := newProxy(process)
+	b, s := newProxiedNode(t, shared)
 	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 		err := s.Store.Append(ctx, id, batch)
 		if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
@@ -351,7 +350,6 @@ func TestConflict_WithoutMissedEntries(t *testing.T) {
 		}
 		return err
 	}
-	b := newNode(t, process, &sharedata.Options{Store: s})
 	ensureCounter(t, b)
 	var all recorder
 	b.ObserveAll(&all)

@@ -125,7 +125,8 @@ func TestDeadlineContext_LikeContext(t *testing.T) {
 // context ends too.
 func TestDeadlineContext_WakesWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		parent, cancelParent := context.WithCancel(t.Context())
+		var parent context.Context
+		var cancelParent context.CancelFunc
 		for name, end := range map[string]func(c *deadlineContext){
 			"deadline": func(*deadlineContext) { time.Sleep(time.Minute) },
 			"cancel":   func(c *deadlineContext) { c.cancel() },

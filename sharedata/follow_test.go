@@ -219,16 +219,22 @@ func (s *manualFollower) Follow(_ string, tell func(entries []replay.Entry)) (st
 	return func() {}
 }
 
+// newManualFollower returns a process with "counter" and the manager of another one, which
+// shares its store.
+func newManualFollower(t *testing.T) (a node, b *sharedata.Manager, s *manualFollower) {
+	shared := replaytest.NewShared()
+	a = newNode(t, shared.Process(), nil)
+	ensureCounter(t, a)
+	s = &manualFollower{store: store{Store: shared.Process()}}
+	return a, newManager(t, &sharedata.Options{Store: s}), s
+}
+
 // Announcements may come late, twice and out of order.
 func TestNotifications_AnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(30) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			shared := replaytest.NewShared()
-			a := newNode(t, shared.Process(), nil)
-			ensureCounter(t, a)
-			s := &manualFollower{store: store{Store: shared.Process()}}
-			b := newManager(t, &sharedata.Options{Store: s, Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
+			a, b, s := newManualFollower(t)
 			var seen recorder
 			snapshot, _ := mustObserve(t, b, "counter", &seen)
 			for range 30 {
@@ -269,11 +275,7 @@ func TestNotifications_Invalid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := replaytest.NewShared()
-				a := newNode(t, shared.Process(), nil)
-				ensureCounter(t, a)
-				s := &manualFollower{store: store{Store: shared.Process()}}
-				b := newManager(t, &sharedata.Options{Store: s})
+				a, b, s := newManualFollower(t)
 				var seen recorder
 				snapshot, _ := mustObserve(t, b, "counter", &seen)
 				a.add(t, 1)
@@ -296,11 +298,7 @@ func TestNotifications_Invalid(t *testing.T) {
 // The store may notify while the manager is closed, and afterwards.
 func TestNotifications_AfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
-		a := newNode(t, shared.Process(), nil)
-		ensureCounter(t, a)
-		s := &manualFollower{store: store{Store: shared.Process()}}
-		b := newManager(t, &sharedata.Options{Store: s})
+		a, b, s := newManualFollower(t)
 		var seen recorder
 		mustObserve(t, b, "counter", &seen)
 		a.add(t, 1)

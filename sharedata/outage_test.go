@@ -22,16 +22,14 @@ func TestOutage_RefreshesAreBounded(t *testing.T) {
 		const many = 300
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
-		process := shared.Process()
-		s := newProxy(process)
-		b := newNode(t, process, &sharedata.Options{Store: s})
+		b, s := newProxiedNode(t, shared)
 		recorders := make([]recorder, many)
 		for i := range many {
 			createCounter(t, a.Manager, fmt.Sprint(i), 0)
 			mustObserve(t, b.Manager, fmt.Sprint(i), &recorders[i])
 		}
 		synctest.Wait()
-		process.SetReachable(false)
+		b.process.SetReachable(false)
 		for i := range many {
 			mustAdd(t, a.Manager, fmt.Sprint(i), 1)
 		}
@@ -42,9 +40,9 @@ func TestOutage_RefreshesAreBounded(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			time.Sleep(time.Millisecond)
-			return process.Load(ctx, id)
+			return b.process.Load(ctx, id)
 		}
-		process.SetReachable(true)
+		b.process.SetReachable(true)
 		advance(time.Minute)
 		for i := range recorders {
 			if n := len(recorders[i].all()); n != 1 {
@@ -115,9 +113,7 @@ func TestOutage_ProposalsFailAtOnce(t *testing.T) {
 func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		process := replaytest.NewShared().Process()
-		s := newProxy(process)
-		n := newNode(t, process, &sharedata.Options{Store: s})
+		n, s := newProxiedNode(t, replaytest.NewShared())
 		for i := range many {
 			createCounter(t, n.Manager, fmt.Sprint(i), 0)
 			mustObserve(t, n.Manager, fmt.Sprint(i), &recorder{})
@@ -127,8 +123,8 @@ func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 			<-ctx.Done() // loads hang, appends do not
 			return replay.Head{}, ctx.Err()
 		}
-		process.SetReachable(false)
-		process.SetReachable(true) // all are refreshed
+		n.process.SetReachable(false)
+		n.process.SetReachable(true) // all are refreshed
 		synctest.Wait()
 		begin := time.Now()
 		replied := make(chan time.Duration, many)

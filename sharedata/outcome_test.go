@@ -178,9 +178,7 @@ func TestOutcome_KnownAfterFailedAppend(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				shared := replaytest.NewShared()
-				process := shared.Process()
-				s := newProxy(process)
-				n := newNode(t, process, &sharedata.Options{Store: s})
+				n, s := newProxiedNode(t, shared)
 				kept := ensureCounter(t, n)
 				mustObserve(t, n.Manager, "counter", &recorder{})
 				n.add(t, 1)
@@ -192,7 +190,7 @@ func TestOutcome_KnownAfterFailedAppend(t *testing.T) {
 					if appends++; appends == test.appends {
 						return test.err
 					}
-					return process.Append(ctx, id, batch)
+					return n.process.Append(ctx, id, batch)
 				}
 				_, err := n.Propose(t.Context(), addition("counter", 1, ""))
 				wantStoreError(t, err, "append", "counter", test.err)

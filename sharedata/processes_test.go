@@ -32,6 +32,14 @@ func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Optio
 	return node{newManager(t, &o), process}
 }
 
+// newProxiedNode returns another process whose calls of the store can be intercepted.
+func newProxiedNode(t testing.TB, shared *replaytest.Shared) (node, *proxy) {
+	t.Helper()
+	process := shared.Process()
+	s := newProxy(process)
+	return newNode(t, process, &sharedata.Options{Store: s}), s
+}
+
 // twoNodes share a store, in which "counter" is at 0. Both know add and
 // broken, also after it is created again.
 func twoNodes(t testing.TB) (shared *replaytest.Shared, a, b node) {

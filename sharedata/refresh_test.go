@@ -170,9 +170,7 @@ func TestRefresh_HistoryEndsMeanwhile(t *testing.T) {
 			shared := replaytest.NewShared()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
-			process := shared.Process()
-			s := newProxy(process)
-			b := newNode(t, process, &sharedata.Options{Store: s})
+			b, s := newProxiedNode(t, shared)
 			var all recorder
 			ensureCounter(t, b)
 			b.ObserveAll(&all)
@@ -184,7 +182,7 @@ func TestRefresh_HistoryEndsMeanwhile(t *testing.T) {
 				} else if err := a.Remove(ctx, "counter"); err != nil {
 					t.Error(err)
 				}
-				return process.Read(ctx, id, after, limit)
+				return b.process.Read(ctx, id, after, limit)
 			}
 			got, err := b.Refresh(t.Context(), "counter")
 			switch {

@@ -293,9 +293,7 @@ func TestRestart_ByAnotherProcess(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
 		kept := ensureCounter(t, a)
-		process := shared.Process()
-		s := newProxy(process)
-		b := newNode(t, process, &sharedata.Options{Store: s})
+		b, s := newProxiedNode(t, shared)
 		ensureCounter(t, b)
 		a.add(t, 1)
 		b.refresh(t)
@@ -303,7 +301,7 @@ func TestRestart_ByAnotherProcess(t *testing.T) {
 		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
 			s.append = nil
 			a.refresh(t)
-			return process.Append(ctx, id, batch)
+			return b.process.Append(ctx, id, batch)
 		}
 		if got, there := b.refresh(t), a.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
 			t.Errorf("it is at %s, there at %s", got.Cursor, there.Cursor)

@@ -105,13 +105,11 @@ func TestFollow_ObserveWithdrawn(t *testing.T) {
 		shared := replaytest.NewShared()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
-		process := shared.Process()
-		s := newProxy(process)
-		b := newNode(t, process, &sharedata.Options{Store: s})
+		b, s := newProxiedNode(t, shared)
 		g := newGate()
 		s.load = func(ctx context.Context, id string) (replay.Head, error) {
 			g.pass()
-			return process.Load(ctx, id)
+			return b.process.Load(ctx, id)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var seen recorder
@@ -127,7 +125,7 @@ func TestFollow_ObserveWithdrawn(t *testing.T) {
 		}
 		close(g.open)
 		synctest.Wait()
-		wantFollowing(t, process)
+		wantFollowing(t, b.process)
 		a.add(t, 1)
 		b.refresh(t)
 		if len(seen.all()) != 0 {
