@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
+	"time"
 )
 
 // Client keeps one connection to a server, over which it subscribes and
@@ -22,20 +22,26 @@ type Client struct {
 	log     *slog.Logger
 	ctx     context.Context // ends when the client stops
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when the runner has ended
+	done    chan struct{} // closed when run has returned
 
-	identified atomic.Uint64 // how many correlation ids there have been
+	correlationIDs atomic.Uint64 // how many there have been
 
-	// mu is the only lock. It guards what follows, and the fields of
-	// connections, subscriptions and calls that say so. Nobody who holds it
-	// waits for the network, a consumer or a callback.
-	mu            sync.Mutex
-	stopErr       error       // nil while alive
-	conn          *connection // nil while there is none
-	status        statusLog
-	subscriptions map[string]*Subscription
-	subscribed    uint64 // how many subscriptions there have been
-	calls         calls
+	// The goroutine that connects: first Dial, then run.
+	lastToken string // from Options.Token
+	rejected  bool   // the server rejected lastToken
+
+	// mu is the only lock. It guards the fields below, and the fields of
+	// connections, subscriptions and calls that say so. Its holder never waits for
+	// the network, a consumer or a callback.
+	mu                sync.Mutex
+	stopErr           error       // nil while alive
+	conn              *connection // nil while there is none
+	lostErr           error       // how the last connection or attempt ended; nil: none has
+	lostAt            time.Time   // when
+	status            statusLog
+	subscriptions     map[string]*Subscription // the live ones
+	subscriptionCount uint64                   // how many there have been
+	calls             calls
 }
 
 // newClient returns a client without connection and goroutines.
@@ -61,40 +67,8 @@ func newClient(address string, options *Options) (*Client, error) {
 	return c, nil
 }
 
-// Subscribe returns the subscription to the ShareData, a new one if there is
-// none that lives. It does not wait: a refusal is the error that Events ends
-// with. An unconsumed subscription costs at most Options.EventBufferBytes.
-func (c *Client) Subscribe(shareDataID string) *Subscription {
-	return c.SubscribeFrom(shareDataID, "")
-}
-
-// SubscribeFrom is Subscribe, except that a new subscription continues after
-// the cursor, which an earlier one returned from Subscription.Cursor, maybe in
-// another process. Its first event is then a State that is Resumed, or a Gap.
-// An empty cursor is none.
-func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.subscriptions[shareDataID]; s != nil {
-		return s
-	}
-	c.subscribed++
-	s := newSubscription(c, shareDataID, position{known: cursor != "", cursor: cursor}, c.subscribed)
-	switch {
-	case c.stopErr != nil:
-		s.endLocked(c.stopErr)
-		return s
-	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(cursor):
-		s.endLocked(fmt.Errorf("client: %w: a ShareData id is UTF-8 text and not empty", ErrInvalid))
-		return s
-	}
-	c.subscriptions[shareDataID] = s
-	c.askLocked(s)
-	return s
-}
-
-// inOrderLocked returns the subscriptions, the oldest first.
-func (c *Client) inOrderLocked() []*Subscription {
+// orderedSubscriptionsLocked returns the live subscriptions, the oldest first.
+func (c *Client) orderedSubscriptionsLocked() []*Subscription {
 	all := make([]*Subscription, 0, len(c.subscriptions))
 	for _, s := range c.subscriptions {
 		all = append(all, s)
@@ -105,23 +79,25 @@ func (c *Client) inOrderLocked() []*Subscription {
 
 // correlationID returns an id that this client has not used before.
 func (c *Client) correlationID() string {
-	return "c-" + strconv.FormatUint(c.identified.Add(1), 10)
+	return "c-" + strconv.FormatUint(c.correlationIDs.Add(1), 10)
 }
 
-// stopLocked ends everything that waits for the server, with the error, and
-// reports whether the client was alive.
-func (c *Client) stopLocked(err error) bool {
+// stopLocked ends all calls and subscriptions with the cause, and reports whether
+// the client was alive.
+func (c *Client) stopLocked(cause error) bool {
 	if c.stopErr != nil {
 		return false
 	}
-	c.stopErr = err
-	for _, waiting := range c.calls.drain() {
-		waiting.settle(outcome{err: err})
+	c.stopErr = fmt.Errorf("client: %w", cause)
+	for _, open := range c.calls.all() {
+		c.calls.complete(open, outcome{err: open.failure(cause)})
 	}
-	for id, s := range c.subscriptions {
-		delete(c.subscriptions, id)
-		s.endLocked(err)
+	if c.conn != nil {
+		c.conn.outbox = nil // The errors say "never sent".
 	}
-	c.status.add(Status{State: Closed, Err: err})
+	for id := range c.subscriptions {
+		c.endSubscriptionLocked(id, c.stopErr)
+	}
+	c.status.add(Status{State: Closed, Err: c.stopErr})
 	return true
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/coder/websocket"
@@ -11,16 +10,16 @@ import (
 // server that does not answer it.
 const closeTimeout = 5 * time.Second
 
-// Close ends the client: calls and loops that wait end with ErrClosed, the
-// connection is closed with code 1000, and everything that the client started
-// has ended when Close returns, after five seconds at most. Closing twice is
-// fine. It must not be called from Options.Token. The error is always nil.
+// Close ends the client: waiting calls fail and loops over events end with
+// ErrClosed, and the connection is closed with code 1000. Close returns when all
+// goroutines of the client have ended, which takes five seconds at most. Closing
+// twice is fine. Options.Token must not call it. The error is always nil.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	for _, s := range c.subscriptions {
 		s.dropLocked()
 	}
-	first := c.stopLocked(fmt.Errorf("client: %w", ErrClosed))
+	first := c.stopLocked(ErrClosed)
 	conn := c.conn
 	c.mu.Unlock()
 	if first {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,14 +11,10 @@ import (
 	"github.com/coder/websocket"
 )
 
-func TestCloseEndsEverythingAndSaysGoodbye(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		c, p := f.connect(nil)
-		sub := c.Subscribe("x")
-		s := follow(t, sub)
-		p.expect(subscribeTo("x", ""))
-		p.send(snapshot("e", 5, 0))
-		s.expect("state e-5")
+func TestClose(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		p, s := f.subscribe(nil)
+		c := f.client
 		outcome := propose(t, c, proposalOf("x"))
 		p.expectPropose()
 
@@ -51,18 +46,14 @@ func TestCloseEndsEverythingAndSaysGoodbye(t *testing.T) {
 	})
 }
 
-func TestCloseIsBoundedWhenTheServerIsSilent(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		var line *deaf
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &deaf{Conn: conn}; return line }
-		})
+func TestClose_SilentServer(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		synctest.Wait()
-		line.stallFor(4 * time.Second)
+		f.lastLine.stallFor(4 * time.Second)
 		c.Subscribe("x")
 		p.expect(subscribeTo("x", ""))
-		line.vanish()
+		f.lastLine.vanish()
 		start := time.Now()
 		c.Close()
 		if got := time.Since(start); got != closeTimeout {
@@ -72,7 +63,7 @@ func TestCloseIsBoundedWhenTheServerIsSilent(t *testing.T) {
 	})
 }
 
-func TestCloseAtAnyMoment(t *testing.T) {
+func TestClose_AnyMoment(t *testing.T) {
 	tests := []struct {
 		name string
 		set  func(f *fake)
@@ -85,7 +76,7 @@ func TestCloseAtAnyMoment(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				f.set(test.set)
 				c := f.start(nil)
 				s := follow(t, c.Subscribe("x"))
@@ -105,8 +96,8 @@ func TestCloseAtAnyMoment(t *testing.T) {
 	}
 }
 
-func TestCloseFromManyGoroutines(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestClose_Concurrent(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, _ := f.connect(nil)
 		var all sync.WaitGroup
 		for range 10 {
@@ -134,8 +125,8 @@ func TestCloseFromManyGoroutines(t *testing.T) {
 	})
 }
 
-func TestCloseFromTheLoopOverEvents(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestClose_InsideLoop(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		sub := c.Subscribe("x")
 		p.expect(subscribeTo("x", ""))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,66 +15,66 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// connection is one WebSocket. The runner owns it: it reads, and waits for the
-// goroutine that writes and the one that sends heartbeats.
+// connection is one WebSocket. The goroutine in Client.run owns it: it reads, and
+// waits for the goroutine that writes and the one that sends heartbeats.
 type connection struct {
 	// Immutable.
 	client   *Client
 	ws       *websocket.Conn
 	openedAt time.Time
-	wake     chan struct{} // has room for one: there is something to write
-	retry    *time.Timer   // it is time to repeat a subscribe
+	wake     chan struct{} // has room for one: outbox is not empty
+	retry    *time.Timer   // fires when a subscribe is to be repeated
 
 	// Guarded by the client's lock.
-	outbox     []outgoing
-	asking     map[string]*ask // subscribes that are not answered
-	asked      uint64          // how many subscribes were sent
-	fences     map[string]fence
-	report     wire.Error // the server's last complaint
-	blamed     bool       // what the report is about will not be sent again
-	heard      bool
-	progressed bool
-	cause      error // why the connection was given up on this side
+	outbox       []outgoing
+	subscribes   map[string]*subscribeRequest // unanswered ones, by ShareData id
+	subscribed   uint64                       // how many subscribes were sent
+	barriers     map[string]barrier           // by correlation id
+	lastError    wire.Error                   // the last error frame
+	attributed   bool                         // its cause is known and is not sent again
+	received     bool
+	progressed   bool
+	giveUpReason error // why the connection was ended on this side
 }
 
-// outgoing is a frame that waits to be written, with the call it belongs to,
-// or nil.
+// outgoing is a frame that waits to be written, and its call; nil for other frames.
 type outgoing struct {
 	frame []byte
 	call  *call
 }
 
-// ask is a subscribe that the server has not answered, with a state or an
-// error. Until then whatever comes for its ShareData belongs to a subscription
-// before it, and nothing more is sent about that ShareData: a server need not
-// answer a subscribe that another message has overtaken, so only one that is
-// left alone can be told from the next by its answer.
-type ask struct {
+// subscribeRequest is a subscribe that the server has not answered with a state or
+// an error. Until it does, every other frame of the ShareData belongs to an earlier
+// subscription, and nothing more is sent about the ShareData: a server need not
+// answer a subscribe that a later message has made void, so an answer can only be
+// attributed while there is one open request.
+type subscribeRequest struct {
 	subscription *Subscription
-	number       uint64 // place in the order of all
+	number       uint64 // order of sending
 	size         int    // of the frame, in bytes
 }
 
-// fence is a ping that was sent behind a state, in that round.
-type fence struct {
+// barrier is a ping that was sent behind a state, in that round.
+type barrier struct {
 	subscription *Subscription
 	round        uint64
 }
 
 // open makes ws the client's connection and sends on it, in this order, the
-// subscriptions, the calls in flight, and those that wait. It returns nil if
-// the client has stopped.
+// subscribes, the calls in flight, and those that wait. It returns nil if the
+// client has stopped.
 func (c *Client) open(ws *websocket.Conn) *connection {
 	conn := &connection{
-		client:   c,
-		ws:       ws,
-		openedAt: time.Now(),
-		wake:     make(chan struct{}, 1),
-		retry:    time.NewTimer(time.Hour),
-		asking:   make(map[string]*ask),
-		fences:   make(map[string]fence),
+		client:     c,
+		ws:         ws,
+		openedAt:   time.Now(),
+		wake:       make(chan struct{}, 1),
+		retry:      time.NewTimer(time.Hour),
+		subscribes: make(map[string]*subscribeRequest),
+		barriers:   make(map[string]barrier),
 	}
 	conn.retry.Stop()
+	c.rejected = false
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,15 +85,15 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 	c.conn = conn
 	c.status.add(Status{State: Open})
 	c.log.Info("connected", "host", c.url.Host)
-	for _, s := range c.inOrderLocked() {
+	for _, s := range c.orderedSubscriptionsLocked() {
 		if !s.paused {
-			c.askLocked(s)
+			c.subscribeLocked(s)
 		}
 	}
-	for _, sent := range c.calls.inFlight {
-		conn.sendLocked(sent.frame, sent)
+	for _, unanswered := range c.calls.inFlight {
+		conn.sendLocked(unanswered.frame, unanswered)
 	}
-	c.pumpLocked()
+	c.sendWaitingLocked()
 	return conn
 }
 
@@ -102,11 +103,11 @@ func (c *Client) run(conn *connection) {
 	defer c.cancel()
 	reconnector := newReconnector(c.options.Backoff, c.options.Token != nil)
 	for attempt := 1; ; attempt++ {
-		var end ending
+		var end connectionEnd
 		if conn == nil {
 			ws, err := c.connect(c.ctx)
 			if err != nil {
-				end = endOfAttempt(err)
+				end = attemptEnd(err)
 			} else if conn = c.open(ws); conn == nil {
 				return
 			}
@@ -114,6 +115,9 @@ func (c *Client) run(conn *connection) {
 		if conn != nil {
 			end = conn.serve(c.ctx)
 			conn, attempt = nil, 0
+		}
+		if end.unauthorized() {
+			c.rejected = true
 		}
 		next := reconnector.next(end)
 		if c.ctx.Err() != nil || !c.wait(attempt+1, end.err, next) {
@@ -130,9 +134,10 @@ func (c *Client) wait(attempt int, cause error, next decision) bool {
 	case c.stopErr != nil:
 	case next.stop != nil:
 		c.log.Error("stopped for good", "cause", cause)
-		c.stopLocked(stopped(next.stop))
+		c.stopLocked(fmt.Errorf("%w: %w", ErrClosed, next.stop))
 	default:
 		c.log.Warn("reconnecting", "cause", cause, "attempt", attempt, "delay", next.delay)
+		c.lostErr, c.lostAt = cause, time.Now()
 		c.status.add(Status{State: Reconnecting, Attempt: attempt, Delay: next.delay, Err: cause})
 	}
 	alive := c.stopErr == nil
@@ -150,8 +155,8 @@ func (c *Client) wait(attempt int, cause error, next decision) bool {
 	}
 }
 
-func endOfAttempt(err error) ending {
-	end := ending{err: err}
+func attemptEnd(err error) connectionEnd {
+	end := connectionEnd{err: err}
 	var refused *ConnectError
 	if errors.As(err, &refused) {
 		end.status = refused.Status
@@ -160,7 +165,7 @@ func endOfAttempt(err error) ending {
 }
 
 // serve runs the connection until it ends.
-func (conn *connection) serve(ctx context.Context) ending {
+func (conn *connection) serve(ctx context.Context) connectionEnd {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { conn.write(ctx) })
@@ -176,91 +181,125 @@ func (conn *connection) serve(ctx context.Context) ending {
 	return end
 }
 
-// detach takes the connection from the client, fails whatever it was closed
-// for, and returns how it ended.
-func (conn *connection) detach(err error) ending {
+// detach takes the connection from the client, fails the frame for which the server
+// closed it, and returns how it ended.
+func (conn *connection) detach(err error) connectionEnd {
 	c := conn.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = nil
 	for _, s := range c.subscriptions {
-		s.askAgainAt = time.Time{}
+		s.subscribeAt = time.Time{}
 	}
 
 	var closed websocket.CloseError
 	lost := &DisconnectError{Err: err}
 	switch {
-	case conn.cause != nil:
-		lost.Err = conn.cause
+	case conn.giveUpReason != nil:
+		lost.Err = conn.giveUpReason
 	case errors.As(err, &closed):
 		lost = &DisconnectError{Code: int(closed.Code), Reason: closed.Reason}
 	}
-	end := ending{
+	end := connectionEnd{
 		code:       lost.Code,
 		err:        lost,
-		heard:      conn.heard,
+		received:   conn.received,
 		progressed: conn.progressed,
 		lived:      time.Since(conn.openedAt),
-		blamed:     conn.blamed,
 	}
 	if c.stopErr != nil {
 		return end
 	}
-	if lost.Code == codes.CloseInvalidMessage && conn.report.Code != "" {
-		end.err = conn.complaint()
+	var report wire.Error // the error frame that explains the close, if there is one
+	if lost.Code != 0 && closeCodeAfter(conn.lastError.Code) == lost.Code {
+		report, end.attributed = conn.lastError, conn.attributed
 	}
-	if !conn.blamed {
-		suspects := conn.suspectsLocked()
-		guilty := blameClose(lost.Code, conn.report, suspects)
-		end.blamed = guilty != nobody
-		switch {
-		case guilty == several:
-			c.calls.doubt()
-		case guilty >= 0:
-			c.convictLocked(suspects[guilty], conn.report, lost)
+	if report.Code == codes.InvalidMessage {
+		end.err = serverError(report)
+	}
+	if !end.attributed {
+		end.attributed = conn.attributeCloseLocked(lost, report)
+	}
+	for _, unanswered := range c.calls.inFlight {
+		if unanswered.sentOn == conn {
+			unanswered.ambiguous, unanswered.sentOn = true, nil
 		}
 	}
 	return end
 }
 
-// complaint is the server's last one, as an error.
-func (conn *connection) complaint() *ServerError {
-	return &ServerError{
-		Code:        conn.report.Code,
-		Message:     conn.report.Message,
-		ShareDataID: conn.report.ShareDataID,
-	}
-}
-
-// suspectsLocked returns what was sent on this connection and is not answered.
-func (conn *connection) suspectsLocked() []suspect {
-	var all []suspect
-	for id, a := range conn.asking {
-		all = append(all, suspect{shareDataID: id, size: a.size})
-	}
-	slices.SortFunc(all, func(a, b suspect) int {
-		return cmp.Compare(conn.asking[a.shareDataID].number, conn.asking[b.shareDataID].number)
-	})
-	for _, sent := range conn.client.calls.inFlight {
-		if sent.sentOn == conn {
-			all = append(all, suspect{call: sent.id, shareDataID: sent.shareDataID, size: len(sent.frame)})
+// attributeCloseLocked fails the frame for which the server closed the connection,
+// after the report.
+// If it may be one of several proposals, they are sent one at a time from now on.
+// It reports whether there is such a frame.
+func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.Error) bool {
+	c := conn.client
+	frames := conn.unansweredLocked()
+	cause := attributeClose(lost.Code, report, frames)
+	switch cause {
+	case none:
+		return false
+	case several:
+		for _, unanswered := range c.calls.inFlight {
+			if unanswered.sentOn == conn {
+				unanswered.sentWithInvalid, unanswered.sentOn = true, nil
+			}
 		}
+		c.calls.probe()
+		return true
 	}
-	return all
-}
-
-// convictLocked fails what the server complained about and will not have again.
-func (c *Client) convictLocked(guilty suspect, report wire.Error, lost *DisconnectError) {
+	refused := frames[cause]
 	var err error = lost
 	if report.Code != "" {
-		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: guilty.shareDataID}
+		err = &ServerError{Code: report.Code, Message: report.Message, ShareDataID: refused.shareDataID}
 	}
-	if guilty.call != "" {
-		if failed := c.calls.find(guilty.call); failed != nil {
-			c.calls.remove(failed)
-			failed.settle(outcome{err: failed.refused(err)})
+	if refused.correlationID == "" {
+		c.endSubscriptionLocked(refused.shareDataID, err)
+		return true
+	}
+	failed := c.calls.find(refused.correlationID, conn)
+	if failed.fields == nil {
+		c.calls.complete(failed, outcome{err: err})
+		return true
+	}
+	reply := &wire.ProposalResult{Code: codes.InvalidMessage, Error: report.Message}
+	if lost.Code == closeMessageTooBig {
+		reply.Code = CodeMessageTooBig
+	}
+	if reply.Error == "" {
+		reply.Error = lost.Error()
+	}
+	named := report.CorrelationID == refused.correlationID
+	// Without a name in the error frame it may have been another frame, and the
+	// proposal may have taken effect before.
+	failed.ambiguous = failed.ambiguous || !named && len(frames) > 1 && lost.Code != closeMessageTooBig
+	c.calls.refuse(failed, reply)
+	return true
+}
+
+// serverError returns an error frame as an error.
+func serverError(frame wire.Error) *ServerError {
+	return &ServerError{Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID}
+}
+
+// unansweredLocked returns what was sent on this connection and is not answered.
+func (conn *connection) unansweredLocked() []sentFrame {
+	var all []sentFrame
+	for id, request := range conn.subscribes {
+		all = append(all, sentFrame{shareDataID: id, size: request.size})
+	}
+	slices.SortFunc(all, func(a, b sentFrame) int {
+		return cmp.Compare(conn.subscribes[a.shareDataID].number, conn.subscribes[b.shareDataID].number)
+	})
+	for _, unanswered := range conn.client.calls.inFlight {
+		if unanswered.sentOn != conn {
+			continue
 		}
-		return
+		frame := sentFrame{correlationID: unanswered.id, size: len(unanswered.frame)}
+		if unanswered.fields != nil {
+			frame.shareDataID = unanswered.fields.ShareDataID
+		}
+		all = append(all, frame)
 	}
-	c.endSubscriptionLocked(guilty.shareDataID, err)
+	return all
 }

@@ -29,8 +29,9 @@ func Dial(ctx context.Context, address string, options *Options) (*Client, error
 	return c, nil
 }
 
-// New returns a client that connects in the background, as it does after a
-// lost connection. An address or options that can never work are an error.
+// New returns a client that connects in the background, as after a lost
+// connection. The error is ErrInvalid, for an address or options that can never
+// work.
 func New(address string, options *Options) (*Client, error) {
 	c, err := newClient(address, options)
 	if err != nil {
@@ -65,7 +66,8 @@ func parseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// connect makes one attempt. Its error is a *ConnectError.
+// connect makes one attempt. Its error is a *ConnectError. It is called from one
+// goroutine at a time.
 func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	if timeout := c.options.ConnectTimeout; timeout > 0 {
 		var cancel context.CancelFunc
@@ -74,7 +76,7 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	}
 	target, header := *c.url, c.options.Header.Clone()
 	if c.options.Token != nil {
-		token, err := c.options.Token(ctx)
+		token, err := c.token(ctx)
 		if err != nil {
 			return nil, &ConnectError{Err: fmt.Errorf("token source: %w", err)}
 		}
@@ -93,6 +95,18 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	}
 	ws.SetReadLimit(limit)
 	return ws, nil
+}
+
+// token calls the token source. The context says which token was rejected.
+func (c *Client) token(ctx context.Context) (string, error) {
+	if c.rejected {
+		ctx = withRejectedToken(ctx, c.lastToken)
+	}
+	token, err := c.options.Token(ctx)
+	if err == nil && token != c.lastToken {
+		c.lastToken, c.rejected = token, false
+	}
+	return token, err
 }
 
 func (c *Client) addToken(token string, target *url.URL, header http.Header) {

@@ -3,16 +3,13 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func TestDialWaitsForTheConnection(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestDial_Open(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		if got := c.Status(); got != (Status{State: Open}) {
 			t.Errorf("status %+v", got)
@@ -21,7 +18,7 @@ func TestDialWaitsForTheConnection(t *testing.T) {
 	})
 }
 
-func TestDialReportsWhyTheFirstAttemptFailed(t *testing.T) {
+func TestDial_Error(t *testing.T) {
 	tests := []struct {
 		name   string
 		set    func(f *fake)
@@ -38,7 +35,7 @@ func TestDialReportsWhyTheFirstAttemptFailed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				f.set(test.set)
 				start := time.Now()
 				c, err := Dial(context.Background(), "ws://fake", f.options(&Options{Token: test.token, ConnectTimeout: 7 * time.Second}))
@@ -60,8 +57,8 @@ func TestDialReportsWhyTheFirstAttemptFailed(t *testing.T) {
 	}
 }
 
-func TestDialEndsWithItsContext(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestDial_ContextEnds(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.hang = true })
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -71,8 +68,8 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestConnectionOutlivesTheContextOfDial(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestDial_OutlivesContext(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		ctx, cancel := context.WithCancel(context.Background())
 		c, err := Dial(ctx, "ws://fake", f.options(nil))
 		if err != nil {
@@ -92,8 +89,8 @@ func TestConnectionOutlivesTheContextOfDial(t *testing.T) {
 	})
 }
 
-func TestNewConnectsInTheBackground(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestNew_Background(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.down = true })
 		c := f.start(nil)
 		s := follow(t, c.Subscribe("x"))
@@ -106,7 +103,7 @@ func TestNewConnectsInTheBackground(t *testing.T) {
 	})
 }
 
-func TestBadAddressIsAnErrorOfNew(t *testing.T) {
+func TestNew_InvalidURL(t *testing.T) {
 	for _, address := range []string{"", "host", "ftp://host", "ws://", "ws:///path", "ws://host/#part", "ws://host:port", "ws://%zz", "://"} {
 		t.Run(address, func(t *testing.T) {
 			c, err := New(address, nil)
@@ -117,10 +114,10 @@ func TestBadAddressIsAnErrorOfNew(t *testing.T) {
 	}
 }
 
-func TestEverySchemeIsMapped(t *testing.T) {
+func TestDial_Schemes(t *testing.T) {
 	for _, address := range []string{"ws://fake/p?a=b", "http://fake/p?a=b"} {
 		t.Run(address, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				c, err := Dial(context.Background(), address, f.options(nil))
 				if err != nil {
 					t.Fatal(err)
@@ -136,65 +133,5 @@ func TestEverySchemeIsMapped(t *testing.T) {
 		if u, err := parseURL(address); err != nil || u.Host != "host" {
 			t.Errorf("%s: %v, %v", address, u, err)
 		}
-	}
-}
-
-func TestTokenIsAskedForAtEveryAttempt(t *testing.T) {
-	for _, inQuery := range []bool{false, true} {
-		t.Run(fmt.Sprintf("TokenInQuery=%v", inQuery), func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
-				asked := 0
-				header := http.Header{"X-App": {"demo"}}
-				c, err := Dial(context.Background(), "ws://fake/?a=b", f.options(&Options{
-					Header:       header,
-					TokenInQuery: inQuery,
-					Token: func(context.Context) (string, error) {
-						asked++
-						return fmt.Sprintf("tok&en%d", asked), nil
-					}}))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				f.accept().cut()
-				f.accept()
-				for i, r := range f.attempts() {
-					token := fmt.Sprintf("tok&en%d", i+1)
-					wantHeader, wantQuery := "Bearer "+token, ""
-					if inQuery {
-						wantHeader, wantQuery = "", token
-					}
-					if got := r.Header.Get("Authorization"); got != wantHeader {
-						t.Errorf("attempt %d: Authorization %q, want %q", i, got, wantHeader)
-					}
-					if got := r.URL.Query().Get("token"); got != wantQuery {
-						t.Errorf("attempt %d: token %q, want %q", i, got, wantQuery)
-					}
-					if r.Header.Get("X-App") != "demo" || r.URL.Query().Get("a") != "b" {
-						t.Errorf("attempt %d: the user's header or query is gone: %v %v", i, r.Header, r.URL)
-					}
-				}
-			})
-		})
-	}
-}
-
-func TestErrorsDoNotShowTheToken(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		options := f.options(&Options{TokenInQuery: true, Token: func(context.Context) (string, error) { return "secret", nil }})
-		for name, set := range map[string]func(f *fake){
-			"down":    func(f *fake) { f.down = true },
-			"refused": func(f *fake) { f.down, f.refuse = false, 500 },
-			"hanging": func(f *fake) { f.refuse, f.hang = 0, true },
-		} {
-			f.set(set)
-			_, err := Dial(context.Background(), "ws://fake", options)
-			if err == nil || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%s: error %v", name, err)
-			}
-		}
-	})
-	if _, err := New("ws://user:secret@host:port", nil); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("error %v", err)
 	}
 }

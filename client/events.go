@@ -10,7 +10,7 @@ import (
 type Event interface {
 	// size estimates the memory that the event holds, in bytes.
 	size() int
-	// state is the raw state in the event, nil where there is none.
+	// state is the state in the event as JSON; nil where there is none.
 	state() json.RawMessage
 }
 
@@ -26,16 +26,16 @@ type State struct {
 	// LastTransactionID is that of the newest transaction; empty where there
 	// was none yet.
 	LastTransactionID string
-	// Resumed says that nothing was missed: every event between the one before
-	// this and the snapshot follows, marked Replayed. Where it is false on
-	// anything but the first State, a Gap came before.
+	// Resumed says that nothing was missed: all events between the one before this
+	// and the snapshot follow, marked Replayed. Where it is false, this is the
+	// first State, or a Gap came before.
 	Resumed bool
 	// Replaying is how many replayed events follow; 0 also where the server
 	// does not say.
 	Replaying uint64
 }
 
-// Transaction is a verdict on a proposal, whoever made it.
+// Transaction is the verdict on a proposal, of this or another client.
 type Transaction struct {
 	ShareDataID   string
 	TransactionID string
@@ -43,11 +43,11 @@ type Transaction struct {
 	Accepted bool
 	// CurrentState is the state after the transaction; nil where Replayed.
 	CurrentState json.RawMessage
-	// Replayed says that this happened before the State that was delivered
-	// last, while there was no connection.
+	// Replayed says that the change was made while the subscription was
+	// interrupted, before the State that was delivered last.
 	Replayed bool
-	// Revision is its number in the history, and FunctionID the function that
-	// was asked; 0 and empty from a server that does not say.
+	// Revision is its number in the history, and FunctionID the function of the
+	// proposal; 0 and empty from a server that does not send them.
 	Revision   uint64
 	FunctionID string
 }
@@ -70,8 +70,8 @@ type Lifecycle struct {
 }
 
 // Gap says that events were missed and will not be delivered: the server could
-// not continue from Cursor. What follows is where things stand: a State, or the
-// Lifecycle event that says Removed.
+// not continue from Cursor. A State follows, or the Lifecycle event that says
+// Removed.
 type Gap struct {
 	ShareDataID string
 	// Cursor is that of the last event before the gap; empty where there was
@@ -82,8 +82,7 @@ type Gap struct {
 }
 
 // DecodeState decodes the state that the event carries into a T. It fails with
-// ErrNoState where there is none: in a Gap, a removal, and whatever was
-// replayed.
+// ErrNoState where there is none: in a Gap, a removal, and replayed events.
 func DecodeState[T any](event Event) (T, error) {
 	var state T
 	if event == nil || event.state() == nil {
@@ -95,7 +94,7 @@ func DecodeState[T any](event Event) (T, error) {
 	return state, nil
 }
 
-// eventOverhead is roughly what an event costs besides its texts.
+// eventOverhead estimates the size of an event besides its texts, in bytes.
 const eventOverhead = 160
 
 func (e *State) size() int {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestOptionsDefaults(t *testing.T) {
+func TestOptions_Defaults(t *testing.T) {
 	o, err := (*Options)(nil).withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestOptionsDefaults(t *testing.T) {
 	}
 }
 
-func TestOptionsAreCopied(t *testing.T) {
+func TestOptions_Copied(t *testing.T) {
 	given := &Options{Header: http.Header{"X": {"1"}}}
 	o, err := given.withDefaults()
 	if err != nil {
@@ -43,7 +43,7 @@ func TestOptionsAreCopied(t *testing.T) {
 	}
 }
 
-func TestOptionsSwitchOff(t *testing.T) {
+func TestOptions_Off(t *testing.T) {
 	o, err := (&Options{ConnectTimeout: -1, HeartbeatInterval: -1, RequestTimeout: -1, QueueSize: -1, MaxMessageBytes: -1,
 		Backoff: Backoff{Initial: -1, Jitter: -1}}).withDefaults()
 	if err != nil {
@@ -55,7 +55,7 @@ func TestOptionsSwitchOff(t *testing.T) {
 	}
 }
 
-func TestOptionsThatCannotBeUsed(t *testing.T) {
+func TestOptions_Invalid(t *testing.T) {
 	tests := []struct {
 		name    string
 		options Options

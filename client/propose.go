@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"time"
 	"unicode/utf8"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // Proposal asks for one run of a function on a ShareData.
@@ -18,107 +23,136 @@ type Proposal struct {
 	// Data is what is proposed: a json.RawMessage, or anything that
 	// encoding/json can marshal.
 	Data any
-	// IdempotencyKey names the proposal: however often it is sent under one
-	// key, it takes effect at most once, and a repeat gets the first verdict.
-	// Default: 128 random bits. A key of one's own makes it safe to repeat a
-	// proposal after ErrTimeout or a crash.
+	// IdempotencyKey names the proposal: however often it is sent under one key,
+	// it takes effect at most once, and a repeat gets the first verdict. Use a new
+	// key for each intended change, and the same key to repeat a proposal after
+	// ErrOutcomeUnknown or a crash. Default: 128 random bits.
 	IdempotencyKey string
-	// Proof authorizes exactly this change, where the server asks for that; it
-	// is marshalled like Data. Default: nil, none.
+	// Proof authorizes exactly this change, where the server requires that; it is
+	// marshalled like Data. Default: nil, none.
 	Proof any
 }
 
-// Result is the verdict on a proposal.
+// Result is the verdict on a proposal. The verdict is an entry in the history.
 type Result struct {
-	// Accepted is false where the function rejected the proposal; Error is
-	// then its reason, where the server says so.
+	// Accepted is false where the function rejected the proposal.
 	Accepted bool
-	Error    string
-	// TransactionID is that of the entry in the history, whatever the verdict.
+	// Error is the reason of a rejection in words, Code for programs: the
+	// function's own, or "rejected" where it has none. Details is what else the
+	// function says, as JSON. Error and Details may be empty; all three are where
+	// Accepted is true.
+	Error   string
+	Code    string
+	Details json.RawMessage
+	// TransactionID is that of the entry, whatever the verdict.
 	TransactionID string
 	// Duplicate says that the verdict is that of an earlier proposal with the
 	// same idempotency key.
 	Duplicate bool
 }
 
-// Propose proposes data to the function. It waits for the verdict, across lost
-// connections: the proposal is sent again under one random idempotency key.
+// Propose proposes data to the function under a random idempotency key, and waits
+// for the verdict. A rejection by the function is a verdict: a Result, not an
+// error.
 //
-// A rejection by the function is a verdict, not an error. An error means that
-// there is no verdict: a *ProposalError where the server refused, ErrInvalid
-// and ErrQueueFull where nothing was sent, ErrTimeout or the context's error
-// where it is not known whether the proposal took effect, ErrClosed.
+// Propose sends the proposal again under its key, on the connection then current,
+// when a connection is lost or the server replies that it is busy, unavailable,
+// shutting down or unsure of the outcome, or that a limit is reached. The delays
+// between attempts grow from 100 ms to 5 s, and are at least what the server asks
+// for. It gives up after Options.RequestTimeout or when the context ends.
+//
+// An error means that there is no verdict, and is one of two kinds:
+//
+//   - errors.Is(err, ErrOutcomeUnknown): the proposal may have taken effect. The
+//     error is an *OutcomeUnknownError, which has the idempotency key. To learn
+//     the outcome, call ProposeWith with that key. A proposal under a new key
+//     might take effect a second time.
+//   - Any other error: this call changed nothing. It is a *ProposalError where the
+//     server refused; if its Temporary method returns true, the same proposal may
+//     succeed later. ErrInvalid, ErrQueueFull, and an error that says "never sent"
+//     with ErrTimeout, the context's error or ErrClosed in it: nothing was sent.
+//
+// ErrTimeout, the context's error and ErrClosed are found by errors.Is in errors
+// of both kinds, as is the last error of the connection where there was no
+// connection, for example ErrUnauthorized.
+//
+// To go on where errors.Is(err, ErrTimeout), call ProposeWith in a loop, with one
+// key for all repetitions; the example of ProposeWith is such a loop. Another error
+// would come again at once or very likely.
 func (c *Client) Propose(ctx context.Context, shareDataID, functionID string, data any) (Result, error) {
 	return c.ProposeWith(ctx, Proposal{ShareDataID: shareDataID, FunctionID: functionID, Data: data})
 }
 
-// ProposeWith is Propose for a proposal with an idempotency key of one's own,
-// or with a proof.
+// ProposeWith is Propose for a proposal with an idempotency key of the caller's, or
+// with a proof. Its errors speak of this call: if an earlier call with the same key
+// ended with ErrOutcomeUnknown, an error of this one says nothing about that.
 func (c *Client) ProposeWith(ctx context.Context, p Proposal) (Result, error) {
 	id := c.correlationID()
-	frame, err := p.frame(id)
+	fields, frame, err := p.encode(id)
 	if err != nil {
 		return Result{}, fmt.Errorf("client: %w: %w", ErrInvalid, err)
 	}
-	request := newCall(id, frame)
-	request.shareDataID, request.functionID = p.ShareDataID, p.FunctionID
-	got, err := c.roundTrip(ctx, request)
+	got, err := c.roundTrip(ctx, newCall(id, frame, fields))
 	if err != nil {
 		return Result{}, err
 	}
-	answer := got.answer.(*wire.ProposalResult)
-	if !answer.Accepted && answer.TransactionID == "" {
-		return Result{}, &ProposalError{ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Message: answer.Error}
+	verdict := got.result
+	result := Result{
+		Accepted:      verdict.Accepted,
+		Error:         verdict.Error,
+		Code:          verdict.Code,
+		Details:       verdict.Details,
+		TransactionID: verdict.TransactionID,
+		Duplicate:     verdict.Duplicate,
 	}
-	return Result{
-		Accepted:      answer.Accepted,
-		Error:         answer.Error,
-		TransactionID: answer.TransactionID,
-		Duplicate:     answer.Duplicate,
-	}, nil
+	if !result.Accepted && result.Code == "" {
+		result.Code = codes.Rejected
+	}
+	return result, nil
 }
 
-// frame encodes the proposal, and reads it as a server would: one that does
-// not parse would cost the whole connection.
-func (p *Proposal) frame(correlationID string) ([]byte, error) {
+// encode returns the proposal as a frame. It decodes the frame as a server does,
+// because a server closes the connection over one that does not parse.
+func (p *Proposal) encode(correlationID string) (*wire.Propose, []byte, error) {
 	for _, text := range []string{p.ShareDataID, p.FunctionID, p.IdempotencyKey} {
 		if !utf8.ValidString(text) {
-			return nil, fmt.Errorf("%.60q is not UTF-8", text)
+			return nil, nil, fmt.Errorf("%.60q is not UTF-8", text)
 		}
 	}
 	data, err := json.Marshal(p.Data)
 	if err != nil {
-		return nil, fmt.Errorf("data: %w", err)
+		return nil, nil, fmt.Errorf("data: %w", err)
 	}
-	frame := &wire.Propose{
+	fields := &wire.Propose{
 		ShareDataID:    p.ShareDataID,
 		FunctionID:     p.FunctionID,
 		ProposedData:   data,
 		CorrelationID:  correlationID,
 		IdempotencyKey: p.IdempotencyKey,
 	}
-	if frame.IdempotencyKey == "" {
-		frame.IdempotencyKey = rand.Text()
+	if fields.IdempotencyKey == "" {
+		fields.IdempotencyKey = rand.Text()
 	}
 	if p.Proof != nil {
-		if frame.Proof, err = json.Marshal(p.Proof); err != nil {
-			return nil, fmt.Errorf("proof: %w", err)
+		if fields.Proof, err = json.Marshal(p.Proof); err != nil {
+			return nil, nil, fmt.Errorf("proof: %w", err)
 		}
 	}
-	encoded := frame.AppendTo(nil)
-	if _, err := wire.DecodeClient(encoded, wire.Limits{MaxBytes: -1}); err != nil {
-		return nil, err
+	frame := fields.AppendTo(nil)
+	if _, err := wire.DecodeClient(frame, wire.Limits{MaxBytes: -1}); err != nil {
+		return nil, nil, err
 	}
-	return encoded, nil
+	fields.ProposedData, fields.Proof = nil, nil // The frame has them.
+	return fields, frame, nil
 }
 
-// Ping returns how long the server takes to answer, from the moment the ping
-// was handed to the connection that brought the answer. Its errors are those
-// of Propose.
+// Ping returns how long the server takes to answer, from the moment the ping was
+// handed to the connection that brought the answer. Its errors are ErrQueueFull,
+// ErrTimeout, the context's error, ErrClosed, each as in Propose, and a
+// *ServerError.
 func (c *Client) Ping(ctx context.Context) (time.Duration, error) {
 	id := c.correlationID()
-	request := newCall(id, (&wire.Ping{CorrelationID: id}).AppendTo(nil))
-	request.ping = true
+	request := newCall(id, (&wire.Ping{CorrelationID: id}).AppendTo(nil), nil)
 	got, err := c.roundTrip(ctx, request)
 	if err != nil {
 		return 0, err
@@ -128,8 +162,37 @@ func (c *Client) Ping(ctx context.Context) (time.Duration, error) {
 	return got.at.Sub(request.sentAt), nil
 }
 
-// roundTrip sends a call, now or as soon as possible, and waits for what
-// becomes of it.
+// Delays between the attempts of a proposal.
+const (
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 5 * time.Second
+)
+
+// retryDelays spaces the attempts of one proposal.
+type retryDelays struct {
+	backoff *backoff.ExponentialBackOff
+	jitter  float64
+}
+
+func newRetryDelays(jitter float64) *retryDelays {
+	return &retryDelays{
+		backoff: newBackoff(Backoff{Initial: firstRetryDelay, Max: maxRetryDelay, Factor: 2, Jitter: jitter}),
+		jitter:  jitter,
+	}
+}
+
+// next returns the delay before the next attempt. Where the server asks for a longer
+// one, it is that, longer by at most the share jitter and never shorter.
+func (d *retryDelays) next(atLeast time.Duration) time.Duration {
+	delay := d.backoff.NextBackOff()
+	if delay > atLeast {
+		return delay
+	}
+	return atLeast + time.Duration(mathrand.Float64()*d.jitter*float64(atLeast))
+}
+
+// roundTrip makes attempts until the call has its outcome. It runs on the
+// goroutine of the caller, which also waits between the attempts.
 func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) {
 	if timeout := c.options.RequestTimeout; timeout > 0 {
 		var cancel context.CancelFunc
@@ -137,23 +200,86 @@ func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) 
 		defer cancel()
 	}
 	if ctx.Err() != nil {
-		return outcome{}, fmt.Errorf("client: not sent: %w", context.Cause(ctx))
+		return outcome{}, request.failure(endOf(ctx))
 	}
 	if err := c.submit(request); err != nil {
 		return outcome{}, err
 	}
-	select {
-	case got := <-request.answered:
-		return got, got.err
-	case <-ctx.Done():
+	var delays *retryDelays // nil until the first retry
+	var due <-chan time.Time
+	for {
+		select {
+		case got := <-request.outcomes:
+			if !got.retry {
+				return got, got.err
+			}
+			if delays == nil {
+				delays = newRetryDelays(c.options.Backoff.Jitter)
+			}
+			due = time.After(delays.next(got.retryAfter))
+		case <-due:
+			due = nil
+			c.retry(request)
+		case <-ctx.Done():
+			return c.abandon(request, endOf(ctx))
+		}
 	}
-	switch abandoned, written := c.abandon(request); {
-	case !abandoned:
-		got := <-request.answered
-		return got, got.err
-	case written:
-		return outcome{}, fmt.Errorf("client: sent, but not answered: %w", context.Cause(ctx))
-	default:
-		return outcome{}, fmt.Errorf("client: never sent: %w", context.Cause(ctx))
+}
+
+// endOf returns why the context ended. errors.Is finds the context's error in it.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
 	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// submit sends the call, now or when it can be.
+func (c *Client) submit(request *call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopErr != nil {
+		return c.stopErr
+	}
+	if err := c.calls.add(request, c.conn != nil); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	c.sendWaitingLocked()
+	return nil
+}
+
+// retry sends a call that was refused for now again, now or when it can be.
+func (c *Client) retry(request *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.retry(request)
+	c.sendWaitingLocked()
+}
+
+// abandon ends the call for the cause, unless it has an outcome by now, and
+// returns the outcome.
+func (c *Client) abandon(request *call, cause error) (outcome, error) {
+	c.mu.Lock()
+	err := request.failure(c.withConnectionErrorLocked(cause, request))
+	c.calls.complete(request, outcome{err: err})
+	if c.conn != nil {
+		c.conn.removeLocked(request)
+	}
+	c.sendWaitingLocked()
+	c.mu.Unlock()
+	for {
+		if got := <-request.outcomes; !got.retry {
+			return got, got.err
+		}
+	}
+}
+
+// withConnectionErrorLocked adds to the cause why there was no connection, if there
+// was none at some time since the call was made.
+func (c *Client) withConnectionErrorLocked(cause error, request *call) error {
+	if c.lostErr == nil || c.conn != nil && c.lostAt.Before(request.madeAt) {
+		return cause
+	}
+	return fmt.Errorf("%w; the last connection error was: %w", cause, c.lostErr)
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +15,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-func TestOutcomeOfAProposal(t *testing.T) {
+func TestPropose_Outcome(t *testing.T) {
 	tests := []struct {
 		name   string
 		answer wire.ProposalResult
@@ -24,20 +24,20 @@ func TestOutcomeOfAProposal(t *testing.T) {
 	}{
 		{"accepted", wire.ProposalResult{Accepted: true, TransactionID: "e-1"}, Result{Accepted: true, TransactionID: "e-1"}, ""},
 		{"duplicate", wire.ProposalResult{Accepted: true, TransactionID: "e-1", Duplicate: true}, Result{Accepted: true, TransactionID: "e-1", Duplicate: true}, ""},
-		{"rejected by the function", wire.ProposalResult{TransactionID: "e-1", Error: "below zero"}, Result{TransactionID: "e-1", Error: "below zero"}, ""},
-		{"rejected, no reason given", wire.ProposalResult{TransactionID: "e-1"}, Result{TransactionID: "e-1"}, ""},
+		{"rejected by the function", wire.ProposalResult{TransactionID: "e-1", Error: "below zero"}, Result{TransactionID: "e-1", Error: "below zero", Code: codes.Rejected}, ""},
+		{"rejected, no reason given", wire.ProposalResult{TransactionID: "e-1"}, Result{TransactionID: "e-1", Code: codes.Rejected}, ""},
 		{"refused", wire.ProposalResult{Error: "unknown function"}, Result{}, "unknown function"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				c, p := f.connect(nil)
 				outcome := propose(t, c, proposalOf("x"))
 				sent := p.expectPropose()
 				test.answer.CorrelationID = sent.CorrelationID
 				p.send(&test.answer)
 				got := <-outcome
-				if got.result != test.want {
+				if !reflect.DeepEqual(got.result, test.want) {
 					t.Errorf("result %+v, want %+v", got.result, test.want)
 				}
 				var refused *ProposalError
@@ -52,7 +52,7 @@ func TestOutcomeOfAProposal(t *testing.T) {
 	}
 }
 
-func TestProposalIsSentAsGiven(t *testing.T) {
+func TestPropose_Frame(t *testing.T) {
 	type input struct {
 		By int `json:"by"`
 	}
@@ -69,7 +69,7 @@ func TestProposalIsSentAsGiven(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, f *fake) {
+			testWithFake(t, func(t *testing.T, f *fake) {
 				c, p := f.connect(nil)
 				propose(t, c, test.give)
 				p.expect(test.want)
@@ -78,8 +78,8 @@ func TestProposalIsSentAsGiven(t *testing.T) {
 	}
 }
 
-func TestEveryProposalHasItsOwnKeyAndCorrelationID(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_UniqueKeys(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 50})
 		keys, ids := make(map[string]bool), make(map[string]bool)
 		const n = 50
@@ -97,8 +97,8 @@ func TestEveryProposalHasItsOwnKeyAndCorrelationID(t *testing.T) {
 	})
 }
 
-func TestProposalThatCanNeverBeSentIsAnErrorAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_Invalid(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		for name, bad := range map[string]Proposal{
 			"no id":          {FunctionID: "add"},
@@ -117,8 +117,8 @@ func TestProposalThatCanNeverBeSentIsAnErrorAtOnce(t *testing.T) {
 	})
 }
 
-func TestTimeoutCountsFromTheCall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestTimeout_CountsFromCall(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{RequestTimeout: 10 * time.Second})
 		start := time.Now()
 		sent := propose(t, c, proposalOf("x"))
@@ -137,12 +137,12 @@ func TestTimeoutCountsFromTheCall(t *testing.T) {
 			t.Errorf("after %v", got)
 		}
 		f.set(func(f *fake) { f.down = false })
-		f.accept().quiet() // nothing that nobody waits for is sent
+		f.accept().quiet() // nothing that none waits for is sent
 	})
 }
 
-func TestTheContextEndsACall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_ContextEnds(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{RequestTimeout: -1})
 		ctx, cancel := context.WithCancel(context.Background())
 		outcome := proposeWithin(t, ctx, c, proposalOf("x"))
@@ -159,15 +159,11 @@ func TestTheContextEndsACall(t *testing.T) {
 	})
 }
 
-func TestACallGivenUpBeforeItWasWrittenIsNotSent(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
-		var line *deaf
-		f.set(func(f *fake) {
-			f.wrap = func(conn net.Conn) net.Conn { line = &deaf{Conn: conn}; return line }
-		})
+func TestPropose_AbandonedUnsent(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		synctest.Wait()
-		line.stallFor(5 * time.Second)
+		f.lastLine.stallFor(5 * time.Second)
 		c.Subscribe("x") // is taken by the read under way
 		p.expect(subscribeTo("x", ""))
 		c.Subscribe("y") // has to wait
@@ -176,14 +172,24 @@ func TestACallGivenUpBeforeItWasWrittenIsNotSent(t *testing.T) {
 		if _, err := c.Propose(ctx, "x", "add", 1); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
+		for range 1000 {
+			soon, cancel := context.WithTimeout(context.Background(), ms)
+			c.Propose(soon, "x", "add", 1)
+			cancel()
+		}
+		c.mu.Lock()
+		if got := len(c.conn.outbox); got > 0 {
+			t.Errorf("%d frames wait that are not sent any more", got)
+		}
+		c.mu.Unlock()
 		time.Sleep(10 * time.Second)
 		p.expect(subscribeTo("y", ""))
 		p.quiet()
 	})
 }
 
-func TestQueueIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestQueueSize(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.down = true })
 		c := f.start(&Options{QueueSize: 3})
 		for i := range 3 {
@@ -204,8 +210,8 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-func TestInFlightIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestMaxInFlight(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 2})
 		for i := range 4 {
 			propose(t, c, proposalOf(fmt.Sprint("x", i)))
@@ -223,8 +229,8 @@ func TestInFlightIsBounded(t *testing.T) {
 	})
 }
 
-func TestACallThatFailsMakesRoomForTheNext(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestMaxInFlight_AfterFailure(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(&Options{MaxInFlight: 1})
 		ctx, cancel := context.WithCancel(context.Background())
 		proposeWithin(t, ctx, c, proposalOf("x0"))
@@ -235,18 +241,18 @@ func TestACallThatFailsMakesRoomForTheNext(t *testing.T) {
 		cancel()
 		second := p.expectPropose()
 		p.quiet()
-		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: second.CorrelationID})
+		p.send(&wire.Error{Code: codes.Unauthorized, Message: "no", CorrelationID: second.CorrelationID})
 		p.expect(proposeFrame("x2"))
 	})
 }
 
-func TestAnErrorFrameFailsItsCall(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPropose_ErrorFrame(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
 		outcome := propose(t, c, proposalOf("x"))
-		p.send(&wire.Error{Code: codes.RateLimited, Message: "slow down", CorrelationID: p.expectPropose().CorrelationID})
+		p.send(&wire.Error{Code: codes.InternalError, Message: "no idea", CorrelationID: p.expectPropose().CorrelationID})
 		var refused *ProposalError
-		if got := <-outcome; !errors.As(got.err, &refused) || refused.Code != "rate-limited" || refused.Message != "slow down" {
+		if got := <-outcome; !errors.As(got.err, &refused) || refused.Code != codes.InternalError || refused.Message != "no idea" {
 			t.Errorf("got %+v", got)
 		}
 		if got := c.Status(); got.State != Open || got.Err != nil {
@@ -255,8 +261,8 @@ func TestAnErrorFrameFailsItsCall(t *testing.T) {
 	})
 }
 
-func TestPingMeasuresTheRoundTrip(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestPing_RoundTrip(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.down = true })
 		c := f.start(nil)
 		type measured struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// read takes frames until the connection ends. It never waits for a consumer.
+// read applies frames until the connection ends. It never waits for a consumer.
 func (conn *connection) read(ctx context.Context) error {
 	c := conn.client
 	var scratch bytes.Buffer
@@ -36,17 +36,18 @@ func (conn *connection) read(ctx context.Context) error {
 		now := time.Now()
 		c.mu.Lock()
 		if c.stopErr == nil {
-			conn.heard = true
-			conn.takeLocked(frame, now)
+			conn.received = true
+			conn.dispatchLocked(frame, now)
 		}
 		c.mu.Unlock()
 	}
 }
 
-// maxScratch is the size of a message up to which its buffer is used again.
+// maxScratch is the largest buffer that is kept for the next message, in bytes.
 const maxScratch = 64 << 10
 
-// readMessage returns one message, in memory of its own: events keep parts.
+// readMessage returns one message in memory of its own, because events keep parts
+// of it.
 func (conn *connection) readMessage(ctx context.Context, scratch *bytes.Buffer) ([]byte, error) {
 	kind, message, err := conn.ws.Reader(ctx)
 	if err != nil {
@@ -65,64 +66,64 @@ func (conn *connection) readMessage(ctx context.Context, scratch *bytes.Buffer) 
 	return bytes.Clone(scratch.Bytes()), nil
 }
 
-// takeLocked does what a frame says.
-func (conn *connection) takeLocked(frame wire.ServerMessage, now time.Time) {
+// dispatchLocked applies a frame.
+func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) {
 	switch frame := frame.(type) {
 	case *wire.State:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.Transaction:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.Lifecycle:
-		conn.followLocked(frame.ShareDataID, frame)
+		conn.receiveLocked(frame.ShareDataID, frame)
 	case *wire.ProposalResult:
-		conn.answerLocked(frame.CorrelationID, frame, now)
+		conn.proposalResultLocked(frame)
 	case *wire.Pong:
-		conn.answerLocked(frame.CorrelationID, frame, now)
+		conn.pongLocked(frame, now)
 	case *wire.Error:
-		conn.complainLocked(frame, now)
+		conn.errorLocked(frame, now)
 	}
 }
 
-// followLocked hands a frame of a ShareData to its subscription, unless it is
-// one for a subscription before it.
-func (conn *connection) followLocked(shareDataID string, frame wire.ServerMessage) {
-	if conn.asking[shareDataID] != nil {
+// receiveLocked hands a frame of a ShareData to its subscription, unless the frame
+// belongs to an earlier subscription.
+func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessage) {
+	if conn.subscribes[shareDataID] != nil {
 		if _, isState := frame.(*wire.State); !isState {
 			return
 		}
 	}
-	if s := conn.answeredLocked(shareDataID); s != nil {
-		s.refusals = nil
-		conn.applyLocked(s, s.tracker.receive(frame))
+	if s := conn.subscribeAnsweredLocked(shareDataID); s != nil {
+		s.subscribeBackoff = nil
+		conn.applyStepLocked(s, s.catchUp.receive(frame))
 	}
 }
 
-// answeredLocked takes note that a subscribe, if there is one, was answered. It
-// returns the subscription that the answer is for, or nil if nobody waits for
-// it: the subscription was closed, and maybe another one waits for its turn.
-func (conn *connection) answeredLocked(shareDataID string) *Subscription {
+// subscribeAnsweredLocked removes the open subscribe, if there is one. It returns
+// the subscription that the answer is for, or nil if that is closed; then it
+// subscribes for the next one, if there is one.
+func (conn *connection) subscribeAnsweredLocked(shareDataID string) *Subscription {
 	s := conn.client.subscriptions[shareDataID]
-	a := conn.asking[shareDataID]
-	delete(conn.asking, shareDataID)
-	if a == nil || a.subscription == s {
+	request := conn.subscribes[shareDataID]
+	delete(conn.subscribes, shareDataID)
+	if request == nil || request.subscription == s {
 		return s
 	}
 	conn.unsubscribeLocked(shareDataID)
 	if s != nil {
-		conn.client.askLocked(s)
+		conn.client.subscribeLocked(s)
 	}
 	return nil
 }
 
-// applyLocked does what the tracker of a subscription decided.
-func (conn *connection) applyLocked(s *Subscription, step step) {
+// applyStepLocked does what the catch-up of a subscription decided.
+func (conn *connection) applyStepLocked(s *Subscription, step step) {
 	c := conn.client
 	for _, it := range step.items {
 		before := s.receivedLocked()
 		if !s.pushLocked(it, step.removed) {
-			c.log.Debug("paused a subscription whose consumer is late", "shareDataId", s.id)
+			c.log.Debug("paused a subscription whose consumer is slow", "shareDataId", s.id)
 			s.paused = true
-			s.tracker.stop()
+			s.catchUp.stop()
 			conn.unsubscribeLocked(s.id)
 			return
 		}
@@ -133,109 +134,123 @@ func (conn *connection) applyLocked(s *Subscription, step step) {
 	switch {
 	case step.removed:
 		c.endSubscriptionLocked(s.id, nil)
-	case step.restart:
+	case step.resubscribe:
 		c.log.Warn("subscribing again: the server did not send what it promised", "shareDataId", s.id)
 		conn.unsubscribeLocked(s.id)
-		c.askLocked(s)
-	case step.fence:
+		c.subscribeLocked(s)
+	case step.barrier:
 		id := c.correlationID()
-		conn.fences[id] = fence{subscription: s, round: s.round}
+		conn.barriers[id] = barrier{subscription: s, round: s.round}
 		conn.sendLocked((&wire.Ping{CorrelationID: id}).AppendTo(nil), nil)
 	}
 }
 
-// answerLocked gives the answer to the call or the fence that waits for it.
-func (conn *connection) answerLocked(id string, answer wire.ServerMessage, now time.Time) {
+// proposalResultLocked applies the reply to a proposal.
+func (conn *connection) proposalResultLocked(frame *wire.ProposalResult) {
 	c := conn.client
-	if f, ok := conn.fences[id]; ok {
-		delete(conn.fences, id)
-		if f.subscription.round == f.round {
-			conn.applyLocked(f.subscription, f.subscription.tracker.fenced())
+	proposal := c.calls.find(frame.CorrelationID, conn)
+	if proposal == nil || proposal.fields == nil {
+		c.log.Debug("ignored the result of an unknown proposal", "correlationId", frame.CorrelationID)
+		return
+	}
+	conn.progressed = true
+	c.calls.reply(proposal, frame)
+	c.sendWaitingLocked()
+}
+
+// pongLocked applies the reply to a ping, or to a barrier.
+func (conn *connection) pongLocked(frame *wire.Pong, now time.Time) {
+	c := conn.client
+	if b, ok := conn.barriers[frame.CorrelationID]; ok {
+		delete(conn.barriers, frame.CorrelationID)
+		if b.subscription.round == b.round {
+			conn.applyStepLocked(b.subscription, b.subscription.catchUp.barrierPassed())
 		}
 		return
 	}
-	_, isPong := answer.(*wire.Pong)
-	answered := c.calls.find(id)
-	if answered == nil || answered.ping != isPong {
-		c.log.Debug("ignored an answer that nobody waits for", "correlationId", id)
+	ping := c.calls.find(frame.CorrelationID, conn)
+	if ping == nil || ping.fields != nil {
+		c.log.Debug("ignored the pong of an unknown ping", "correlationId", frame.CorrelationID)
 		return
 	}
-	c.calls.remove(answered)
 	conn.progressed = true
-	answered.settle(outcome{answer: answer, at: now})
-	c.pumpLocked()
+	c.calls.complete(ping, outcome{at: now})
+	c.sendWaitingLocked()
 }
 
-// complainLocked does what an error frame asks for.
-func (conn *connection) complainLocked(frame *wire.Error, now time.Time) {
+// errorLocked applies an error frame.
+func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 	c := conn.client
-	conn.report, conn.blamed = *frame, false
-	complaint := conn.complaint()
-	if failed := c.calls.find(frame.CorrelationID); failed != nil {
-		conn.blamed = true
-		c.calls.remove(failed)
-		failed.settle(outcome{err: failed.refused(complaint), at: now})
-		c.pumpLocked()
+	conn.lastError, conn.attributed = *frame, false
+	if failed := c.calls.find(frame.CorrelationID, conn); failed != nil {
+		conn.attributed = true
+		if failed.fields == nil {
+			c.calls.complete(failed, outcome{err: serverError(*frame)})
+		} else {
+			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message})
+		}
+		c.sendWaitingLocked()
 		return
 	}
-	c.log.Warn("the server complained", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
+	c.log.Warn("the server reported an error", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
 	switch frame.Code {
 	case codes.ReplayCursorNotFound:
 		conn.cursorNotFoundLocked(frame)
 		return
 	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
-		if conn.refuseLocked(complaint) {
+		if conn.refuseSubscribeLocked() {
 			return
 		}
 	case codes.Unavailable, codes.InternalError, codes.RateLimited:
-		if conn.asking[frame.ShareDataID] != nil {
-			conn.askLaterLocked(frame.ShareDataID, now)
+		if conn.subscribes[frame.ShareDataID] != nil {
+			conn.delaySubscribeLocked(frame.ShareDataID, now)
 		}
 	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.
 	}
-	c.status.add(Status{State: Open, Err: complaint})
+	c.status.add(Status{State: Open, Err: serverError(*frame)})
 }
 
-// refuseLocked ends the subscription that the server refuses. It reports
-// whether it found it.
-func (conn *connection) refuseLocked(complaint *ServerError) bool {
-	if complaint.ShareDataID == "" {
-		suspects := conn.suspectsLocked()
-		i := blameSubscribe(conn.report, suspects)
-		if i < 0 {
+// refuseSubscribeLocked ends the subscription that the last error frame refuses. It
+// reports whether there is one.
+func (conn *connection) refuseSubscribeLocked() bool {
+	refusal := serverError(conn.lastError)
+	if refusal.ShareDataID == "" {
+		frames := conn.unansweredLocked()
+		i := attributeSubscribe(conn.lastError, frames)
+		if i == none {
 			return false
 		}
-		complaint.ShareDataID = suspects[i].shareDataID
+		refusal.ShareDataID = frames[i].shareDataID
 	}
-	conn.blamed = true
-	if s := conn.answeredLocked(complaint.ShareDataID); s != nil {
-		conn.client.endSubscriptionLocked(s.id, complaint)
+	conn.attributed = true
+	if s := conn.subscribeAnsweredLocked(refusal.ShareDataID); s != nil {
+		conn.client.endSubscriptionLocked(s.id, refusal)
 	}
 	return true
 }
 
-// cursorNotFoundLocked tells the subscription whose cursor the server does not
-// know. Where the frame does not name it, the text may quote the cursor;
-// failing that, it may be any subscription whose outcome is open, and a gap too
-// many is better than one too few.
+// cursorNotFoundLocked applies a replay-cursor-not-found. Where the frame does not
+// name the ShareData, its text may quote the cursor. Where the text does not, the
+// frame may be about any subscription that mayConcern reports, and all of them get
+// a Gap: one too many is better than one too few.
 func (conn *connection) cursorNotFoundLocked(frame *wire.Error) {
 	c := conn.client
 	if frame.ShareDataID != "" {
-		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.asking[s.id] == nil {
-			conn.applyLocked(s, s.tracker.cursorNotFound(frame.Message))
+		if s := c.subscriptions[frame.ShareDataID]; s != nil && conn.subscribes[s.id] == nil {
+			conn.applyStepLocked(s, s.catchUp.cursorNotFound(frame.Message))
 		}
 		return
 	}
 	longest := 0
 	var concerned []*Subscription
-	for _, s := range c.inOrderLocked() {
-		if !s.tracker.undecided() {
+	for _, s := range c.orderedSubscriptionsLocked() {
+		if !s.catchUp.mayConcern() {
 			continue
 		}
 		quoted := 0
-		if strings.Contains(frame.Message, s.tracker.since) {
-			quoted = len(s.tracker.since)
+		if strings.Contains(frame.Message, s.catchUp.since) {
+			quoted = len(s.catchUp.since)
 		}
 		switch {
 		case quoted > longest:
@@ -245,6 +260,6 @@ func (conn *connection) cursorNotFoundLocked(frame *wire.Error) {
 		}
 	}
 	for _, s := range concerned {
-		conn.applyLocked(s, s.tracker.cursorNotFound(frame.Message))
+		conn.applyStepLocked(s, s.catchUp.cursorNotFound(frame.Message))
 	}
 }

@@ -11,42 +11,49 @@ import (
 // This file decides, without goroutine, clock or socket, what follows the end
 // of a connection, or of an attempt to make one:
 //
-//	4001 fell behind             at once
-//	4002, HTTP 401 unauthorized  at once with a new token; without a source of
-//	                             tokens stop for good
-//	4003 unknown ShareData       at once, without the subscription it was about
-//	4004 invalid message,        at once, without what it was about; if several
-//	1009 message too big         proposals may be, they are sent one at a time;
-//	                             if nothing may be, 4004 stops for good
+//	4001 fell behind             reconnect at once
+//	4002, HTTP 401 unauthorized  at once, with a token from Options.Token; without
+//	                             Options.Token stop for good
+//	4003 unknown ShareData       at once, without the subscription it is about
+//	4004 invalid message,        at once, without the frame it is about; if several
+//	1009 message too big         proposals may be, they are sent one at a time; if
+//	                             no frame may be, 4004 stops for good
+//	Permanent error of the token source
+//	                             stop for good
 //	anything else                after a backoff
 //
-// "At once" holds once: until a connection made progress, the next one waits
-// for its backoff, whatever ended it.
+// "At once" is allowed once. Until a connection has made progress, the next
+// attempt waits for its backoff, however the connection ended.
 
-// ending says how a connection, or an attempt to make one, ended.
-type ending struct {
+// connectionEnd says how a connection, or an attempt to make one, ended.
+type connectionEnd struct {
 	// code is that of the server's close frame, status that of its HTTP answer
 	// to an attempt; 0 where there was none.
 	code   int
 	status int
-	// err is the cause in words.
+	// err is the cause.
 	err error
-	// heard: a frame was received. progressed: a subscription got further, or
-	// a call was answered. lived is how long the connection was open.
-	heard      bool
+	// received: a frame was received. progressed: a subscription received an
+	// event, or a call its reply. lived is how long the connection was open.
+	received   bool
 	progressed bool
 	lived      time.Duration
-	// blamed: what the server complained about last is known and is not going
-	// to be sent again.
-	blamed bool
+	// attributed: the frame for which the server closed is known and is not sent
+	// again.
+	attributed bool
 }
 
-// steadyAfter is how long a connection must live to count as good without
-// having carried anything.
-const steadyAfter = 10 * time.Second
+// unauthorized reports whether the server did not accept the credential.
+func (e connectionEnd) unauthorized() bool {
+	return e.code == codes.CloseUnauthorized || e.status == 401
+}
 
-// decision says what follows an ending: stop for good with the error, or
-// connect after the delay.
+// stableAfter is how long a connection must live to count as good without
+// having carried anything.
+const stableAfter = 10 * time.Second
+
+// decision says what follows: stop for good with the error, or connect after the
+// delay.
 type decision struct {
 	stop  error
 	delay time.Duration
@@ -54,16 +61,16 @@ type decision struct {
 
 // reconnector decides. It belongs to one goroutine.
 type reconnector struct {
-	never    bool
+	disabled bool
 	hasToken bool
 	backoff  *backoff.ExponentialBackOff
-	// hurried: the last reconnect was made at once, and nothing good has come
-	// of it so far.
-	hurried bool
+	// immediate: the last reconnect was made at once, and no connection has made
+	// progress since.
+	immediate bool
 }
 
 func newReconnector(b Backoff, hasToken bool) *reconnector {
-	return &reconnector{never: b.Initial == off, hasToken: hasToken, backoff: newBackoff(b)}
+	return &reconnector{disabled: b.Initial == off, hasToken: hasToken, backoff: newBackoff(b)}
 }
 
 func newBackoff(b Backoff) *backoff.ExponentialBackOff {
@@ -77,31 +84,31 @@ func newBackoff(b Backoff) *backoff.ExponentialBackOff {
 }
 
 // next decides what follows e.
-func (r *reconnector) next(e ending) decision {
-	steady := e.lived >= steadyAfter
-	if steady || e.progressed || e.heard && e.code != codes.CloseFellBehind {
+func (r *reconnector) next(e connectionEnd) decision {
+	stable := e.lived >= stableAfter
+	if stable || e.progressed || e.received && e.code != codes.CloseFellBehind {
 		r.backoff.Reset()
 	}
-	if steady || e.progressed {
-		r.hurried = false
+	if stable || e.progressed {
+		r.immediate = false
 	}
 
-	stop, hurry := r.never, false
+	stop, atOnce := r.disabled || isPermanent(e.err), false
 	switch {
-	case e.code == codes.CloseUnauthorized, e.status == 401:
-		stop, hurry = stop || !r.hasToken, true
+	case e.unauthorized():
+		stop, atOnce = stop || !r.hasToken, true
 	case e.code == codes.CloseInvalidMessage:
-		stop, hurry = stop || !e.blamed, true
-	case e.code == codes.CloseUnknownShareData, e.code == messageTooBig:
-		hurry = e.blamed
+		stop, atOnce = stop || !e.attributed, true
+	case e.code == codes.CloseUnknownShareData, e.code == closeMessageTooBig:
+		atOnce = e.attributed
 	case e.code == codes.CloseFellBehind:
-		hurry = true
+		atOnce = true
 	}
 	switch {
 	case stop:
 		return decision{stop: e.err}
-	case hurry && !r.hurried:
-		r.hurried = true
+	case atOnce && !r.immediate:
+		r.immediate = true
 		return decision{}
 	}
 	return decision{delay: r.backoff.NextBackOff()}

@@ -1,321 +1,170 @@
 package client
 
 import (
-	"encoding/json"
-	"fmt"
-	"slices"
-	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
-// Frames of a server of this project: every one is numbered, in epoch e.
+func TestResume_MidReplay(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		p, s := f.subscribe(nil)
+		p.cut()
 
-func numbered(revision int) string { return fmt.Sprintf("e-%d", revision) }
-
-func snapshot(epoch string, revision, replaying int) *wire.State {
-	return &wire.State{
-		ShareDataID: "x", CurrentState: json.RawMessage("1"),
-		Cursor: fmt.Sprintf("%s-%d", epoch, revision), Revision: uint64(revision),
-		Replaying: uint64(replaying), HasReplaying: true,
-	}
-}
-
-func transaction(revision int) *wire.Transaction {
-	return &wire.Transaction{
-		ShareDataID: "x", TransactionID: numbered(revision), Revision: uint64(revision),
-		Accepted: true, CurrentState: json.RawMessage("1"),
-	}
-}
-
-func replayed(revision int) *wire.Transaction {
-	return &wire.Transaction{
-		ShareDataID: "x", TransactionID: numbered(revision), Revision: uint64(revision), Accepted: true, Replayed: true,
-	}
-}
-
-func updated(revision int, replayed bool) *wire.Lifecycle {
-	return &wire.Lifecycle{
-		ShareDataID: "x", Event: wire.EventUpdated, Cursor: numbered(revision), Revision: uint64(revision), Replayed: replayed,
-	}
-}
-
-func removed(revision int) *wire.Lifecycle {
-	return &wire.Lifecycle{ShareDataID: "x", Event: wire.EventRemoved, Revision: uint64(revision)}
-}
-
-// Frames of the published server: they have ids, and no numbers.
-
-func plainState(last string) *wire.State {
-	return &wire.State{ShareDataID: "x", CurrentState: json.RawMessage("1"), LastTransactionID: last}
-}
-
-func plain(id string) *wire.Transaction {
-	return &wire.Transaction{ShareDataID: "x", TransactionID: id, Accepted: true, CurrentState: json.RawMessage("1")}
-}
-
-func plainReplayed(id string) *wire.Transaction {
-	return &wire.Transaction{ShareDataID: "x", TransactionID: id, Accepted: true, Replayed: true}
-}
-
-func plainUpdated() *wire.Lifecycle {
-	return &wire.Lifecycle{ShareDataID: "x", Event: wire.EventUpdated, CurrentState: json.RawMessage("1")}
-}
-
-func plainRemoved() *wire.Lifecycle {
-	return &wire.Lifecycle{ShareDataID: "x", Event: wire.EventRemoved}
-}
-
-// What a tracker is told besides frames.
-type (
-	subscribeFrom position
-	notFound      string
-	fencePong     struct{}
-)
-
-func from(revision int) subscribeFrom {
-	return subscribeFrom{known: true, cursor: numbered(revision), revision: uint64(revision)}
-}
-
-func fromID(id string) subscribeFrom { return subscribeFrom{known: true, cursor: id} }
-
-// describe names an event in few words.
-func describe(event Event) string {
-	place := func(cursor string, revision uint64) string {
-		if cursor == "" && revision > 0 {
-			return fmt.Sprint(revision)
+		p = f.accept()
+		p.expect(subscribeTo("x", "e-5"))
+		p.send(snapshot("e", 9, 4), replayed(6), replayed(7))
+		s.expect("state e-9 resumed +4", "tx e-6 replayed", "tx e-7 replayed")
+		if got := s.sub.Cursor(); got != "e-7" {
+			t.Errorf("cursor %q in the middle of the replay", got)
 		}
-		return cursor
-	}
-	var words []string
-	switch e := event.(type) {
-	case *State:
-		words = append(words, "state", e.Cursor)
-		if e.Resumed {
-			words = append(words, "resumed")
-		}
-		if e.Replaying > 0 {
-			words = append(words, fmt.Sprintf("+%d", e.Replaying))
-		}
-	case *Transaction:
-		words = append(words, "tx", e.TransactionID)
-		if e.Replayed {
-			words = append(words, "replayed")
-		}
-	case *Lifecycle:
-		words = append(words, map[bool]string{true: "removed", false: "updated"}[e.Removed])
-		if p := place(e.Cursor, e.Revision); p != "" {
-			words = append(words, p)
-		}
-		if e.Replayed {
-			words = append(words, "replayed")
-		}
-	case *Gap:
-		words = append(words, "gap", "after", e.Cursor)
-	}
-	return strings.Join(words, " ")
+		p.cut()
+
+		p = f.accept()
+		p.expect(subscribeTo("x", "e-7"))
+		p.send(snapshot("e", 9, 2), replayed(8), replayed(9), transaction(10))
+		s.expect("state e-9 resumed +2", "tx e-8 replayed", "tx e-9 replayed", "tx e-10")
+	})
 }
 
-func TestTrackerTellsResumedFromGap(t *testing.T) {
-	fresh := subscribeFrom{}
-	tests := []struct {
-		name  string
-		given []any
-		// want has one line per event, "-> cursor" where that moves the
-		// position, and one per other request of the tracker.
-		want []string
-	}{
-		{"first subscribe", []any{fresh, snapshot("e", 5, 0), transaction(6), updated(7, false)},
-			[]string{"state e-5 -> e-5", "tx e-6 -> e-6", "updated e-7 -> e-7"}},
-		{"nothing missed", []any{from(5), snapshot("e", 5, 0), transaction(6)},
-			[]string{"state e-5 resumed", "tx e-6 -> e-6"}},
-		{"two missed, one of them a wholesale update", []any{from(5), snapshot("e", 7, 2), replayed(6), updated(7, true), transaction(8)},
-			[]string{"state e-7 resumed +2", "tx e-6 replayed -> e-6", "updated e-7 replayed -> e-7", "tx e-8 -> e-8"}},
-		{"the position moves to the snapshot with the last replayed frame", []any{from(5), snapshot("e", 9, 1), replayed(6)},
-			[]string{"state e-9 resumed +1", "tx e-6 replayed -> e-9"}},
-		{"other epoch", []any{from(5), snapshot("f", 3, 0), notFound("lost"), &wire.Transaction{TransactionID: "f-4", Revision: 4}},
-			[]string{"gap after e-5 -> ", "state f-3 -> f-3", "tx f-4 -> f-4"}},
-		{"other epoch, same revision", []any{from(5), snapshot("f", 5, 0), notFound("lost")},
-			[]string{"gap after e-5 -> ", "state f-5 -> f-5"}},
-		{"cursor too old", []any{from(5), snapshot("e", 500, 0), notFound("lost"), transaction(501)},
-			[]string{"gap after e-5 -> ", "state e-500 -> e-500", "tx e-501 -> e-501"}},
-		{"cursor kept from an earlier process", []any{fromID("e-5"), snapshot("e", 7, 2), replayed(6), replayed(7), transaction(8)},
-			[]string{"state e-7 resumed +2", "tx e-6 replayed -> e-6", "tx e-7 replayed -> e-7", "tx e-8 -> e-8"}},
-		{"a frame that was delivered before is not delivered again", []any{from(6), snapshot("e", 7, 2), replayed(6), replayed(7), replayed(7), transaction(7), transaction(8)},
-			[]string{"state e-7 resumed +2", "tx e-7 replayed -> e-7", "tx e-8 -> e-8"}},
-		{"a live frame is missing", []any{fresh, snapshot("e", 5, 0), transaction(6), transaction(8)},
-			[]string{"state e-5 -> e-5", "tx e-6 -> e-6", "gap after e-6 -> ", "restart"}},
-		{"a replayed frame is missing", []any{from(5), snapshot("e", 8, 3), replayed(6), replayed(8)},
-			[]string{"state e-8 resumed +3", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "restart"}},
-		{"fewer frames were replayed than announced", []any{from(5), snapshot("e", 8, 3), replayed(6), transaction(9)},
-			[]string{"state e-8 resumed +3", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "restart"}},
-		{"after a gap whose snapshot did not arrive", []any{fresh, snapshot("e", 9, 0)},
-			[]string{"state e-9 -> e-9"}},
-		{"removed", []any{fresh, snapshot("e", 5, 0), removed(6), transaction(7)},
-			[]string{"state e-5 -> e-5", "removed 6 -> ", "end"}},
-		{"frames before the state are stale", []any{from(5), transaction(9), removed(10), snapshot("e", 5, 0)},
-			[]string{"state e-5 resumed"}},
-		{"a second state is not asked for", []any{fresh, snapshot("e", 5, 0), snapshot("e", 6, 0), transaction(6)},
-			[]string{"state e-5 -> e-5", "gap after e-5 -> ", "state e-6 -> e-6"}},
-		{"the server gives a replay up and begins again", []any{from(5), snapshot("e", 9, 4), replayed(6), snapshot("e", 9, 0), notFound("broke off"), transaction(10)},
-			[]string{"state e-9 resumed +4", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "state e-9 -> e-9", "tx e-10 -> e-10"}},
-		{"the server gives a replay up and says so first", []any{from(5), snapshot("e", 9, 4), replayed(6), notFound("broke off"), snapshot("e", 9, 0), transaction(10)},
-			[]string{"state e-9 resumed +4", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "state e-9 -> e-9", "tx e-10 -> e-10"}},
-		{"the server gives a replay up and goes on", []any{from(5), snapshot("e", 9, 4), replayed(6), notFound("broke off"), replayed(7), transaction(10)},
-			[]string{"state e-9 resumed +4", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "restart"}},
-		{"removed in the middle of a replay", []any{from(5), snapshot("e", 9, 4), replayed(6), notFound("broke off"), removed(10)},
-			[]string{"state e-9 resumed +4", "tx e-6 replayed -> e-6", "gap after e-6 -> ", "removed 10", "end"}},
-		{"published: the server begins again", []any{fromID("t5"), plainState("t7"), plain("t8"), plainState("t8")},
-			[]string{"fence", "gap after t5 -> ", "restart"}},
+func TestResume_Gap(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		p, s := f.subscribe(nil)
+		p.cut()
+		p = f.accept()
+		p.expect(subscribeTo("x", "e-5"))
+		p.send(snapshot("f", 2, 0), &wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost", ShareDataID: "x"})
+		s.expect("gap after e-5", "state f-2")
+		if got := s.sub.Cursor(); got != "f-2" {
+			t.Errorf("cursor %q after the gap", got)
+		}
+		s.quiet()
+	})
+}
 
-		{"published: first subscribe", []any{fresh, plainState("t5"), plain("t6"), plainUpdated()},
-			[]string{"state t5 -> t5", "tx t6 -> t6", "updated"}},
-		{"published: nothing missed", []any{fromID("t5"), plainState("t5"), plain("t6")},
-			[]string{"state t5 resumed", "tx t6 -> t6"}},
-		{"published: nothing missed, though the window has lost the cursor", []any{fromID("t5"), plainState("t5"), notFound("since=t5 not present"), plain("t6")},
-			[]string{"state t5 resumed", "tx t6 -> t6"}},
-		{"published: nothing has ever happened", []any{subscribeFrom{known: true}, plainState(""), plain("t1")},
-			[]string{"state  resumed", "tx t1 -> t1"}},
-		{"published: no cursor to resume from", []any{subscribeFrom{known: true}, plainState("t3"), plain("t4")},
-			[]string{"gap after ", "state t3 -> t3", "tx t4 -> t4"}},
-		{"published: replayed", []any{fromID("t5"), plainState("t7"), plainReplayed("t6"), plainReplayed("t7"), plain("t8"), fencePong{}},
-			[]string{"fence", "state t7 resumed", "tx t6 replayed -> t6", "tx t7 replayed -> t7", "tx t8 -> t8"}},
-		{"published: live frames overtake the replay", []any{fromID("t5"), plainState("t7"), plain("t8"), plainReplayed("t6"), plain("t9"), plainReplayed("t7"), fencePong{}},
-			[]string{"fence", "state t7 resumed", "tx t6 replayed -> t6", "tx t7 replayed -> t7", "tx t8 -> t8", "tx t9 -> t9"}},
-		{"published: two that overtook the replay are in it, too", []any{fromID("t5"), plainState("t6"), plain("t7"), plain("t8"), plain("t9"), plainReplayed("t6"), plainReplayed("t7"), plainReplayed("t8"), fencePong{}},
-			[]string{"fence", "state t6 resumed", "tx t6 replayed -> t6", "tx t7 replayed -> t7", "tx t8 replayed -> t8", "tx t9 -> t9"}},
-		{"published: what overtook the replay is in it, too", []any{fromID("t5"), plainState("t6"), plain("t7"), plainReplayed("t6"), plain("t8"), fencePong{}},
-			[]string{"fence", "state t6 resumed", "tx t6 replayed -> t6", "tx t7 -> t7", "tx t8 -> t8"}},
-		{"published: replay that does not reach the newest id", []any{fromID("t5"), plainState("t9"), plainReplayed("t6"), plain("t10"), plainReplayed("t10"), fencePong{}, plain("t11")},
-			[]string{"fence", "state t9 resumed", "tx t6 replayed -> t6", "tx t10 replayed -> t10", "tx t11 -> t11"}},
-		{"published: nothing to replay", []any{fromID("t5"), plainState("t7"), plain("t8"), fencePong{}},
-			[]string{"fence", "state t7 resumed", "tx t8 -> t8"}},
-		{"published: cursor not found", []any{fromID("t5"), plainState("t7"), notFound("lost"), fencePong{}, plain("t8")},
-			[]string{"fence", "gap after t5 -> ", "state t7 -> t7", "tx t8 -> t8"}},
-		{"published: cursor not found, after a live frame", []any{fromID("t5"), plainState("t7"), plain("t8"), notFound("lost")},
-			[]string{"fence", "gap after t5 -> ", "state t7 -> t7", "tx t8 -> t8"}},
-		{"published: cursor not found, after the fence", []any{fromID("t5"), plainState("t7"), fencePong{}, plain("t8"), notFound("lost"), plain("t9")},
-			[]string{"fence", "state t7 resumed", "tx t8 -> t8", "gap after t8 -> ", "restart"}},
-		{"published: replay after the fence, in time", []any{fromID("t5"), plainState("t7"), fencePong{}, plainReplayed("t6"), plainReplayed("t7"), plain("t8")},
-			[]string{"fence", "state t7 resumed", "tx t6 replayed -> t6", "tx t7 replayed -> t7", "tx t8 -> t8"}},
-		{"published: replay after the fence, too late", []any{fromID("t5"), plainState("t7"), fencePong{}, plain("t8"), plainReplayed("t6")},
-			[]string{"fence", "state t7 resumed", "tx t8 -> t8", "gap after t8 -> ", "restart"}},
-		{"published: removed while undecided", []any{fromID("t5"), plainState("t7"), plain("t8"), plainRemoved()},
-			[]string{"fence", "state t7 resumed", "tx t8 -> t8", "removed -> ", "end"}},
-		{"published: one id twice", []any{fresh, plainState("t5"), plain("t6"), plain("t6")},
-			[]string{"state t5 -> t5", "tx t6 -> t6"}},
+func TestResume_AfterBuffered(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		sub := c.Subscribe("x")
+		p.expect(subscribeTo("x", ""))
+		p.send(snapshot("e", 5, 0), transaction(6), transaction(7))
+		synctest.Wait()
+		if got := sub.Cursor(); got != "" {
+			t.Errorf("cursor %q before anything was delivered", got)
+		}
+		p.cut()
+		p = f.accept()
+		p.expect(subscribeTo("x", "e-7"))
+		p.send(snapshot("e", 8, 1), replayed(8))
+		s := follow(t, sub)
+		s.expect("state e-5", "tx e-6", "tx e-7", "state e-8 resumed +1", "tx e-8 replayed")
+	})
+}
+
+func TestSubscribeFrom_Cursor(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		x, y := follow(t, c.SubscribeFrom("x", "e-5")), follow(t, c.SubscribeFrom("y", "e-9"))
+		p.expect(subscribeTo("x", "e-5"), subscribeTo("y", "e-9"))
+		p.send(snapshot("e", 6, 1), replayed(6), of("y", snapshot("f", 1, 0)))
+		x.expect("state e-6 resumed +1", "tx e-6 replayed")
+		y.expect("gap after e-9", "state f-1")
+	})
+}
+
+func TestMissingFrame_Gap(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		s := follow(t, c.Subscribe("x"))
+		p.expect(subscribeTo("x", ""))
+		p.send(snapshot("e", 5, 0), transaction(7), transaction(8))
+		p.expect(unsubscribeFrom("x"), subscribeTo("x", ""))
+		p.send(snapshot("e", 8, 0), transaction(9))
+		s.expect("state e-5", "gap after e-5", "state e-8", "tx e-9")
+	})
+}
+
+func TestPublishedServer_Barrier(t *testing.T) {
+	reconnected := func(t *testing.T, f *fake) (p *peer, x, y *events) {
+		c, p := f.connect(nil)
+		x, y = follow(t, c.Subscribe("x")), follow(t, c.Subscribe("y"))
+		p.expect(subscribeTo("x", ""), subscribeTo("y", ""))
+		p.send(plainState("t5"), of("y", plainState("t15")))
+		x.expect("state t5")
+		y.expect("state t15")
+		p.cut()
+		p = f.accept()
+		p.expect(subscribeTo("x", "t5"), subscribeTo("y", "t15"))
+		return p, x, y
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			tracker := tracker{shareDataID: "x"}
-			var got []string
-			at := ""
-			for _, given := range test.given {
-				var s step
-				switch given := given.(type) {
-				case subscribeFrom:
-					at = given.cursor
-					if since := tracker.ask(position(given)); since != given.cursor {
-						t.Errorf("since %q, want %q", since, given.cursor)
-					}
-				case notFound:
-					s = tracker.cursorNotFound(string(given))
-				case fencePong:
-					s = tracker.fenced()
-				case wire.ServerMessage:
-					s = tracker.receive(given)
-				}
-				for _, it := range s.items {
-					line := describe(it.event)
-					if it.after.cursor != at {
-						at = it.after.cursor
-						line += " -> " + at
-					}
-					got = append(got, line)
-				}
-				for name, is := range map[string]bool{"fence": s.fence, "restart": s.restart, "end": s.removed} {
-					if is {
-						got = append(got, name)
-					}
-				}
-			}
-			if !slices.Equal(got, test.want) {
-				t.Errorf("\n got %q\nwant %q", got, test.want)
-			}
+	t.Run("resumed", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			p, x, y := reconnected(t, f)
+			p.send(plainState("t6"), of("y", plainState("t15")))
+			y.expect("state t15 resumed")
+			x.quiet()
+			ping := p.receive().(*wire.Ping)
+			p.quiet()
+			p.send(plainReplayed("t6"), &wire.Pong{CorrelationID: ping.CorrelationID}, plain("t7"))
+			x.expect("state t6 resumed", "tx t6 replayed", "tx t7")
 		})
-	}
-}
-
-func TestTrackerHoldsABoundedNumberOfFrames(t *testing.T) {
-	tracker := tracker{shareDataID: "x"}
-	tracker.ask(position{known: true, cursor: "t5"})
-	tracker.receive(plainState("t7"))
-	var events int
-	for i := range 10 * maxHeld {
-		events += len(tracker.receive(plain(fmt.Sprint("n", i))).items)
-		if len(tracker.held) > maxHeld {
-			t.Fatalf("%d frames held", len(tracker.held))
-		}
-	}
-	if want := 10*maxHeld + 1; events != want {
-		t.Errorf("%d events, want %d", events, want)
-	}
-}
-
-// A tracker must survive any sequence of frames, and what it hands out must
-// never skip or repeat a revision without a Gap.
-func FuzzTrackerNeverSkipsSilently(f *testing.F) {
-	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-	f.Add([]byte{0x10, 0x25, 0x46, 0x47, 0x38, 0x60, 0x70})
-	f.Fuzz(func(t *testing.T, script []byte) {
-		tracker := tracker{shareDataID: "x"}
-		var at position // as the user knows it
-		for _, b := range script {
-			revision := int(b & 0xf)
-			var s step
-			switch b >> 4 {
-			case 0:
-				tracker.ask(at)
-			case 1:
-				s = tracker.receive(snapshot("e", revision, 0))
-			case 2:
-				s = tracker.receive(snapshot("e", revision, 3))
-			case 3:
-				s = tracker.receive(transaction(revision))
-			case 4:
-				s = tracker.receive(replayed(revision))
-			case 5:
-				s = tracker.receive(updated(revision, revision%2 == 0))
-			case 6:
-				s = tracker.cursorNotFound("lost")
-			case 7:
-				s = tracker.fenced()
-			case 8:
-				s = tracker.receive(removed(revision))
-			case 9:
-				tracker.stop()
-			}
-			for _, it := range s.items {
-				switch e := it.event.(type) {
-				case *State:
-					if at.known && !e.Resumed {
-						t.Fatalf("%x: a snapshot without a gap", script)
-					}
-				case *Gap:
-					if !at.known {
-						t.Fatalf("%x: a gap after nothing", script)
-					}
-				case *Transaction:
-					if at.revision != 0 && e.Revision != 0 && e.Revision != at.revision+1 {
-						t.Fatalf("%x: revision %d after %d", script, e.Revision, at.revision)
-					}
-				}
-				at = it.after
-			}
-			if s.restart {
-				tracker.ask(at)
-			}
-		}
+	})
+	t.Run("nothing replayed", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			p, x, _ := reconnected(t, f)
+			p.send(plainState("t6"))
+			ping := p.receive().(*wire.Ping)
+			x.quiet()
+			p.send(&wire.Pong{CorrelationID: ping.CorrelationID})
+			x.expect("state t6 resumed")
+		})
+	})
+	t.Run("one cursor of two is lost", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			p, x, y := reconnected(t, f)
+			p.send(plainState("t6"), of("y", plainState("t16")))
+			first, second := p.receive().(*wire.Ping), p.receive().(*wire.Ping)
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "since=t15 not present in retained replay window"})
+			y.expect("gap after t15", "state t16")
+			x.quiet()
+			p.send(&wire.Pong{CorrelationID: first.CorrelationID}, &wire.Pong{CorrelationID: second.CorrelationID})
+			x.expect("state t6 resumed")
+			y.quiet()
+		})
+	})
+	t.Run("a barrier of an earlier round decides nothing", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			c, p := f.connect(&Options{EventBuffer: 1})
+			sub := c.SubscribeFrom("x", "t5")
+			p.expect(subscribeTo("x", "t5"))
+			p.send(plainState("t7"))
+			old := p.receive().(*wire.Ping)
+			p.send(plainReplayed("t6"))
+			p.expect(unsubscribeFrom("x"))
+			s := follow(t, sub)
+			s.expect("state t7 resumed")
+			p.expect(subscribeTo("x", "t5"))
+			p.send(plainState("t8"))
+			p.expect(&wire.Ping{})
+			p.send(&wire.Pong{CorrelationID: old.CorrelationID})
+			s.quiet()
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "since=t5 not present"})
+			s.expect("gap after t5")
+			// There was no room for the state any more.
+			p.expect(unsubscribeFrom("x"), subscribeTo("x", ""))
+			p.send(plainState("t8"))
+			s.expect("state t8")
+		})
+	})
+	t.Run("which cursor is lost is not said", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			p, x, y := reconnected(t, f)
+			p.send(plainState("t6"), of("y", plainState("t16")))
+			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost"})
+			x.expect("gap after t5", "state t6")
+			y.expect("gap after t15", "state t16")
+		})
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ConnectionState says where a Client stands with its server.
+// ConnectionState is the state of a Client's connection.
 type ConnectionState int
 
 // The states of a connection. A client starts at Connecting, alternates
@@ -37,24 +37,23 @@ func (s ConnectionState) String() string {
 // Status is the state of a client's connection and how it got there.
 type Status struct {
 	State ConnectionState
-	// Attempt numbers the coming attempt to connect since the last connection,
-	// from 1, and Delay is the time until it is made. Both are 0 where State
-	// is Open or Closed.
+	// Attempt is the number of the next attempt to connect, counted from 1 since
+	// the last connection, and Delay the time until it is made. Both are 0 where
+	// State is Open or Closed.
 	Attempt int
 	Delay   time.Duration
-	// Err is the cause: of Reconnecting, how the last connection or attempt
-	// ended, a *DisconnectError, a *ConnectError or what broke the connection
-	// off; of Closed, ErrClosed or what stopped the client for good. While
-	// Open it is nil, or a *ServerError for a complaint of the server that
+	// Err is the cause. Reconnecting: how the last connection or attempt ended, a
+	// *DisconnectError, a *ConnectError or a *ServerError. Closed: ErrClosed, with
+	// the cause if the client stopped for good. Open: nil, or a *ServerError that
 	// ended nothing.
 	Err error
 }
 
-// keptStatuses bounds what is remembered for whoever ranges slowly.
+// keptStatuses bounds the changes that are kept for a slow loop over Statuses.
 const keptStatuses = 64
 
-// statusLog remembers the newest changes of a client's status. It is guarded
-// by the client's lock.
+// statusLog keeps the newest changes of a client's status. It is guarded by the
+// client's lock.
 type statusLog struct {
 	recent  []Status      // the newest is last; never empty
 	next    uint64        // the number of the change that comes after recent
@@ -77,9 +76,9 @@ func (l *statusLog) add(status Status) {
 
 func (l *statusLog) current() Status { return l.recent[len(l.recent)-1] }
 
-// after returns the change numbered at, or the oldest later one that is still
-// remembered, and the number that follows it. Without such a change it returns
-// a channel that is closed when there is one.
+// after returns the change with the number at, or the oldest later one that is
+// kept, and the number of the next one. If there is no such change yet, it returns
+// a channel that is closed by the next change.
 func (l *statusLog) after(at uint64) (status Status, next uint64, wait <-chan struct{}) {
 	oldest := l.next - uint64(len(l.recent))
 	at = max(at, oldest)
@@ -89,16 +88,16 @@ func (l *statusLog) after(at uint64) (status Status, next uint64, wait <-chan st
 	return l.recent[at-oldest], at + 1, nil
 }
 
-// Status returns where the connection stands now.
+// Status returns the present status of the connection.
 func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.status.current()
 }
 
-// Statuses yields where the connection stands now and then every change, in
-// order. It ends after Closed or with the context. Any number of loops may
-// range at once; one that is more than 64 changes late misses the oldest.
+// Statuses yields the present status of the connection and then every change, in
+// order. It ends after Closed or with the context. Any number of loops may range
+// at the same time; one that is more than 64 changes late misses the oldest.
 func (c *Client) Statuses(ctx context.Context) iter.Seq[Status] {
 	return func(yield func(Status) bool) {
 		c.mu.Lock()

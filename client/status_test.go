@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-func TestStatusesTellTheWholeStory(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestStatuses(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.hang = true })
 		c := f.start(nil)
-		var story []string
-		told := make(chan struct{})
+		var changes []string
+		finished := make(chan struct{})
 		go func() {
-			defer close(told)
+			defer close(finished)
 			for s := range c.Statuses(context.Background()) {
 				line := s.State.String()
 				if s.State == Connecting || s.State == Reconnecting {
@@ -33,7 +33,7 @@ func TestStatusesTellTheWholeStory(t *testing.T) {
 				case s.Err != nil:
 					line += ": " + s.Err.Error()
 				}
-				story = append(story, line)
+				changes = append(changes, line)
 			}
 		}()
 		synctest.Wait()
@@ -44,7 +44,7 @@ func TestStatusesTellTheWholeStory(t *testing.T) {
 		f.accept()
 		synctest.Wait()
 		c.Close()
-		<-told
+		<-finished
 		want := []string{
 			"connecting 1 after 0s",
 			"reconnecting 2 after 500ms: refused",
@@ -54,8 +54,8 @@ func TestStatusesTellTheWholeStory(t *testing.T) {
 			"open",
 			"closed: client: closed",
 		}
-		if !slices.Equal(story, want) {
-			t.Errorf("\n got %q\nwant %q", story, want)
+		if !slices.Equal(changes, want) {
+			t.Errorf("\n got %q\nwant %q", changes, want)
 		}
 		for s := range c.Statuses(context.Background()) {
 			if s.State != Closed {
@@ -65,8 +65,8 @@ func TestStatusesTellTheWholeStory(t *testing.T) {
 	})
 }
 
-func TestStatusesEndWithTheContext(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fake) {
+func TestStatuses_ContextEnds(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
 		c, _ := f.connect(nil)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -80,7 +80,7 @@ func TestStatusesEndWithTheContext(t *testing.T) {
 	})
 }
 
-func TestStatusLogIsBoundedAndSkipsForward(t *testing.T) {
+func TestStatusLog_Bounded(t *testing.T) {
 	l := newStatusLog(Status{Attempt: 0})
 	for i := 1; i <= 3*keptStatuses; i++ {
 		l.add(Status{Attempt: i})
@@ -97,6 +97,6 @@ func TestStatusLogIsBoundedAndSkipsForward(t *testing.T) {
 		got, at = append(got, status.Attempt), next
 	}
 	if len(got) != keptStatuses || got[0] != 2*keptStatuses+1 || got[len(got)-1] != 3*keptStatuses {
-		t.Errorf("told %v", got)
+		t.Errorf("got %v", got)
 	}
 }

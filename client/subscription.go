@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v4"
 )
@@ -16,41 +17,73 @@ type Subscription struct {
 	// Immutable.
 	client *Client
 	id     string
-	number uint64        // place in the order of subscriptions
-	ready  chan struct{} // has room for one: the consumer should look
+	number uint64        // order of subscriptions
+	ready  chan struct{} // has room for one: the state for popLocked has changed
 
 	// Guarded by the client's lock.
-	tracker tracker
-	round   uint64 // how often it was subscribed to
-	// buffer holds what the consumer has not taken yet, oldest first, of
-	// buffered bytes; delivered is the position after what it has taken.
+	catchUp catchUp
+	round   uint64 // how many rounds there have been; see catchUp
+	// buffer holds what the consumer has not taken, oldest first; buffered is its
+	// size in bytes; delivered is the position after what the consumer has taken.
 	buffer    []item
 	buffered  int
 	delivered position
 	consumed  bool // a loop ranges over Events
 	// paused: the buffer was full; subscribe again when it is empty.
 	paused bool
-	// ended: nothing more will come; err is why, nil after a removal.
+	// ended: no more events come; err is why, nil after a removal.
 	ended bool
 	err   error
-	// askAgainAt is when to repeat a subscribe that was refused for now;
-	// refusals spaces such attempts.
-	askAgainAt time.Time
-	refusals   *backoff.ExponentialBackOff
+	// subscribeAt is when to repeat a subscribe that the server could not serve;
+	// zero: never. subscribeBackoff spaces such attempts.
+	subscribeAt      time.Time
+	subscribeBackoff *backoff.ExponentialBackOff
 }
 
-func newSubscription(c *Client, id string, from position, number uint64) *Subscription {
-	return &Subscription{
+// Subscribe subscribes to the ShareData. It does not wait: a refusal is the error
+// that Events ends with. A subscription whose events are not consumed costs at
+// most Options.EventBufferBytes.
+//
+// A client has at most one live subscription per ShareData. A second one, made
+// before the first was closed, removed or refused, fails with ErrAlreadySubscribed
+// and leaves the first as it is. Parts of a program that follow the same ShareData
+// share one loop over its events, or use a Client each. Close a subscription that
+// is no longer needed: leaving the loop over Events does not end it.
+func (c *Client) Subscribe(shareDataID string) *Subscription {
+	return c.SubscribeFrom(shareDataID, "")
+}
+
+// SubscribeFrom is Subscribe, except that the events continue after the cursor,
+// which an earlier subscription returned from Subscription.Cursor, maybe in
+// another process. The first event is then a State that is Resumed, or a Gap. An
+// empty cursor is none.
+func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscriptionCount++
+	s := &Subscription{
 		client:    c,
-		id:        id,
-		number:    number,
+		id:        shareDataID,
+		number:    c.subscriptionCount,
 		ready:     make(chan struct{}, 1),
-		tracker:   tracker{shareDataID: id},
-		delivered: from,
+		catchUp:   catchUp{shareDataID: shareDataID},
+		delivered: position{known: cursor != "", cursor: cursor},
 	}
+	switch {
+	case c.stopErr != nil:
+		s.endLocked(c.stopErr)
+	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(cursor):
+		s.endLocked(fmt.Errorf("client: %w: a ShareData id is UTF-8 text and not empty", ErrInvalid))
+	case c.subscriptions[shareDataID] != nil:
+		s.endLocked(fmt.Errorf("client: %w, %.60q: range over the live subscription, or close it first", ErrAlreadySubscribed, shareDataID))
+	default:
+		c.subscriptions[shareDataID] = s
+		c.subscribeLocked(s)
+	}
+	return s
 }
 
-// ShareDataID returns what is subscribed to.
+// ShareDataID returns the id of the ShareData.
 func (s *Subscription) ShareDataID() string { return s.id }
 
 // Cursor returns the position after the last event that was handed to a loop
@@ -71,17 +104,19 @@ func (s *Subscription) Cursor() string {
 //   - a *ServerError where the server refuses the subscription, and ErrClosed
 //     with the cause where the client stopped for good, both after the events
 //     that were received before;
-//   - ErrConsumed where another loop ranges already.
+//   - ErrAlreadySubscribed where the client had a live subscription to the
+//     ShareData already;
+//   - ErrConsumed where another loop ranges over this subscription.
 //
 // A loop that is left loses nothing: a later one continues after the event at
 // which it was left.
 func (s *Subscription) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		if !s.claim() {
+		if !s.startLoop() {
 			yield(nil, ErrConsumed)
 			return
 		}
-		defer s.release()
+		defer s.endLoop()
 		for {
 			event, err := s.next(ctx)
 			if err != nil {
@@ -95,7 +130,8 @@ func (s *Subscription) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-func (s *Subscription) claim() bool {
+// startLoop reports whether no other loop ranges, and marks that one does.
+func (s *Subscription) startLoop() bool {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	if s.consumed {
@@ -105,13 +141,13 @@ func (s *Subscription) claim() bool {
 	return true
 }
 
-func (s *Subscription) release() {
+func (s *Subscription) endLoop() {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	s.consumed = false
 }
 
-// next waits for an event. It returns none, without an error, after a removal.
+// next waits for an event. After a removal it returns nil and no error.
 func (s *Subscription) next(ctx context.Context) (Event, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -144,19 +180,19 @@ func (s *Subscription) popLocked() (event Event, ended bool, err error) {
 		s.buffer = nil
 		if s.paused {
 			s.paused = false
-			s.client.askLocked(s)
+			s.client.subscribeLocked(s)
 		}
 	}
 	return first.event, false, nil
 }
 
-// pushLocked buffers an event. It returns false if there is no room, unless it
-// must go in: the last events of a subscription are few.
-func (s *Subscription) pushLocked(it item, must bool) bool {
+// pushLocked buffers an event. It returns false if the buffer is full, unless force
+// is set.
+func (s *Subscription) pushLocked(it item, force bool) bool {
 	size := it.event.size()
 	o := &s.client.options
 	full := len(s.buffer) >= o.EventBuffer || s.buffered+size > o.EventBufferBytes
-	if full && len(s.buffer) > 0 && !must {
+	if full && len(s.buffer) > 0 && !force {
 		return false
 	}
 	s.buffer = append(s.buffer, it)
@@ -183,7 +219,7 @@ func (s *Subscription) notify() {
 // endLocked ends the subscription. What is buffered is still delivered.
 func (s *Subscription) endLocked(err error) {
 	s.ended, s.err, s.paused = true, err, false
-	s.tracker.stop()
+	s.catchUp.stop()
 	s.notify()
 }
 
@@ -203,11 +239,11 @@ func (s *Subscription) Close() {
 	s.endLocked(fmt.Errorf("client: %w", ErrClosed))
 }
 
-// dropLocked forgets what was not delivered yet.
+// dropLocked drops the buffered events.
 func (s *Subscription) dropLocked() { s.buffer, s.buffered = nil, 0 }
 
-// endSubscriptionLocked ends the subscription to the ShareData, if there is
-// one, because of the server.
+// endSubscriptionLocked ends the live subscription to the ShareData, if there is
+// one.
 func (c *Client) endSubscriptionLocked(shareDataID string, err error) {
 	if s := c.subscriptions[shareDataID]; s != nil {
 		delete(c.subscriptions, shareDataID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -23,59 +24,65 @@ func (conn *connection) sendLocked(frame []byte, c *call) {
 	}
 }
 
-// askLocked subscribes from the end of what the subscription has received. If
-// there is no connection, the next one does; if a subscribe to the ShareData is
-// under way, its answer does.
-func (c *Client) askLocked(s *Subscription) {
+// subscribeLocked begins a round after what the subscription has received. It does
+// nothing without a connection, and while a subscribe to the ShareData is open: the
+// next connection, or the answer to the open one, calls it again.
+func (c *Client) subscribeLocked(s *Subscription) {
 	conn := c.conn
-	if conn == nil || conn.asking[s.id] != nil {
+	if conn == nil || conn.subscribes[s.id] != nil {
 		return
 	}
 	s.round++
-	s.askAgainAt = time.Time{}
-	since := s.tracker.ask(s.receivedLocked())
-	frame := (&wire.Subscribe{ShareDataID: s.id, Since: since, ReplayLifecycle: since != ""}).AppendTo(nil)
-	conn.asked++
-	conn.asking[s.id] = &ask{subscription: s, number: conn.asked, size: len(frame)}
+	s.subscribeAt = time.Time{}
+	since := s.catchUp.begin(s.receivedLocked())
+	frame := (&wire.Subscribe{
+		ShareDataID:     s.id,
+		Since:           since,
+		ReplayLifecycle: since != "",
+		KeepConnection:  true,
+	}).AppendTo(nil)
+	conn.subscribed++
+	conn.subscribes[s.id] = &subscribeRequest{subscription: s, number: conn.subscribed, size: len(frame)}
 	conn.sendLocked(frame, nil)
 }
 
-// unsubscribeLocked unsubscribes, now or when the subscribe that is under way
-// was answered.
+// unsubscribeLocked unsubscribes. While a subscribe is open it does nothing:
+// subscribeAnsweredLocked calls it again.
 func (conn *connection) unsubscribeLocked(shareDataID string) {
-	if conn.asking[shareDataID] == nil {
+	if conn.subscribes[shareDataID] == nil {
 		conn.sendLocked((&wire.Unsubscribe{ShareDataID: shareDataID}).AppendTo(nil), nil)
 	}
 }
 
-// askLaterLocked repeats a subscribe that the server could not take just now.
-func (conn *connection) askLaterLocked(shareDataID string, now time.Time) {
-	s := conn.answeredLocked(shareDataID)
+// delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
+// serve now.
+func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
+	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
 	}
-	s.tracker.stop()
-	if s.refusals == nil {
+	s.catchUp.stop()
+	if s.subscribeBackoff == nil {
 		b := conn.client.options.Backoff
 		b.Initial = max(b.Initial, time.Second)
 		b.Max = max(b.Max, b.Initial)
-		s.refusals = newBackoff(b)
+		s.subscribeBackoff = newBackoff(b)
 	}
-	s.askAgainAt = now.Add(s.refusals.NextBackOff())
-	conn.retryLocked(now)
+	s.subscribeAt = now.Add(s.subscribeBackoff.NextBackOff())
+	conn.sendDueSubscribesLocked(now)
 }
 
-// retryLocked repeats the subscribes whose time has come, and sets the timer
-// for the next one.
-func (conn *connection) retryLocked(now time.Time) {
+// sendDueSubscribesLocked repeats the delayed subscribes that are due, and sets the
+// timer for the next one.
+func (conn *connection) sendDueSubscribesLocked(now time.Time) {
 	var next time.Time
-	for _, s := range conn.client.inOrderLocked() {
+	for _, s := range conn.client.orderedSubscriptionsLocked() {
 		switch {
-		case s.askAgainAt.IsZero():
-		case !s.askAgainAt.After(now):
-			conn.client.askLocked(s)
-		case next.IsZero() || s.askAgainAt.Before(next):
-			next = s.askAgainAt
+		case s.subscribeAt.IsZero():
+		case !s.subscribeAt.After(now):
+			conn.client.subscribeLocked(s)
+		case next.IsZero() || s.subscribeAt.Before(next):
+			next = s.subscribeAt
 		}
 	}
 	if !next.IsZero() {
@@ -83,8 +90,8 @@ func (conn *connection) retryLocked(now time.Time) {
 	}
 }
 
-// pumpLocked sends the calls that wait, as far as MaxInFlight allows.
-func (c *Client) pumpLocked() {
+// sendWaitingLocked sends the calls that wait, as far as MaxInFlight allows.
+func (c *Client) sendWaitingLocked() {
 	if c.conn == nil {
 		return
 	}
@@ -93,8 +100,8 @@ func (c *Client) pumpLocked() {
 	}
 }
 
-// graceAfterWriteError is how long the reader has to find the server's close
-// frame, which says why a write failed.
+// graceAfterWriteError is how long the reader has, after a write failed, to read
+// the server's close frame, which says why.
 const graceAfterWriteError = time.Second
 
 // write is the only place that writes messages. It ends with the context.
@@ -102,7 +109,7 @@ func (conn *connection) write(ctx context.Context) {
 	c := conn.client
 	for {
 		c.mu.Lock()
-		frame := conn.nextLocked()
+		frame := conn.nextFrameLocked()
 		c.mu.Unlock()
 		if frame == nil {
 			select {
@@ -110,7 +117,7 @@ func (conn *connection) write(ctx context.Context) {
 			case <-conn.retry.C:
 				c.mu.Lock()
 				if c.conn == conn {
-					conn.retryLocked(time.Now())
+					conn.sendDueSubscribesLocked(time.Now())
 				}
 				c.mu.Unlock()
 			case <-ctx.Done():
@@ -129,28 +136,30 @@ func (conn *connection) write(ctx context.Context) {
 	}
 }
 
-// nextLocked returns the frame to write next, or nil. It leaves out calls that
-// nobody waits for any more.
-func (conn *connection) nextLocked() []byte {
-	for len(conn.outbox) > 0 {
-		next := conn.outbox[0]
-		conn.outbox[0] = outgoing{}
-		conn.outbox = conn.outbox[1:]
-		if next.call == nil {
-			return next.frame
-		}
-		if !next.call.over {
-			next.call.sentOn, next.call.sentAt = conn, time.Now()
-			return next.frame
-		}
+// nextFrameLocked takes the frame to write next from the outbox; nil if it is empty.
+func (conn *connection) nextFrameLocked() []byte {
+	if len(conn.outbox) == 0 {
+		conn.outbox = nil
+		return nil
 	}
-	conn.outbox = nil
-	return nil
+	next := conn.outbox[0]
+	conn.outbox[0] = outgoing{}
+	conn.outbox = conn.outbox[1:]
+	if next.call != nil {
+		next.call.sentOn, next.call.sentAt = conn, time.Now()
+	}
+	return next.frame
 }
 
-// heartbeat gives the connection up when a WebSocket ping is not answered
-// within one interval. Without it a connection whose other end vanished would
-// look idle for ever.
+// removeLocked takes the frame of a call that has its outcome out of the outbox. The
+// calls that wait there are therefore bounded, also while nothing can be written.
+func (conn *connection) removeLocked(c *call) {
+	conn.outbox = slices.DeleteFunc(conn.outbox, func(o outgoing) bool { return o.call == c })
+}
+
+// heartbeat gives the connection up when a WebSocket ping is not answered within
+// one interval. Without it, a connection whose other end has vanished looks idle
+// for ever.
 func (conn *connection) heartbeat(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -170,9 +179,9 @@ func (conn *connection) heartbeat(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// ping reports whether the server answers a ping within the interval. A long
-// message may keep a ping from being written for longer than the library tries
-// to; then it is tried again.
+// ping reports whether the server answers a ping within the interval. While a long
+// message is being written, the library's own attempt to write a ping times out;
+// it is then repeated.
 func (conn *connection) ping(ctx context.Context, interval time.Duration) bool {
 	deadline, cancel := context.WithTimeout(ctx, interval)
 	defer cancel()
@@ -184,12 +193,12 @@ func (conn *connection) ping(ctx context.Context, interval time.Duration) bool {
 	}
 }
 
-// giveUp ends the connection on this side, for the cause. The reader notices.
-func (conn *connection) giveUp(cause error) {
+// giveUp ends the connection on this side, for the reason. The reader notices.
+func (conn *connection) giveUp(reason error) {
 	c := conn.client
 	c.mu.Lock()
-	if conn.cause == nil {
-		conn.cause = cause
+	if conn.giveUpReason == nil {
+		conn.giveUpReason = reason
 	}
 	c.mu.Unlock()
 	conn.ws.CloseNow()

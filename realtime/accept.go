@@ -4,14 +4,16 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/safe-go/safe/sharedata"
 )
 
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
-// and returns; the connection goes on without it. It answers 401 to whoever
-// does not authenticate, 403 to a foreign origin, 426 to what is no upgrade,
-// and 503 with Retry-After while the server shuts down.
+// and returns; the connection goes on without it. A request that is not
+// authenticated is answered with 401, one of another origin with 403 (see
+// Options.OriginPatterns), one that is no upgrade with 426, and every one with
+// 503 and Retry-After while the server shuts down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -38,7 +40,7 @@ func refuseUpgrade(w http.ResponseWriter) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 	caller, err := s.authenticate(r)
 	if err != nil {
-		s.options.Logger.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false
@@ -48,52 +50,58 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		refuseUpgrade(w)
 		return false
 	case !canHijack(w):
-		s.options.Logger.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
+		s.log.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
-	session, err := newSession(s, w, r, caller)
+	h := &hijacker{ResponseWriter: w}
+	session, err := newSession(s, h, r, caller)
 	if err != nil {
-		s.options.Logger.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
+		if h.status == http.StatusForbidden { // the library's check of the origin
+			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
+				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", r.RemoteAddr)
+		}
+		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
-	s.enter(session)
+	s.register(session)
 	go func() {
 		defer s.running.done()
-		defer s.exit(session)
+		defer s.unregister(session)
 		defer s.recoverIn(session)
 		session.run()
 	}()
 	return true
 }
 
-var errNobody = errors.New("nobody was authenticated")
+var errNoCaller = errors.New("no caller was authenticated")
 
-// authenticate asks the application. A nil Caller and a nil error are what
-// everybody gets where there is no hook.
+// authenticate asks the application. Without a hook every request gets a nil
+// Caller and no error.
 func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err error) {
 	if s.options.Authenticate == nil {
 		return nil, nil
 	}
 	defer func() {
 		if value := recover(); value != nil {
-			s.options.Logger.Error("Authenticate panicked", "panic", value, "stack", string(debug.Stack()))
-			caller, err = nil, errNobody
+			s.log.Error("Authenticate panicked", "panic", value, "stack", string(debug.Stack()))
+			caller, err = nil, errNoCaller
 		}
 	}()
 	caller, err = s.options.Authenticate(r)
 	if err == nil && caller == nil {
-		err = errNobody
+		err = errNoCaller
 	}
 	return caller, err
 }
 
-// enter makes a session one of the server's. The server may have begun to shut
+// register makes a session one of the server's. The server may have begun to shut
 // down while it was upgraded.
-func (s *Server) enter(session *session) {
+func (s *Server) register(session *session) {
 	s.mu.Lock()
 	s.lastID++
-	session.who.ID = s.lastID
+	session.info.ID = s.lastID
+	session.name = strconv.FormatUint(s.lastID, 10) + "/" + session.info.RemoteAddr
 	s.sessions[session] = struct{}{}
 	draining := s.draining
 	s.mu.Unlock()
@@ -105,7 +113,7 @@ func (s *Server) enter(session *session) {
 	}
 }
 
-func (s *Server) exit(session *session) {
+func (s *Server) unregister(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)

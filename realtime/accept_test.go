@@ -1,8 +1,8 @@
 package realtime_test
 
 import (
-	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,11 +13,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func authenticateAs(caller *sharedata.Caller) func(*http.Request) (*sharedata.Caller, error) {
-	return func(*http.Request) (*sharedata.Caller, error) { return caller, nil }
-}
-
-func TestFailedAuthenticationNeverUpgrades(t *testing.T) {
+func TestAuthenticate_Refuses(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		hook func(*http.Request) (*sharedata.Caller, error)
@@ -27,8 +23,8 @@ func TestFailedAuthenticationNeverUpgrades(t *testing.T) {
 		{"panic", func(*http.Request) (*sharedata.Caller, error) { panic(secret) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := overSockets(t, &realtime.Options{Authenticate: test.hook})
-			_, response, err := w.tryDial(nil)
+			ts := serve(t, &realtime.Options{Authenticate: test.hook})
+			_, response, err := ts.tryDial(nil)
 			if err == nil {
 				t.Fatal("upgraded")
 			}
@@ -38,32 +34,54 @@ func TestFailedAuthenticationNeverUpgrades(t *testing.T) {
 			var body strings.Builder
 			response.Write(&body)
 			if strings.Contains(body.String(), secret) {
-				t.Errorf("the answer tells a secret: %s", body.String())
+				t.Errorf("the response has a secret: %s", body.String())
 			}
 		})
 	}
 }
 
-func TestOriginsOfOtherHostsAreRefusedUnlessListed(t *testing.T) {
-	w := overSockets(t, &realtime.Options{OriginPatterns: []string{"[", "*.example.com"}})
-	for origin, want := range map[string]int{
-		"https://app.example.com": http.StatusSwitchingProtocols,
-		"https://example.org":     http.StatusForbidden,
-		"":                        http.StatusSwitchingProtocols,
+// A refused origin used to be logged at Debug only. Pages can connect at any
+// rate, so the log has one line a second.
+func TestOrigin(t *testing.T) {
+	var log strings.Builder
+	ts := serve(t, &realtime.Options{
+		OriginPatterns: []string{"*.example.com"},
+		Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	for _, test := range []struct {
+		origin string
+		want   int
+	}{
+		{"https://app.example.com", http.StatusSwitchingProtocols},
+		{"https://example.org", http.StatusForbidden},
+		{"https://example.net", http.StatusForbidden},
+		{"", http.StatusSwitchingProtocols},
+		{ts.url, http.StatusSwitchingProtocols}, // the server's own
 	} {
 		header := http.Header{}
-		if origin != "" {
-			header.Set("Origin", origin)
+		if test.origin != "" {
+			header.Set("Origin", test.origin)
 		}
-		if _, response, _ := w.tryDial(header); response.StatusCode != want {
-			t.Errorf("origin %q: status %s, want %d", origin, response.Status, want)
+		if _, response, _ := ts.tryDial(header); response.StatusCode != test.want {
+			t.Errorf("origin %q: status %s, want %d", test.origin, response.Status, test.want)
+		}
+	}
+	ts.server.Close()
+	got := log.String()
+	host := strings.TrimPrefix(ts.url, "http://")
+	if n := strings.Count(got, "level=WARN"); n != 1 {
+		t.Errorf("%d lines, want 1:\n%s", n, got)
+	}
+	for _, text := range []string{"origin=https://example.org", "host=" + host, "realtime.Options.OriginPatterns"} {
+		if !strings.Contains(got, text) {
+			t.Errorf("the log does not say %q:\n%s", text, got)
 		}
 	}
 }
 
-func TestPlainRequestIsToldToUpgrade(t *testing.T) {
-	w := overSockets(t, nil)
-	response, err := w.client.Get(w.url)
+func TestPlainRequest(t *testing.T) {
+	ts := serve(t, nil)
+	response, err := ts.client.Get(ts.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,96 +91,68 @@ func TestPlainRequestIsToldToUpgrade(t *testing.T) {
 	}
 }
 
-// wrapping is middleware whose ResponseWriter can only be unwrapped.
+// wrapping is the ResponseWriter of middleware that can only be unwrapped.
 type wrapping struct{ inner http.ResponseWriter }
 
-func (w wrapping) Header() http.Header         { return w.inner.Header() }
+func (w wrapping) Header() http.Header { return w.inner.Header() }
+
 func (w wrapping) Write(p []byte) (int, error) { return w.inner.Write(p) }
-func (w wrapping) WriteHeader(status int)      { w.inner.WriteHeader(status) }
+
+func (w wrapping) WriteHeader(status int) { w.inner.WriteHeader(status) }
+
 func (w wrapping) Unwrap() http.ResponseWriter { return w.inner }
 
-func TestServesBehindMiddlewareThatUnwraps(t *testing.T) {
-	w := newWorld(t, nil, nil)
-	w.create("c")
+func TestMiddleware(t *testing.T) {
+	ts := newTestServer(t, sharedata.Options{}, nil)
+	ts.create("c")
 	mux := http.NewServeMux()
-	mux.Handle("/deep/down", w.server)
+	mux.Handle("/deep/down", ts.server)
 	h := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(wrapping{wrapping{rw}}, r)
 	}))
 	t.Cleanup(h.Close)
-	w.url, w.client = h.URL+"/deep/down", h.Client()
-	p := w.dial()
+	ts.url, ts.client = h.URL+"/deep/down", h.Client()
+	p := ts.dial()
 	p.join("c", "")
 	p.wantPong("1")
 }
 
-func TestServesOverTLS(t *testing.T) {
-	w := newWorld(t, nil, nil)
-	w.create("c")
-	h := httptest.NewTLSServer(w.server)
+func TestTLS(t *testing.T) {
+	ts := newTestServer(t, sharedata.Options{}, nil)
+	ts.create("c")
+	h := httptest.NewTLSServer(ts.server)
 	t.Cleanup(h.Close)
-	w.url, w.client = h.URL, h.Client()
-	p := w.dial()
+	ts.url, ts.client = h.URL, h.Client()
+	p := ts.dial()
 	p.join("c", "")
-	w.add("c", 50)
+	ts.add("c", 50)
 	p.wantTransactions(2, 51)
-	go w.server.Shutdown(t.Context())
+	go ts.server.Shutdown(t.Context())
 	p.wantClose(codes.CloseGoingAway)
 }
 
-func TestConnectionThatCannotBeTakenOverIsAnswered501(t *testing.T) {
-	w := newWorld(t, nil, nil)
+func TestUpgradeImpossible(t *testing.T) {
+	ts := newTestServer(t, sharedata.Options{}, nil)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	answer := httptest.NewRecorder()
-	w.server.ServeHTTP(answer, r)
-	if answer.Code != http.StatusNotImplemented {
-		t.Errorf("status %d", answer.Code)
+	response := httptest.NewRecorder()
+	ts.server.ServeHTTP(response, r)
+	if response.Code != http.StatusNotImplemented {
+		t.Errorf("status %d", response.Code)
 	}
 }
 
-func TestRefusedSubscribeLeavesTheConnectionOpen(t *testing.T) {
-	w := overSockets(t, &realtime.Options{
-		AuthorizeSubscribe: func(_ context.Context, _ *sharedata.Caller, id string) error {
-			switch id {
-			case "open":
-				return nil
-			case "panics":
-				panic(secret)
-			}
-			return errors.New(secret)
-		},
+func TestSubprotocols(t *testing.T) {
+	ts := serve(t, nil)
+	_, response, err := ts.tryDial(http.Header{
+		"Sec-Websocket-Protocol":   {"a, b"},
+		"Sec-Websocket-Extensions": {"permessage-deflate"},
 	})
-	w.create("open")
-	w.create("panics")
-	w.create("closed")
-	p := w.dial()
-	for _, id := range []string{"closed", "panics", "is not there"} {
-		p.subscribe(id, "")
-		if e := p.wantError(codes.UnauthorizedSubscribe, id); strings.Contains(e.Message, secret) {
-			t.Errorf("the answer tells a secret: %s", e.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
+		if got := response.Header.Get(name); got != "" {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
-	w.add("closed", 1)
-	p.join("open", "")
-	p.wantPong("nothing else came")
-}
-
-func TestRefusedResubscribeEndsTheSubscription(t *testing.T) {
-	allowed := true
-	w := overSockets(t, &realtime.Options{
-		AuthorizeSubscribe: func(context.Context, *sharedata.Caller, string) error {
-			if !allowed {
-				return errors.New("no longer")
-			}
-			return nil
-		},
-	})
-	w.create("c")
-	p := w.dial()
-	p.join("c", "")
-	allowed = false
-	p.subscribe("c", "")
-	p.wantError(codes.UnauthorizedSubscribe, "c")
-	w.add("c", 1)
-	p.wantPong("nothing came")
 }

@@ -18,13 +18,16 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// benchWorld has one ShareData "c" with a state of about size bytes.
-func benchWorld(b *testing.B, size int) (*sharedata.Manager, string) {
+// benchServer has one ShareData "c" with a state of about size bytes.
+func benchServer(b *testing.B, size int) (*sharedata.Manager, string) {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	server, err := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
 	h := httptest.NewServer(server)
 	b.Cleanup(func() {
 		server.Close()
@@ -37,7 +40,7 @@ func benchWorld(b *testing.B, size int) (*sharedata.Manager, string) {
 	return manager, strings.TrimPrefix(h.URL, "http://")
 }
 
-// rawSubscriber is a client that costs little: it looks at frames' headers only.
+// rawSubscriber is a client that costs little: it reads only the headers of frames.
 type rawSubscriber struct {
 	conn net.Conn
 	r    *bufio.Reader
@@ -96,7 +99,7 @@ func BenchmarkFanOut(b *testing.B) {
 				continue // half a gigabyte a second would only measure the loopback
 			}
 			b.Run(fmt.Sprintf("state=%d/subscribers=%d", size, subscribers), func(b *testing.B) {
-				manager, address := benchWorld(b, size)
+				manager, address := benchServer(b, size)
 				all := make([]*rawSubscriber, subscribers)
 				for i := range all {
 					all[i] = subscribeRaw(b, address, "")
@@ -135,7 +138,7 @@ func BenchmarkFanOut(b *testing.B) {
 // BenchmarkReconnect dials, subscribes with a cursor that is 100 entries old,
 // and reads the state and the replay.
 func BenchmarkReconnect(b *testing.B) {
-	manager, address := benchWorld(b, 256)
+	manager, address := benchServer(b, 256)
 	const missed = 100
 	var head replay.Cursor
 	for range missed {
@@ -160,7 +163,7 @@ func BenchmarkReconnect(b *testing.B) {
 // BenchmarkRoundTrip is a proposal of a subscriber, from its frame to its
 // result.
 func BenchmarkRoundTrip(b *testing.B) {
-	_, address := benchWorld(b, 256)
+	_, address := benchServer(b, 256)
 	s := subscribeRaw(b, address, "")
 	defer s.conn.Close()
 	if err := s.skip(1); err != nil {

@@ -1,27 +1,35 @@
 package realtime
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// channel hands what is committed to one ShareData to everybody who is
-// subscribed to it. It exists while somebody is, and observes the manager.
+// channel hands what is committed to one ShareData to every subscription to it.
+// It exists while there is one, and observes the manager. Each frame is encoded
+// once; subscriptions get it by reference, a whole commit at a time.
 //
-// What it does in Observe is the fan-out: it happens inside the section that
-// orders the ShareData's commits, so it must never block. Each frame is encoded
-// once; subscribers get it by reference, a whole commit at a time.
+// # From commit to socket
 //
-// Lock order: channel.mu, subscription.mu, session.mu; outbox.mu and hub.mu
-// come last, and with either of them held no other is taken.
+// The manager calls Observe inside the section that orders the ShareData's
+// commits. The frames go from the channel to each subscription, and from there
+// to the outbox of its connection; a writer takes them from the outbox to the
+// socket, without any of these locks. So nothing in Observe may block.
+//
+// This is the lock order of the package. A lock is only taken while locks to
+// the left of it are held, or none:
+//
+//	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> outbox.mu, hub.mu or waitGroup.mu
+//
+// While one of the last three is held, no other lock is taken. Server.mu is
+// never held together with another.
 type channel struct {
 	hub *hub
 	id  string
 
-	// opened is closed when the manager has answered; err and stop are set
+	// opened is closed when the manager has replied; err and stop are set
 	// before that.
 	opened chan struct{}
 	err    error
@@ -29,27 +37,25 @@ type channel struct {
 
 	holders int // guarded by hub.mu
 
-	// over is closed when the ShareData was removed.
-	over chan struct{}
+	// removed is closed when the ShareData was removed.
+	removed chan struct{}
 
 	mu   sync.Mutex
 	head sharedata.Snapshot
 	// early are events that came before the snapshot that they follow.
 	early       []sharedata.Event
 	attached    bool // head is set
-	ended       bool // the ShareData was removed: nobody can join any more
+	ended       bool // the ShareData was removed: no subscription can begin
 	subscribers []*subscription
-	// updates are the revisions of wholesale updates that were seen and that are
-	// inside the replay window.
-	updates []uint64
-	// state is the frame of head for those to whom stateReplaying entries are
-	// replayed: many subscribers may begin at the same place.
-	state          frame
-	stateReplaying uint64
+	// state is the frame of head with this replay announcement: many
+	// subscriptions may begin at the same position.
+	state         frame
+	stateReplay   uint64
+	stateAnnounce bool
 }
 
 func newChannel(h *hub, id string) *channel {
-	return &channel{hub: h, id: id, opened: make(chan struct{}), over: make(chan struct{})}
+	return &channel{hub: h, id: id, opened: make(chan struct{}), removed: make(chan struct{})}
 }
 
 // attach sets the snapshot at which the channel joined the manager's events.
@@ -67,7 +73,7 @@ func (c *channel) attach(at sharedata.Snapshot) {
 // Observe is called by the manager with each commit, in order.
 func (c *channel) Observe(events []sharedata.Event) {
 	if events[len(events)-1].Type == sharedata.EntryRemoved {
-		c.hub.drop(c) // whoever subscribes from now on finds what comes after
+		c.hub.drop(c) // a later subscribe gets the channel of what comes after
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,30 +84,27 @@ func (c *channel) Observe(events []sharedata.Event) {
 	c.applyLocked(events)
 }
 
-// applyLocked moves the head over the events and tells the subscribers.
+// applyLocked moves the head over the events and hands their frames to the
+// subscriptions.
 func (c *channel) applyLocked(events []sharedata.Event) {
 	b := batch{frames: make([]frame, 0, len(events))}
 	for _, event := range events {
 		switch {
 		case event.Type == sharedata.EntryRemoved:
 			b.removed, c.ended = true, true
-			close(c.over)
+			close(c.removed)
 		case event.Reset:
 			b.reset = true
-			c.updates = nil
-			c.head = c.hub.snapshotAfterReset(event)
+			c.head.Cursor, c.head.State, c.head.LastTransaction = event.Cursor, event.State, event.LastTransaction
 			c.state = nil
-			b.frames = append(b.frames, c.stateLocked(0),
+			b.frames = append(b.frames, c.stateLocked(0, true),
 				notResumedFrame(c.id, "the history did not continue; what was missed is not known, the state is current"))
 			continue
 		default:
 			c.head.Cursor, c.head.State = event.Cursor, event.State
 		}
-		switch event.Type {
-		case sharedata.EntryTransaction:
+		if event.Type == sharedata.EntryTransaction {
 			c.head.LastTransaction = event.Cursor
-		case sharedata.EntryUpdated:
-			c.noteUpdateLocked(event.Revision())
 		}
 		if f := liveFrame(event); f != nil {
 			b.frames = append(b.frames, f)
@@ -109,7 +112,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 	}
 	c.state = nil
 	b.bytes = size(b.frames)
-	// Backwards, because a subscriber that leaves is replaced by the last one.
+	// Backwards, because a subscription that leaves is replaced by the last one.
 	for i := len(c.subscribers) - 1; i >= 0; i-- {
 		if s := c.subscribers[i]; !s.deliver(b) {
 			c.removeLocked(s)
@@ -117,28 +120,11 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 	}
 }
 
-// noteUpdateLocked remembers an update, and forgets those that nobody can be
-// replayed any more.
-func (c *channel) noteUpdateLocked(revision uint64) {
-	c.updates = slices.DeleteFunc(c.updates, func(r uint64) bool { return r+uint64(c.hub.window) < revision })
-	c.updates = append(c.updates, revision)
-}
-
-// updatesAfterLocked returns how many updates were seen after a revision.
-func (c *channel) updatesAfterLocked(revision uint64) uint64 {
-	n := uint64(0)
-	for _, r := range c.updates {
-		if r > revision {
-			n++
-		}
-	}
-	return n
-}
-
-// stateLocked returns the state frame of the head.
-func (c *channel) stateLocked(replaying uint64) frame {
-	if c.state == nil || c.stateReplaying != replaying {
-		c.state, c.stateReplaying = stateFrame(c.head, replaying), replaying
+// stateLocked returns the state frame of the head. announce says whether it has
+// the number of replayed frames that follow.
+func (c *channel) stateLocked(replaying uint64, announce bool) frame {
+	if c.state == nil || c.stateReplay != replaying || c.stateAnnounce != announce {
+		c.state, c.stateReplay, c.stateAnnounce = stateFrame(c.head, replaying, announce), replaying, announce
 	}
 	return c.state
 }
@@ -150,18 +136,18 @@ func (c *channel) position() replay.Cursor {
 	return c.head.Cursor
 }
 
-// batch is what one commit means to subscribers.
+// batch is one commit as subscriptions get it.
 type batch struct {
 	frames []frame
 	bytes  int
-	// removed says that the last frame is the end of the ShareData.
+	// removed says that the last frame is the removal of the ShareData.
 	removed bool
 	// reset says that a state is among the frames and that the history did not
 	// continue to it.
 	reset bool
 }
 
-// leave removes a subscriber. Nothing is handed to it afterwards.
+// leave removes a subscription. Nothing is handed to it afterwards.
 func (c *channel) leave(s *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

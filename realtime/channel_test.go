@@ -8,20 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// bench is a channel and subscriptions without sockets: what a peer would be
+// channelFixture is a channel and subscriptions without sockets: what a peer would be
 // sent stays in its outbox.
-type bench struct {
+type channelFixture struct {
 	*testing.T
 	server  *Server
 	channel *channel
 	head    replay.Cursor
 }
 
-func newBench(t *testing.T) *bench {
+func newChannelFixture(t *testing.T) *channelFixture {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +30,10 @@ func newBench(t *testing.T) *bench {
 	if _, err := manager.Create(t.Context(), "c", 0); err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(manager, nil)
+	server, err := NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		server.Close()
 		manager.Close()
@@ -38,22 +42,22 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{T: t, server: server, channel: c, head: c.position()}
+	return &channelFixture{T: t, server: server, channel: c, head: c.position()}
 }
 
-func (b *bench) subscription(since string) *subscription {
+func (b *channelFixture) subscription(since string) *subscription {
 	s := &session{server: b.server, ctx: context.Background(), subscriptions: make(map[string]*subscription)}
 	s.out = &outbox{limit: unlimited, wake: func() {}, overflow: func(int) {}}
 	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
 		b.Fatal(err)
 	}
-	sub := &subscription{session: s, id: "c", since: since, channel: b.channel}
+	sub := &subscription{session: s, request: wire.Subscribe{ShareDataID: "c", Since: since, ReplayLifecycle: true}, channel: b.channel}
 	s.subscriptions["c"] = sub
 	return sub
 }
 
-// commit lets the channel observe n transactions.
-func (b *bench) commit(n int) {
+// commit makes the channel observe n transactions.
+func (b *channelFixture) commit(n int) {
 	var events []sharedata.Event
 	for range n {
 		b.head = b.head.Next()
@@ -65,8 +69,8 @@ func (b *bench) commit(n int) {
 	b.channel.Observe(events)
 }
 
-// received takes what a peer was sent since the last time, in short.
-func received(sub *subscription) []string {
+// sentTo takes what a peer was sent since the last time, in short.
+func sentTo(sub *subscription) []string {
 	o := sub.session.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -100,18 +104,18 @@ func received(sub *subscription) []string {
 	return short
 }
 
-func (b *bench) want(sub *subscription, want ...string) {
+func (b *channelFixture) want(sub *subscription, want ...string) {
 	b.Helper()
-	if got := received(sub); !slices.Equal(got, want) {
+	if got := sentTo(sub); !slices.Equal(got, want) {
 		b.Errorf("got  %s\nwant %s", strings.Join(got, ", "), strings.Join(want, ", "))
 	}
 }
 
-func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
-	b := newBench(t)
+func TestChannelEncodesOnce(t *testing.T) {
+	b := newChannelFixture(t)
 	one, two := b.subscription(""), b.subscription("")
-	one.begin(piece{}, nothingSilent, "")
-	two.begin(piece{}, nothingSilent, "")
+	one.begin(page{}, "")
+	two.begin(page{}, "")
 	b.commit(2)
 	for i := range 3 { // the state and two transactions
 		if &one.session.out.queue[i][0] != &two.session.out.queue[i][0] {
@@ -121,39 +125,44 @@ func TestCommitIsEncodedOnceForAllSubscribers(t *testing.T) {
 	b.want(one, "state 1+0", "2", "3")
 }
 
-func TestResetIsAStateAndSaysThatSomethingIsMissing(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
+	sub.begin(page{}, "")
+	last := replay.Cursor{Epoch: b.head.Epoch, Revision: 48}
 	b.head = replay.Cursor{Epoch: b.head.Epoch, Revision: 50}
 	b.channel.Observe([]sharedata.Event{{
-		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
+		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true, LastTransaction: last,
 	}})
+	o := sub.session.out
+	if f := string(o.queue[o.first+1]); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
+		t.Errorf("the last transaction is not %v: %s", last, f)
+	}
 	b.commit(1)
 	b.want(sub, "state 1+0", "state 50+0", "replay-cursor-not-found", "51")
 }
 
-func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset_DuringReplay(t *testing.T) {
+	b := newChannelFixture(t)
 	b.commit(3)
 	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
-	first := piece{after: replay.Cursor{Epoch: b.head.Epoch, Revision: 1}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
-	if last, p, _ := sub.begin(first, nothingSilent, ""); p != onward || last != b.head {
+	first := page{last: replay.Cursor{Epoch: b.head.Epoch, Revision: 2}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	if p, last, _ := sub.begin(first, ""); p != beginReplaying || last != b.head {
 		t.Fatalf("got %v %v", last, p)
 	}
-	sub.feed(first.frames)
+	sub.sendReplayed(first.frames)
 	b.commit(1)
-	sub.answer(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(frame(`{"type":"proposal-result"}`))
 	b.head = replay.Cursor{Epoch: b.head.Epoch + 1, Revision: 1}
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
 	}})
 	b.commit(1)
-	if p, _ := sub.feed(first.frames); p != broken {
-		t.Fatalf("the replay goes on: %v", p)
+	if sent, room := sub.sendReplayed(first.frames); sent || room != nil || sub.goLive() {
+		t.Fatalf("the replay goes on")
 	}
 	sub.restart()
-	if _, p, _ := sub.begin(piece{}, nothingSilent, replayBroke); p != finished {
+	if p, _, _ := sub.begin(page{}, replayInterrupted); p != beginDone {
 		t.Fatalf("got %v", p)
 	}
 	b.commit(1)
@@ -163,11 +172,11 @@ func TestResetDuringAReplayMakesItBeginAgain(t *testing.T) {
 	}
 }
 
-func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
-	b := newBench(t)
+func TestChannelReset_Removed(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
-	received(sub)
+	sub.begin(page{}, "")
+	sentTo(sub)
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
 	}})
@@ -178,8 +187,8 @@ func TestResetToNothingIsARemovalAtNoPosition(t *testing.T) {
 }
 
 // Events may come before the snapshot that they follow is known.
-func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
-	b := newBench(t)
+func TestChannelAttach(t *testing.T) {
+	b := newChannelFixture(t)
 	early := newChannel(b.server.hub, "c")
 	at := b.channel.head
 	b.channel = early
@@ -190,27 +199,27 @@ func TestEventsBeforeTheSnapshotAreNotLost(t *testing.T) {
 	}
 }
 
-func TestAnswersAreSentAlthoughTheReplayTheyWaitForIsCancelled(t *testing.T) {
-	b := newBench(t)
+func TestSubscriptionEnd(t *testing.T) {
+	b := newChannelFixture(t)
 	b.commit(3)
 	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
 	sub := b.subscription(since.String())
-	first := piece{after: since, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
-	sub.begin(first, nothingSilent, "")
+	first := page{last: since.Next(), frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	sub.begin(first, "")
 	b.commit(1)
-	sub.answer(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(frame(`{"type":"proposal-result"}`))
 	sub.end()
 	b.commit(1)
 	b.want(sub, "state 4+3", "proposal-result")
-	if sub.answer(frame(`{}`)) {
-		t.Error("a subscription that has ended takes answers")
+	if sub.sendResult(frame(`{}`)) {
+		t.Error("a subscription that has ended accepts results")
 	}
 }
 
-func TestChannelEndsWithItsLastHolder(t *testing.T) {
-	b := newBench(t)
+func TestChannelRelease(t *testing.T) {
+	b := newChannelFixture(t)
 	sub := b.subscription("")
-	sub.begin(piece{}, nothingSilent, "")
+	sub.begin(page{}, "")
 	sub.end()
 	sub.end()
 	if len(b.server.hub.channels) != 1 {
@@ -221,5 +230,3 @@ func TestChannelEndsWithItsLastHolder(t *testing.T) {
 		t.Error("the channel lives on without holders")
 	}
 }
-
-func nothingSilent(replay.Cursor) uint64 { return 0 }

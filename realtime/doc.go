@@ -1,50 +1,87 @@
-// Package realtime serves the ShareData of a manager over WebSocket: a client
+// Package realtime serves the ShareData of a manager over WebSocket. A client
 // subscribes to a ShareData and is sent its state, then what it missed, then
-// every transaction in order; it proposes, and is told the verdict.
+// every transaction in order; it proposes, and is sent the result.
 //
 // A Server is an http.Handler:
 //
-//	server := realtime.NewServer(manager, nil)
-//	http.Handle("/realtime", server)
+//	server, err := realtime.NewServer(manager, nil)
 //	...
-//	server.Shutdown(ctx)
+//	http.Handle("/realtime", server)
 //
-// The protocol is version 1 of the frames that package schemas describes. Who
-// may do what is decided by the hooks in Options; what it costs is bounded by
-// the limits there.
+// The protocol is version 1 of the frames that package schemas describes. The
+// hooks in Options decide who may do what, and the limits there bound what a
+// connection may cost.
 //
-// It promises:
+// # Guarantees
 //
 //   - Ordered, gapless, once: between the state frame and the end of a
-//     subscription, its peer sees every later revision once and in order. The
-//     state, what is replayed and what is live are never mixed. A second
-//     subscribe to the same ShareData begins a new subscription; the end of a
-//     ShareData ends it, also if one by the same name is created later.
-//   - Resumable: a subscribe with a cursor inside the window is answered with
-//     the state, which says how many replayed frames follow, and exactly those:
-//     transactions, and wholesale updates too where the subscribe asked for them.
-//     Any other cursor is answered with the state and the error
-//     replay-cursor-not-found: never a guess, and never a part of a replay that
-//     passes for the whole.
-//   - Effect before result: a proposer who is subscribed is sent the
-//     transaction, or a state that contains it, before the result. Proposals of
-//     one connection on one ShareData are judged in the order sent.
-//   - Isolated: nobody waits for anybody else's connection. A peer that does
-//     not take what it is sent is closed with 4001 when MaxBufferedBytes wait
-//     for it; one that is dead is cut within two heartbeats. A slow hook or
-//     function holds up one ShareData on one connection, a panic costs one
-//     message. What a connection holds in memory is bounded in bytes.
+//     subscription, its peer is sent every later revision once and in order. The
+//     state, the replay and the live frames are never mixed. A second subscribe
+//     to the same ShareData begins a new subscription. The removal of a ShareData
+//     ends its subscriptions, also if one by the same id is created later.
+//   - Resumable: a subscribe with a cursor inside the window is answered with the
+//     state and exactly what followed the cursor: transactions, and wholesale
+//     updates too if the subscribe has replayLifecycle. Then the state says how
+//     many replayed frames follow; otherwise the frames are not counted. Any
+//     other cursor is answered with the state and the error
+//     codes.ReplayCursorNotFound. So is a replay that cannot be completed: with
+//     the state again, and that error.
+//   - Effect before result: a proposer who is subscribed is sent the transaction,
+//     or a state that contains it, before the result. Proposals of one connection
+//     on one ShareData are evaluated in the order sent.
+//   - Isolated: no connection waits for another. A peer that does not read is
+//     closed with 4001 when MaxBufferedBytes wait for it; a dead one is
+//     disconnected within two heartbeats. A slow hook delays the requests of one
+//     connection about one ShareData, a panic costs one message; package
+//     sharedata isolates functions. The memory of a connection is bounded in
+//     bytes.
 //   - Let nobody in: without authentication there is no upgrade, and no frame
-//     about a ShareData for which AuthorizeSubscribe did not let the caller in.
-//     Details of failures stay in the log.
+//     about a ShareData is sent to a caller whom AuthorizeSubscribe refused.
+//     Details of failures stay in the log, unless a hook returns a Refusal.
 //
-// A subscriber is never silently short: it is current, or told that it is not,
-// or closed.
+// # Codes
 //
-// What waits for one connection is bounded by Options.MaxBufferedBytes, with
-// one exception: a frame that is larger is sent when nothing else waits. States
-// and replays are sent as fast as the peer takes them, so their number and
-// length need no larger bound; live frames cannot wait like that.
+// Every result that is not accepted, every error frame and every close frame has
+// a code; package codes lists and explains them. A function's rejection has the
+// function's own code (sharedata.RejectWith) or codes.Rejected, and is in the
+// history. Of every other result but codes.OutcomeUnknown it is known that
+// nothing happened. Results that may differ when the same proposal is made again
+// later, codes.Busy, codes.Unavailable, codes.RateLimited and
+// codes.ShuttingDown, say after which time.
+//
+// An unknown ShareData closes the connection with 4003 after the error frame,
+// which interrupts its other subscriptions; a subscribe with keepConnection gets
+// the error frame only.
+//
+// # Browsers, cookies and origins
+//
+// A browser sends the cookies of the server's host with a WebSocket handshake,
+// whatever page opens it, and does not ask the server first as it does for other
+// requests (CORS). Therefore only pages of the server's own host may connect,
+// unless Options.OriginPatterns has others; this is what makes cookies safe to
+// authenticate by. A browser cannot set other headers of the handshake.
+//
+// # Limits
+//
+// Bytes that wait for one connection are bounded by Options.MaxBufferedBytes,
+// with one exception: a frame that is larger is sent when nothing else waits.
+// States and replays are sent only as fast as the peer reads, so they do not
+// make it fall behind; live frames and results can. Subscriptions, proposals in
+// flight and the bytes of those, messages that wait and their size are bounded
+// too. A peer that floods the server can be disconnected, see
+// Server.Disconnect; there is no limit of messages per second yet.
+//
+// # Shutdown
+//
+// Stop in this order, so that proposals in flight get their results and clients
+// are told to reconnect:
+//
+//	httpServer.Shutdown(ctx) // no more requests; it does not wait for upgraded connections
+//	server.Shutdown(ctx)     // results of what is in flight, then close frame 1001
+//	manager.Close()
+//	store.Close()            // of a store that the manager was given
+//
+// # Cost
 //
 // A connection costs one goroutine and about 12 KB while it is idle. Frames are
 // encoded once for all subscribers, and those that wait together for one

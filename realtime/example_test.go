@@ -39,7 +39,10 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	server := realtime.NewServer(manager, nil)
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/realtime", server)
@@ -60,7 +63,7 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	for answered := 0; answered < 2; {
+	for results := 0; results < 2; {
 		_, message, err := conn.Read(ctx)
 		if err != nil {
 			log.Fatal(err)
@@ -78,7 +81,7 @@ func Example() {
 		case "state":
 			fmt.Printf("state %s\n", frame.CurrentState)
 		case "proposal-result":
-			answered++
+			results++
 			fmt.Printf("accepted %v %q\n", frame.Accepted, frame.Error)
 		}
 	}

@@ -7,19 +7,22 @@ import (
 )
 
 // frame is the JSON text of one message. It is encoded once and shared by all
-// connections it goes to, so nobody changes it.
+// connections that it is sent to, so it is immutable.
 type frame []byte
 
 func encode(message wire.ServerMessage) frame { return message.AppendTo(nil) }
 
-func stateFrame(at sharedata.Snapshot, replaying uint64) frame {
+// stateFrame encodes a snapshot. announce says whether it has the number of
+// replayed frames that follow, which is known where all entries are replayed:
+// to subscribers who asked for lifecycle frames among them.
+func stateFrame(at sharedata.Snapshot, replaying uint64, announce bool) frame {
 	state := &wire.State{
 		ShareDataID:  at.ID,
 		CurrentState: at.State,
 		Cursor:       at.Cursor.String(),
 		Revision:     at.Cursor.Revision,
+		HasReplaying: announce,
 		Replaying:    replaying,
-		HasReplaying: true,
 	}
 	if !at.LastTransaction.IsZero() {
 		state.LastTransactionID = at.LastTransaction.String()
@@ -27,8 +30,8 @@ func stateFrame(at sharedata.Snapshot, replaying uint64) frame {
 	return encode(state)
 }
 
-// liveFrame encodes an entry for those who have seen all before it. It returns
-// nil for entries that subscribers are not told of.
+// liveFrame encodes an entry for subscribers who have seen all before it. It
+// returns nil for an entry that subscribers are not notified of.
 func liveFrame(event sharedata.Event) frame {
 	switch event.Type {
 	case sharedata.EntryTransaction:
@@ -62,8 +65,8 @@ func liveFrame(event sharedata.Event) frame {
 	return nil
 }
 
-// replayedFrame encodes an entry for those who were not there. It is nil for
-// entries that subscribers are not told of.
+// replayedFrame encodes an entry for subscribers who missed it. It is nil for an
+// entry that is not replayed.
 func replayedFrame(entry sharedata.Entry) frame {
 	switch entry.Type {
 	case sharedata.EntryTransaction:
@@ -87,8 +90,8 @@ func replayedFrame(entry sharedata.Entry) frame {
 	return nil
 }
 
-// removedFrame says that a ShareData is gone where it is not known at which
-// position its history ended.
+// removedFrame says that a ShareData was removed, where the position at which its
+// history ended is not known.
 func removedFrame(id string) frame {
 	return encode(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved})
 }
@@ -97,8 +100,8 @@ func errorFrame(code, id, message string) frame {
 	return encode(&wire.Error{Code: code, Message: message, ShareDataID: id})
 }
 
-// notResumedFrame follows a state that does not continue what its subscriber
-// has seen.
+// notResumedFrame follows a state that does not continue what the subscriber has
+// seen.
 func notResumedFrame(id, why string) frame {
 	return errorFrame(codes.ReplayCursorNotFound, id, why)
 }

@@ -2,30 +2,31 @@ package realtime
 
 import "time"
 
-// pulse decides whether a peer lives, from what passed between the beats of a
-// heartbeat, each of which asks for a sign of life with a ping.
-type pulse struct {
-	begun          bool
-	heard, written uint64
-	// pressed says that bytes were on their way to the peer at the last beat,
-	// which the ping has to wait for.
-	pressed bool
+// liveness decides whether a peer is alive, from the bytes exchanged between the
+// beats of a heartbeat. Each beat sends a ping.
+type liveness struct {
+	begun             bool
+	received, written uint64
+	// writing says that bytes were being written to the peer at the last beat,
+	// and the ping had to wait for them.
+	writing bool
 }
 
-// beat is given how many bytes have come from the peer and been taken for it
-// until now, and whether some are on their way at the moment. It returns false
-// if the peer has let a whole interval pass without a sign of life.
+// beat is given how many bytes have been received from the peer and written to
+// the network for it until now, and whether some are being written at the
+// moment. It returns false if the peer is dead: it has let a whole interval pass
+// without sending or reading anything.
 //
-// That the network takes bytes is a sign of life only if they had been on
-// their way before: as long as there is room in its buffers, it takes bytes
-// for the dead.
-func (p *pulse) beat(heard, written uint64, busy bool) bool {
-	lives := !p.begun || heard != p.heard || p.pressed && written != p.written
-	*p = pulse{begun: true, heard: heard, written: written, pressed: busy}
-	return lives
+// Bytes that the network accepts prove that the peer reads only if others had
+// been waiting before: as long as there is room in its buffers, the network
+// accepts bytes for a dead peer.
+func (l *liveness) beat(received, written uint64, writing bool) bool {
+	alive := !l.begun || received != l.received || l.writing && written != l.written
+	*l = liveness{begun: true, received: received, written: written, writing: writing}
+	return alive
 }
 
-// startHeartbeat lets the timer begin; it costs no goroutine between beats.
+// startHeartbeat starts the timer; there is no goroutine between beats.
 func (s *session) startHeartbeat() {
 	interval := s.server.options.Heartbeat
 	if interval == 0 {
@@ -34,20 +35,20 @@ func (s *session) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closing {
-		s.heartbeat = time.AfterFunc(interval, func() { s.server.during(s.beat) })
+		s.heartbeat = time.AfterFunc(interval, func() { s.server.runTracked(s.beat) })
 	}
 }
 
 func (s *session) beat() {
-	heard, written, busy := s.socket.heard.Load(), s.socket.written.Load(), s.out.busy()
+	received, written, writing := s.socket.received.Load(), s.socket.written.Load(), s.out.busy()
 	s.mu.Lock()
-	lives := s.closing || s.pulse.beat(heard, written, busy)
-	if lives && !s.closing {
+	alive := s.closing || s.liveness.beat(received, written, writing)
+	if alive && !s.closing {
 		s.heartbeat.Reset(s.server.options.Heartbeat)
 	}
 	s.mu.Unlock()
-	if !lives {
-		s.cut("the peer showed no sign of life")
+	if !alive {
+		s.cut("the peer answered no ping for a whole heartbeat")
 		return
 	}
 	s.out.sendPing()

@@ -13,22 +13,22 @@ import (
 )
 
 // deadPeer upgrades a connection and neither reads nor writes any more.
-func deadPeer(w *world) {
-	w.Helper()
-	conn, err := w.client.Transport.(*http.Transport).DialContext(w.Context(), "tcp", "in.memory:80")
+func deadPeer(ts *testServer) {
+	ts.Helper()
+	conn, err := ts.client.Transport.(*http.Transport).DialContext(ts.Context(), "tcp", "in.memory:80")
 	if err != nil {
-		w.Fatal(err)
+		ts.Fatal(err)
 	}
-	upgrade(w, conn)
+	upgrade(ts, conn)
 }
 
-func TestDeadPeerIsCutWithinTwoHeartbeats(t *testing.T) {
+func TestHeartbeat_DeadPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
+		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
 		before := time.Now()
-		deadPeer(w)
-		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "sign of life") {
+		deadPeer(ts)
+		if c := r.wantClosed(t, 1006); !strings.Contains(c.Reason, "no ping") {
 			t.Errorf("got %+v", c)
 		}
 		if took := time.Since(before); took > time.Minute {
@@ -37,11 +37,11 @@ func TestDeadPeerIsCutWithinTwoHeartbeats(t *testing.T) {
 	})
 }
 
-func TestQuietPeerThatAnswersPingsIsKept(t *testing.T) {
+func TestHeartbeat_QuietPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
-		p := w.dial()
+		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
+		p := ts.dial()
 		ctx := p.conn.CloseRead(context.Background()) // answers pings
 		time.Sleep(time.Hour)
 		if err := ctx.Err(); err != nil || len(r.closed) != 0 {
@@ -50,11 +50,11 @@ func TestQuietPeerThatAnswersPingsIsKept(t *testing.T) {
 	})
 }
 
-func TestPeerThatPingsIsAnsweredAndKept(t *testing.T) {
+func TestHeartbeat_PeerPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
-		p := w.dial()
+		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
+		p := ts.dial()
 		p.conn.CloseRead(context.Background())
 		for range 100 {
 			if err := p.conn.Ping(t.Context()); err != nil {
@@ -65,11 +65,11 @@ func TestPeerThatPingsIsAnsweredAndKept(t *testing.T) {
 	})
 }
 
-func TestHeartbeatCanBeSwitchedOff(t *testing.T) {
+func TestHeartbeat_Off(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: -1})
-		deadPeer(w)
+		ts := servePipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: -1})
+		deadPeer(ts)
 		time.Sleep(24 * time.Hour)
 		if len(r.closed) != 0 {
 			t.Errorf("cut: %+v", <-r.closed)
@@ -77,17 +77,17 @@ func TestHeartbeatCanBeSwitchedOff(t *testing.T) {
 	})
 }
 
-// A large state on its way to a peer that takes it slowly must not count as
-// death, although no ping gets through meanwhile.
-func TestSlowReaderOfALargeFrameIsKept(t *testing.T) {
+// A peer that reads a large state slowly is not dead, although no ping is written
+// meanwhile.
+func TestHeartbeat_SlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
+		ts := servePipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: 10 * time.Second})
 		const size = 1 << 20
-		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", size)}, add); err != nil {
+		if _, err := ts.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", size)}, add); err != nil {
 			t.Fatal(err)
 		}
-		p := w.dial()
+		p := ts.dial()
 		p.subscribe("c", "")
 		_, message, err := p.conn.Reader(context.Background())
 		if err != nil {
@@ -108,14 +108,14 @@ func TestSlowReaderOfALargeFrameIsKept(t *testing.T) {
 	})
 }
 
-func TestPeerThatStopsTakingAFrameIsCut(t *testing.T) {
+func TestHeartbeat_StuckReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events(), Heartbeat: 10 * time.Second})
-		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
+		ts := servePipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: 10 * time.Second})
+		if _, err := ts.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
 			t.Fatal(err)
 		}
-		p := w.dial()
+		p := ts.dial()
 		p.subscribe("c", "")
 		synctest.Wait()
 		before := time.Now()
@@ -126,15 +126,15 @@ func TestPeerThatStopsTakingAFrameIsCut(t *testing.T) {
 	})
 }
 
-// The library answers a ping within 5 s or cuts the connection; a healthy peer
-// that pings while a large frame is on its way to it must not suffer that.
-func TestPingDuringALargeFrameIsAnsweredAfterIt(t *testing.T) {
+// The library would cut the connection if it could not write a pong within 5 s,
+// which is no fault of a peer that is being sent a large frame.
+func TestPing_DuringLargeFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := overPipes(t, nil)
-		if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
+		ts := servePipes(t, nil)
+		if _, err := ts.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
 			t.Fatal(err)
 		}
-		p := w.dial()
+		p := ts.dial()
 		p.subscribe("c", "")
 		synctest.Wait()
 		ponged := make(chan error, 1)

@@ -7,19 +7,19 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// hub finds the channel of a ShareData, and makes and ends it with the first
-// and the last that holds it.
+// hub finds the channel of a ShareData. A channel is created for its first
+// holder and stops observing the manager with its last. For the lock order see
+// channel.
 type hub struct {
 	manager *sharedata.Manager
 	ctx     context.Context // the server's
-	window  int             // Options.ReplayWindow
 
 	mu       sync.Mutex
 	channels map[string]*channel
 }
 
-// acquire returns the channel of a ShareData, held once more. It waits until
-// the manager has loaded the ShareData or the context ends. Errors are the
+// acquire returns the channel of a ShareData, which release gives back. It waits
+// until the manager has loaded the ShareData or the context ends. Errors are the
 // manager's, sharedata.ErrUnknownShareData among them, or the context's.
 func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 	h.mu.Lock()
@@ -46,8 +46,8 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 	return c, nil
 }
 
-// open has the channel observe the manager. It uses the server's context, as
-// others wait for the same channel.
+// open makes the channel observe the manager. It uses the server's context,
+// because other connections wait for the same channel.
 func (h *hub) open(c *channel) {
 	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
 	if err != nil {
@@ -60,7 +60,7 @@ func (h *hub) open(c *channel) {
 	close(c.opened)
 }
 
-// release gives back what acquire gave.
+// release gives back a channel that acquire returned.
 func (h *hub) release(c *channel) {
 	h.mu.Lock()
 	c.holders--
@@ -74,21 +74,11 @@ func (h *hub) release(c *channel) {
 	}
 }
 
-// drop makes acquire no longer find the channel.
+// drop makes acquire find the channel no more.
 func (h *hub) drop(c *channel) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.channels[c.id] == c {
 		delete(h.channels, c.id)
 	}
-}
-
-// snapshotAfterReset completes what an event after a break in the history says
-// of the new position. It does not block: the ShareData is loaded.
-func (h *hub) snapshotAfterReset(event sharedata.Event) sharedata.Snapshot {
-	at := sharedata.Snapshot{ID: event.ShareDataID, State: event.State, Cursor: event.Cursor}
-	if now, err := h.manager.Get(h.ctx, event.ShareDataID); err == nil && now.Cursor == at.Cursor {
-		at.LastTransaction = now.LastTransaction
-	}
-	return at
 }

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -10,30 +11,34 @@ import (
 	"slices"
 	"time"
 
+	"github.com/safe-go/safe/internal/option"
 	"github.com/safe-go/safe/sharedata"
 )
 
 // Options configures a Server. Nil or the zero value is good. For numbers and
 // durations 0 is the default and -1 switches the limit off; any other negative
-// number is taken as 0, so that a mistake makes a server no weaker.
+// number is an error of NewServer.
 //
-// The hooks are the application's. They are called from any number of
-// goroutines, should return soon once their context has ended, and must not
-// call Shutdown or Close. One that panics denies; the log has its stack.
+// Authenticate, AuthorizeSubscribe, AuthorizePropose and Resolver are the
+// application's hooks. They are called from any number of goroutines, should
+// return soon after their context has ended, and must not call Shutdown or
+// Close. A hook that panics refuses; the log has its stack.
 type Options struct {
-	// Authenticate says who opens a connection, before the upgrade. Returning
-	// a nil Caller or an error answers HTTP 401, and the connection is not
-	// upgraded. Default: everybody is let in as a nil Caller.
+	// Authenticate says who opens a connection, before the upgrade: from a
+	// header, a cookie or the query of the request. If it returns a nil Caller
+	// or an error, the request is answered with HTTP 401 and not upgraded.
+	// Default: every connection is accepted, with a nil Caller.
 	Authenticate func(r *http.Request) (*sharedata.Caller, error)
 	// AuthorizeSubscribe says whether the caller may see a ShareData; an error
-	// is a refusal. It is asked before it is known whether the ShareData
-	// exists, and again for every subscribe frame. Its text stays on the
-	// server. ErrExpired, or an error that wraps it, closes the connection with
-	// 4002. Default: everybody may.
+	// is a refusal. It is called for every subscribe, before it is known whether
+	// the ShareData exists. The client is sent a *Refusal's code and message, and
+	// nothing of any other error: the code is codes.UnauthorizedSubscribe then.
+	// ErrExpired closes the connection. Default: every caller may.
 	AuthorizeSubscribe func(ctx context.Context, caller *sharedata.Caller, shareDataID string) error
 	// AuthorizePropose says whether the caller may run a function, like
-	// AuthorizeSubscribe. The context also carries the caller. Default:
-	// everybody may.
+	// AuthorizeSubscribe. A refused proposal leaves no transaction; its code is
+	// codes.Unauthorized unless a *Refusal has another one. Default: every
+	// caller may.
 	AuthorizePropose func(ctx context.Context, caller *sharedata.Caller, shareDataID, functionID string) error
 
 	// Resolver decides which function a functionId from the wire means, in
@@ -42,52 +47,54 @@ type Options struct {
 	Resolver sharedata.Resolver
 
 	// ReplayWindow is how many entries of a history a subscriber may have
-	// missed and still be served them one by one; one that missed more is
-	// given the state alone and told so. Default: 100. -1: nothing is
-	// replayed.
+	// missed and still be replayed; a subscriber that missed more gets the
+	// state and the error codes.ReplayCursorNotFound. Default: 100. -1: nothing
+	// is replayed.
 	ReplayWindow int
 
-	// MaxBufferedBytes is how much may wait to be written to one connection,
-	// in bytes of messages. A connection over it is closed with 4001, so this
-	// should be several times the largest state: a message that is larger is
-	// sent only when nothing else waits. Default: 1 MiB.
+	// MaxBufferedBytes is how many bytes of messages may wait to be written to
+	// one connection. A connection over it is closed with 4001, so this should
+	// be several times the largest state: a message that is larger is sent only
+	// when nothing else waits. Default: 1 MiB. -1: no limit.
 	MaxBufferedBytes int
-	// MaxMessageBytes is the size of the largest message taken from a client.
-	// Proposals of one connection that wait for a verdict may hold four times
-	// as much. Default: 1 MiB.
+	// MaxMessageBytes is the size in bytes of the largest message accepted from
+	// a client; a larger one closes the connection with 4004. The proposals in
+	// flight of one connection may hold four times as much. Default: 1 MiB.
+	// -1: no limit.
 	MaxMessageBytes int
 	// MaxSubscriptions is the number of ShareData that one connection may be
-	// subscribed to. Default: 128.
+	// subscribed to; a further subscribe is refused with
+	// codes.TooManySubscriptions. Default: 128. -1: no limit.
 	MaxSubscriptions int
-	// MaxProposalsInFlight is the number of proposals of one connection that
-	// may wait for a verdict; further ones are refused. Default: 64.
+	// MaxProposalsInFlight is the number of proposals of one connection that may
+	// wait for their result; further ones are refused with codes.RateLimited.
+	// Default: 64. -1: no limit.
 	MaxProposalsInFlight int
 
-	// Heartbeat is the interval of pings. A peer that shows no sign of life
-	// for a whole interval after one is cut off; so is one that takes nothing
-	// of what is being written to it. It is also how long a peer has to read
-	// up to a close frame and to answer it. Default: 30 s. -1: a dead peer is
-	// noticed when the network reports it; a close may take 30 s.
+	// Heartbeat is the interval of pings. A peer that sends nothing for a whole
+	// interval after a ping is disconnected; so is one that reads nothing of
+	// what is being written to it. It is also how long a peer has to read up to
+	// a close frame and to answer it. Default: 30 s. -1: a dead peer is noticed
+	// when the network reports it, and a close may take 30 s.
 	Heartbeat time.Duration
 
 	// OriginPatterns are the hosts besides the server's own whose pages may
 	// open connections from a browser: patterns of path.Match for the host of
-	// the Origin header, or for scheme://host if they contain "://". A pattern
-	// that is malformed is logged and matches nothing. Default: none.
+	// the Origin header, or for scheme://host if they contain "://". A browser
+	// sends the cookies of the server's host with the handshake of any page, so
+	// a pattern lets those pages act as the user. Requests without an Origin
+	// header, which no browser makes, are accepted. A malformed pattern is an
+	// error of NewServer. Default: none; other origins are answered with
+	// HTTP 403 and logged.
 	OriginPatterns []string
 
-	// Events are told what happens to connections. Default: nobody is told.
-	Events Events
-	// Logger gets panics of hooks with their stacks, and at level Debug why
-	// connections end. Default: nothing is logged.
+	// Observer is notified of what happens to connections. Default: nothing is.
+	Observer Observer
+	// Logger gets panics of hooks with their stacks (Error); refused origins and
+	// failures to read a history (Warn, at most one line a second of each kind);
+	// and why connections end (Debug). Default: nothing is logged.
 	Logger *slog.Logger
 }
-
-// ErrExpired is what AuthorizeSubscribe and AuthorizePropose return when the
-// credentials that a connection was opened with are no longer good. The
-// connection is closed with 4002, so that its client renews them and comes
-// back.
-var ErrExpired = errors.New("credentials are no longer good")
 
 const (
 	defaultReplayWindow     = 100
@@ -97,48 +104,45 @@ const (
 	defaultMaxProposals     = 64
 	defaultHeartbeat        = 30 * time.Second
 
-	// unlimited stands for a limit that was switched off. Sums and small
+	// unlimited stands for a limit that is switched off. Sums and small
 	// multiples of it do not overflow.
 	unlimited = math.MaxInt >> 4
 )
 
+var errMalformedPattern = fmt.Errorf("%w: realtime: Options.OriginPatterns", option.ErrInvalid)
+
 // withDefaults returns a copy in which every number is the effective one.
-func (o *Options) withDefaults() Options {
+func (o *Options) withDefaults() (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
 	}
-	c.ReplayWindow = limit(c.ReplayWindow, defaultReplayWindow, 0)
-	c.MaxBufferedBytes = limit(c.MaxBufferedBytes, defaultMaxBufferedBytes, unlimited)
-	c.MaxMessageBytes = limit(c.MaxMessageBytes, defaultMaxMessageBytes, unlimited)
-	c.MaxSubscriptions = limit(c.MaxSubscriptions, defaultMaxSubscriptions, unlimited)
-	c.MaxProposalsInFlight = limit(c.MaxProposalsInFlight, defaultMaxProposals, unlimited)
-	c.Heartbeat = limit(c.Heartbeat, defaultHeartbeat, 0)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	c.OriginPatterns = slices.DeleteFunc(slices.Clone(c.OriginPatterns), func(pattern string) bool {
-		_, err := path.Match(pattern, "")
-		if err != nil {
-			c.Logger.Error("origin pattern ignored: it is malformed", "pattern", pattern)
-		}
-		return err != nil
-	})
-	return c
-}
-
-func limit[N int | time.Duration](value, byDefault, off N) N {
-	switch {
-	case value == -1:
-		return off
-	case value <= 0:
-		return byDefault
+	err := errors.Join(
+		option.Fill("realtime: Options.ReplayWindow", &c.ReplayWindow, defaultReplayWindow, 0),
+		option.Fill("realtime: Options.MaxBufferedBytes", &c.MaxBufferedBytes, defaultMaxBufferedBytes, unlimited),
+		option.Fill("realtime: Options.MaxMessageBytes", &c.MaxMessageBytes, defaultMaxMessageBytes, unlimited),
+		option.Fill("realtime: Options.MaxSubscriptions", &c.MaxSubscriptions, defaultMaxSubscriptions, unlimited),
+		option.Fill("realtime: Options.MaxProposalsInFlight", &c.MaxProposalsInFlight, defaultMaxProposals, unlimited),
+		option.Fill("realtime: Options.Heartbeat", &c.Heartbeat, defaultHeartbeat, 0),
+	)
+	for _, limit := range []*int{&c.MaxBufferedBytes, &c.MaxMessageBytes, &c.MaxSubscriptions, &c.MaxProposalsInFlight} {
+		*limit = min(*limit, unlimited)
 	}
-	return value
+	c.OriginPatterns = slices.Clone(c.OriginPatterns)
+	for _, pattern := range c.OriginPatterns {
+		if _, malformed := path.Match(pattern, ""); malformed != nil || pattern == "" {
+			err = errors.Join(err, fmt.Errorf("%w: %q is malformed; use a pattern of path.Match for a host, such as *.example.com",
+				errMalformedPattern, pattern))
+		}
+	}
+	return c, err
 }
 
-// linger is how long a peer has to read up to a close frame and answer it.
-func (o *Options) linger() time.Duration {
+// closeTimeout is how long a peer has to read up to a close frame and answer it.
+func (o *Options) closeTimeout() time.Duration {
 	if o.Heartbeat == 0 {
 		return defaultHeartbeat
 	}

@@ -6,22 +6,21 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// outbox is what waits to be written to one connection. It knows nothing of
-// how that is done: a writer takes from it with next.
+// outbox has what waits to be written to one connection. A writer takes it out
+// with next and writes it.
 //
-// What waits is bounded in bytes, counting what the writer has taken and not
-// yet written, and what is held elsewhere for this connection. Over the bound
-// the queue is dropped and the connection is to be closed with 4001; nobody
-// who adds to an outbox ever waits for its peer.
+// The bytes that wait are bounded. What the writer has taken out and not yet
+// written is counted, and so are frames that subscriptions hold. Over the bound
+// the queue is dropped and the connection is to be closed with 4001.
 //
 // All methods but next may be called from any number of goroutines; none
-// blocks.
+// blocks. For the lock order see channel.
 type outbox struct {
 	limit int
-	// wake is called when something waits and no writer is at work. From then
-	// on until next says that nothing waits, a writer is. overflow is called
-	// once, when the bound is exceeded, with the bytes that would have waited.
-	// Both are called with mu held.
+	// wake is called when something waits and no writer runs. From then on until
+	// next returns false, a writer runs. overflow is called once, when the bound
+	// is exceeded, with the number of bytes that would have waited. Both are
+	// called with mu held.
 	wake     func()
 	overflow func(buffered int)
 
@@ -30,11 +29,11 @@ type outbox struct {
 	first   int
 	queued  int // bytes in queue
 	taken   int // bytes that the writer is writing
-	held    int // bytes that wait elsewhere
+	held    int // bytes of frames that subscriptions hold
 	writing bool
 	ping    bool
-	pong    []byte        // the answer to the peer's latest ping
-	room    chan struct{} // closed, and nil again, when bytes have gone or the state changes
+	pong    []byte        // the frame that answers the peer's latest ping
+	room    chan struct{} // closed, and nil again, when bytes were written or the state changes
 
 	state  outboxState
 	code   int // of the close frame
@@ -45,8 +44,8 @@ type outboxState int
 
 const (
 	outboxOpen    outboxState = iota
-	outboxClosing             // takes nothing more; what is queued goes out, then the close frame
-	outboxClosed              // nothing goes out any more
+	outboxClosing             // accepts nothing more; what is queued is written, then the close frame
+	outboxClosed              // nothing is written any more
 )
 
 func size(frames []frame) int {
@@ -57,7 +56,7 @@ func size(frames []frame) int {
 	return n
 }
 
-// send queues frames. It returns false if the connection does not take them:
+// send queues frames. It returns false if the connection does not accept them:
 // it is closing, or they made it fall behind.
 func (o *outbox) send(frames ...frame) bool {
 	o.mu.Lock()
@@ -71,10 +70,10 @@ func (o *outbox) send(frames ...frame) bool {
 	return true
 }
 
-// offer queues frames that can be had again later: only if they leave half of
-// the bound to frames that cannot, or if nothing else is queued. Otherwise it
-// returns a channel that is closed when it is worth trying again; nil means
-// never, since the connection is closing.
+// offer queues frames that can be produced again later: only if half of the
+// bound is left to frames that cannot, or if nothing else is queued. Otherwise
+// it returns a channel that is closed when it is worth trying again; nil means
+// never, because the connection is closing.
 func (o *outbox) offer(frames ...frame) (accepted bool, room <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -94,8 +93,8 @@ func (o *outbox) offer(frames ...frame) (accepted bool, room <-chan struct{}) {
 	return false, o.room
 }
 
-// hold counts bytes that wait elsewhere for this connection. It returns what
-// send would.
+// hold counts bytes of frames that a subscription holds. It returns what send
+// would.
 func (o *outbox) hold(n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,8 +105,8 @@ func (o *outbox) hold(n int) bool {
 	return true
 }
 
-// release ends the hold of n bytes and queues those frames of them that are
-// still wanted.
+// release ends the hold of n bytes and queues those of the held frames that are
+// to be sent.
 func (o *outbox) release(n int, frames ...frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,18 +116,19 @@ func (o *outbox) release(n int, frames ...frame) {
 			o.pushLocked(f)
 		}
 	}
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
-// nudge makes whoever waits for room look again.
-func (o *outbox) nudge() {
+// wakeWaiters closes the channel that offer returned, so that its callers try
+// again or give up.
+func (o *outbox) wakeWaiters() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
-// sendPing queues a ping, which goes out as soon as the frame that is being
-// written has.
+// sendPing queues a ping, which is written after the frame that is being
+// written.
 func (o *outbox) sendPing() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,9 +138,8 @@ func (o *outbox) sendPing() {
 	}
 }
 
-// sendPong queues the answer to a ping ahead of everything else. An answer
-// that still waits is replaced (RFC 6455 section 5.5.3), so that a flood of
-// pings costs nothing.
+// sendPong queues a pong ahead of everything else. A pong that still waits is
+// replaced (RFC 6455 section 5.5.3), so that a flood of pings costs no memory.
 func (o *outbox) sendPong(payload []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -169,40 +168,40 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	o.state = outboxClosed
 	o.dropLocked()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
-// goodbye returns what the close frame says, or 0 if there was none.
-func (o *outbox) goodbye() (code int, reason string) {
+// closeFrame returns the code and the reason of the close frame, or 0 if there
+// was none.
+func (o *outbox) closeFrame() (code int, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.code, o.reason
 }
 
-// busy reports whether a writer is at work.
+// busy reports whether a writer runs.
 func (o *outbox) busy() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.writing
 }
 
-// chunk is what a writer is to write next, as one.
+// chunk is what a writer is to write next, at once.
 type chunk struct {
-	head []byte // whole frames, the last of which may go on in tail
+	head []byte // whole frames, the last of which may continue in tail
 	tail frame
 	last bool // a close frame is at the end
 }
 
-// next is called by the writer, which has written the chunk before. It fills
+// next is called by the writer, which has written the previous chunk. It fills
 // buffer, which has a capacity of at least 1 KiB and no length, with as many
-// frames as go in; of a frame that is larger than the buffer, it copies only
-// the beginning. It returns false when nothing waits: the writer is to stop
-// until it is woken again.
+// frames as fit; of a frame that is larger than the buffer, it copies only the
+// beginning. It returns false when nothing waits: the writer is to stop.
 func (o *outbox) next(buffer []byte) (chunk, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.taken = 0
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 	if o.state == outboxClosed {
 		o.writing = false
 		return chunk{}, false
@@ -234,9 +233,9 @@ func (o *outbox) next(buffer []byte) (chunk, bool) {
 	return c, o.writing
 }
 
-// admitLocked reports whether n more bytes may wait, and falls behind if not.
-// Something may always wait alone, or a state larger than the bound could
-// never be sent.
+// admitLocked returns whether n more bytes may wait. If not, the connection falls
+// behind. One frame may always wait alone, or a state larger than the bound
+// could never be sent.
 func (o *outbox) admitLocked(n int) bool {
 	if o.state != outboxOpen {
 		return false
@@ -255,7 +254,7 @@ func (o *outbox) closeLocked(code int, reason string) {
 	o.state = outboxClosing
 	o.code, o.reason = code, reason
 	o.wakeLocked()
-	o.makeRoomLocked()
+	o.wakeWaitersLocked()
 }
 
 func (o *outbox) dropLocked() {
@@ -298,7 +297,7 @@ func (o *outbox) wakeLocked() {
 	}
 }
 
-func (o *outbox) makeRoomLocked() {
+func (o *outbox) wakeWaitersLocked() {
 	if o.room != nil {
 		close(o.room)
 		o.room = nil

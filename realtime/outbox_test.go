@@ -33,7 +33,7 @@ func text(payload string) []byte {
 	return append(appendHeader(nil, finalText, len(payload)), payload...)
 }
 
-func TestOutboxGathersFramesAndWakesTheWriterOnce(t *testing.T) {
+func TestOutboxSend(t *testing.T) {
 	o, woken, _ := newTestOutbox(1000)
 	o.send(frame("one"), frame("two"))
 	o.send(frame("three"))
@@ -49,7 +49,7 @@ func TestOutboxGathersFramesAndWakesTheWriterOnce(t *testing.T) {
 	}
 }
 
-func TestOutboxWritesFramesOfAnySizeWhole(t *testing.T) {
+func TestOutboxFrameSizes(t *testing.T) {
 	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 5000, 65535, 65536, 200_000} {
 		o, _, _ := newTestOutbox(unlimited)
 		big := strings.Repeat("x", size)
@@ -66,7 +66,7 @@ func TestOutboxBound(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		fill func(o *outbox) bool
-		want int // bytes that overflow was told of; 0: no overflow
+		want int // bytes at the overflow; 0: no overflow
 	}{
 		{"exactly the bound", func(o *outbox) bool { return o.send(of(60), of(40)) }, 0},
 		{"one byte over", func(o *outbox) bool { return o.send(of(60), of(41)) }, 101},
@@ -103,7 +103,7 @@ func TestOutboxBound(t *testing.T) {
 	}
 }
 
-func TestOutboxThatOverflowedWritesTheCloseFrameAndNoMore(t *testing.T) {
+func TestOutboxOverflow(t *testing.T) {
 	o, _, _ := newTestOutbox(10)
 	o.send(frame("under way"))
 	under, _ := o.next(make([]byte, 0, 1024))
@@ -122,7 +122,7 @@ func TestOutboxThatOverflowedWritesTheCloseFrameAndNoMore(t *testing.T) {
 	}
 }
 
-func TestOutboxOffersWaitForRoom(t *testing.T) {
+func TestOutboxOffer(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	half := frame(strings.Repeat("x", 50))
 	if accepted, _ := o.offer(half); !accepted {
@@ -144,9 +144,9 @@ func TestOutboxOffersWaitForRoom(t *testing.T) {
 	}
 }
 
-// What is held can only be released by the end of the replay that is offered,
-// so it must not keep that from being taken.
-func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
+// Held frames are released when the replay ends, so they must not keep the rest
+// of the replay from being queued.
+func TestOutboxOffer_Held(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	o.hold(90)
 	if accepted, _ := o.offer(frame(strings.Repeat("x", 20))); !accepted {
@@ -154,12 +154,12 @@ func TestOutboxTakesOffersHoweverMuchIsHeld(t *testing.T) {
 	}
 }
 
-func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
+func TestOutboxWakeWaiters(t *testing.T) {
 	for name, end := range map[string]func(o *outbox){
-		"nudge":    (*outbox).nudge,
-		"close":    (*outbox).close,
-		"goodbye":  func(o *outbox) { o.closeAfterFlush(1001, "") },
-		"overflow": func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
+		"wakeWaiters": (*outbox).wakeWaiters,
+		"close":       (*outbox).close,
+		"closeFrame":  func(o *outbox) { o.closeAfterFlush(1001, "") },
+		"overflow":    func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
 	} {
 		o, _, _ := newTestOutbox(100)
 		o.send(frame(strings.Repeat("x", 80)))
@@ -173,7 +173,7 @@ func TestOutboxNudgeAndCloseEndWaitingForRoom(t *testing.T) {
 	}
 }
 
-func TestOutboxClosesAfterTheFlush(t *testing.T) {
+func TestOutboxCloseAfterFlush(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	big := strings.Repeat("x", 5000)
 	o.send(frame("first"), frame(big))
@@ -186,12 +186,12 @@ func TestOutboxClosesAfterTheFlush(t *testing.T) {
 	if !bytes.Equal(written, want) || !last {
 		t.Errorf("got %d bytes, want %d", len(written), len(want))
 	}
-	if code, reason := o.goodbye(); code != 4004 || reason != "invalid message" {
+	if code, reason := o.closeFrame(); code != 4004 || reason != "invalid message" {
 		t.Errorf("said %d %q", code, reason)
 	}
 }
 
-func TestOutboxPutsControlFramesFirstAndKeepsTheLatestPong(t *testing.T) {
+func TestOutboxControlFrames(t *testing.T) {
 	o, _, _ := newTestOutbox(1000)
 	o.send(frame("data"))
 	o.sendPong([]byte("a"))
@@ -203,8 +203,8 @@ func TestOutboxPutsControlFramesFirstAndKeepsTheLatestPong(t *testing.T) {
 	}
 }
 
-// A queue that never empties used to keep the places of what it had written.
-func TestOutboxQueueDoesNotGrowWithWhatHasBeenWritten(t *testing.T) {
+// A queue that is never empty used to keep the slots of all it had written.
+func TestOutboxQueue_Reused(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	f := frame(strings.Repeat("x", 1000))
 	o.send(f, f)
@@ -219,7 +219,7 @@ func TestOutboxQueueDoesNotGrowWithWhatHasBeenWritten(t *testing.T) {
 	}
 }
 
-func TestOutboxThatIsEmptyKeepsNoLargeQueue(t *testing.T) {
+func TestOutboxQueue_Freed(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	for range 1000 {
 		o.send(frame("x"))
@@ -230,7 +230,7 @@ func TestOutboxThatIsEmptyKeepsNoLargeQueue(t *testing.T) {
 	}
 }
 
-func TestCloseFrameHasRoomForItsReason(t *testing.T) {
+func TestAppendClose(t *testing.T) {
 	got := appendClose(nil, 4001, strings.Repeat("x", 500))
 	if len(got) != 2+125 || got[1] != 125 {
 		t.Errorf("%d bytes with a payload of %d; a control frame's has at most 125 (RFC 6455 section 5.5)", len(got), got[1])

@@ -2,7 +2,6 @@ package realtime_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,16 +23,16 @@ import (
 
 // withSmallBuffers serves on sockets whose kernel buffers hold little, so that
 // a peer that does not read is noticed after a few hundred kilobytes.
-func withSmallBuffers(t *testing.T, options *realtime.Options) *world {
-	w := newWorld(t, nil, options)
-	h := httptest.NewUnstartedServer(w.server)
+func withSmallBuffers(t *testing.T, options *realtime.Options) *testServer {
+	ts := newTestServer(t, sharedata.Options{}, options)
+	h := httptest.NewUnstartedServer(ts.server)
 	h.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
 		return ctx
 	}
 	h.Start()
 	t.Cleanup(h.Close)
-	w.url, w.client = h.URL, &http.Client{Transport: &http.Transport{
+	ts.url, ts.client = h.URL, &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err == nil {
@@ -42,24 +41,24 @@ func withSmallBuffers(t *testing.T, options *realtime.Options) *world {
 			return conn, err
 		},
 	}}
-	return w
+	return ts
 }
 
-func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
+func TestOverflow_SlowReader(t *testing.T) {
 	var r recorder
-	w := withSmallBuffers(t, &realtime.Options{MaxBufferedBytes: 64 << 10, Events: r.events()})
-	if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 4<<10)}, add); err != nil {
+	ts := withSmallBuffers(t, &realtime.Options{MaxBufferedBytes: 64 << 10, Observer: r.observer()})
+	if _, err := ts.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 4<<10)}, add); err != nil {
 		t.Fatal(err)
 	}
-	slow := w.dial()
+	slow := ts.dial()
 	slow.join("c", "")
 
 	const others, n = 20, 120
 	var reading sync.WaitGroup
 	arrived := make(chan struct{}, others)
 	for range others {
-		p := w.dial()
-		p.trusting = true
+		p := ts.dial()
+		p.unchecked = true
 		p.join("c", "")
 		reading.Go(func() {
 			for revision := uint64(2); revision <= n+1; revision++ {
@@ -76,14 +75,14 @@ func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
 			}
 		})
 	}
-	// At the pace of the others, so that it is the slow one that falls behind.
+	// At the pace of the others, so that only the slow one falls behind.
 	for range n {
-		w.add("c", 1)
+		ts.add("c", 1)
 		for range others {
 			select {
 			case <-arrived:
-			case <-time.After(patience):
-				t.Fatal("somebody is held up")
+			case <-time.After(testTimeout):
+				t.Fatal("a reader is delayed")
 			}
 		}
 	}
@@ -116,21 +115,21 @@ func TestOneSlowReaderIsClosedWith4001AndNobodyElseNotices(t *testing.T) {
 }
 
 // overflowed makes a peer on a pipe fall behind.
-func overflowed(w *world) *peer {
-	w.Helper()
-	w.create("c")
-	p := slowly(w)
+func overflowed(ts *testServer) *peer {
+	ts.Helper()
+	ts.create("c")
+	p := dialPipe(ts)
 	p.join("c", "")
-	w.add("c", 30)
+	ts.add("c", 30)
 	synctest.Wait()
 	return p
 }
 
-func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
+func TestOverflow_ReaderPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Events: r.events()})
-		p := overflowed(w)
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Observer: r.observer()})
+		p := overflowed(ts)
 		if over := r.overflows(); len(over) != 1 {
 			t.Fatalf("overflow events: %+v", over)
 		}
@@ -152,11 +151,11 @@ func TestPeerThatPausesAndReadsAgainSees4001(t *testing.T) {
 	})
 }
 
-func TestPeerThatNeverReadsAgainIsCutAfterOneHeartbeat(t *testing.T) {
+func TestOverflow_ReaderStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Heartbeat: 7 * time.Second, Events: r.events()})
-		overflowed(w)
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Heartbeat: 7 * time.Second, Observer: r.observer()})
+		overflowed(ts)
 		before := time.Now()
 		r.wantClosed(t, codes.CloseFellBehind)
 		if took := time.Since(before); took != 7*time.Second {
@@ -165,20 +164,20 @@ func TestPeerThatNeverReadsAgainIsCutAfterOneHeartbeat(t *testing.T) {
 	})
 }
 
-func TestConnectionThatFellBehindIsOutOfAllChannels(t *testing.T) {
+func TestOverflow_EndsSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10})
-		w.create("quiet")
-		p := slowly(w)
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10})
+		ts.create("quiet")
+		p := dialPipe(ts)
 		p.join("quiet", "")
-		w.create("c")
+		ts.create("c")
 		p.join("c", "")
-		w.add("c", 30)
+		ts.add("c", 30)
 		synctest.Wait()
-		if n := w.server.Channels(); n != 0 {
+		if n := ts.server.Channels(); n != 0 {
 			t.Errorf("%d channels are still held", n)
 		}
-		w.add("quiet", 1)
+		ts.add("quiet", 1)
 		for {
 			m, err := p.next()
 			if err != nil {
@@ -191,12 +190,12 @@ func TestConnectionThatFellBehindIsOutOfAllChannels(t *testing.T) {
 	})
 }
 
-// Answers and replays count as well as live frames.
-func TestPeerThatAsksAndDoesNotReadFallsBehind(t *testing.T) {
+// Replies count as well as live frames.
+func TestOverflow_Replies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Events: r.events()})
-		p := slowly(w)
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 1 << 10, Observer: r.observer()})
+		p := dialPipe(ts)
 		for i := range 100 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			err := p.conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"v":1,"type":"ping","correlationId":"%d"}`, i))
@@ -209,62 +208,15 @@ func TestPeerThatAsksAndDoesNotReadFallsBehind(t *testing.T) {
 	})
 }
 
-func TestFrameLargerThanTheBoundIsSentAlone(t *testing.T) {
-	w := overSockets(t, &realtime.Options{MaxBufferedBytes: 1 << 10})
-	if _, err := w.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
+func TestOverflow_LargeFrame(t *testing.T) {
+	ts := serve(t, &realtime.Options{MaxBufferedBytes: 1 << 10})
+	if _, err := ts.manager.Create(t.Context(), "c", counter{Pad: strings.Repeat("x", 1<<20)}, add); err != nil {
 		t.Fatal(err)
 	}
-	p := w.dial()
+	p := ts.dial()
 	p.join("c", "")
 	for revision := uint64(2); revision < 5; revision++ {
-		w.add("c", 1)
+		ts.add("c", 1)
 		p.wantTransactions(revision, revision)
-	}
-}
-
-func TestEventObserverThatPanicsHarmsNothing(t *testing.T) {
-	closed := make(chan struct{})
-	w := overSockets(t, &realtime.Options{Events: realtime.Events{
-		Opened: func(realtime.Connection) { panic("opened") },
-		Closed: func(realtime.Closed) {
-			defer close(closed)
-			panic("closed")
-		},
-	}, Authenticate: func(*http.Request) (*sharedata.Caller, error) {
-		return &sharedata.Caller{Subject: "ada"}, nil
-	}})
-	p := w.dial()
-	p.wantPong("1")
-	p.conn.Close(websocket.StatusNormalClosure, "bye")
-	<-closed
-}
-
-func TestClosedEventNamesWhoBeganAndWhy(t *testing.T) {
-	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events(), Authenticate: authenticateAs(&sharedata.Caller{Subject: "ada"})})
-	p := w.dial()
-	p.conn.Close(4567, "enough")
-	if c := r.wantClosed(t, 4567); c.Reason != "enough" || c.Caller.Subject != "ada" || c.ID != 1 || c.RemoteAddr == "" {
-		t.Errorf("got %+v", c)
-	}
-	p = w.dial()
-	p.send(`nonsense`)
-	p.wantError(codes.InvalidMessage, "")
-	p.wantClose(codes.CloseInvalidMessage)
-	if c := r.wantClosed(t, codes.CloseInvalidMessage); c.ID != 2 {
-		t.Errorf("got %+v", c)
-	}
-	p = w.dial()
-	p.conn.CloseNow()
-	if c := r.wantClosed(t, 1006); c.Reason == "" {
-		t.Errorf("got %+v", c)
-	}
-	p = w.dial()
-	go w.server.Close()
-	if _, err := p.next(); err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
-	if c := r.wantClosed(t, 1006); c.Reason != "the server was closed" {
-		t.Errorf("got %+v", c)
 	}
 }

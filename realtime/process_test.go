@@ -3,32 +3,32 @@ package realtime_test
 import (
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/schemas/codes"
 )
 
 // twoServers serve one ShareData "counter", which both can change, from a store
 // that they share.
-func twoServers(t *testing.T) (a, b *world, storeOfB *replaytest.Process) {
+func twoServers(t *testing.T) (a, b *testServer, storeOfB *sharedstore.Process) {
 	t.Helper()
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	storeOfB = shared.Process()
-	a, b = onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
+	a, b = serveStore(t, shared.Process(), nil), serveStore(t, storeOfB, nil)
 	a.create("counter")
 	b.ensure("counter")
 	return a, b, storeOfB
 }
 
-func (w *world) ensure(id string) {
-	w.Helper()
-	if _, err := w.manager.Ensure(w.Context(), id, nil, add); err != nil {
-		w.Fatal(err)
+func (ts *testServer) ensure(id string) {
+	ts.Helper()
+	if _, err := ts.manager.Ensure(ts.Context(), id, nil, add); err != nil {
+		ts.Fatal(err)
 	}
 }
 
-func TestWhatOneServerCommitsTheSubscribersOfAnotherSee(t *testing.T) {
+func TestTwoServers(t *testing.T) {
 	a, b, _ := twoServers(t)
 	p := b.dial()
 	p.join("counter", "")
@@ -44,9 +44,9 @@ func TestWhatOneServerCommitsTheSubscribersOfAnotherSee(t *testing.T) {
 	}
 }
 
-// A subscriber that moves to a server which is behind was told that its cursor
-// was not known, and shown a state older than the one it had.
-func TestASubscriberThatKnowsMoreThanTheServerIsResumed(t *testing.T) {
+// A subscriber that moved to a server which was behind used to be told that its
+// cursor is unknown, and to be sent an older state than it had.
+func TestTwoServers_SubscriberAhead(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
 	resident.join("counter", "")
@@ -64,7 +64,7 @@ func TestASubscriberThatKnowsMoreThanTheServerIsResumed(t *testing.T) {
 	visitor.wantTransactions(7, 7)
 }
 
-func TestASubscriberThatKnowsMoreWaitsForAStoreThatCannotBeAsked(t *testing.T) {
+func TestTwoServers_StoreUnreachable(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
 	resident.join("counter", "")
@@ -92,8 +92,8 @@ func TestASubscriberThatKnowsMoreWaitsForAStoreThatCannotBeAsked(t *testing.T) {
 	}
 }
 
-// What the store cannot be asked for is replayed from memory.
-func TestReplayWhileTheStoreIsUnreachable(t *testing.T) {
+// What the store cannot be read for is replayed from memory.
+func TestReplay_StoreUnreachable(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
 	resident.join("counter", "")
@@ -110,11 +110,11 @@ func TestReplayWhileTheStoreIsUnreachable(t *testing.T) {
 	visitor.wantReplayed(2, 5)
 }
 
-// The store went back: cursors that it lost are never continued.
-func TestACursorThatTheStoreHasLostIsNotResumed(t *testing.T) {
-	shared := replaytest.NewShared()
+// After the history was rolled back, cursors that are lost resume nothing.
+func TestResume_HistoryRolledBack(t *testing.T) {
+	shared := sharedstore.New()
 	storeOfB := shared.Process()
-	a, b := onStore(t, shared.Process(), nil), onStore(t, storeOfB, nil)
+	a, b := serveStore(t, shared.Process(), nil), serveStore(t, storeOfB, nil)
 	a.create("counter")
 	b.ensure("counter")
 	resident := b.dial()

@@ -8,18 +8,18 @@ import (
 
 // resumption says how a subscription begins.
 type resumption struct {
-	// from and count are the entries that its subscriber missed: the count
-	// that follow from. 0 where it missed none or is not resumed.
+	// count entries that follow from are to be replayed; count is 0 where
+	// nothing is.
 	from  replay.Cursor
 	count uint64
-	// problem says why it cannot be resumed; empty if it can, or if nobody
-	// asked for that.
+	// problem says why the subscription is not resumed; empty if it is, or if
+	// the subscriber did not ask for that.
 	problem string
 }
 
-// resume decides how a subscriber who was last told of since goes on at head.
-// It is never a guess: a cursor that does not name an entry of this very
-// history, inside the window, resumes nothing.
+// resume decides how a subscriber who has seen the history up to the cursor
+// since goes on at head. It never guesses: a cursor that does not name an entry
+// of this very history, inside the window, resumes nothing.
 func resume(head replay.Cursor, since string, window int) resumption {
 	if since == "" {
 		return resumption{}
@@ -29,7 +29,7 @@ func resume(head replay.Cursor, since string, window int) resumption {
 	case err != nil:
 		return notResumed("since is not a cursor of this server")
 	case from.Epoch != head.Epoch:
-		return notResumed("since is a cursor of another history: the ShareData was created anew, or the server keeps no history across restarts")
+		return notResumed("since is a cursor of another history: the ShareData was re-created, or the server keeps no history across restarts")
 	case from.Revision > head.Revision:
 		return notResumed("since is beyond the newest entry")
 	case from.Revision == 0:
@@ -42,12 +42,12 @@ func resume(head replay.Cursor, since string, window int) resumption {
 	return resumption{from: from, count: missed}
 }
 
+func notResumed(why string) resumption {
+	return resumption{problem: why + "; what was missed is not replayed, the state is current"}
+}
+
 // isAhead reports whether since, if it is a cursor, is later than head.
 func isAhead(since string, head replay.Cursor) bool {
 	at, err := replay.ParseCursor(since)
 	return err == nil && (at.Epoch > head.Epoch || at.Epoch == head.Epoch && at.Revision > head.Revision)
-}
-
-func notResumed(why string) resumption {
-	return resumption{problem: why + "; what was missed is not replayed, the state is current"}
 }

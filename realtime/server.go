@@ -3,6 +3,7 @@ package realtime
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -12,13 +13,14 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// Server serves the ShareData of a manager over WebSocket. It is an
-// http.Handler that may be mounted at any path, behind middleware that lets
-// the connection be hijacked or unwrapped. Make it with NewServer; all methods
-// may be called from any number of goroutines.
+// Server serves the ShareData of a manager over WebSocket. It is an http.Handler
+// that may be mounted at any path, behind middleware whose http.ResponseWriter
+// is an http.Hijacker or has an Unwrap method. Create it with NewServer. All
+// methods may be called from any number of goroutines.
 type Server struct {
 	manager   *sharedata.Manager
 	options   Options
+	log       *slog.Logger // options.Logger, rate-limited
 	hub       *hub
 	validator func() (*schemas.Validator, error)
 
@@ -28,10 +30,10 @@ type Server struct {
 	// ctx ends with Close.
 	ctx    context.Context
 	cancel context.CancelFunc
-	// running counts the goroutines of the server and the upgrades under way,
-	// proposals those in flight, whether their connections live or not.
-	running   tracker
-	proposals tracker
+	// running counts the goroutines of the server and the upgrades in progress,
+	// proposals those in flight, also of connections that have ended.
+	running   waitGroup
+	proposals waitGroup
 
 	mu       sync.Mutex
 	draining bool
@@ -39,35 +41,44 @@ type Server struct {
 	lastID   uint64
 }
 
-// NewServer returns a Server for a manager. Nil options are good. The options
-// are copied. Shut it down before the manager.
-func NewServer(manager *sharedata.Manager, options *Options) *Server {
+// NewServer returns a Server for a manager. Nil options are good; they are
+// copied. The error says which option is invalid. Shut the server down before
+// the manager is closed.
+func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
+	effective, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		manager:   manager,
-		options:   options.withDefaults(),
+		options:   effective,
+		log:       slog.New(newRateLimitedHandler(effective.Logger.Handler())),
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.hub = &hub{manager: manager, ctx: s.ctx, window: s.options.ReplayWindow, channels: make(map[string]*channel)}
+	s.hub = &hub{manager: manager, ctx: s.ctx, channels: make(map[string]*channel)}
 	s.buffers.New = func() any {
 		buffer := make([]byte, 0, bufferBytes)
 		return &buffer
 	}
 	s.messages.New = func() any { return new(bytes.Buffer) }
-	return s
+	return s, nil
 }
 
-// Shutdown ends the server gently. New connections are refused with 503 from
-// now on; of those that are open, nothing but pings is taken any more. When a
-// connection's proposals are answered and what is queued for it is written, it
-// is closed with 1001. Whatever still lives when the context ends is cut.
+// Shutdown ends the server gracefully. From now on new connections are refused
+// with 503, and on open ones only pings are answered. When the results of a
+// connection's proposals in flight and what is queued for it are written, it is
+// closed with 1001. Connections that are still open when the context ends are
+// cut.
 //
-// It returns when no goroutine of the server runs any more, with the context's
-// error if that had to be hastened. Calling it twice is fine, and so is Close
-// at the same time.
+// It returns when no goroutine of the server runs any more; the error is the
+// context's if that ended first. It may be called twice, and together with Close.
+// http.Server.Shutdown does not wait for upgraded connections: call it first, so
+// that no more requests come, then this, then Manager.Close.
 func (s *Server) Shutdown(ctx context.Context) error {
-	for _, session := range s.refuseMore() {
+	s.stopAccepting()
+	for _, session := range s.openSessions() {
 		session.drain()
 	}
 	err := wait(ctx, s.running.whenIdle())
@@ -94,30 +105,35 @@ func wait(ctx context.Context, idle <-chan struct{}) error {
 
 // Close ends the server at once: every connection is cut, and the contexts of
 // hooks and of proposals end. It returns when no goroutine of the server runs
-// any more, which takes as long as the slowest hook under way. Calling it
-// twice is fine. The error is nil.
+// any more, which takes as long as the slowest hook that is running. It may be
+// called twice. The error is always nil.
 func (s *Server) Close() error {
 	s.running.close()
 	s.proposals.close()
 	s.cancel()
-	for _, session := range s.refuseMore() {
+	s.stopAccepting()
+	for _, session := range s.openSessions() {
 		session.cut("the server was closed")
 	}
 	<-s.running.whenIdle()
 	return nil
 }
 
-// refuseMore makes the server take no more connections and returns those that
-// are open.
-func (s *Server) refuseMore() []*session {
+// stopAccepting makes the server accept no more connections.
+func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
+}
+
+func (s *Server) openSessions() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.sessions))
 }
 
 // spawn runs f on a goroutine that Close waits for, unless the server was
-// closed. session is whose goroutine it is; nil for nobody's.
+// closed. A panic in it cuts the session, which may be nil.
 func (s *Server) spawn(session *session, f func()) bool {
 	if !s.running.add() {
 		return false
@@ -130,18 +146,19 @@ func (s *Server) spawn(session *session, f func()) bool {
 	return true
 }
 
-// during runs f while Close waits for it, unless the server was closed.
-func (s *Server) during(f func()) {
+// runTracked runs f while Close waits for it, unless the server was closed.
+func (s *Server) runTracked(f func()) {
 	if s.running.add() {
 		defer s.running.done()
 		f()
 	}
 }
 
-// recoverIn is deferred where a panic shall cost one connection and no more.
+// recoverIn is deferred where a panic is to cost one connection and no more. The
+// session may be nil.
 func (s *Server) recoverIn(session *session) {
 	if value := recover(); value != nil {
-		s.options.Logger.Error("panic in a connection", "panic", value, "stack", string(debug.Stack()))
+		s.log.Error("panic in a connection", "panic", value, "stack", string(debug.Stack()))
 		if session != nil {
 			session.cut("internal error")
 		}

@@ -17,23 +17,23 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
+func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := overPipes(t, nil)
-		slow, letGo := gate("slow")
-		w.create("c", slow)
-		w.create("d")
-		idle, busy := w.dial(), w.dial()
+		ts := servePipes(t, nil)
+		slow, unblock := blockingFunction("slow")
+		ts.create("c", slow)
+		ts.create("d")
+		idle, busy := ts.dial(), ts.dial()
 		busy.join("d", "")
 		busy.join("c", "")
 		busy.propose("c", "slow", "null", "in flight")
-		w.add("d", 3)
+		ts.add("d", 3)
 		synctest.Wait()
 
 		stopped := make(chan error, 1)
-		go func() { stopped <- w.server.Shutdown(t.Context()) }()
+		go func() { stopped <- ts.server.Shutdown(t.Context()) }()
 		idle.wantClose(codes.CloseGoingAway)
-		if _, response, err := w.tryDial(nil); err == nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		if _, response, err := ts.tryDial(nil); err == nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
 			t.Errorf("new connection: %v %v", response, err)
 		}
 		busy.propose("c", "add", `{"by":1}`, "too late")
@@ -45,7 +45,7 @@ func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
 		}
 		busy.wantPong("still there")
 		time.Sleep(2 * time.Second)
-		letGo()
+		unblock()
 		busy.wantTransactions(2, 2)
 		if r := want[*wire.ProposalResult](busy); r.CorrelationID != "in flight" || !r.Accepted {
 			t.Errorf("got %s", r.AppendTo(nil))
@@ -54,26 +54,26 @@ func TestShutdownAnswersWhatIsInFlightAndSaysGoingAway(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		if got := w.cursor("c").Revision; got != 2 {
-			t.Errorf("a proposal was judged that came too late: revision %d", got)
+		if got := ts.cursor("c").Revision; got != 2 {
+			t.Errorf("a proposal was evaluated that came too late: revision %d", got)
 		}
 	})
 }
 
-func TestShutdownCutsWhatStillLivesWhenItsContextEnds(t *testing.T) {
+func TestShutdown_ContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		w := overPipes(t, &realtime.Options{Events: r.events()})
-		stuck, _ := gate("stuck")
-		w.create("c", stuck.WithTimeout(-1))
-		w.dial() // does not read, so it does not answer the close
-		p := w.dial()
+		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
+		stuck, _ := blockingFunction("stuck")
+		ts.create("c", stuck.WithTimeout(-1))
+		ts.dial() // does not read, so it does not answer the close frame
+		p := ts.dial()
 		p.propose("c", "stuck", "null", "1")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		before := time.Now()
-		if err := w.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := ts.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(before); took != 10*time.Second {
@@ -85,19 +85,17 @@ func TestShutdownCutsWhatStillLivesWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestShutdownFlushesAnswersThatWaitBehindAReplay(t *testing.T) {
+func TestShutdown_DuringReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := overPipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10})
-		w.create("c")
-		since := w.cursor("c").String()
-		w.add("c", 100)
-		p := slowly(w)
+		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10})
+		since := ts.createMissed(100)
+		p := dialPipe(ts)
 		p.join("c", since)
 		p.propose("c", "add", `{"by":1}`, "held")
 		synctest.Wait()
-		go w.server.Shutdown(t.Context())
+		go ts.server.Shutdown(t.Context())
 		synctest.Wait()
-		answered := false
+		resultSeen := false
 		for {
 			m, err := p.next()
 			if err != nil {
@@ -107,40 +105,40 @@ func TestShutdownFlushesAnswersThatWaitBehindAReplay(t *testing.T) {
 				break
 			}
 			if r, ok := m.(*wire.ProposalResult); ok && r.CorrelationID == "held" {
-				answered = true
+				resultSeen = true
 			}
 		}
-		if !answered {
-			t.Error("the proposal was not answered")
+		if !resultSeen {
+			t.Error("the result was not sent")
 		}
 	})
 }
 
-func TestCloseCutsEverything(t *testing.T) {
+func TestClose(t *testing.T) {
 	var r recorder
-	w := overSockets(t, &realtime.Options{Events: r.events()})
-	stuck, _ := gate("stuck")
-	w.create("c", stuck)
+	ts := serve(t, &realtime.Options{Observer: r.observer()})
+	stuck, _ := blockingFunction("stuck")
+	ts.create("c", stuck)
 	for range 5 {
-		p := w.dial()
+		p := ts.dial()
 		p.join("c", "")
 		p.propose("c", "stuck", "null", "1")
 	}
-	if err := w.server.Close(); err != nil {
+	if err := ts.server.Close(); err != nil {
 		t.Error(err)
 	}
 	if len(r.closed) != 5 {
 		t.Errorf("%d connections are closed, want 5", len(r.closed))
 	}
-	if _, response, err := w.tryDial(nil); err == nil || response.StatusCode != http.StatusServiceUnavailable {
+	if _, response, err := ts.tryDial(nil); err == nil || response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("new connection: %v %v", response, err)
 	}
 }
 
-func TestCloseWaitsForHooks(t *testing.T) {
+func TestClose_WaitsForHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := false
-		w := overPipes(t, &realtime.Options{
+		ts := servePipes(t, &realtime.Options{
 			AuthorizeSubscribe: func(ctx context.Context, _ *sharedata.Caller, _ string) error {
 				<-ctx.Done()
 				time.Sleep(time.Second)
@@ -148,21 +146,21 @@ func TestCloseWaitsForHooks(t *testing.T) {
 				return ctx.Err()
 			},
 		})
-		p := w.dial()
+		p := ts.dial()
 		p.subscribe("c", "")
 		synctest.Wait()
-		w.server.Close()
+		ts.server.Close()
 		if !asked {
 			t.Error("a hook was still at work")
 		}
 	})
 }
 
-func TestStoppingTwiceAndAtOnceIsFine(t *testing.T) {
-	w := overSockets(t, nil)
-	w.create("c")
+func TestShutdown_Concurrent(t *testing.T) {
+	ts := serve(t, nil)
+	ts.create("c")
 	for range 10 {
-		p := w.dial()
+		p := ts.dial()
 		p.join("c", "")
 		go p.readOn()
 	}
@@ -170,8 +168,8 @@ func TestStoppingTwiceAndAtOnceIsFine(t *testing.T) {
 	for i := range 6 {
 		all.Go(func() {
 			if i%2 == 0 {
-				w.server.Close()
-			} else if err := w.server.Shutdown(t.Context()); err != nil {
+				ts.server.Close()
+			} else if err := ts.server.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -179,24 +177,24 @@ func TestStoppingTwiceAndAtOnceIsFine(t *testing.T) {
 	all.Wait()
 }
 
-// TestConnectionsComeWhileTheServerGoes looks for connections that outlive it.
-func TestConnectionsComeWhileTheServerGoes(t *testing.T) {
+// No connection may outlive the server.
+func TestShutdown_NewConnections(t *testing.T) {
 	for i := range 18 {
 		var r recorder
-		w := overSockets(t, &realtime.Options{Events: r.events()})
-		w.create("c")
+		ts := serve(t, &realtime.Options{Observer: r.observer()})
+		ts.create("c")
 		var all sync.WaitGroup
 		attempts := make(chan struct{}, 20)
 		for range 4 {
 			all.Go(func() {
 				for range 5 {
 					attempts <- struct{}{}
-					conn, _, err := w.tryDial(nil)
+					conn, _, err := ts.tryDial(nil)
 					if err != nil {
 						return
 					}
 					conn.Write(t.Context(), websocket.MessageText, []byte(`{"v":1,"type":"subscribe","shareDataId":"c"}`))
-					go (&peer{T: t, conn: conn, trusting: true}).readOn()
+					go (&peer{T: t, conn: conn, unchecked: true}).readOn()
 				}
 			})
 		}
@@ -204,8 +202,8 @@ func TestConnectionsComeWhileTheServerGoes(t *testing.T) {
 			<-attempts
 		}
 		if i%2 == 0 {
-			w.server.Close()
-		} else if err := w.server.Shutdown(t.Context()); err != nil {
+			ts.server.Close()
+		} else if err := ts.server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
 		all.Wait()

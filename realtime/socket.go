@@ -45,11 +45,11 @@ func appendClose(dst []byte, code int, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// writeStep is how much is given to the network at once, so that progress
-// shows while a large frame is under way.
+// writeStep is the number of bytes given to the network at once, so that progress
+// shows while a large frame is being written.
 const writeStep = 64 << 10
 
-var errSaidGoodbye = errors.New("a close frame has been sent")
+var errCloseSent = errors.New("a close frame has been sent")
 
 // socket is the network connection under one WebSocket connection. The
 // WebSocket library reads from it and writes control frames of its own, namely
@@ -60,17 +60,17 @@ type socket struct {
 	net.Conn
 	early []byte // what net/http had read beyond the handshake
 
-	heard   atomic.Uint64 // bytes that came
-	written atomic.Uint64 // bytes that the network took
+	received atomic.Uint64 // bytes from the peer
+	written  atomic.Uint64 // bytes that the network accepted
 
 	closing sync.Once
 
-	// writing is held while bytes are on their way. It is a channel because
+	// writing is held while bytes are being written. It is a channel because
 	// testing/synctest does not take waiting for a mutex for idleness.
 	writing chan struct{}
-	// said is the close frame that was sent first, without its header; nil if
-	// none was. Guarded by writing.
-	said []byte
+	// closeSent is the payload of the close frame that was sent first; nil if
+	// none was. It is empty for one of writeFrames. Guarded by writing.
+	closeSent []byte
 }
 
 func newSocket(conn net.Conn, early []byte) *socket {
@@ -87,7 +87,7 @@ func (s *socket) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := s.Conn.Read(p)
-	s.heard.Add(uint64(n))
+	s.received.Add(uint64(n))
 	return n, err
 }
 
@@ -95,10 +95,10 @@ func (s *socket) Read(p []byte) (int, error) {
 func (s *socket) Write(p []byte) (int, error) {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
-	if s.said != nil {
-		return len(p), nil // the echo of the peer's answer to our close
+	if s.closeSent != nil {
+		return len(p), nil // the echo of the peer's close frame, which answers ours
 	}
-	s.noteGoodbye(p)
+	s.recordClose(p)
 	return s.Conn.Write(p)
 }
 
@@ -107,11 +107,11 @@ func (s *socket) Write(p []byte) (int, error) {
 func (s *socket) writeFrames(head, tail []byte, last bool) error {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
-	if s.said != nil {
-		return errSaidGoodbye
+	if s.closeSent != nil {
+		return errCloseSent
 	}
 	if last {
-		s.said = []byte{}
+		s.closeSent = []byte{}
 	}
 	if err := s.writeBytes(head); err != nil {
 		return err
@@ -119,22 +119,22 @@ func (s *socket) writeFrames(head, tail []byte, last bool) error {
 	return s.writeBytes(tail)
 }
 
-// noteGoodbye remembers the close frame that the library sends. writing is held.
-func (s *socket) noteGoodbye(p []byte) {
+// recordClose keeps the close frame that the library sends. writing is held.
+func (s *socket) recordClose(p []byte) {
 	if len(p) >= 2 && p[0] == finalClose {
-		s.said = bytes.Clone(p[2:])
+		s.closeSent = bytes.Clone(p[2:])
 	}
 }
 
-// goodbye returns what the close frame says that the library has sent, or 0 if
-// it sent none.
-func (s *socket) goodbye() (code int, reason string) {
+// closeFrame returns the code and the reason of the close frame that the library
+// has sent, or 0 if it sent none.
+func (s *socket) closeFrame() (code int, reason string) {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
-	if len(s.said) < 2 {
+	if len(s.closeSent) < 2 {
 		return 0, ""
 	}
-	return int(binary.BigEndian.Uint16(s.said)), string(s.said[2:])
+	return int(binary.BigEndian.Uint16(s.closeSent)), string(s.closeSent[2:])
 }
 
 func (s *socket) writeBytes(p []byte) error {
@@ -149,7 +149,7 @@ func (s *socket) writeBytes(p []byte) error {
 	return nil
 }
 
-// Close ends the connection at once and unblocks whoever reads or writes.
+// Close ends the connection at once and unblocks reads and writes.
 func (s *socket) Close() (err error) {
 	s.closing.Do(func() { err = s.Conn.Close() })
 	return err
@@ -159,6 +159,13 @@ func (s *socket) Close() (err error) {
 type hijacker struct {
 	http.ResponseWriter
 	socket *socket
+	status int // of the response, where the library refuses to upgrade
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (h *hijacker) WriteHeader(status int) {
+	h.status = status
+	h.ResponseWriter.WriteHeader(status)
 }
 
 // Buffers of the WebSocket library. They stay as long as the connection: the

@@ -16,26 +16,27 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if s.isClosing() {
 		return
 	}
-	if !s.maySubscribe(id) {
+	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
-		s.out.send(errorFrame(codes.UnauthorizedSubscribe, id, fmt.Sprintf("not allowed to subscribe to %q", id)))
+		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %q", id))
+		s.out.send(errorFrame(f.code, id, f.text))
 		return
 	}
-	c, ok := s.acquire(id)
+	c, ok := s.acquire(m)
 	s.unsubscribe(id)
 	if !ok {
 		return
 	}
-	if !s.catchUp(c, m.Since) {
+	if !s.refresh(c, m.Since) {
 		c.hub.release(c)
 		return
 	}
-	sub := &subscription{session: s, id: id, since: m.Since, lifecycle: m.ReplayLifecycle, channel: c}
+	sub := &subscription{session: s, request: *m, channel: c}
 	if !s.add(sub) {
 		c.hub.release(c)
 		return
 	}
-	s.start(sub)
+	s.startCatchUp(sub)
 }
 
 // unsubscribe ends a subscription, if there is one.
@@ -57,17 +58,19 @@ func (s *session) add(sub *subscription) bool {
 	if s.closing {
 		return false
 	}
+	id := sub.request.ShareDataID
 	if most := s.server.options.MaxSubscriptions; len(s.subscriptions) >= most {
-		s.out.send(errorFrame(codes.TooManySubscriptions, sub.id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
+		s.out.send(errorFrame(codes.TooManySubscriptions, id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
 		return false
 	}
-	s.subscriptions[sub.id] = sub
+	s.subscriptions[id] = sub
 	return true
 }
 
-// acquire returns the channel of a ShareData, and tells the peer if there is
-// none.
-func (s *session) acquire(id string) (*channel, bool) {
+// acquire returns the channel of a ShareData. If there is none, it sends that
+// and, unless the subscriber asked for the connection to be kept, closes it.
+func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
+	id := m.ShareDataID
 	c, err := s.server.hub.acquire(s.ctx, id)
 	switch {
 	case err == nil:
@@ -75,38 +78,43 @@ func (s *session) acquire(id string) (*channel, bool) {
 	case s.ctx.Err() != nil:
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
 		s.out.send(errorFrame(codes.UnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
-		s.close(codes.CloseUnknownShareData, "unknown ShareData")
+		if !m.KeepConnection {
+			s.close(codes.CloseUnknownShareData, "unknown ShareData")
+		}
 	default:
-		s.unavailable(id, err)
+		s.sendUnavailable(id, err)
 	}
 	return nil, false
 }
 
-// catchUp makes sure that this process knows as much of the ShareData as its
-// subscriber, who may have been told more by another process that was faster: he
-// must neither be shown an older state nor be told that his cursor is unknown.
-// It returns false, and tells the peer, if the store cannot be asked.
-func (s *session) catchUp(c *channel, since string) bool {
+// refresh makes sure that this process knows as much of the ShareData as the
+// subscriber, who may have been sent more by another process that was faster:
+// it must neither be shown an older state nor be told that its cursor is
+// unknown. It returns false, and sends why, if the store cannot be asked.
+func (s *session) refresh(c *channel, since string) bool {
 	if !isAhead(since, c.position()) {
 		return true
 	}
 	_, err := s.server.manager.Refresh(s.ctx, c.id)
 	if err == nil || errors.Is(err, sharedata.ErrUnknownShareData) {
-		return true // the channel has learned of it
+		return true // the channel has been notified of it
 	}
 	if s.ctx.Err() == nil {
-		s.unavailable(c.id, err)
+		s.sendUnavailable(c.id, err)
 	}
 	return false
 }
 
-func (s *session) unavailable(id string, err error) {
-	s.server.options.Logger.Warn("subscribe failed", "shareData", id, "error", err)
+func (s *session) sendUnavailable(id string, err error) {
+	s.server.log.Warn("subscribe failed", "shareData", id, "error", err)
 	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
 }
 
-// maySubscribe asks the application.
-func (s *session) maySubscribe(id string) bool {
+// maySubscribe asks the application; nil means yes.
+func (s *session) maySubscribe(id string) error {
 	ask := s.server.options.AuthorizeSubscribe
-	return ask == nil || s.allowed("AuthorizeSubscribe", func() error { return ask(s.ctx, s.who.Caller, id) })
+	if ask == nil {
+		return nil
+	}
+	return s.authorize("AuthorizeSubscribe", func() error { return ask(s.ctx, s.info.Caller, id) })
 }

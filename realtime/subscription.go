@@ -4,57 +4,57 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 )
 
-// subscription is one connection's interest in one ShareData. Its peer is sent
-// a state, then what it missed of the history, then what is committed, and no
-// two of them ever mixed:
+// subscription is one connection's subscription to one ShareData. Its peer is
+// sent a state, then the replay of what it missed, then live frames, and these
+// are never mixed:
 //
-//	waiting    nothing has been sent
-//	replaying  the state has been sent, and the replay is on its way; what is
-//	           committed meanwhile is held back
+//	pending    nothing has been sent
+//	replaying  the state has been sent, and the replay is being sent; what is
+//	           committed meanwhile is held
 //	live       what is committed is sent at once
 //	ended      nothing is sent any more
 //
-// Its feed takes it from waiting to live. Anything may end it.
+// Its catchUp takes it from pending to live. Any goroutine may end it. For the
+// lock order see channel.
 type subscription struct {
 	session *session
-	id      string
-	since   string
-	// lifecycle says that the peer wants updates among what is replayed.
-	lifecycle bool
+	request wire.Subscribe // the ShareData, and what the subscriber asked for
 
 	index int // in channel.subscribers, guarded by channel.mu
 
 	mu   sync.Mutex
 	mode mode
-	// channel is held until the subscription ends. The feed alone changes it.
+	// channel is held until the subscription ends. The catchUp alone changes it.
 	channel *channel
 	held    []heldFrame
-	begun   bool // a state has been sent
-	// interrupted says that the history broke while it was replayed, so that
-	// what has been sent leads nowhere.
+	// stateSent says that a state has been sent.
+	stateSent bool
+	// interrupted says that the history was reset during the replay, so that
+	// what has been replayed leads to no state.
 	interrupted bool
-	// removed says that the last of the held frames is the ShareData's end.
+	// removed says that the last of the held frames is the ShareData's removal.
 	removed bool
 }
 
 type mode int
 
 const (
-	waiting mode = iota
+	pending mode = iota
 	replaying
 	live
 	ended
 )
 
-// heldFrame waits until the subscription is live. An answer to a proposal
-// waits as well, because its proposer is to see the effect first; it is sent
+// heldFrame waits until the subscription is live. The result of a proposal
+// waits as well, because its proposer is to be sent the effect first; it is sent
 // even if the subscription ends.
 type heldFrame struct {
-	frame  frame
-	answer bool
+	frame    frame
+	isResult bool
 }
 
 // deliver hands over a commit. It is called with channel.mu held and returns
@@ -68,7 +68,7 @@ func (s *subscription) deliver(b batch) bool {
 			return false
 		}
 		if b.removed {
-			s.finishLocked()
+			s.endRemovedLocked()
 		}
 		return !b.removed
 	case replaying:
@@ -76,7 +76,7 @@ func (s *subscription) deliver(b batch) bool {
 			s.interrupted = true
 		}
 		if s.interrupted {
-			return true // it begins again
+			return true // the catchUp begins again
 		}
 		s.removed = b.removed
 		return s.holdLocked(b.bytes, false, b.frames...)
@@ -84,10 +84,10 @@ func (s *subscription) deliver(b batch) bool {
 	return false
 }
 
-// answer sends the answer to a proposal on this ShareData: after the effect of
-// the proposal, which the channel handed over before. It returns false, and
+// sendResult sends the result of a proposal on this ShareData: after the effect
+// of the proposal, which the channel handed over before. It returns false, and
 // sends nothing, if the subscription has ended.
-func (s *subscription) answer(f frame) bool {
+func (s *subscription) sendResult(f frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.mode {
@@ -101,23 +101,23 @@ func (s *subscription) answer(f frame) bool {
 	return true
 }
 
-func (s *subscription) holdLocked(bytes int, answers bool, frames ...frame) bool {
+func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) bool {
 	if !s.session.out.hold(bytes) {
 		return false
 	}
 	for _, f := range frames {
-		s.held = append(s.held, heldFrame{f, answers})
+		s.held = append(s.held, heldFrame{f, isResult})
 	}
 	return true
 }
 
-// releaseLocked queues what was held; only the answers, if so wanted.
-func (s *subscription) releaseLocked(onlyAnswers bool) {
+// releaseLocked queues the held frames, or only the results among them.
+func (s *subscription) releaseLocked(onlyResults bool) {
 	bytes := 0
 	frames := make([]frame, 0, len(s.held))
 	for _, h := range s.held {
 		bytes += len(h.frame)
-		if h.answer || !onlyAnswers {
+		if h.isResult || !onlyResults {
 			frames = append(frames, h.frame)
 		}
 	}
@@ -125,13 +125,24 @@ func (s *subscription) releaseLocked(onlyAnswers bool) {
 	s.session.out.release(bytes, frames...)
 }
 
-// begin sends the state, and makes the subscription one of the channel's, at
-// one position of the history: no entry is missed and none comes twice. first
-// are replayed frames that follow since, as many as were read; problem says
-// why they could not be. silence is asked how many of the missed entries up to
-// a position the peer is not told of. It returns the last position to be
-// replayed, zero if there is none and the subscription is live.
-func (s *subscription) begin(first piece, silence func(replay.Cursor) uint64, problem string) (last replay.Cursor, p progress, room <-chan struct{}) {
+// beginning is the outcome of subscription.begin.
+type beginning int
+
+const (
+	beginDone      beginning = iota // the subscription is live, or has ended
+	beginReplaying                  // the state was sent; the replay follows
+	beginNoRoom                     // the outbox has no room at the moment
+	beginUnread                     // entries are to be replayed, but no page was read
+	beginRemoved                    // the ShareData was removed before a state was sent
+)
+
+// begin sends the state and makes the subscription one of the channel's, at one
+// position of the history, so that no entry is missed and none comes twice.
+// first is the first page of the replay; it is zero if none was read. problem
+// says why nothing can be replayed. last is the position at which the replay
+// ends, for beginReplaying; room is closed when it is worth trying again, for
+// beginNoRoom.
+func (s *subscription) begin(first page, problem string) (b beginning, last replay.Cursor, room <-chan struct{}) {
 	c := s.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,83 +150,75 @@ func (s *subscription) begin(first piece, silence func(replay.Cursor) uint64, pr
 	defer s.mu.Unlock()
 	switch {
 	case s.mode == ended:
-		return last, finished, nil
-	case c.ended && s.begun:
+		return beginDone, last, nil
+	case c.ended && s.stateSent:
 		s.releaseLocked(true)
-		s.session.out.send(notResumedFrame(s.id, replayBroke), removedFrame(s.id))
-		s.finishLocked()
-		return last, finished, nil
+		s.session.out.send(notResumedFrame(c.id, replayInterrupted), removedFrame(c.id))
+		s.endRemovedLocked()
+		return beginDone, last, nil
 	case c.ended:
-		return last, gone, nil
+		return beginRemoved, last, nil
 	}
-	r := resume(c.head.Cursor, s.since, s.session.server.options.ReplayWindow)
+	r := resume(c.head.Cursor, s.request.Since, s.session.server.options.ReplayWindow)
 	if problem != "" {
 		r = resumption{problem: problem}
 	}
-	if r.count > 0 && len(first.frames) == 0 {
-		return last, unread, nil
+	if r.count > 0 && first.isZero() {
+		return beginUnread, last, nil
 	}
-	count := r.count
-	if count > 0 {
-		count -= silence(c.head.Cursor)
-	}
-	frames := []frame{c.stateLocked(count)}
+	frames := []frame{c.stateLocked(r.count, s.request.ReplayLifecycle)}
 	if r.problem != "" {
-		frames = append(frames, notResumedFrame(s.id, r.problem))
+		frames = append(frames, notResumedFrame(c.id, r.problem))
 	}
 	accepted, room := s.session.out.offer(frames...)
-	if !accepted {
-		return last, blockedOr(room), room
+	switch {
+	case !accepted && room == nil:
+		return beginDone, last, nil // the connection is closing
+	case !accepted:
+		return beginNoRoom, last, room
 	}
 	c.addLocked(s)
-	s.begun, s.interrupted = true, false
-	if count == 0 {
-		s.mode = live
-		s.releaseLocked(false)
-		return last, finished, nil
+	s.stateSent, s.interrupted = true, false
+	if r.count > 0 {
+		s.mode = replaying
+		return beginReplaying, c.head.Cursor, nil
 	}
-	s.mode = replaying
-	return c.head.Cursor, onward, nil
+	s.mode = live
+	s.releaseLocked(false)
+	return beginDone, last, nil
 }
 
-// feed sends a part of the replay.
-func (s *subscription) feed(frames []frame) (p progress, room <-chan struct{}) {
+// sendReplayed sends a part of the replay. If it was not sent, room is closed
+// when it is worth trying again; nil means never: the subscription has ended or
+// was interrupted.
+func (s *subscription) sendReplayed(frames []frame) (sent bool, room <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.mode == ended:
-		return finished, nil
-	case s.interrupted:
-		return broken, nil
+	if s.mode == ended || s.interrupted {
+		return false, nil
 	}
-	accepted, room := s.session.out.offer(frames...)
-	if !accepted {
-		return blockedOr(room), room
-	}
-	return onward, nil
+	return s.session.out.offer(frames...)
 }
 
-// golive ends the replay.
-func (s *subscription) golive() progress {
+// goLive ends the replay. It returns false if the subscription has ended or was
+// interrupted.
+func (s *subscription) goLive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.mode == ended:
-		return finished
-	case s.interrupted:
-		return broken
+	if s.mode == ended || s.interrupted {
+		return false
 	}
 	s.releaseLocked(false)
 	s.mode = live
 	if s.removed {
-		s.finishLocked()
+		s.endRemovedLocked()
 	}
-	return finished
+	return true
 }
 
-// restart takes back what can be taken back after a replay broke off, so that
-// the subscription may begin again without a cursor. The answers that are held
-// stay.
+// restart takes the subscription back to pending after its replay was
+// interrupted, so that it may begin again without a cursor. The results that
+// are held stay.
 func (s *subscription) restart() {
 	c := s.channel
 	c.mu.Lock()
@@ -226,18 +229,19 @@ func (s *subscription) restart() {
 		return
 	}
 	c.removeLocked(s)
-	s.mode, s.removed = waiting, false
+	s.mode, s.removed = pending, false
 	dropped := 0
 	s.held = slices.DeleteFunc(s.held, func(h heldFrame) bool {
-		if !h.answer {
+		if !h.isResult {
 			dropped += len(h.frame)
 		}
-		return !h.answer
+		return !h.isResult
 	})
 	s.session.out.release(dropped)
 }
 
-// end makes the subscription send nothing any more.
+// end makes the subscription send nothing any more but the results that are
+// held.
 func (s *subscription) end() {
 	s.mu.Lock()
 	if s.mode == ended {
@@ -249,34 +253,27 @@ func (s *subscription) end() {
 	c := s.channel
 	s.mu.Unlock()
 
-	s.session.unqueue(s)
-	s.session.out.nudge() // the feeder may be waiting on its behalf
+	s.session.out.wakeWaiters() // its catchUp may wait for room
 	c.leave(s)
 	c.hub.release(c)
 }
 
-// finishLocked is end for a ShareData that has ended itself.
-func (s *subscription) finishLocked() {
+// endRemovedLocked is end for a ShareData that was removed, after the peer was
+// sent that.
+func (s *subscription) endRemovedLocked() {
 	s.mode = ended
-	s.session.forget(s)
+	s.session.remove(s)
 	s.channel.hub.release(s.channel)
 }
 
-// move makes the subscription hold another channel, that of the ShareData
-// which was created anew by its id.
-func (s *subscription) move(to *channel) {
+// rebind makes the subscription hold another channel, that of a ShareData which
+// was re-created by the same id.
+func (s *subscription) rebind(to *channel) {
 	s.mu.Lock()
-	spare := to
+	released := to
 	if s.mode != ended {
-		spare, s.channel = s.channel, to
+		released, s.channel = s.channel, to
 	}
 	s.mu.Unlock()
-	spare.hub.release(spare)
-}
-
-func blockedOr(room <-chan struct{}) progress {
-	if room == nil {
-		return finished
-	}
-	return blocked
+	released.hub.release(released)
 }

@@ -15,21 +15,21 @@ import (
 // A cursor is written <epoch>-<revision>, two decimal numbers, which is also a
 // legal Redis stream id. Clients must treat that text as opaque.
 type Cursor struct {
-	// Epoch names one incarnation of a ShareData. A bare revision would lie:
-	// after a restart or a remove-and-create, "5" exists again and means
-	// something else.
+	// Epoch names one incarnation of a history. A revision alone is ambiguous:
+	// after a restart, or a removal and a creation, revision 5 exists again and is
+	// another entry.
 	Epoch uint64
 	// Revision counts the entries of the epoch: 1, 2, 3, … without holes.
 	// 0 is the position before the first entry.
 	Revision uint64
 }
 
-// ErrBadCursor is returned by ParseCursor for a text that no Cursor is written as.
+// ErrBadCursor is the error of ParseCursor for a text that String never writes.
 var ErrBadCursor = errors.New("not a cursor of the form <epoch>-<revision>")
 
-// ParseCursor reads what String wrote. It accepts the canonical form only, so
-// that two cursors are equal exactly when their texts are: no signs, no
-// leading zeros, no spaces. Every error is an ErrBadCursor.
+// ParseCursor parses what String wrote. It accepts the canonical form only,
+// without signs, leading zeros and spaces, so that two cursors are equal exactly
+// if their texts are. Every error wraps ErrBadCursor.
 func ParseCursor(text string) (Cursor, error) {
 	epoch, revision, found := strings.Cut(text, "-")
 	if !found {
@@ -63,26 +63,26 @@ func (c Cursor) AppendTo(dst []byte) []byte {
 // IsZero reports whether c is the position before any history.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 
-// Next is the position of the entry that follows c in the same epoch.
+// Next returns the position of the entry that follows c in the same epoch.
 func (c Cursor) Next() Cursor { return Cursor{Epoch: c.Epoch, Revision: c.Revision + 1} }
 
 // MarshalText writes the cursor as String does.
 func (c Cursor) MarshalText() ([]byte, error) { return c.AppendTo(nil), nil }
 
-// UnmarshalText reads the cursor as ParseCursor does.
+// UnmarshalText parses the cursor as ParseCursor does.
 func (c *Cursor) UnmarshalText(text []byte) (err error) {
 	*c, err = ParseCursor(string(text))
 	return err
 }
 
-// epochRandomBits is the part of an epoch that tells two processes apart that
-// start a history in the same millisecond.
+// epochRandomBits is the number of random bits of an epoch. They distinguish
+// processes that start a history in the same millisecond.
 const epochRandomBits = 20
 
-// NewEpoch returns an epoch for a history that starts now and that is later
-// than the epoch after. It is made of the time in milliseconds and of random
-// bits: processes without a shared store, and one process before and after a
-// restart, do not name two histories alike.
+// NewEpoch returns an epoch for a history that starts now, later than the epoch
+// after. It consists of the time in milliseconds and of random bits, so that
+// processes without a shared store, and one process before and after it is
+// restarted, do not use the same epoch for two histories.
 func NewEpoch(after uint64) uint64 {
 	epoch := uint64(time.Now().UnixMilli())<<epochRandomBits | rand.Uint64N(1<<epochRandomBits)
 	return max(epoch, after+1)

@@ -14,7 +14,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-func TestParseCursorAcceptsTheCanonicalFormOnly(t *testing.T) {
+func TestParseCursor(t *testing.T) {
 	const largest = "18446744073709551615"
 	accepted := map[string]replay.Cursor{
 		"0-0":                       {},
@@ -50,7 +50,7 @@ func TestParseCursorAcceptsTheCanonicalFormOnly(t *testing.T) {
 	}
 }
 
-func TestACursorIsTextInJSON(t *testing.T) {
+func TestCursor_JSON(t *testing.T) {
 	type frame struct {
 		At replay.Cursor `json:"at"`
 	}
@@ -68,7 +68,7 @@ func TestACursorIsTextInJSON(t *testing.T) {
 	}
 }
 
-func TestNextFollowsInTheSameEpoch(t *testing.T) {
+func TestCursor_Next(t *testing.T) {
 	before := replay.Cursor{Epoch: 3}
 	if got, want := before.Next().Next(), (replay.Cursor{Epoch: 3, Revision: 2}); got != want {
 		t.Errorf("the second position after %s is %s; want %s", before, got, want)
@@ -78,7 +78,7 @@ func TestNextFollowsInTheSameEpoch(t *testing.T) {
 	}
 }
 
-func TestAppendToKeepsWhatIsThere(t *testing.T) {
+func TestCursor_AppendTo(t *testing.T) {
 	got := replay.Cursor{Epoch: 1, Revision: 2}.AppendTo([]byte("at "))
 	if string(got) != "at 1-2" {
 		t.Errorf("AppendTo = %q; want %q", got, "at 1-2")
@@ -110,7 +110,7 @@ func FuzzParseCursor(f *testing.F) {
 	})
 }
 
-// isCursor says by other means than ParseCursor what a cursor is written as.
+// isCursor parses a cursor by other means than ParseCursor.
 func isCursor(text string) bool {
 	parts := canonical.FindStringSubmatch(text)
 	if parts == nil {
@@ -135,8 +135,8 @@ func FuzzCursorRoundTrip(f *testing.F) {
 	})
 }
 
-func TestNewEpochIsLaterThanTheOneBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // no time passes, and it is long ago
+func TestNewEpoch_IsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes, and the clock is at 2000-01-01
 		for _, after := range []uint64{0, 1, replay.NewEpoch(0), 1 << 62, math.MaxUint64 - 1} {
 			for range 1000 {
 				epoch := replay.NewEpoch(after)
@@ -148,7 +148,7 @@ func TestNewEpochIsLaterThanTheOneBefore(t *testing.T) {
 	})
 }
 
-func TestNewEpochGrowsWithTime(t *testing.T) {
+func TestNewEpoch_GrowsWithTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 1000 {
 			before := replay.NewEpoch(0)
@@ -160,14 +160,14 @@ func TestNewEpochGrowsWithTime(t *testing.T) {
 	})
 }
 
-func TestNewEpochTellsApartWhatStartsInTheSameMillisecond(t *testing.T) {
+func TestNewEpoch_SameMillisecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[uint64]bool)
 		for range 100 {
 			seen[replay.NewEpoch(0)] = true
 		}
 		// Of 2^20 random values, 100 are all different in 99.5 of 100 runs, and
-		// 90 different ones are beyond doubt.
+		// fewer than 90 different ones practically never occur.
 		if len(seen) < 90 {
 			t.Errorf("100 processes that start in one millisecond name %d epochs", len(seen))
 		}

@@ -1,21 +1,24 @@
-// Package replay keeps histories: per id an ordered log of opaque entries and
-// the newest state, appended only at the expected head.
+// Package replay keeps histories: per id an ordered log of opaque entries and the
+// newest state, appended only at the expected head.
 //
-// A Store is the leaf of the framework. It promises:
+// A Store promises:
 //
-//   - Compare-and-append: a batch is committed whole, at the head its sender
-//     expected, or not at all. Whatever the number of processes that share the
-//     store, each revision is decided once. A batch may also demand that the
-//     head carries a certain Meta, and that its keys are new.
-//   - One epoch at a time: a history that is removed and started again, or is
-//     started over, goes on in a later epoch, and nothing of the one is ever
-//     taken for the other.
-//   - No guesses: Read returns exactly what followed a cursor or says why it
-//     cannot: too old, of another epoch, from the future.
-//   - Retention is the store's own affair and never costs the newest state.
+//   - Compare-and-append: a batch is committed whole, at the head that its sender
+//     expected, or not at all. However many processes share the store, each
+//     revision is decided once. A batch may also require that the head has a
+//     certain Meta and that its keys are new.
+//   - One epoch at a time: a history that was removed and created again, or that
+//     was restarted, continues in a later epoch, and a cursor of one epoch never
+//     matches an entry of another.
+//   - No guesses: Read returns exactly what followed a cursor, or an error that
+//     says why it cannot: the cursor is too old, of another epoch, or after the
+//     head.
+//   - Retention is up to the store, and never removes the newest state.
 //
-// A store that several processes share is a Follower too.
+// A store that several processes share is also a Follower: it notifies each
+// process of what the others append.
 //
-// Memory is the store that needs nothing installed. Package replaytest holds
-// the suite that every store passes.
+// Memory is the in-memory store. Packages replay/bolt and replay/redis keep
+// histories in a file and in Redis. Package replaytest has the conformance suite
+// that every store passes.
 package replay

@@ -3,12 +3,13 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"iter"
 	"math"
 	"sync"
 	"time"
+
+	"github.com/safe-go/safe/internal/option"
 )
 
 // Defaults of MemoryOptions.
@@ -17,36 +18,38 @@ const (
 	defaultMaxBytes   = 4 << 20
 )
 
-// MemoryOptions bound what a Memory keeps of each history. An entry is
-// forgotten as soon as one of the bounds asks for it; the newest state and the
-// Meta stay whatever the bounds.
+// MemoryOptions bound what a Memory keeps of each history. The oldest entries are
+// trimmed as soon as one of the bounds is exceeded; the newest state and the Meta
+// are always kept. A negative value other than -1 is an error.
 type MemoryOptions struct {
-	// MaxEntries is the largest number of entries kept per history. The
-	// default is 1000; -1 means no bound.
+	// MaxEntries is the largest number of entries kept per history. 0 is the
+	// default of 1000; -1 means no bound.
 	MaxEntries int
-	// MaxBytes bounds the bytes kept per history: each entry counts the length
-	// of its key, its data and its state, and 128 more. An entry larger than
-	// the bound is not kept at all. The default is 4 MiB; -1 means no bound.
+	// MaxBytes is the largest number of bytes kept per history. Each entry counts
+	// the length of its key, its data and its state, and 128 more. An entry
+	// larger than the bound is not kept at all. 0 is the default of 4 MiB; -1
+	// means no bound.
 	MaxBytes int
-	// MaxAge is how long an entry is kept after it was appended. The default
-	// and -1 mean no bound. Age is looked at when the history is used, so a
-	// history that nobody uses keeps the memory of its old entries, but never
-	// returns one.
+	// MaxAge is how long an entry is kept after it was appended. 0, the default,
+	// and -1 mean no bound. Entries are trimmed by age when the history is used:
+	// a history that nobody uses keeps the memory of its old entries, but no
+	// method ever returns one.
 	MaxAge time.Duration
 }
 
-// Memory is the Store that needs nothing installed: it lives as long as the
-// process. It is safe for any number of goroutines, calls for different ids
-// proceed in parallel, and it runs no goroutine and no timer of its own. Of a
-// history that starts over it keeps nothing from before.
+// Memory is the in-memory Store: what it keeps lives as long as the process. It
+// is safe for any number of goroutines, calls for different ids run in parallel,
+// and it has no goroutine and no timer of its own. When a history is restarted,
+// Memory keeps nothing from before.
 //
 // An epoch of an id must be later than all that the id has had, also after its
-// history was removed. To know that of every id for ever would take memory
-// without bound. So a Memory knows exactly where the most recently removed
-// histories ended, some thousands of them. Of those before it knows the latest
-// epoch only, and refuses that and earlier epochs to every id that it does not
-// know better: with ConflictRemoved, and a Head that need not be the id's own. NewEpoch(Head.Epoch) is accepted in either case, and epochs
-// from NewEpoch are hardly ever refused.
+// history was removed. To remember that of every id for ever would take memory
+// without bound. So a Memory remembers the last positions of the most recently
+// removed histories, some thousands of them. Of those removed before, it
+// remembers only the latest epoch, and refuses that and earlier epochs to every
+// id that it does not remember: with ConflictRemoved, and a Head that may be
+// another id's. NewEpoch(Head.Epoch) is accepted in either case, and an epoch
+// from NewEpoch is refused only if a removed history had one that is later still.
 type Memory struct {
 	limits retention
 	seed   maphash.Seed
@@ -59,64 +62,46 @@ var _ Store = (*Memory)(nil)
 type shard struct {
 	// mu is held for reading while a history is used, and for writing to add
 	// or to remove one. Lock order: shard.mu, then history.mu.
-	mu        sync.RWMutex
-	closed    bool
-	histories map[string]*history
-	endings   endings
+	mu         sync.RWMutex
+	closed     bool
+	histories  map[string]*history
+	tombstones tombstones
 }
 
-// retention is MemoryOptions with the defaults filled in and no special values
-// but maxAge 0, which is no bound.
+// retention is MemoryOptions with the defaults filled in.
 type retention struct {
-	maxEntries int
-	maxBytes   int
-	maxAge     time.Duration
-	start      time.Time
+	MemoryOptions           // MaxAge 0 is no bound
+	start         time.Time // when the store was opened
 }
 
-// now is the time by which ages are told. It costs nothing where none is.
+// now returns the time since start, which is what ages are measured by, and 0 if
+// MaxAge has no bound.
 func (r *retention) now() time.Duration {
-	if r.maxAge == 0 {
+	if r.MaxAge == 0 {
 		return 0
 	}
 	return time.Since(r.start)
 }
 
-// NewMemory returns an empty store. Nil options are the defaults. It fails
-// when an option is negative and not -1.
+// NewMemory returns an empty store. Nil options are the defaults. It fails if an
+// option is negative and not -1.
 func NewMemory(options *MemoryOptions) (*Memory, error) {
-	if options == nil {
-		options = &MemoryOptions{}
-	}
 	m := &Memory{seed: maphash.MakeSeed(), limits: retention{start: time.Now()}}
-	var err error
-	if m.limits.maxEntries, err = bound("MaxEntries", options.MaxEntries, defaultMaxEntries); err != nil {
+	limits := &m.limits
+	if options != nil {
+		limits.MemoryOptions = *options
+	}
+	if err := errors.Join(
+		option.Fill("replay: MemoryOptions.MaxEntries", &limits.MaxEntries, defaultMaxEntries, math.MaxInt),
+		option.Fill("replay: MemoryOptions.MaxBytes", &limits.MaxBytes, defaultMaxBytes, math.MaxInt),
+		option.Fill("replay: MemoryOptions.MaxAge", &limits.MaxAge, 0, 0),
+	); err != nil {
 		return nil, err
 	}
-	if m.limits.maxBytes, err = bound("MaxBytes", options.MaxBytes, defaultMaxBytes); err != nil {
-		return nil, err
-	}
-	if options.MaxAge < -1 {
-		return nil, fmt.Errorf("replay: MaxAge is %v; use a positive duration, or 0 or -1 for no bound", options.MaxAge)
-	}
-	m.limits.maxAge = max(options.MaxAge, 0)
 	for i := range m.shards {
 		m.shards[i].histories = make(map[string]*history)
 	}
 	return m, nil
-}
-
-func bound(name string, value, byDefault int) (int, error) {
-	switch {
-	case value == 0:
-		return byDefault, nil
-	case value == -1:
-		return math.MaxInt, nil
-	case value < -1:
-		return 0, fmt.Errorf("replay: %s is %d; use a positive number, 0 for the default of %d, or -1 for no bound",
-			name, value, byDefault)
-	}
-	return value, nil
 }
 
 // Load implements Store.
@@ -183,17 +168,18 @@ func (m *Memory) Append(ctx context.Context, id string, batch Batch) error {
 	}
 	if batch.Remove {
 		delete(s.histories, id)
-		s.endings.add(id, batch.Last())
+		s.tombstones.add(id, batch.Last())
 		return nil
 	}
 	h.commitLocked(batch)
 	return nil
 }
 
-// startLocked commits the first batch of a history. The shard is locked for
-// writing if the batch may be one.
+// startLocked commits the first batch of a history, or returns the conflict. The
+// shard is locked for writing unless the batch expects a head, and then there is
+// always a conflict.
 func (s *shard) startLocked(limits *retention, id string, batch Batch) error {
-	last := s.endings.last(id)
+	last := s.tombstones.last(id)
 	if !batch.Expect.IsZero() || batch.Last().Epoch <= last.Epoch {
 		conflict := &ConflictError{ID: id, Expected: batch.Expect, Head: last, Reason: ConflictMoved}
 		if !last.IsZero() {
@@ -202,7 +188,7 @@ func (s *shard) startLocked(limits *retention, id string, batch Batch) error {
 		return conflict
 	}
 	if batch.Remove {
-		s.endings.add(id, batch.Last())
+		s.tombstones.add(id, batch.Last())
 		return nil
 	}
 	h := &history{limits: limits}
@@ -256,7 +242,7 @@ func (m *Memory) Close() error {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		s.closed, s.histories, s.endings = true, nil, endings{}
+		s.closed, s.histories, s.tombstones = true, nil, tombstones{}
 		s.mu.Unlock()
 	}
 	return nil
@@ -266,8 +252,8 @@ func (m *Memory) shard(id string) *shard {
 	return &m.shards[maphash.String(m.seed, id)%uint64(len(m.shards))]
 }
 
-// use calls do with the history, locked and without the entries that are too
-// old by now.
+// use calls do with the history, locked and without the entries that are older
+// than MaxAge.
 func (m *Memory) use(ctx context.Context, id string, do func(*history) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

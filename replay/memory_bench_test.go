@@ -89,7 +89,7 @@ func BenchmarkMemoryStartAndRemove(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		epoch++
-		if err := end(b, m, "id", epoch); err != nil {
+		if err := startAndRemove(b, m, "id", epoch); err != nil {
 			b.Fatal(err)
 		}
 	}

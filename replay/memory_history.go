@@ -8,15 +8,15 @@ import (
 )
 
 // maxMissed is the largest number of entries that a Memory puts into
-// ConflictError.Missed. It bounds what a refusal costs.
+// ConflictError.Missed. It bounds the cost of a refusal.
 const maxMissed = 1000
 
 // entryOverhead is what an entry counts towards MemoryOptions.MaxBytes besides
-// its key, data and state: about what its slot and its place in the index of
-// keys take.
+// its key, data and state. It is about the size of its slot in the ring and in
+// the index of keys.
 const entryOverhead = 128
 
-// history is one id's part of a Memory. Methods that end in Locked need mu.
+// history is one id's part of a Memory. Methods that end in Locked require mu.
 type history struct {
 	limits *retention
 
@@ -33,7 +33,7 @@ type history struct {
 	keys map[string]uint64
 }
 
-// kept is an entry and when it was appended, on the clock of retention.now.
+// kept is an entry and the time at which it was appended, from retention.now.
 type kept struct {
 	Entry
 	at time.Duration
@@ -51,7 +51,7 @@ func (h *history) oldestLocked() uint64 {
 	return h.head.Revision + 1 - uint64(h.entries.len())
 }
 
-// commitLocked takes a valid batch that is in no conflict.
+// commitLocked applies a valid batch that is in no conflict.
 func (h *history) commitLocked(batch Batch) {
 	if batch.Starts() {
 		h.state, h.entries, h.bytes, h.keys = nil, ring{}, 0, nil
@@ -68,8 +68,8 @@ func (h *history) commitLocked(batch Batch) {
 	h.expireLocked()
 }
 
-// pushLocked keeps an entry and forgets what is too much then. That happens
-// entry by entry so that a long batch never needs more room than is kept.
+// pushLocked adds an entry and trims what exceeds the bounds then. It trims
+// after each entry, so that a long batch never needs more memory than is kept.
 func (h *history) pushLocked(entry kept) {
 	if entry.Key != "" {
 		if h.keys == nil {
@@ -79,32 +79,32 @@ func (h *history) pushLocked(entry kept) {
 	}
 	h.entries.push(entry)
 	h.bytes += entry.size()
-	for h.entries.len() > h.limits.maxEntries || h.bytes > h.limits.maxBytes {
-		h.forgetLocked()
+	for h.entries.len() > h.limits.MaxEntries || h.bytes > h.limits.MaxBytes {
+		h.trimLocked()
 	}
 }
 
-// expireLocked forgets the entries that are too old.
+// expireLocked trims the entries that are older than MaxAge.
 func (h *history) expireLocked() {
-	if h.limits.maxAge == 0 {
+	if h.limits.MaxAge == 0 {
 		return
 	}
 	now := h.limits.now()
-	for h.entries.len() > 0 && now-h.entries.at(0).at > h.limits.maxAge {
-		h.forgetLocked()
+	for h.entries.len() > 0 && now-h.entries.at(0).at > h.limits.MaxAge {
+		h.trimLocked()
 	}
 }
 
-// forgetLocked drops the oldest entry, and its key unless a newer entry has
-// taken it over.
-func (h *history) forgetLocked() {
+// trimLocked drops the oldest entry, and its key unless a newer entry has the
+// same one.
+func (h *history) trimLocked() {
 	entry := h.entries.pop()
 	h.bytes -= entry.size()
 	if h.keys[entry.Key] == entry.Cursor.Revision {
 		delete(h.keys, entry.Key)
 	}
 	if len(h.keys) == 0 {
-		h.keys = nil // a map does not give back what it grew to
+		h.keys = nil // a map never releases the memory that it grew to
 	}
 }
 
@@ -135,7 +135,7 @@ func (h *history) findLocked(keys []string) []Entry {
 		return nil
 	}
 	slices.Sort(revisions)
-	revisions = slices.Compact(revisions) // a key may be asked for twice
+	revisions = slices.Compact(revisions) // keys may repeat
 	entries := make([]Entry, len(revisions))
 	for i, revision := range revisions {
 		entries[i] = h.entries.at(int(revision - h.oldestLocked())).Entry
@@ -143,7 +143,7 @@ func (h *history) findLocked(keys []string) []Entry {
 	return entries
 }
 
-// conflictLocked says why a valid batch cannot be appended; nil if it can.
+// conflictLocked returns why a valid batch cannot be appended; nil if it can.
 func (h *history) conflictLocked(id string, batch Batch) *ConflictError {
 	switch {
 	case batch.Expect != h.head:
@@ -158,8 +158,8 @@ func (h *history) conflictLocked(id string, batch Batch) *ConflictError {
 	return nil
 }
 
-// missedLocked returns what followed the cursor, or nil where it cannot or
-// where that is a lot.
+// missedLocked returns what followed the cursor, or nil if that is not kept or is
+// more than maxMissed entries.
 func (h *history) missedLocked(after Cursor) []Entry {
 	if h.headLocked().Check("", after) != nil || h.head.Revision-after.Revision > maxMissed {
 		return nil
@@ -167,7 +167,7 @@ func (h *history) missedLocked(after Cursor) []Entry {
 	return h.afterLocked(after.Revision, maxMissed)
 }
 
-// knownLocked returns what is found by the keys of entries to come.
+// knownLocked returns what Find finds by the keys of a batch's entries.
 func (h *history) knownLocked(entries []Entry) []Entry {
 	var keys []string
 	for i := range entries {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// The index and the sum of bytes are kept up to date step by step; here they
-// are compared with what is really kept.
-func TestTheIndexOfKeysHoldsWhatIsKeptAndNoMore(t *testing.T) {
+// The index of keys and the sum of bytes are updated step by step. The test
+// compares them with the entries that are kept.
+func TestHistory_IndexAndBytes(t *testing.T) {
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, options := range []MemoryOptions{{MaxEntries: 1}, {MaxEntries: 7}, {MaxEntries: -1, MaxBytes: 2000}, {MaxEntries: 20, MaxBytes: 1500}} {
@@ -19,7 +19,7 @@ func TestTheIndexOfKeysHoldsWhatIsKeptAndNoMore(t *testing.T) {
 		var head Cursor
 		for step := range 500 {
 			batch := Batch{Expect: head}
-			if step%100 == 0 { // it starts, and starts over
+			if step%100 == 0 { // start, and restart
 				head = Cursor{Epoch: head.Epoch + 1}
 			}
 			for range 1 + random.IntN(4) {
@@ -48,8 +48,8 @@ func checkIndex(t *testing.T, h *history) {
 			keys[entry.Key] = entry.Cursor.Revision
 		}
 	}
-	if h.bytes != bytes || bytes > h.limits.maxBytes {
-		t.Fatalf("at %s: %d bytes are counted of %d, up to %d", h.head, h.bytes, bytes, h.limits.maxBytes)
+	if h.bytes != bytes || bytes > h.limits.MaxBytes {
+		t.Fatalf("at %s: %d bytes are counted of %d, up to %d", h.head, h.bytes, bytes, h.limits.MaxBytes)
 	}
 	if len(h.keys) != len(keys) {
 		t.Fatalf("at %s: the index has %d keys of %d", h.head, len(h.keys), len(keys))

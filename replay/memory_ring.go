@@ -1,8 +1,9 @@
 package replay
 
 // ring is a queue of kept entries in a circular buffer that grows and shrinks
-// with them. Its length is a power of two, so that positions wrap with a mask.
-// Positions without an entry are zero and hold on to nothing.
+// with their number. The length of slots is a power of two, so that positions
+// wrap with a mask. Slots without an entry are zero, so that they keep nothing
+// from the garbage collector.
 type ring struct {
 	slots []kept
 	first int
@@ -32,7 +33,7 @@ func (r *ring) pop() kept {
 	*oldest = kept{}
 	r.first = (r.first + 1) & (len(r.slots) - 1)
 	r.count--
-	// A quarter, not a half: a ring that stays at one length resizes never.
+	// A quarter, not a half, so that a push and a pop in turn never resize it.
 	if len(r.slots) > minRing && r.count <= len(r.slots)/4 {
 		r.resize(len(r.slots) / 2)
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestARingIsAQueueThatFitsItsEntries(t *testing.T) {
+func TestRing(t *testing.T) {
 	var r ring
 	pushed, popped := uint64(0), uint64(0)
 	push := func() {
@@ -43,7 +43,7 @@ func TestARingIsAQueueThatFitsItsEntries(t *testing.T) {
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range 200 {
-		// More often up than down in one half, and the other way around in the other.
+		// Half of the runs grow the ring, and half shrink it.
 		up := random.IntN(100)
 		for range random.IntN(100) {
 			if random.IntN(100) < up {
@@ -60,7 +60,7 @@ func TestARingIsAQueueThatFitsItsEntries(t *testing.T) {
 	check()
 }
 
-func TestARingOfOneLengthDoesNotMove(t *testing.T) {
+func TestRing_Allocations(t *testing.T) {
 	for _, length := range []int{1, 3, 4, 5, 1000, 1023, 1024, 1025} {
 		var r ring
 		for range length {

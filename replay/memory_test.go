@@ -5,21 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 	"weak"
 
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/replaytest"
 )
 
 const epoch = 7
 
+func TestConformance(t *testing.T) {
+	replaytest.Run(t, replaytest.Harness{
+		Open: func(t testing.TB) replay.Store { return newMemory(t, nil) },
+		OpenBounded: func(t testing.TB, entries int) replay.Store {
+			return newMemory(t, &replay.MemoryOptions{MaxEntries: entries})
+		},
+		Second: func(t testing.TB, store replay.Store) replay.Store { return handle{store} },
+	})
+}
+
+// handle is another handle on a Memory. It has no Close.
+type handle struct{ replay.Store }
+
+func newMemory(t testing.TB, options *replay.MemoryOptions) *replay.Memory {
+	t.Helper()
+	m, err := replay.NewMemory(options)
+	if err != nil {
+		t.Fatalf("NewMemory(%+v): %v", options, err)
+	}
+	return m
+}
+
 func at(revision uint64) replay.Cursor { return replay.Cursor{Epoch: epoch, Revision: revision} }
 
-// put appends one entry at the head, which it returns.
-func put(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.Entry) (newHead, oldest uint64) {
+// put appends one entry at the head and returns the new head.
+func put(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.Entry) uint64 {
 	t.Helper()
 	entry.Cursor = at(head + 1)
 	batch := replay.Batch{Expect: at(head), Entries: []replay.Entry{entry}}
@@ -29,232 +49,14 @@ func put(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.En
 	if err := m.Append(t.Context(), id, batch); err != nil {
 		t.Fatalf("Append at %s: %v", batch.Expect, err)
 	}
-	now, err := m.Load(t.Context(), id)
-	if err != nil {
-		t.Fatalf("Load after the append at %s: %v", batch.Expect, err)
-	}
-	return head + 1, now.Oldest
+	return head + 1
 }
 
-// wantOldest checks that all methods are of one mind about the oldest entry.
-func wantOldest(t *testing.T, m *replay.Memory, id string, head, want uint64) {
-	t.Helper()
-	// Read first: it must see for itself what is too old by now.
-	if want > 1 {
-		if _, err := m.Read(t.Context(), id, at(want-2), 1); !errors.Is(err, replay.ErrCursorTooOld) {
-			t.Errorf("Read after revision %d: error %v; want ErrCursorTooOld", want-2, err)
-		}
-	}
-	entries, err := m.Read(t.Context(), id, at(want-1), int(head)+1)
-	if err != nil || len(entries) != int(head+1-want) {
-		t.Errorf("Read after revision %d: %d entries, error %v; want %d", want-1, len(entries), err, head+1-want)
-	}
-	loaded, err := m.Load(t.Context(), id)
-	if err != nil || loaded.Oldest != want || loaded.Cursor != at(head) {
-		t.Errorf("Load: head %s, oldest %d, error %v; want %s, %d", loaded.Cursor, loaded.Oldest, err, at(head), want)
-	}
-}
-
-func TestMemoryOptionsAreCheckedAndHaveDefaults(t *testing.T) {
-	refused := map[string]replay.MemoryOptions{
-		"MaxEntries": {MaxEntries: -2},
-		"MaxBytes":   {MaxBytes: -100},
-		"MaxAge":     {MaxAge: -time.Second},
-	}
-	for name, options := range refused {
-		m, err := replay.NewMemory(&options)
-		if err == nil || m != nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("NewMemory(%+v): error %v; want one that names %s", options, err, name)
-		}
-	}
-
-	tests := []struct {
-		name    string
-		options *replay.MemoryOptions
-		entries int
-		bytes   int // of each
-		want    uint64
-	}{
-		{"nil options keep 1000 entries", nil, 1500, 0, 501},
-		{"zero options keep 1000 entries", &replay.MemoryOptions{}, 1500, 0, 501},
-		{"nil options keep 4 MiB", nil, 6, 1<<20 - 128, 3},
-		{"entries are bounded", &replay.MemoryOptions{MaxEntries: 3}, 10, 0, 8},
-		{"entries are not bounded", &replay.MemoryOptions{MaxEntries: -1}, 5000, 0, 1},
-		{"bytes are bounded", &replay.MemoryOptions{MaxBytes: 3000}, 10, 1000 - 128, 8},
-		{"one byte too many", &replay.MemoryOptions{MaxBytes: 2999}, 10, 1000 - 128, 9},
-		{"bytes are not bounded", &replay.MemoryOptions{MaxBytes: -1}, 6, 1 << 20, 1},
-		{"no bound but the default one of bytes", &replay.MemoryOptions{MaxEntries: -1}, 50, 1<<17 - 128, 19},
-		{"age has no bound", &replay.MemoryOptions{MaxAge: -1}, 10, 0, 1},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			m := newMemory(t, test.options)
-			data := make([]byte, test.bytes)
-			var head, oldest uint64
-			for range test.entries {
-				head, oldest = put(t, m, "id", head, replay.Entry{Data: data})
-			}
-			if oldest != test.want {
-				t.Errorf("Append returned oldest %d; want %d", oldest, test.want)
-			}
-			wantOldest(t, m, "id", head, test.want)
-		})
-	}
-}
-
-func TestMemoryCopiesItsOptions(t *testing.T) {
-	options := &replay.MemoryOptions{MaxEntries: 2}
-	m := newMemory(t, options)
-	options.MaxEntries = 100
-	var head uint64
-	for range 5 {
-		head, _ = put(t, m, "id", head, replay.Entry{})
-	}
-	wantOldest(t, m, "id", head, 4)
-}
-
-func TestAnEntryLargerThanAllThatIsKeptCostsNothingButItself(t *testing.T) {
-	m := newMemory(t, &replay.MemoryOptions{MaxBytes: 1000})
-	var head uint64
-	for range 3 {
-		head, _ = put(t, m, "id", head, replay.Entry{Key: fmt.Sprint("key ", head)})
-	}
-	wantOldest(t, m, "id", head, 1)
-
-	state := []byte(strings.Repeat("s", 2000))
-	head, oldest := put(t, m, "id", head, replay.Entry{Key: "large", State: state})
-	if oldest != 5 {
-		t.Errorf("Append returned oldest %d; want 5, which is none", oldest)
-	}
-	wantOldest(t, m, "id", head, 5)
-	if loaded, err := m.Load(t.Context(), "id"); err != nil || string(loaded.State) != string(state) {
-		t.Errorf("Load: state of %d bytes, error %v; want the one of the large entry", len(loaded.State), err)
-	}
-	if found, err := m.Find(t.Context(), "id", []string{"large", "key 0", "key 2"}); err != nil || len(found) != 0 {
-		t.Errorf("Find: %d entries, error %v; want none", len(found), err)
-	}
-
-	head, _ = put(t, m, "id", head, replay.Entry{Key: "small"})
-	wantOldest(t, m, "id", head, 5)
-}
-
-func TestKeyDataAndStateCountTowardsMaxBytes(t *testing.T) {
-	for name, entry := range map[string]replay.Entry{
-		"key":   {Key: strings.Repeat("k", 400)},
-		"data":  {Data: make([]byte, 400)},
-		"state": {State: []byte(strings.Repeat("s", 400))},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := newMemory(t, &replay.MemoryOptions{MaxBytes: 2 * (400 + 128)})
-			var head uint64
-			for range 5 {
-				head, _ = put(t, m, "id", head, entry)
-			}
-			wantOldest(t, m, "id", head, 4)
-		})
-	}
-}
-
-func TestAgeIsSeenByWhicheverMethodComesFirst(t *testing.T) {
-	methods := map[string]func(t *testing.T, m *replay.Memory) (oldest uint64){
-		"Load": func(t *testing.T, m *replay.Memory) uint64 {
-			head, err := m.Load(t.Context(), "id")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return head.Oldest
-		},
-		"Read": func(t *testing.T, m *replay.Memory) uint64 {
-			_, err := m.Read(t.Context(), "id", at(0), 1)
-			refusal, ok := errors.AsType[*replay.CursorError](err)
-			if !ok {
-				return 1
-			}
-			return refusal.Oldest
-		},
-		"Find": func(t *testing.T, m *replay.Memory) uint64 {
-			found, err := m.Find(t.Context(), "id", []string{"key 1", "key 2", "key 3"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return 4 - uint64(len(found))
-		},
-		"a refused Append": func(t *testing.T, m *replay.Memory) uint64 {
-			err := m.Append(t.Context(), "id", replay.Batch{Expect: at(1), Entries: []replay.Entry{{Cursor: at(2)}}})
-			conflict, ok := errors.AsType[*replay.ConflictError](err)
-			if !ok {
-				t.Fatalf("Append: error %v; want a ConflictError", err)
-			}
-			if conflict.Missed == nil {
-				return 3 // or more: the second is gone
-			}
-			return 2
-		},
-	}
-	for name, oldest := range methods {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m := newMemory(t, &replay.MemoryOptions{MaxAge: time.Minute})
-				put(t, m, "id", 0, replay.Entry{Key: "key 1"})
-				time.Sleep(20 * time.Second)
-				put(t, m, "id", 1, replay.Entry{Key: "key 2"})
-				time.Sleep(20 * time.Second)
-				put(t, m, "id", 2, replay.Entry{Key: "key 3"})
-				time.Sleep(40 * time.Second) // the second is a minute old
-				if got := oldest(t, m); got != 2 {
-					t.Errorf("after a minute oldest is %d; want 2", got)
-				}
-				time.Sleep(time.Nanosecond)
-				if got := oldest(t, m); got != 3 {
-					t.Errorf("after a minute and a nanosecond oldest is %d; want 3", got)
-				}
-			})
-		})
-	}
-}
-
-func TestEntriesThatAreTooOldAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(t, &replay.MemoryOptions{MaxAge: time.Hour})
-		head, _ := put(t, m, "id", 0, replay.Entry{State: []byte("state"), Key: "key"})
-		head, _ = put(t, m, "id", head, replay.Entry{})
-		time.Sleep(30 * time.Minute)
-		head, _ = put(t, m, "id", head, replay.Entry{})
-		wantOldest(t, m, "id", head, 1)
-		time.Sleep(30 * time.Minute)
-		wantOldest(t, m, "id", head, 1)
-		time.Sleep(time.Millisecond)
-		wantOldest(t, m, "id", head, 3)
-
-		head, oldest := put(t, m, "id", head, replay.Entry{})
-		if oldest != 3 {
-			t.Errorf("Append returned oldest %d; want 3", oldest)
-		}
-		time.Sleep(2 * time.Hour)
-		wantOldest(t, m, "id", head, 5)
-		if loaded, err := m.Load(t.Context(), "id"); err != nil || string(loaded.State) != "state" {
-			t.Errorf("Load: state %q, error %v; want it to outlive its entry", loaded.State, err)
-		}
-		head, oldest = put(t, m, "id", head, replay.Entry{})
-		if oldest != 5 {
-			t.Errorf("Append returned oldest %d; want 5", oldest)
-		}
-		wantOldest(t, m, "id", head, 5)
-
-		time.Sleep(2 * time.Hour) // and Append is the first to see it
-		head, oldest = put(t, m, "id", head, replay.Entry{})
-		if oldest != 6 {
-			t.Errorf("Append returned oldest %d; want 6", oldest)
-		}
-		wantOldest(t, m, "id", head, 6)
-	})
-}
-
-func TestMissedIsBounded(t *testing.T) {
+func TestMissed_IsBounded(t *testing.T) {
 	m := newMemory(t, &replay.MemoryOptions{MaxEntries: 1500})
 	var head uint64
 	for range 2000 {
-		head, _ = put(t, m, "id", head, replay.Entry{})
+		head = put(t, m, "id", head, replay.Entry{})
 	}
 	for _, test := range []struct {
 		expect uint64
@@ -273,59 +75,58 @@ func TestMissedIsBounded(t *testing.T) {
 	}
 }
 
-// end removes the history that it starts in the epoch.
-func end(t testing.TB, m *replay.Memory, id string, epoch uint64) error {
+// startAndRemove removes the history that it starts in the epoch.
+func startAndRemove(t testing.TB, m *replay.Memory, id string, epoch uint64) error {
 	t.Helper()
-	err := m.Append(t.Context(), id, replay.Batch{
+	return m.Append(t.Context(), id, replay.Batch{
 		Entries: []replay.Entry{{Cursor: replay.Cursor{Epoch: epoch, Revision: 1}}},
 		Remove:  true,
 	})
-	return err
 }
 
-func TestEpochsOfLongForgottenHistoriesAreStillRefused(t *testing.T) {
+func TestRemove_OldEpochsRefused(t *testing.T) {
 	const many = 30_000
 	m := newMemory(t, nil)
 	for i := range uint64(many) {
-		if err := end(t, m, fmt.Sprint(i), 1+i); err != nil {
+		if err := startAndRemove(t, m, fmt.Sprint(i), 1+i); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range uint64(many) {
 		id := fmt.Sprint(i)
-		err := end(t, m, id, 1+i)
+		err := startAndRemove(t, m, id, 1+i)
 		conflict, ok := errors.AsType[*replay.ConflictError](err)
 		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head.Epoch < 1+i {
-			t.Fatalf("%q goes back to its epoch %d: error %v; want a ConflictError of that or a later epoch", id, 1+i, err)
+			t.Fatalf("%q starts in its old epoch %d: error %v; want a ConflictError of that or a later epoch", id, 1+i, err)
 		}
-		if err := end(t, m, id, conflict.Head.Epoch+1); err != nil {
+		if err := startAndRemove(t, m, id, conflict.Head.Epoch+1); err != nil {
 			t.Fatalf("%q starts in the epoch after the one it was refused for: %v", id, err)
 		}
 	}
-	// An id that never was is refused an epoch as early, and told a later one.
-	err := end(t, m, "new", 1)
+	// An id that never had a history is refused such an early epoch too.
+	err := startAndRemove(t, m, "new", 1)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok || conflict.Reason != replay.ConflictRemoved {
 		t.Fatalf("a new id in epoch 1: error %v; want a ConflictError", err)
 	}
-	if err := end(t, m, "new", replay.NewEpoch(conflict.Head.Epoch)); err != nil {
+	if err := startAndRemove(t, m, "new", replay.NewEpoch(conflict.Head.Epoch)); err != nil {
 		t.Errorf("a new id in a new epoch: %v", err)
 	}
 }
 
-func TestOtherHistoriesDoNotHoldUpAnEpoch(t *testing.T) {
+func TestRemove_OtherIDsUnaffected(t *testing.T) {
 	m := newMemory(t, nil)
 	for i := range 50 {
-		if err := end(t, m, fmt.Sprint(i), 1<<60); err != nil {
+		if err := startAndRemove(t, m, fmt.Sprint(i), 1<<60); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := end(t, m, "other", 1); err != nil {
-		t.Errorf("an id starts in an epoch before those of some removed ones: %v", err)
+	if err := startAndRemove(t, m, "other", 1); err != nil {
+		t.Errorf("an id cannot start in an epoch before those of removed histories: %v", err)
 	}
 }
 
-func TestMemoryHoldsOnToNothingThatItNeedNotKeep(t *testing.T) {
+func TestMemory_ReleasesTrimmed(t *testing.T) {
 	m := newMemory(t, &replay.MemoryOptions{MaxEntries: 2})
 	var data, states, metas []weak.Pointer[byte]
 	fresh := func(to *[]weak.Pointer[byte]) []byte {
@@ -381,7 +182,7 @@ func TestMemoryHoldsOnToNothingThatItNeedNotKeep(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-func TestIDsEndWithTheContext(t *testing.T) {
+func TestIDs_ContextEnds(t *testing.T) {
 	m := newMemory(t, nil)
 	for i := range 100 {
 		put(t, m, fmt.Sprint(i), 0, replay.Entry{})
@@ -403,5 +204,91 @@ func TestIDsEndWithTheContext(t *testing.T) {
 	}
 	if ids != 10 || errs != 1 {
 		t.Errorf("IDs yielded %d ids and %d errors; want 10 and 1", ids, errs)
+	}
+}
+
+func TestAppend_Allocations(t *testing.T) {
+	m := newMemory(t, &replay.MemoryOptions{MaxEntries: 4})
+	a := newAppender("id", 1)
+	a.batch.Meta, a.batch.ExpectMeta, a.batch.NewKeys = []byte("meta"), []byte("meta"), true
+	step := func() {
+		if err := m.Append(t.Context(), a.id, a.batch); err != nil {
+			t.Fatal(err)
+		}
+		a.batch.Expect = a.batch.Last()
+		a.batch.Entries[0].Cursor.Revision++
+	}
+	for range 10 {
+		step()
+	}
+	if allocs := testing.AllocsPerRun(100, step); allocs > 0 {
+		t.Errorf("an append allocates %v times", allocs)
+	}
+}
+
+// restart is a batch of one entry that restarts the history at head.
+func restart(head replay.Cursor, entry replay.Entry) replay.Batch {
+	entry.Cursor = replay.Cursor{Epoch: head.Epoch + 1, Revision: 1}
+	return replay.Batch{Expect: head, Entries: []replay.Entry{entry}}
+}
+
+func TestRestart_KeepsNothing(t *testing.T) {
+	m := newMemory(t, &replay.MemoryOptions{MaxEntries: 10})
+	var before []weak.Pointer[byte]
+	fresh := func() []byte {
+		bytes := make([]byte, 64)
+		before = append(before, weak.Make(&bytes[0]))
+		return bytes
+	}
+	var head uint64
+	for i := range 7 {
+		head = put(t, m, "id", head, replay.Entry{Key: fmt.Sprint("key ", i), Data: fresh(), State: fresh()})
+	}
+	batch := restart(at(head), replay.Entry{Data: []byte("data"), Key: "new"})
+	if err := m.Append(t.Context(), "id", batch); err != nil {
+		t.Fatalf("Append: %v", err)
+	}
+	runtime.GC()
+	for i, pointer := range before {
+		if pointer.Value() != nil {
+			t.Errorf("data or state %d of %d is held", i, len(before))
+		}
+	}
+	found, err := m.Find(t.Context(), "id", []string{"key 1", "new", "key 6"})
+	if err != nil || len(found) != 1 || found[0].Cursor != batch.Last() {
+		t.Errorf("Find: %+v, error %v; want the new entry", found, err)
+	}
+
+	// All of MaxEntries is left for the new epoch.
+	for i := range 9 {
+		next := replay.Batch{Expect: batch.Last(), Entries: []replay.Entry{{Cursor: batch.Last().Next()}}}
+		if err = m.Append(t.Context(), "id", next); err != nil {
+			t.Fatalf("Append %d: %v", i, err)
+		}
+		if head, err := m.Load(t.Context(), "id"); err != nil || head.Oldest != 1 {
+			t.Fatalf("after append %d: oldest %d, error %v; want 1", i, head.Oldest, err)
+		}
+		batch = next
+	}
+	runtime.KeepAlive(m)
+}
+
+func TestRestart_ThenRemove(t *testing.T) {
+	m := newMemory(t, nil)
+	put(t, m, "id", 0, replay.Entry{})
+	batch := restart(at(1), replay.Entry{})
+	batch.Remove = true
+	if err := m.Append(t.Context(), "id", batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []uint64{epoch, epoch + 1} {
+		err := startAndRemove(t, m, "id", refused)
+		conflict, ok := errors.AsType[*replay.ConflictError](err)
+		if !ok || conflict.Reason != replay.ConflictRemoved || conflict.Head != batch.Last() {
+			t.Errorf("in epoch %d: error %v; want a ConflictError with head %s, removed", refused, err, batch.Last())
+		}
+	}
+	if err := startAndRemove(t, m, "id", epoch+2); err != nil {
+		t.Errorf("in a later epoch: %v", err)
 	}
 }

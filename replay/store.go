@@ -3,145 +3,116 @@ package replay
 import (
 	"context"
 	"iter"
-	"time"
 )
 
-// Entry is one step of a history. Its contents are opaque to the store.
-type Entry struct {
-	// Cursor is the entry's position.
-	Cursor Cursor
-	// Key is the idempotency key under which Find returns the entry; empty if
-	// it has none.
-	Key string
-	// Data is the record of what happened.
-	Data []byte
-	// State is the state after this entry where the entry changed it, and nil
-	// where it did not. No state is empty: a store may take an empty one for
-	// nil.
-	State []byte
-}
-
-// Batch is a run of entries that are committed together or not at all.
-type Batch struct {
-	// Expect is the head that the entries were decided on: Append commits only
-	// if it still is the head. Zero: there is no history, or it was removed.
-	Expect Cursor
-	// ExpectMeta, if it is not nil and Expect is not zero, is the Meta that the
-	// head must carry as well. A position alone does not tell a history from
-	// one that has taken its place, as after a failover or from a backup.
-	ExpectMeta []byte
-	// Entries are at least one, numbered consecutively: from Expect.Next(), or
-	// from revision 1 of an epoch that is later than any this id has had. The
-	// latter starts the history where Expect is zero, and otherwise starts it
-	// over: nothing before them can be read any more.
-	Entries []Entry
-	// NewKeys makes Append commit only if Find would find none of the entries'
-	// keys.
-	NewKeys bool
-	// Reserve asks for a reservation of this length in case the batch is refused
-	// because the head has moved on: until the next Append to the history by the
-	// same Store, the batches of other processes are refused (ConflictReserved),
-	// except for those that start the history over in a later epoch. So a process
-	// makes progress that decides more slowly than others, or is farther from the
-	// store. A store that is not shared by processes ignores it; one that is
-	// grants one reservation per history at a time, of a second at most.
-	Reserve time.Duration
-	// Meta replaces what Load returns as Head.Meta.
-	Meta []byte
-	// Remove ends the history with the last of Entries: nothing of it is kept
-	// but what is needed to start the next one in a later epoch.
-	Remove bool
-}
-
-// Head is the newest end of a history.
+// Head is what a store knows of a history without its entries.
 type Head struct {
 	// Cursor is the position of the newest entry.
 	Cursor Cursor
-	// Oldest is the revision of the oldest entry that Read can still return.
-	// It is Cursor.Revision+1 where none is kept.
+	// Oldest is the revision of the oldest entry that Read can still return. It
+	// is Cursor.Revision+1 if no entry is kept.
 	Oldest uint64
-	// State is the newest state. It is kept however short the retention is.
+	// State is the newest state. Retention never removes it.
 	State []byte
-	// Meta is what the newest Batch carried.
+	// Meta is the Meta of the newest Batch.
 	Meta []byte
-	// RolledBack says that the store may have lost entries after Cursor that were
-	// acknowledged, and cannot tell. Their cursors may not be used for other
-	// entries, so the next batch has to start the history over in a later epoch
-	// than any before; the store refuses others with ConflictReplaced.
+	// RolledBack says that the store may have lost acknowledged entries after
+	// Cursor and cannot find out. Their cursors must not be given to other
+	// entries, so the next batch has to restart the history in a later epoch;
+	// until then the store refuses other batches with ConflictReplaced.
 	RolledBack bool
 }
 
-// Store keeps histories and their newest states. It is called by a
-// sharedata.Manager, from any number of goroutines at once; calls for one id
-// come from several processes where the store is shared.
+// Check returns a *CursorError if a history with this head cannot return exactly
+// what followed the cursor after, and nil if it can. The id is for the error
+// only. The zero Cursor is of no epoch, so it is refused with ErrUnknownEpoch.
+func (h Head) Check(id string, after Cursor) error {
+	var reason error
+	switch {
+	case after.Epoch != h.Cursor.Epoch:
+		reason = ErrUnknownEpoch
+	case after.Revision > h.Cursor.Revision:
+		reason = ErrFutureCursor
+	case after.Revision+1 < h.Oldest:
+		reason = ErrCursorTooOld
+	default:
+		return nil
+	}
+	return &CursorError{ID: id, Cursor: after, Head: h.Cursor, Oldest: h.Oldest, Reason: reason}
+}
+
+// Store keeps histories and their newest states. A sharedata.Manager calls it
+// from any number of goroutines at once. If processes share the store, the calls
+// for one id come from several of them.
 //
-// Ids and keys are any UTF-8 text, data and states any bytes. A store neither
-// changes the slices it is given nor keeps the right to: both sides treat
-// them as immutable from the moment they are handed over.
+// Ids and keys are any UTF-8 text, data and states any bytes. A store does not
+// change the slices that it is given, and both sides treat what the other has
+// handed over as immutable.
 //
-// Besides what each method names, every method returns the context's error
-// when the context ends first, ErrClosed after the store was closed, and an
-// error that wraps ErrUnavailable when the medium could not be reached. An
-// Append that failed with anything but a *ConflictError or ErrInvalidBatch may
-// have taken effect: the caller finds out with Load.
+// Besides the errors that each method names, every method returns the context's
+// error if the context ends first, ErrClosed after the store was closed, and an
+// error that wraps ErrUnavailable if the medium could not be reached. An Append
+// that fails with anything but a *ConflictError or ErrInvalidBatch may have taken
+// effect: the caller finds out with Load.
 type Store interface {
-	// Load returns the head of a history. It fails with ErrNotFound where
-	// there is none or it was removed.
+	// Load returns the head of a history. It fails with ErrNotFound if there is
+	// none or it was removed.
 	Load(ctx context.Context, id string) (Head, error)
 
-	// Append commits the batch if the history is as the batch demands, with
-	// Expect, ExpectMeta and NewKeys. Otherwise nothing changes and the error is
-	// a *ConflictError. A batch that breaks the rules on Batch fails with
+	// Append commits the batch if the history meets its conditions: Expect,
+	// ExpectMeta and NewKeys. Otherwise nothing changes and the error is a
+	// *ConflictError. A batch that Batch.Validate refuses fails with
 	// ErrInvalidBatch.
 	Append(ctx context.Context, id string, batch Batch) error
 
 	// Read returns up to limit entries that follow the cursor after, oldest
 	// first, without holes; none if after is the head. It returns fewer than
-	// limit only where the history ends, and none for a limit below 1. It
-	// fails with ErrNotFound like Load, and with a *CursorError where it
-	// cannot return exactly what followed: never a guess, never a partial
-	// answer. A cursor with revision 0 is the position before the epoch's
-	// first entry; the zero Cursor is of no epoch.
+	// limit only if the history ends before, and none for a limit below 1. It
+	// fails with ErrNotFound if there is no history, and with a *CursorError if
+	// it cannot return exactly what followed: it never guesses and never returns
+	// a part. A cursor with revision 0 is the position before the epoch's first
+	// entry.
 	Read(ctx context.Context, id string, after Cursor, limit int) ([]Entry, error)
 
-	// Find returns the retained entries that carry one of the keys, of each key
-	// the newest, in any order; keys that are not there are left out, and a
-	// history that is not there has none. Keys are remembered as long as their
-	// entries, not longer. A store that keeps the entries from before a history
-	// was started over finds those too, in their own epoch; nothing of a
-	// history that was removed is ever found.
+	// Find returns the retained entries that carry one of the keys, for each key
+	// the newest, in any order. Keys that no entry carries are left out, and a
+	// history that does not exist has none. A store remembers a key as long as
+	// its entry. It may find entries from before a history was restarted, with
+	// the cursors of their own epoch; it never finds entries of a removed
+	// history.
 	Find(ctx context.Context, id string, keys []string) ([]Entry, error)
 
-	// IDs yields the id of every history that Load would find, each once, in
-	// any order. An id that is created or removed meanwhile may be yielded or
-	// not. An error ends the sequence.
+	// IDs yields the id of every history that Load would find, each once, in any
+	// order. An id that is created or removed meanwhile may be yielded or not. An
+	// error ends the sequence.
 	IDs(ctx context.Context) iter.Seq2[string, error]
 }
 
 // Follower is a Store that several processes append to, and that notifies each
 // of them of what the others append.
 //
-// A Manager follows a history as long as somebody observes it, and then serves
-// it from memory. So the Load of a Follower does not return ErrNotFound for a
-// history that was lost (not removed) while another process follows it: the
-// caller would say "unknown" while that process goes on serving it. It notifies
-// the followers with nil, so that they notice the loss and restart the history,
-// and fails with an error that wraps ErrUnavailable until they have. A process
-// that follows the history itself gets ErrNotFound.
+// A Manager follows a history as long as somebody observes it, and serves it from
+// memory. So Load of a history that was lost (not removed), while another process
+// follows it, must not return ErrNotFound: the caller would answer "unknown"
+// while the other process goes on serving it. Load then notifies the followers
+// with nil, so that they notice the loss and restart the history, and fails with
+// an error that wraps ErrUnavailable until they have. A process that follows the
+// history itself gets ErrNotFound.
 type Follower interface {
-	// Follow has notify called with what anybody appends to the history, until
-	// stop is called: with the entries of one batch, or with nil where the
+	// Follow has notify called with what any process appends to the history,
+	// until stop is called: with the entries of one batch, or with nil if the
 	// caller has to read the position from the store. nil comes once as soon as
-	// notifications arrive reliably; each time that some may have been lost; and
-	// when a periodic check finds the history elsewhere than notified. Entries may
-	// come late, twice and out of order, and a batch that is too large to be
+	// notifications arrive reliably, each time that some may have been lost, and
+	// when a periodic check finds the history elsewhere than notified. Entries
+	// may come late, twice and out of order, and a batch that is too large to be
 	// announced comes as nil.
 	//
 	// Follow and stop return at once and may be called from any number of
 	// goroutines, also by notify; stop may be called again. A call of notify that
-	// is under way may end after stop. One goroutine of the store at a time calls
-	// notify for each Follow, never inside a call to the store, so that a caller
-	// may hold a lock that notify takes; but notify must not block. Closing the
-	// store ends all following, and waits for calls of notify that are under way.
+	// is under way may end after stop. For each Follow, the store calls notify
+	// from one goroutine at a time and never inside a call to the store, so a
+	// caller may hold a lock that notify takes; but notify must not block. Closing
+	// the store ends all following and waits for calls of notify that are under
+	// way.
 	Follow(id string, notify func(entries []Entry)) (stop func())
 }

@@ -4,20 +4,21 @@ import "strings"
 
 // Error says what is wrong with a frame. Its message is one line.
 type Error struct {
-	// Type is the frame's type, such as "propose"; empty where it has none
-	// that is known, or could not be read.
+	// Type is the frame's type, such as "propose"; empty if it is missing, unknown
+	// or could not be read.
 	Type string
-	// Problems are one or more, ordered by Pointer.
+	// Problems has at least one element, in the order of Pointer.
 	Problems []Problem
 }
 
 // Problem is one thing that is wrong with a frame.
 type Problem struct {
-	// Pointer is the JSON Pointer (RFC 6901) to the place; "" is the frame as
-	// a whole. A place with a pointer of more than 128 bytes is given by its
-	// nearest ancestor with a shorter one.
+	// Pointer is the JSON Pointer (RFC 6901) to the wrong value; "" is the whole
+	// frame. If it is longer than 128 bytes, it is the pointer to the nearest
+	// ancestor with a shorter one.
 	Pointer string
-	// Message is what follows the place in a sentence, such as "is missing".
+	// Message continues a sentence that begins with the place, such as "is
+	// missing".
 	Message string
 }
 

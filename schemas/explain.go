@@ -19,16 +19,16 @@ import (
 // and otherwise an [*Error] that says what is wrong with it.
 //
 // A frame must be strict JSON (RFC 8259, and RFC 7493 section 2): UTF-8, no
-// member name twice, nothing after the one object. It is safe on any input: a
-// frame over [MaxBytes] or nested deeper than [MaxDepth] is refused, as is a
-// number written in more than 64 bytes where a schema bounds it, and what no
-// schema looks at is never built in memory.
+// member name twice in an object, nothing after the object. ExplainClient is safe
+// on any input. It refuses a frame that is larger than [MaxBytes] or nested deeper
+// than [MaxDepth], and a number of more than 64 bytes in a member that a schema
+// names. It builds no values that no schema checks.
 func (v *Validator) ExplainClient(frame []byte) error {
 	return v.client.explain(frame)
 }
 
-// ExplainServer is [Validator.ExplainClient] for a frame that a server may
-// send to a client.
+// ExplainServer is [Validator.ExplainClient] for a frame that a server may send
+// to a client.
 func (v *Validator) ExplainServer(frame []byte) error {
 	return v.server.explain(frame)
 }
@@ -58,7 +58,7 @@ func (d *direction) explain(data []byte) error {
 	return &Error{Type: typeName, Problems: problems}
 }
 
-// typeProblem says why no schema could be chosen.
+// typeProblem says why the type of a frame has no schema.
 func (d *direction) typeProblem(members map[string]any) Problem {
 	one := "must be one of " + strings.Join(d.types, ", ")
 	value, ok := members["type"]
@@ -86,7 +86,7 @@ func appendProblems(problems []Problem, tree *jsonschema.ValidationError) []Prob
 	return append(problems, Problem{Pointer: place, Message: describe(tree.ErrorKind)})
 }
 
-// describe words the keywords that the documents use.
+// describe returns the message for a keyword that the documents use.
 func describe(problem jsonschema.ErrorKind) string {
 	switch problem := problem.(type) {
 	case *kind.Type:
@@ -123,7 +123,7 @@ func withArticles(kinds []string) string {
 	return strings.Join(words, " or ")
 }
 
-// withArticle makes a noun of the name of a JSON type.
+// withArticle puts the article before the name of a JSON type.
 func withArticle(kind string) string {
 	switch kind {
 	case "null":
@@ -135,7 +135,7 @@ func withArticle(kind string) string {
 	}
 }
 
-// display writes a value for an error message, in few bytes and on one line.
+// display returns a value for an error message, in few bytes and on one line.
 func display(value any) string {
 	const most = 64
 	switch value := value.(type) {
@@ -161,7 +161,7 @@ func display(value any) string {
 	}
 }
 
-// pointer writes a JSON Pointer (RFC 6901).
+// pointer returns the JSON Pointer (RFC 6901) of the tokens.
 func pointer(tokens []string) string {
 	var pointer jsontext.Pointer
 	for _, token := range tokens {

@@ -20,7 +20,7 @@ func newValidator(t testing.TB) *schemas.Validator {
 	return v
 }
 
-func TestValidFramesNeedNoExplanation(t *testing.T) {
+func TestExplain_ValidFrames(t *testing.T) {
 	v := newValidator(t)
 	for _, frame := range []string{
 		`{"v":1,"type":"subscribe","shareDataId":"s"}`,
@@ -49,7 +49,7 @@ func TestValidFramesNeedNoExplanation(t *testing.T) {
 	}
 }
 
-func TestExplanationsNameThePlaceAndWhatIsWrong(t *testing.T) {
+func TestExplain_Messages(t *testing.T) {
 	v := newValidator(t)
 	tests := []struct {
 		name    string
@@ -100,7 +100,7 @@ func TestExplanationsNameThePlaceAndWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestExplanationIsAlsoForPrograms(t *testing.T) {
+func TestExplain_Error(t *testing.T) {
 	err := newValidator(t).ExplainClient([]byte(`{"v":1,"type":"subscribe","shareDataId":5}`))
 	var explanation *schemas.Error
 	if !errors.As(err, &explanation) {
@@ -112,7 +112,7 @@ func TestExplanationIsAlsoForPrograms(t *testing.T) {
 	}
 }
 
-func TestHostileFramesAreExplainedCheaply(t *testing.T) {
+func TestExplain_HostileFrames(t *testing.T) {
 	v := newValidator(t)
 	huge := strings.Repeat("9", 1<<20)
 	tests := []struct{ name, frame, want string }{
@@ -122,7 +122,7 @@ func TestHostileFramesAreExplainedCheaply(t *testing.T) {
 		{"number of many decimals", `{"v":0.` + huge + `e-99999,"type":"ping"}`, "/v is a number written too long"},
 		{"number of many zeros", `{"v":1e999999,"type":"ping"}`, "/v is a number written too long"},
 		{"number of few digits behind many zeros", `{"v":3e-999999,"type":"ping"}`, "/v is a number written too long"},
-		{"number nobody looks at", `{"v":1,"x":1e999999,"type":"ping"}`, "/correlationId is missing"},
+		{"number in an unknown member", `{"v":1,"x":1e999999,"type":"ping"}`, "/correlationId is missing"},
 		{"long string", `{"v":1,"type":"` + strings.Repeat("é", 1<<20) + `"}`, `ééé"...`},
 		{"long names", strings.Repeat(`{"`+strings.Repeat("n", 1<<16)+`":`, 8) + "x", "is not strict JSON"},
 	}
@@ -139,8 +139,9 @@ func TestHostileFramesAreExplainedCheaply(t *testing.T) {
 	}
 }
 
-// A JSON tree in memory takes many times the size of the text.
-func TestWhatNoSchemaLooksAtIsNotBuilt(t *testing.T) {
+// What no schema checks is not built: a JSON tree in memory takes many times the
+// size of the text.
+func TestExplain_Allocations(t *testing.T) {
 	v := newValidator(t)
 	items := strings.Repeat(`[1,"a",{}],`, 10_000)
 	frame := fmt.Appendf(nil, `{"v":1,"type":"propose","proposedData":[%s0],"unknown":[%s0]}`, items, items)
@@ -154,7 +155,7 @@ func TestWhatNoSchemaLooksAtIsNotBuilt(t *testing.T) {
 	}
 }
 
-func TestOneValidatorServesManyGoroutines(t *testing.T) {
+func TestExplain_Concurrent(t *testing.T) {
 	v := newValidator(t)
 	var group sync.WaitGroup
 	for worker := range 8 {

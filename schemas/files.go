@@ -5,8 +5,8 @@ import (
 	"io/fs"
 )
 
-// BaseURL is what every document's "$id" begins with. The file name follows,
-// as in https://github.com/safe-go/safe/schemas/v1/propose.json.
+// BaseURL is the beginning of every document's "$id". The file name follows, as
+// in https://github.com/safe-go/safe/schemas/v1/propose.json.
 const BaseURL = "https://github.com/safe-go/safe/schemas/"
 
 //go:embed v1/*.json

@@ -19,7 +19,7 @@ var (
 	combined    = []string{"client-message", "server-message"}
 )
 
-// document is what the tests look at in a schema.
+// document has the parts of a schema that the tests check.
 type document struct {
 	Schema      string                    `json:"$schema"`
 	ID          string                    `json:"$id"`
@@ -47,7 +47,7 @@ func readDocument(t *testing.T, name string) document {
 	return d
 }
 
-func TestThereIsADocumentForEachFrameAndDirection(t *testing.T) {
+func TestDocuments_AreComplete(t *testing.T) {
 	paths, err := fs.Glob(schemas.FS(), "v1/*")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestThereIsADocumentForEachFrameAndDirection(t *testing.T) {
 	}
 }
 
-func TestDocumentsNameThemselvesAndDescribeEveryMember(t *testing.T) {
+func TestDocuments_Describe(t *testing.T) {
 	for _, name := range slices.Concat(clientTypes, serverTypes, combined) {
 		d := readDocument(t, name)
 		if d.Schema != "https://json-schema.org/draft/2020-12/schema" {
@@ -94,7 +94,7 @@ func TestDocumentsNameThemselvesAndDescribeEveryMember(t *testing.T) {
 	}
 }
 
-func TestCombinedDocumentsReferToEachFrame(t *testing.T) {
+func TestDocuments_Combined(t *testing.T) {
 	for name, want := range map[string][]string{"client-message": clientTypes, "server-message": serverTypes} {
 		d := readDocument(t, name)
 		var references, types []string
@@ -110,8 +110,9 @@ func TestCombinedDocumentsReferToEachFrame(t *testing.T) {
 	}
 }
 
-// The Validator does not build what it knows no schema to look at.
-func TestNoSchemaLooksInsideAMember(t *testing.T) {
+// The Validator builds no objects and arrays, so no schema may check what is in
+// them.
+func TestDocuments_AreShallow(t *testing.T) {
 	allowed := []string{"type", "const", "enum", "minLength", "maxLength", "minimum", "maximum", "description"}
 	for _, name := range slices.Concat(clientTypes, serverTypes) {
 		for member, schema := range readDocument(t, name).Properties {
@@ -124,7 +125,7 @@ func TestNoSchemaLooksInsideAMember(t *testing.T) {
 	}
 }
 
-func TestDocumentsSatisfyTheMetaschema(t *testing.T) {
+func TestDocuments_Metaschema(t *testing.T) {
 	metaschema, err := jsonschema.NewCompiler().Compile("https://json-schema.org/draft/2020-12/schema")
 	if err != nil {
 		t.Fatal(err)

@@ -12,23 +12,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds on the frames that a [Validator] looks at.
+// Bounds on the frames that a [Validator] accepts.
 const (
-	// MaxBytes is the size of a frame, in bytes.
+	// MaxBytes is the largest size of a frame, in bytes.
 	MaxBytes = 16 << 20
-	// MaxDepth is how deep objects and arrays may nest, the frame's own object
-	// included. It is the bound of the JSON parser.
+	// MaxDepth is how many levels of objects and arrays a frame may have, its own
+	// object included. It is the limit of the JSON parser.
 	MaxDepth = 10000
 )
 
-// maxNumber bounds, in bytes, how long a number may be written. Comparing
-// numbers exactly costs more than linear time, so that a number of a million
-// digits would keep a processor busy for seconds.
+// maxNumber is the largest length of a number, in bytes. Comparing numbers exactly
+// takes more than linear time: a number of a million digits would keep a processor
+// busy for seconds.
 const maxNumber = 64
 
-// readMembers checks that data is one strict JSON object and returns those of
-// its members that a schema names. Objects and arrays come back empty: no
-// schema looks inside, and a hostile one would take many times its own size.
+// readMembers checks that data is one strict JSON object and returns those of its
+// members that a schema names. It returns objects and arrays empty: no schema
+// checks what is in them, and their values would take many times the memory of
+// the text.
 func readMembers(data []byte, names map[string]bool) (map[string]any, error) {
 	if len(data) > MaxBytes {
 		return nil, problem("", fmt.Sprintf("has %d bytes, more than the %d that are looked at", len(data), MaxBytes))
@@ -70,7 +71,7 @@ func readMembers(data []byte, names map[string]bool) (map[string]any, error) {
 	return members, nil
 }
 
-// shallow turns a raw value into what the schema library takes.
+// shallow returns a raw value in the form that the schema library takes.
 func shallow(raw jsontext.Value) (any, error) {
 	switch raw.Kind() {
 	case jsontext.KindNull:
@@ -120,7 +121,7 @@ func kindName(kind jsontext.Kind) string {
 	}
 }
 
-// notJSON words an error of the JSON parser.
+// notJSON returns the error of the JSON parser as an *Error.
 func notJSON(err error) error {
 	var syntactic *jsontext.SyntacticError
 	switch {
@@ -140,7 +141,7 @@ func notJSON(err error) error {
 }
 
 // nearest returns the longest ancestor of a JSON Pointer that has at most 128
-// bytes, so that a frame does not decide how long a message about it gets.
+// bytes, so that the length of an error message is bounded.
 func nearest(pointer string) string {
 	for len(pointer) > 128 {
 		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
@@ -148,7 +149,7 @@ func nearest(pointer string) string {
 	return pointer
 }
 
-// printable quotes a pointer that would not print as one plain word.
+// printable quotes a pointer that has a space or does not print.
 func printable(pointer string) string {
 	for _, r := range pointer {
 		if r == ' ' || !strconv.IsPrint(r) {

@@ -8,25 +8,25 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Validator explains what is wrong with a frame. Make it once with [New]; any
-// number of goroutines may use it at the same time.
+// Validator says what is wrong with a frame. Create it once with [New]; any number
+// of goroutines may use it at the same time.
 type Validator struct {
 	client direction
 	server direction
 }
 
-// direction is what one side of a connection may send.
+// direction has the frames that one side of a connection may send.
 type direction struct {
 	// types are the values of the member "type", in the order of the document.
 	types []string
 	// frames has the schema of each type.
 	frames map[string]*jsonschema.Schema
-	// members are the names that any of the schemas says something about.
+	// members are the names of all members that the schemas name.
 	members map[string]bool
 }
 
-// New compiles the embedded documents. An error means that a document is
-// broken, which the tests of this package rule out.
+// New compiles the embedded documents. An error means that a document is invalid,
+// which the tests of this package exclude.
 func New() (*Validator, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
@@ -65,8 +65,8 @@ func addDocument(compiler *jsonschema.Compiler, name string) error {
 	return compiler.AddResource(BaseURL+name, document)
 }
 
-// compileDirection takes the types from the combined document, and the schema
-// of each type from the branches that it refers to.
+// compileDirection compiles a combined document. It lists the types, and its
+// branches refer to the schema of each type.
 func compileDirection(compiler *jsonschema.Compiler, name string) (direction, error) {
 	combined, err := compiler.Compile(BaseURL + "v1/" + name + ".json")
 	if err != nil {

@@ -8,38 +8,40 @@ import (
 	"unicode/utf8"
 )
 
-// Caller is who proposes. Treat it as immutable once it was handed over.
+// Caller is the party that makes a proposal or a change. Do not change it after
+// it was passed to a Manager.
 type Caller struct {
-	// Subject names the caller. It is recorded in the transaction, and
-	// idempotency keys of different subjects never meet.
+	// Subject identifies the caller. It is recorded in the entry. Each subject has
+	// idempotency keys of its own.
 	Subject string
-	// Claims is what else is to be recorded of the caller: one JSON value, or
-	// nil for nothing.
+	// Claims is what else is recorded about the caller: one JSON value, or nil for
+	// nothing.
 	Claims json.RawMessage
-	// Value is not recorded: whatever an authenticator has to tell authorizers,
-	// resolvers and functions.
+	// Value is for what an authenticator knows and authorizers, resolvers and
+	// functions need. It is not recorded.
 	Value any
 }
 
 type callerKey struct{}
 
-// WithCaller returns a context that carries the caller: for Create, Update,
-// Remove and proposals that do not name one.
+// WithCaller returns a context that carries the caller. Create, Ensure, Update and
+// Remove record it, and so do proposals without a Caller of their own.
 func WithCaller(ctx context.Context, caller *Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }
 
-// CallerFrom returns the caller that the context carries, or nil. Functions
-// and resolvers find the proposal's caller so.
+// CallerFrom returns the caller that the context carries, or nil. The context of
+// functions and resolvers carries the proposal's.
 func CallerFrom(ctx context.Context) *Caller {
 	caller, _ := ctx.Value(callerKey{}).(*Caller)
 	return caller
 }
 
-// ErrInvalidCaller: a caller's Subject is not UTF-8, or its Claims are not one
-// JSON value, so that they cannot be recorded.
+// ErrInvalidCaller: a caller cannot be recorded, because its Subject is not UTF-8
+// or its Claims are not one JSON value of at most MaxDepth levels.
 var ErrInvalidCaller = errors.New("invalid caller")
 
+// check returns ErrInvalidCaller for a caller that cannot be recorded.
 func (c *Caller) check() error {
 	if c == nil {
 		return nil

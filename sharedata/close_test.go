@@ -30,7 +30,7 @@ func TestClose_CallsFail(t *testing.T) {
 		_, errKind := m.CreateKind(ctx, id, "kind", 0)
 		_, errEnsure := m.Ensure(ctx, id, 0)
 		_, errGet := m.Get(ctx, id)
-		_, errList := m.List(ctx)
+		_, errList := m.List(ctx, nil)
 		_, errUpdate := m.Update(ctx, id, 0)
 		_, errPropose := m.Propose(ctx, addition(id, 1, ""))
 		_, _, errObserve := m.Observe(ctx, id, &recorder{})
@@ -199,7 +199,7 @@ func TestClose_Concurrent(t *testing.T) {
 		untilClosed(func() error { _, err := m.Create(ctx, "other", 0); return err })
 		untilClosed(func() error { return m.Remove(ctx, "other") })
 		untilClosed(func() error { _, err := m.Get(ctx, "other"); return err })
-		untilClosed(func() error { _, err := m.List(ctx); return err })
+		untilClosed(func() error { _, err := m.List(ctx, nil); return err })
 		untilClosed(func() error { _, err := revisions(ctx, m, "counter", replay.Cursor{}); return err })
 		untilClosed(func() error {
 			_, stop, err := m.Observe(ctx, "counter", &seen)

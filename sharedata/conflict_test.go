@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -339,7 +339,7 @@ func TestConflict_RemoveAndCreateLoop(t *testing.T) {
 
 // Where the conflict does not bring the missed entries along, they are read.
 func TestConflict_WithoutMissedEntries(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	b, s := newProxiedNode(t, shared)

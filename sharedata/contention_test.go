@@ -11,14 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
 // withLatency returns the store of a process with a latency that varies by half, once
 // for the request and once for the reply.
-func withLatency(p *replaytest.Process, latency time.Duration, seed uint64) *proxy {
+func withLatency(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy {
 	s := newProxy(p)
 	random := rand.New(rand.NewPCG(seed, 7))
 	var mu sync.Mutex
@@ -50,7 +50,7 @@ func withLatency(p *replaytest.Process, latency time.Duration, seed uint64) *pro
 // revision is decided once and that the observers at each process are notified of it
 // once, and returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	accepted := make([]int64, len(latencies))
 	recorders := make([]recorder, len(latencies))
 	snapshots := make([]sharedata.Snapshot, len(latencies))
@@ -153,7 +153,7 @@ func TestContention_SlowProcessProgresses(t *testing.T) {
 }
 
 // reserveNext has a process reserve the next append to "counter", and not append.
-func reserveNext(t *testing.T, process *replaytest.Process, at replay.Cursor) {
+func reserveNext(t *testing.T, process *sharedstore.Process, at replay.Cursor) {
 	t.Helper()
 	at.Revision += 1000
 	err := process.Append(t.Context(), "counter", replay.Batch{

@@ -64,18 +64,18 @@ func (c *deadlineContext) Done() <-chan struct{} {
 		return c.done
 	}
 	if c.parent.Done() != nil {
-		c.stopParent = context.AfterFunc(c.parent, func() { c.end(c.parent.Err()) })
+		c.stopParent = context.AfterFunc(c.parent, func() { c.endWith(c.parent.Err()) })
 	}
 	if !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.endWith(context.DeadlineExceeded) })
 	}
 	return c.done
 }
 
 // cancel ends the context and frees what it holds.
-func (c *deadlineContext) cancel() { c.end(context.Canceled) }
+func (c *deadlineContext) cancel() { c.endWith(context.Canceled) }
 
-func (c *deadlineContext) end(err error) {
+func (c *deadlineContext) endWith(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {

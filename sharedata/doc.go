@@ -1,41 +1,65 @@
 // Package sharedata is the model of the framework: named pieces of JSON state
-// that nobody writes and everybody proposes to.
+// that change only by proposals to registered functions.
 //
-// A Manager holds ShareData. A proposal names a registered Function, which is
-// given the current state and the proposed data and returns the new state or
-// rejects. The outcome is one transaction in the ShareData's ordered,
-// hash-chained history, and observers are told of it.
+// A Manager holds ShareData. A proposal names a Function, which gets the current
+// state and the proposed data, and returns the new state or rejects. The outcome,
+// accepted or rejected, is the verdict. It is appended as one transaction to the
+// ShareData's ordered, hash-chained history, and observers are notified.
 //
-// What is promised, for each ShareData:
+// # Guarantees
 //
-//   - Ordered: entries are numbered 1, 2, 3, … without holes, and observers are
-//     told of each once, in that order.
-//   - Committed before seen: neither an observer nor a proposer hears of an
-//     entry before the store has taken it.
-//   - One winner: proposals are linearizable, also when several managers share
-//     a store; where another was first, the functions run again on its outcome.
+// For each ShareData:
+//
+//   - Ordered: entries have the revisions 1, 2, 3, … without holes. Each observer
+//     is notified of each entry once, in that order.
+//   - Committed before seen: an observer is notified, and a proposer gets its
+//     verdict, only after the store has taken the entry. The observers are
+//     notified before the proposer gets the verdict.
+//   - One winner: proposals are linearizable, also when several managers share a
+//     store. Where another process appended first, the functions run again on
+//     the state that it left.
 //   - Once only: of all proposals with one idempotency key at most one takes
-//     effect, and every repeat gets its verdict, for as long as the store keeps
-//     the transaction.
+//     effect. Every repeat gets the verdict of the first, for as long as the store
+//     keeps the transaction.
+//   - Known outcome: an error means that the change did not take effect, unless
+//     errors.Is finds ErrOutcomeUnknown in it.
 //   - Isolated: a function that panics, loops or blocks past its deadline fails
-//     one proposal. Different ShareData never wait for each other, and an idle
-//     one holds neither a goroutine nor a timer.
+//     one proposal. Proposers take turns (Proposal.Connection), so one with slow
+//     or many proposals delays another by at most one run per turn. Different
+//     ShareData never wait for each other, and an idle one has neither a goroutine
+//     nor a timer.
 //   - Auditable: each entry carries the hash of the one before; see Verify.
 //
-// Several processes may share a store that is a replay.Follower. A ShareData that
-// somebody observes is followed: what other processes commit reaches its
-// observers as if it had been committed here, in order and once. Where entries
-// lie in between that cannot be had, they are told of a Reset. A history that the
-// store has lost, in part or whole, as by a failover, goes on in a new epoch, and
-// is never mixed with what was known of it. While the store cannot be reached,
-// states and recent history are served from memory, and proposals fail at once.
+// # Functions
 //
-// ShareData are loaded when they are needed, and those that are idle are left to
-// the store again when memory runs short (Options.MaxLoadedBytes).
+// NewFunction makes a Function of a Go function on typed state and input. Its
+// input can be checked by a JSON Schema (Function.WithInputSchema) and against
+// misspelled members (Function.WithStrictInput). It rejects with Reject, or with a
+// code for programs with RejectWith. Function.Run evaluates a proposal without a
+// manager, for unit tests.
 //
-// Proposals that arrive while an append is under way are committed together by
-// the next one, so the rate of proposals is not bound by that of appends.
+// Functions are registered for one ShareData (Manager.Create, Manager.Ensure) or
+// as a named Kind (Options.Kinds, Manager.CreateKind, Manager.EnsureKind).
 //
-// A proposal that reaches no verdict leaves no entry: unknown ShareData or
-// function, input that does not fit, a function that fails, a store that does.
+// # Errors
+//
+// A rejection is a verdict and an entry of the history. A proposal that gets no
+// verdict leaves no entry: the ShareData or the function is unknown, the input is
+// invalid, the function failed, or the store did.
+//
+// # Stores and processes
+//
+// ShareData are loaded from the store when they are used. Those that are idle are
+// removed from memory when it runs short (Options.MaxLoadedBytes), and stay in the
+// store. Proposals that arrive during an append are committed together by the
+// next one, so a slow store costs latency rather than throughput.
+//
+// Several processes may share a store that is a replay.Follower. The store then
+// notifies the manager of what other processes append to the ShareData that are
+// observed here, and their observers are notified of it like of its own entries:
+// in order and once. Where some of these entries cannot be read any more, the
+// observers get a Reset. A history of which the store has lost the end, or all,
+// as by a fail-over, continues from the last known state in a new epoch. While
+// the store cannot be reached, states and recent history are served from memory,
+// and proposals fail at once.
 package sharedata

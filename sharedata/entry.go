@@ -20,9 +20,9 @@ const (
 	EntryCreated EntryType = "created"
 	// EntryTransaction is the verdict on a proposal, accepted or rejected.
 	EntryTransaction EntryType = "transaction"
-	// EntryUpdated is a wholesale update.
+	// EntryUpdated is the replacement of the whole state by Manager.Update.
 	EntryUpdated EntryType = "updated"
-	// EntryRemoved is the last entry of a history that was ended.
+	// EntryRemoved is the last entry of a history, after a removal.
 	EntryRemoved EntryType = "removed"
 )
 
@@ -35,7 +35,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // MarshalText writes the hash as String does.
 func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
-// UnmarshalText reads what String wrote.
+// UnmarshalText reads 64 hexadecimal digits.
 func (h *Hash) UnmarshalText(text []byte) error {
 	if hex.DecodedLen(len(text)) != len(h) {
 		return errors.New("a hash is 64 hexadecimal digits")
@@ -44,62 +44,65 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Entry is one step of a ShareData's history. Its JSON text, which is also the
-// record in the store, is what its hash is taken of: SHA-256 over the text up
-// to and including the member "previous", that is without
-// ,"hash":"…"} at its end.
+// Entry is one step of a ShareData's history. Its JSON text is also its record in
+// the store. Its hash is the SHA-256 of that text up to and including the member
+// "previous", that is without ,"hash":"…"} at its end.
 type Entry struct {
 	// ShareDataID is the ShareData's.
 	ShareDataID string
 	// Cursor is the entry's position. A transaction's is its transactionId.
 	Cursor replay.Cursor
-	// Type says which of the fields below mean something.
+	// Type says what the entry records, and so which of the fields below are set.
 	Type EntryType
-	// Time is when it was decided, by the clock of the process that decided.
+	// Time is when it was decided, by the clock of the process that appended it.
 	Time time.Time
 
 	// Kind names the kind of a created ShareData; empty for none.
 	Kind string
-	// Continues is zero but for the first entry of an epoch in which a history
-	// was started over, because the store had gone back behind what was known
-	// of it. It is the position from which the state was taken, and Previous is
-	// that entry's Hash.
+	// Continues is set in the first entry of an epoch in which a history was
+	// restarted, because the store had lost its end (a rollback, as after a
+	// fail-over). It is the position from which the state was taken, and Previous
+	// is the Hash of the entry there. Otherwise it is zero.
 	Continues replay.Cursor
 	// FunctionID is the transaction's function; empty for an internal one.
 	FunctionID string
-	// Data is the transaction's proposed data. The record has it as encoding/json
-	// writes raw JSON: without space between tokens, and with <, > and & escaped.
+	// Data is the transaction's proposed data. When it comes from the store it has
+	// the form in which encoding/json writes raw JSON: without space between
+	// tokens, and with <, > and & escaped.
 	Data json.RawMessage
 	// Accepted is the transaction's verdict.
 	Accepted bool
 	// Code, Reason and Details are those of the Rejection; empty where the
-	// transaction was accepted. The record has Details in the form of Data.
+	// transaction was accepted. Details has the form of Data.
 	Code    string
 	Reason  string
 	Details json.RawMessage
 	// IdempotencyKey is the proposal's; empty for none.
 	IdempotencyKey string
-	// Caller is who asked for it; nil if nobody was named. Value is not kept.
+	// Caller is the caller of the proposal or change; nil if none was named. Its
+	// Value is not recorded.
 	Caller *Caller
 
 	// StateHash is the hash of the state after the entry; zero for a removal.
 	StateHash Hash
-	// Previous is the Hash of the entry before; zero in a first one that
-	// continues nothing.
+	// Previous is the Hash of the entry before; zero in the first entry, unless
+	// that Continues another one.
 	Previous Hash
 	// Hash is the entry's own.
 	Hash Hash
 }
 
-// Revision is the entry's number in its history, from 1.
+// Revision returns the entry's number in its history, from 1.
 func (e Entry) Revision() uint64 { return e.Cursor.Revision }
 
-// MarshalJSON writes the record. An entry that goes through encoding/json keeps
-// its hash, so a history can be kept and verified anywhere as JSON.
-func (e Entry) MarshalJSON() ([]byte, error) { return appendRecord(nil, &e), nil }
+// MarshalJSON writes the record. Encoding and decoding keep the hash, so a history
+// can be exported as JSON and verified elsewhere.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	return appendRecord(make([]byte, 0, e.recordSize()), &e), nil
+}
 
-// UnmarshalJSON reads a record, keeping the hashes that it claims; Verify
-// checks them.
+// UnmarshalJSON reads a record. It fails with ErrBadRecord. The hashes are those
+// in the record: Verify checks them.
 func (e *Entry) UnmarshalJSON(data []byte) error {
 	decoded, err := decodeRecord(data)
 	if err != nil {
@@ -109,21 +112,23 @@ func (e *Entry) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// seal chains the entry to the one before and sets its own hash. It returns
-// the record.
+// seal chains the entry to the one before, sets its own hash and returns the
+// record.
 func (e *Entry) seal(previous Hash) []byte {
 	e.Previous = previous
-	const usual = 512 // what the other members usually take
-	body := appendBody(make([]byte, 0, usual+len(e.ShareDataID)+len(e.FunctionID)+len(e.Data)+len(e.Reason)+len(e.Details)), e)
+	body := appendBody(make([]byte, 0, e.recordSize()), e)
 	e.Hash = sha256.Sum256(body)
 	return appendHash(body, e.Hash)
 }
 
-// computeHash returns the hash that the entry ought to have.
-func (e *Entry) computeHash() Hash { return sha256.Sum256(appendBody(nil, e)) }
+// computeHash returns the hash of the entry's contents, which is Hash unless the
+// entry was changed.
+func (e *Entry) computeHash() Hash {
+	return sha256.Sum256(appendBody(make([]byte, 0, e.recordSize()), e))
+}
 
-// HashState returns what StateHash is after an entry that led to the state: its
-// SHA-256; zero for nil.
+// HashState returns the SHA-256 of a state, which is the StateHash of an entry
+// that led to it; zero for nil.
 func HashState(state json.RawMessage) Hash {
 	if state == nil {
 		return Hash{}
@@ -131,11 +136,12 @@ func HashState(state json.RawMessage) Hash {
 	return sha256.Sum256(state)
 }
 
-// ErrBadRecord is returned for a record in the store, or an entry's JSON text,
-// that is not one.
+// ErrBadRecord: a record in the store, or the JSON text of an Entry, cannot be
+// decoded. The store is damaged, or a later release wrote it.
 var ErrBadRecord = errors.New("not the record of an entry")
 
-// entryFrom decodes an entry that the store returned.
+// entryFrom decodes an entry that the store returned. It fails with ErrBadRecord,
+// also where the record is that of another entry.
 func entryFrom(id string, stored replay.Entry) (Entry, error) {
 	e, err := decodeRecord(stored.Data)
 	switch {

@@ -3,11 +3,11 @@ package sharedata
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
-// Errors of a Manager, to be tested with errors.Is. What they are wrapped in
-// names the ShareData and says what to do.
+// Errors of a Manager, for errors.Is. The errors that wrap them name the ShareData
+// and say what to do. A change that failed did not take effect, unless errors.Is
+// finds ErrOutcomeUnknown in the error.
 var (
 	// ErrUnknownShareData: there is no ShareData by that id.
 	ErrUnknownShareData = errors.New("unknown ShareData")
@@ -19,89 +19,61 @@ var (
 	ErrInvalidID = errors.New("invalid ShareData id")
 	// ErrUnknownFunction: the ShareData has no function by that id.
 	ErrUnknownFunction = errors.New("unknown function")
-	// ErrUnknownKind: no kind by that name was given to NewManager.
+	// ErrUnknownKind: no kind by that name was given to NewManager, or a kind that
+	// was given has a name that is empty, not UTF-8 or used twice.
 	ErrUnknownKind = errors.New("unknown kind")
-	// ErrInvalidFunction: a function cannot be registered: its schema does not
-	// compile, its timeout is none, or its id is taken or not UTF-8.
+	// ErrInvalidFunction: a function cannot be registered or run. Its schema does
+	// not compile, its timeout is below -1, its id is not UTF-8, or another
+	// function has the same id.
 	ErrInvalidFunction = errors.New("invalid function")
 	// ErrInvalidInput: the proposed data is not what the function takes. The
 	// error is an *InputError.
 	ErrInvalidInput = errors.New("invalid input")
-	// ErrInvalidState: a state is not one valid JSON value in UTF-8, nests deeper
-	// than MaxDepth, or is not what the function takes.
-	ErrInvalidState  = errors.New("invalid state")
-	errNotStrictJSON = errors.New("not valid UTF-8, or an object with two members of one name")
-	errTooDeep       = fmt.Errorf("objects and arrays nest deeper than %d levels", MaxDepth)
+	// ErrInvalidState: a state is not one valid JSON value in UTF-8 of at most
+	// MaxDepth levels, or does not decode as the function's type.
+	ErrInvalidState = errors.New("invalid state")
 	// ErrInvalidKey: an idempotency key is longer than MaxKeyBytes or not UTF-8.
 	ErrInvalidKey = errors.New("invalid idempotency key")
-	// ErrProposingDisabled: the Resolver in force resolves nothing.
+	// ErrProposingDisabled: the Resolver, as ResolveNone, allows no proposals by
+	// function id.
 	ErrProposingDisabled = errors.New("proposing is not enabled")
-	// ErrFunctionFailed: the function came to no verdict. The error is a
-	// *FunctionError.
+	// ErrFunctionFailed: the function returned neither a state nor a rejection.
+	// The error is a *FunctionError.
 	ErrFunctionFailed = errors.New("function failed")
-	// ErrFunctionPanicked: the function panicked; the log has its stack.
+	// ErrFunctionPanicked: the function panicked. The manager's log has the stack.
 	ErrFunctionPanicked = errors.New("function panicked")
-	// ErrFunctionStuck: so many runs of the function ignore that their deadline
-	// is over that no further one is begun before one of them returns.
+	// ErrFunctionStuck: 16 earlier runs of the function go on after their
+	// deadlines. It runs again when one of them returns. Have it return when its
+	// context ends.
 	ErrFunctionStuck = errors.New("function is stuck")
-	// ErrBusy: as many changes wait for the ShareData as Options.MaxWaiting
-	// allows, or other processes were first for as long as Options.StoreTimeout.
+	// ErrBusy: Options.MaxWaiting changes wait for the ShareData, or appends of
+	// other processes came first for as long as Options.StoreTimeout. The same
+	// change may succeed later.
 	ErrBusy = errors.New("too many proposals wait for this ShareData")
-	// ErrOutcomeUnknown: it is not known whether the change took effect. The
-	// append to the store failed and what became of it could not be found out in
-	// time, or the caller's context ended during the append. A proposal that
-	// carries an idempotency key can be made again: it takes effect at most once,
-	// and gets the first verdict if there was one. Of every other error of a
-	// change it is known that nothing happened.
+	// ErrOutcomeUnknown: it is not known whether the change took effect. Either the
+	// append to the store failed, and the store did not say in time whether it has
+	// the entries; or the caller's context ended during the append. Make a proposal
+	// with an idempotency key again: it takes effect at most once, and gets the
+	// first verdict if there is one. For other changes, read the state first.
 	ErrOutcomeUnknown = errors.New("it is not known whether the change took effect")
-	// ErrStore: the store failed. The error is a *StoreError.
+	// ErrStore: a call of the store failed or took longer than
+	// Options.StoreTimeout. The error is a *StoreError. The same call may succeed
+	// later.
 	ErrStore = errors.New("store failed")
 	// ErrClosed: the manager was closed.
 	ErrClosed = errors.New("manager is closed")
 )
 
-// InputError says where proposed data is not what a function takes.
-// errors.Is finds ErrInvalidInput in it.
-type InputError struct {
-	// FunctionID is the function's.
-	FunctionID string
-	// Pointer is the JSON Pointer (RFC 6901) to the place; empty for the whole.
-	Pointer string
-	// Problem says what is wrong there.
-	Problem string
-}
-
-// invalidInput returns an *InputError. The problem may quote what was proposed,
-// of which nobody needs to get much back.
-func invalidInput(functionID, pointer, problem string) *InputError {
-	const most = 300
-	if len(problem) > most {
-		problem = strings.ToValidUTF8(problem[:most], "") + "…"
-	}
-	return &InputError{FunctionID: functionID, Pointer: pointer, Problem: problem}
-}
-
-// Error names the function, the place and the problem.
-func (e *InputError) Error() string {
-	place := e.Pointer
-	if place == "" {
-		place = "the proposed data"
-	}
-	return fmt.Sprintf("%v for function %.60q: %.100s: %s", ErrInvalidInput, e.FunctionID, place, e.Problem)
-}
-
-// Unwrap returns ErrInvalidInput.
-func (e *InputError) Unwrap() error { return ErrInvalidInput }
-
-// FunctionError says why a function came to no verdict: it returned an error
-// that is no rejection, panicked, or missed its deadline. Nothing was
-// recorded, so the proposal may be made again. errors.Is finds
-// ErrFunctionFailed in it, and the cause.
+// FunctionError says why a function failed: it returned an error other than a
+// *Rejection, panicked, or missed its deadline. The proposal left no entry, so it
+// may be made again. errors.Is finds ErrFunctionFailed and the cause in it.
 type FunctionError struct {
 	// FunctionID is the function's.
 	FunctionID string
 	// Err is the cause: the function's own error, ErrFunctionPanicked,
-	// ErrFunctionStuck, ErrInvalidState, or the context's error.
+	// ErrFunctionStuck, ErrInvalidState for a state that does not decode as its
+	// type or a result that is not a state, context.DeadlineExceeded after its
+	// deadline, or without a deadline the error of the proposer's context.
 	Err error
 }
 
@@ -113,8 +85,8 @@ func (e *FunctionError) Error() string {
 // Unwrap returns ErrFunctionFailed and the cause.
 func (e *FunctionError) Unwrap() []error { return []error{ErrFunctionFailed, e.Err} }
 
-// StoreError says that the store failed. errors.Is finds ErrStore and the cause
-// in it, and ErrOutcomeUnknown where the change may have taken effect.
+// StoreError says which call of the store failed. errors.Is finds ErrStore and the
+// cause in it, and ErrOutcomeUnknown where the change may have taken effect.
 type StoreError struct {
 	// ShareDataID is the ShareData's; empty for List.
 	ShareDataID string
@@ -122,7 +94,7 @@ type StoreError struct {
 	Operation string
 	// Err is the store's error.
 	Err error
-	// OutcomeUnknown says that it was an append which may have taken effect.
+	// OutcomeUnknown is set for an append that may have taken effect.
 	OutcomeUnknown bool
 }
 

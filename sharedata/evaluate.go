@@ -27,22 +27,31 @@ type functionCalls struct {
 // functionCall is one call of a function, and the context that the function is
 // given.
 //
-// The function runs on the goroutine that commits. If it overruns its deadline,
-// that goroutine is abandoned: another one takes its place, and the function ends
-// on the old one, where nobody waits for it.
+// The function runs on the goroutine that waits for it. If it overruns its deadline,
+// the call is abandoned: the host goes on without that goroutine, on which the
+// function ends at some time, and its result is discarded.
 type functionCall struct {
 	deadlineContext
-	shareData *shareData
-	request   *request
+	host     callHost
+	function *Function
+	request  *request // of a ShareData; nil for Function.Run
 	// over is swapped when the function ends, and when the call is abandoned. The
 	// first of the two decides.
 	over atomic.Bool
 }
 
-var (
-	errDeadline = context.DeadlineExceeded
-	errNoResult = errors.New("it ended its goroutine without a result")
-)
+// callHost is the party for which a function is called: a ShareData, or
+// Function.Run.
+type callHost interface {
+	// replace goes on without the goroutine of a call that was abandoned, on the
+	// goroutine that abandons it.
+	replace(call *functionCall, cause error)
+	// logPanic logs a panic with its stack. It is called inside the deferred call
+	// that recovers it.
+	logPanic(call *functionCall, value any)
+}
+
+var errNoResult = errors.New("it ended its goroutine without a result")
 
 // evaluate runs the request's function on the state and sets the request's result.
 // It returns false if this goroutine was replaced meanwhile: then the ShareData
@@ -55,13 +64,10 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 		s.logFailure(r)
 		return true
 	}
-	call := &functionCall{shareData: s, request: r}
-	began := time.Now()
+	call := &functionCall{host: s, function: f, request: r}
 	call.parent = r.ctx
-	timeout := s.manager.options.FunctionTimeout
-	if f.timeout != 0 {
-		timeout = f.timeout
-	}
+	began := time.Now()
+	timeout := f.timeoutOr(s.manager.options.FunctionTimeout)
 	if timeout > 0 {
 		// A proposer who gives up tells the function so through the context, but
 		// does not abandon it: a proposer who could do that at will would soon have
@@ -72,15 +78,13 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 	} else if r.ctx.Done() != nil {
 		defer context.AfterFunc(r.ctx, func() { call.abandon(r.ctx.Err()) })()
 	}
-	next, err := call.run(f, state, r.change.data)
+	next, err := call.run(state, r.change.data)
 	if timeout > 0 {
 		w.watchdog.Stop()
 		w.calling.Store(nil)
 	}
-	call.cancel()
 	f.calls.slow.Store(s.manager.isSlow(time.Since(began)))
-	if call.over.Swap(true) {
-		f.calls.abandoned.Add(-1)
+	if !call.end() {
 		return false
 	}
 	r.result.state, r.result.err = next, err
@@ -89,7 +93,7 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 }
 
 // run calls the function, and makes a panic an error.
-func (c *functionCall) run(f *Function, state, data json.RawMessage) (next json.RawMessage, err error) {
+func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -100,34 +104,54 @@ func (c *functionCall) run(f *Function, state, data json.RawMessage) (next json.
 			// The function ends the goroutine (runtime.Goexit), so another one has
 			// to go on.
 			c.abandon(errNoResult)
-			f.calls.abandoned.Add(-1)
+			c.function.calls.abandoned.Add(-1)
 			return
 		}
-		next, err = nil, failure(f.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
-		if unlogged, ok := f.calls.failures.allow(time.Now()); ok {
-			c.shareData.manager.options.Logger.Error("function panicked",
-				"shareData", c.shareData.id, "function", f.id, "panic", value, "stack", string(debug.Stack()), "unlogged", unlogged)
-		}
+		next, err = nil, failure(c.function.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
+		c.host.logPanic(c, value)
 	}()
-	next, err = f.apply(c, state, data)
-	err = sortError(f.id, err)
+	next, err = c.function.apply(c, state, data)
+	err = sortError(c.function.id, err)
 	returned = true
 	return next, err
 }
 
-// abandon has another goroutine go on in place of the function's, unless the
-// function has ended.
+// end ends the call after its function has. It returns false if the call was
+// abandoned before.
+func (c *functionCall) end() bool {
+	c.cancel()
+	if c.over.Swap(true) {
+		c.function.calls.abandoned.Add(-1)
+		return false
+	}
+	return true
+}
+
+// abandon has the host go on without the function's goroutine, unless the function
+// has ended.
 func (c *functionCall) abandon(cause error) {
 	if c.over.Swap(true) {
 		return
 	}
-	s, f := c.shareData, c.request.change.function
-	f.calls.abandoned.Add(1)
-	f.calls.slow.Store(true)
-	c.end(context.DeadlineExceeded)
-	c.request.result = result{err: failure(f.id, cause), final: true}
+	c.function.calls.abandoned.Add(1)
+	c.function.calls.slow.Store(true)
+	c.endWith(context.DeadlineExceeded)
+	c.host.replace(c, cause)
+}
+
+// replace implements callHost: another goroutine goes on with the requests.
+func (s *shareData) replace(c *functionCall, cause error) {
+	c.request.result = result{err: failure(c.function.id, cause), final: true}
 	s.logFailure(c.request)
 	s.manager.workers.resume(s)
+}
+
+// logPanic implements callHost.
+func (s *shareData) logPanic(c *functionCall, value any) {
+	if unlogged, ok := c.function.calls.failures.allow(time.Now()); ok {
+		s.manager.options.Logger.Error("function panicked",
+			"shareData", s.id, "function", c.function.id, "panic", value, "stack", string(debug.Stack()), "unlogged", unlogged)
+	}
 }
 
 // logFailure logs that the request's function came to no verdict; of many failures

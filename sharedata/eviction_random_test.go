@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // sequenceObserver is an observer that checks that its events continue the snapshot at
@@ -56,7 +56,7 @@ type workload struct {
 
 func newWorkload(t *testing.T, managers int) *workload {
 	w := &workload{t: t, accepted: make(map[string]int)}
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	for range managers {
 		var store replay.Store = shared.Process()
 		if managers == 1 {

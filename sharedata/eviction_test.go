@@ -8,8 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // increment is a function on a number.
@@ -365,7 +365,7 @@ func TestEviction_Off(t *testing.T) {
 // A ShareData that was evicted is as fresh as the store when it is loaded again.
 func TestEviction_ChangedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		options := func() *Options {
 			return &Options{Store: shared.Process(), MaxLoadedBytes: 1, Kinds: []Kind{NewKind("number", increment)}}
 		}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -141,14 +141,14 @@ func TestNotifications_MissedRemoval(t *testing.T) {
 
 func TestNotifications_Missed(t *testing.T) {
 	for _, n := range []int{1, 256, 700} { // a page is 256 entries
-		for name, miss := range map[string]func(p *replaytest.Process, meanwhile func()){
-			"lost, then checked": func(p *replaytest.Process, meanwhile func()) {
+		for name, miss := range map[string]func(p *sharedstore.Process, meanwhile func()){
+			"lost, then checked": func(p *sharedstore.Process, meanwhile func()) {
 				p.LoseAnnouncements(true)
 				meanwhile()
 				p.LoseAnnouncements(false)
 				p.Check()
 			},
-			"unavailable": func(p *replaytest.Process, meanwhile func()) {
+			"unavailable": func(p *sharedstore.Process, meanwhile func()) {
 				p.SetReachable(false)
 				meanwhile()
 				p.SetReachable(true)
@@ -222,7 +222,7 @@ func (s *manualFollower) Follow(_ string, tell func(entries []replay.Entry)) (st
 // newManualFollower returns a process with "counter" and the manager of another one, which
 // shares its store.
 func newManualFollower(t *testing.T) (a node, b *sharedata.Manager, s *manualFollower) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	a = newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	s = &manualFollower{store: store{Store: shared.Process()}}

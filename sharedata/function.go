@@ -4,143 +4,146 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Function is a rule by which proposals are judged. It is immutable and may be
+// Function is a rule that evaluates proposals. It is immutable and may be
 // registered for any number of ShareData and managers.
 //
-// A function is given the current state and the proposed data as values of its
-// own, so whatever it does to them has no effect unless it is returned. It may
-// be run again for the same proposal when another process was first to append,
-// so it should have no effects besides its result. It runs on a goroutine of
-// its own and must return soon after its context ends.
+// A function gets the current state and the proposed data as values of its own:
+// changing them has no effect unless they are returned. It must return soon after
+// its context ends. It may run again for the same proposal if another process
+// appended first, so it should have no effects besides its result.
 type Function struct {
 	id      string
 	timeout time.Duration // 0: the manager's
 	schema  *inputSchema  // nil: no schema, or one that does not compile
 	invalid error         // why the schema does not compile
-	apply   func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)
-	// calls is shared with the copies that With… make.
+	apply   rule
+	// strict is apply with unknown members of the input refused; nil for a raw
+	// function.
+	strict rule
+	// calls is shared with the copies that the With methods make.
 	calls *functionCalls
 }
 
+// rule computes the new state, or returns an error to reject or to fail.
+type rule func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)
+
 // NewFunction returns a function that takes the state as an S and the proposed
 // data as an I, both decoded by encoding/json for every run. It returns the
-// new state to accept, or the error of Reject to reject.
+// new state to accept, or a *Rejection (see Reject and RejectWith) to reject.
+// Every other error is a failure, which leaves no transaction.
 //
-// A function without an id is internal: no functionId resolves to it, so it
-// cannot be reached from the wire, only through Proposal.Function.
+// A function without an id is internal: it cannot be proposed to by id, so
+// clients cannot reach it, only Proposal.Function can.
 func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input I) (S, error)) *Function {
-	return newFunction(id, func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
-		var s S
-		if err := json.Unmarshal(state, &s); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+	decodedBy := func(decode func(functionID string, input json.RawMessage, value any) error) rule {
+		return func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
+			var s S
+			if err := json.Unmarshal(state, &s); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+			}
+			var i I
+			if err := decode(id, input, &i); err != nil {
+				return nil, err
+			}
+			s, err := f(ctx, s, i)
+			if err != nil {
+				return nil, checkRejection(err)
+			}
+			next, err := marshal(s)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+			}
+			return next, nil
 		}
-		var i I
-		if err := json.Unmarshal(input, &i); err != nil {
-			return nil, decodeError(id, input, err)
-		}
-		s, err := f(ctx, s, i)
-		if err != nil {
-			return nil, err
-		}
-		next, err := marshal(s)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
-		}
-		return next, nil
-	})
+	}
+	function := newFunction(id, decodedBy(decodeInput))
+	function.strict = decodedBy(decodeStrictInput)
+	return function
 }
 
-// NewRawFunction is NewFunction for functions that work on the JSON texts. The
-// bytes that f is given are its own; those that it returns are copied.
+// NewRawFunction is NewFunction for functions that work on JSON texts. The
+// texts that f gets are copies, and the text that it returns is copied.
 func NewRawFunction(id string, f func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
-	return newFunction(id, func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
+	apply := func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
 		next, err := f(ctx, bytes.Clone(state), bytes.Clone(input))
 		if err != nil {
-			return nil, err
+			return nil, checkRejection(err)
 		}
 		next = bytes.Clone(next)
 		if err := validJSON(next); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 		}
 		return next, nil
-	})
+	}
+	return newFunction(id, apply)
 }
 
-func newFunction(id string, apply func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
+func newFunction(id string, apply rule) *Function {
 	return &Function{id: id, apply: apply, calls: &functionCalls{}}
 }
 
-// decodeError turns what encoding/json says of proposed data into an
-// *InputError that names the place.
-func decodeError(functionID string, input json.RawMessage, err error) error {
-	var mistyped *json.UnmarshalTypeError
-	if errors.As(err, &mistyped) {
-		problem := fmt.Sprintf("got %.60s, want a Go %s", mistyped.Value, mistyped.Type)
-		return invalidInput(functionID, pointerAt(input, mistyped.Offset), problem)
-	}
-	return invalidInput(functionID, "", err.Error())
-}
-
-// pointerAt returns the JSON Pointer to the value whose first token ends at the
-// offset; empty if none does.
-func pointerAt(raw json.RawMessage, offset int64) string {
-	decoder := jsontext.NewDecoder(bytes.NewReader(raw))
-	for decoder.InputOffset() < offset {
-		if _, err := decoder.ReadToken(); err != nil {
-			return ""
-		}
-	}
-	if decoder.InputOffset() != offset {
-		return ""
-	}
-	return string(decoder.StackPointer())
-}
-
-// ID is what a functionId on the wire is compared with; empty for an internal
+// ID returns the id by which the function is proposed to; empty for an internal
 // function.
 func (f *Function) ID() string { return f.id }
 
-// WithInputSchema returns a copy of the function that proposed data must fit
-// the JSON Schema to reach: draft 2020-12 unless it names another, without
+// WithInputSchema returns a copy of the function with a JSON Schema that proposed
+// data must fit: of draft 2020-12 unless it names another one, and without
 // references to other documents. A proposal that does not fit fails with an
-// *InputError. A schema that does not compile makes the registration fail.
+// *InputError, and the function does not run. A schema that does not compile
+// makes the registration fail with ErrInvalidFunction.
 func (f *Function) WithInputSchema(schema string) *Function {
 	with := *f
 	with.schema, with.invalid = compileSchema(schema)
 	return &with
 }
 
-// WithTimeout returns a copy of the function with a deadline of its own. 0 is
-// the manager's default, -1 none; less makes the registration fail.
+// WithStrictInput returns a copy of the function that refuses input with members
+// which its Go type does not have, at any depth: the proposal fails with an
+// *InputError that names the member. Without it such members are ignored, as
+// encoding/json does, so that a misspelled member counts as missing.
+//
+// Names are compared as by encoding/json, which ignores case. Maps, values of
+// type any, raw JSON and types with an UnmarshalJSON of their own take any
+// members. A function of NewRawFunction has no type to compare with, so nothing
+// changes for it: give it a schema with "additionalProperties": false.
+func (f *Function) WithStrictInput() *Function {
+	with := *f
+	if f.strict != nil {
+		with.apply = f.strict
+	}
+	return &with
+}
+
+// WithTimeout returns a copy of the function with a deadline of its own for each
+// run. 0 is Options.FunctionTimeout, -1 is none. Less makes the registration fail
+// with ErrInvalidFunction.
 func (f *Function) WithTimeout(timeout time.Duration) *Function {
 	with := *f
 	with.timeout = timeout
 	return &with
 }
 
-// check refuses what could not be called: a schema that does not compile, a
-// timeout that is none, or an id that is not text.
+// check returns an error for a function that cannot be called: its schema does
+// not compile, its timeout is invalid, or its id is not UTF-8.
 func (f *Function) check() error {
 	switch {
 	case f.invalid != nil:
-		return fmt.Errorf("%w: %q: %w", ErrInvalidFunction, f.id, f.invalid)
+		return fmt.Errorf("%w: the schema of %q: %w", ErrInvalidFunction, f.id, f.invalid)
 	case f.timeout < -1:
-		return fmt.Errorf("%w: %q: its timeout is %v: use 0 for the manager's, or -1 for none", ErrInvalidFunction, f.id, f.timeout)
+		return fmt.Errorf("%w: the timeout of %q is %v; use 0 for the manager's, or -1 for none", ErrInvalidFunction, f.id, f.timeout)
 	case !utf8.ValidString(f.id):
 		return fmt.Errorf("%w: the id %q is not UTF-8", ErrInvalidFunction, f.id)
 	}
 	return nil
 }
 
-// checkInput refuses proposed data that breaks the function's schema.
+// checkInput returns an *InputError for proposed data that does not fit the
+// function's schema.
 func (f *Function) checkInput(data json.RawMessage) error {
 	if f.schema == nil {
 		return nil
@@ -150,4 +153,13 @@ func (f *Function) checkInput(data json.RawMessage) error {
 		return nil
 	}
 	return invalidInput(f.id, pointer, problem)
+}
+
+// timeoutOr returns the function's deadline, which is the default unless it has one
+// of its own. It is not positive for none.
+func (f *Function) timeoutOr(byDefault time.Duration) time.Duration {
+	if f.timeout != 0 {
+		return f.timeout
+	}
+	return byDefault
 }

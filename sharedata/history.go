@@ -9,12 +9,12 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// History reads the entries of a ShareData that come after a cursor, oldest
-// first and without holes, up to the newest. The zero cursor reads all that
-// the store keeps. An error ends the sequence: ErrUnknownShareData, ErrClosed,
-// ErrStore, the context's, or, where it is not possible to return exactly what
-// followed the cursor, a *replay.CursorError (replay.ErrCursorTooOld,
-// replay.ErrUnknownEpoch, replay.ErrFutureCursor).
+// History reads the entries of a ShareData after a cursor, oldest first and
+// without holes, up to the newest. The zero cursor reads all that the store
+// keeps. An error ends the sequence: ErrUnknownShareData, ErrClosed, ErrStore, the
+// context's, or a *replay.CursorError where the entries after the cursor are not
+// all there (replay.ErrCursorTooOld, replay.ErrUnknownEpoch,
+// replay.ErrFutureCursor).
 func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -36,8 +36,9 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 	}
 }
 
-// page returns the next entries after a cursor: from memory if they are there,
-// and otherwise from the store. With an error come those before it.
+// page returns the next entries after a cursor, from memory or else from the
+// store. Where a record cannot be decoded it returns the entries before that one
+// and an error.
 func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]Entry, error) {
 	if s := m.loaded(id); s != nil && !after.IsZero() && !m.closed.Load() {
 		if page, ok := s.recent.after(after, pageEntries); ok {
@@ -81,13 +82,13 @@ func (m *Manager) storedPage(ctx context.Context, id string, after replay.Cursor
 		oldest := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Oldest - 1}
 		page, err := m.options.Store.Read(call, id, oldest, pageEntries)
 		if errors.Is(err, replay.ErrCursorTooOld) || errors.Is(err, replay.ErrUnknownEpoch) {
-			continue // trimmed or started over since the head was loaded
+			continue // trimmed or restarted since the head was loaded
 		}
 		return page, readError(ctx, id, err)
 	}
 }
 
-// readError sorts the errors of reading a history.
+// readError returns the error of History for an error of the store.
 func readError(ctx context.Context, id string, err error) error {
 	var cursorError *replay.CursorError
 	switch {
@@ -101,9 +102,10 @@ func readError(ctx context.Context, id string, err error) error {
 	return &StoreError{ShareDataID: id, Operation: "read", Err: err}
 }
 
-// VerifyHistory checks the whole history that the store keeps, and that it
-// leads to what the manager holds: Verify, and that the entry at the current
-// position is there, has the current hash and led to the current state.
+// VerifyHistory checks the whole history that the store keeps with Verify, and
+// that it leads to the current state: the entry at the current position is there,
+// has the hash that the manager knows, and recorded the hash of the state. It
+// fails with ErrChainBroken, and like History.
 func (m *Manager) VerifyHistory(ctx context.Context, id string) (Chain, error) {
 	at, err := m.position(ctx, id)
 	if err != nil {
@@ -118,9 +120,9 @@ func (m *Manager) VerifyHistory(ctx context.Context, id string) (Chain, error) {
 			switch {
 			case err != nil || e.Cursor != at.cursor:
 			case e.Hash != at.hash:
-				problem = "it is not the entry that led to the current state"
+				problem = "another entry at this position led to the current state"
 			case e.StateHash != HashState(at.state):
-				problem = "the current state does not have the hash that it recorded"
+				problem = "the current state does not have the hash in the entry"
 			}
 			if !yield(e, err) {
 				return
@@ -133,7 +135,7 @@ func (m *Manager) VerifyHistory(ctx context.Context, id string) (Chain, error) {
 	case problem != "":
 		return chain, &ChainError{Cursor: at.cursor, Problem: problem}
 	case chain.Last.Epoch == at.cursor.Epoch && chain.Last.Revision < at.cursor.Revision:
-		return chain, &ChainError{Cursor: chain.Last.Next(), Problem: fmt.Sprintf("it is missing, and so is all up to the current %s", at.cursor)}
+		return chain, &ChainError{Cursor: chain.Last.Next(), Problem: fmt.Sprintf("it is missing, and so are all entries up to the current one at %s", at.cursor)}
 	}
 	return chain, nil
 }

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -90,7 +90,7 @@ func TestHistoryLost_VerdictsEndByRemoval(t *testing.T) {
 // Several processes notice the loss at once: one restarts the epoch and the others
 // follow it.
 func TestHistoryLost_RestartedOnce(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 4)
 	for i := range recorders {
@@ -194,8 +194,10 @@ func TestHistoryLost_CreatedElsewhere(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		shared.Flush()
+		b.process.SetReachable(false) // or it would restart the epoch first
 		c := newNode(t, shared.Process(), nil)
 		created := createCounter(t, c.Manager, "counter", 100)
+		b.process.SetReachable(true)
 		synctest.Wait()
 		if e := wantOneReset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
 			t.Errorf("reset to %+v", e)

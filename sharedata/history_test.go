@@ -36,7 +36,7 @@ func wantRun(t *testing.T, got []uint64, first, last uint64) {
 	}
 }
 
-func TestHistoryOverSeveralPages(t *testing.T) {
+func TestHistory_SeveralPages(t *testing.T) {
 	for _, n := range []int{254, 255, 256, 511, 513} { // a page is 256 entries
 		m := newCounter(t, nil, 0)
 		answered := make(chan error, n)
@@ -67,7 +67,7 @@ func TestHistoryOverSeveralPages(t *testing.T) {
 	}
 }
 
-func TestHistoryAfterACursorThatCannotBeContinued(t *testing.T) {
+func TestHistory_CursorErrors(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{Store: newMemory(t, &replay.MemoryOptions{MaxEntries: 3})}, 0)
 	for range 6 {
 		mustAdd(t, m, "counter", 1)
@@ -105,7 +105,7 @@ func TestHistoryAfterACursorThatCannotBeContinued(t *testing.T) {
 	}
 }
 
-func TestHistoryOfWhichNothingIsKept(t *testing.T) {
+func TestHistory_NothingKept(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{Store: newMemory(t, &replay.MemoryOptions{MaxBytes: 1})}, 0)
 	mustAdd(t, m, "counter", 1)
 	if got, err := revisions(t.Context(), m, "counter", replay.Cursor{}); err != nil || len(got) != 0 {
@@ -118,7 +118,7 @@ func TestHistoryOfWhichNothingIsKept(t *testing.T) {
 	wantState(t, m, "counter", `{"value":2}`)
 }
 
-func TestHistoryThatTheReaderLeaves(t *testing.T) {
+func TestHistory_EarlyBreak(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	for range 5 {
 		mustAdd(t, m, "counter", 1)
@@ -135,7 +135,7 @@ func TestHistoryThatTheReaderLeaves(t *testing.T) {
 	wantRun(t, got, 1, 3)
 }
 
-func TestHistoryEndsWithItsContext(t *testing.T) {
+func TestHistory_ContextEnds(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -144,7 +144,7 @@ func TestHistoryEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestHistoryThatStartsOverWhileItIsRead(t *testing.T) {
+func TestHistory_RecreatedWhileRead(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	answered := make(chan error, 300)
 	for range 300 {
@@ -169,7 +169,7 @@ func TestHistoryThatStartsOverWhileItIsRead(t *testing.T) {
 	}
 }
 
-func TestHistoryWhileProposalsAreMade(t *testing.T) {
+func TestHistory_DuringProposals(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var wait sync.WaitGroup
 	for range 3 {
@@ -205,7 +205,7 @@ func tampered(t *testing.T, change func(e *replay.Entry)) (*store, *bool) {
 	return s, on
 }
 
-func TestVerifyHistoryFindsATamperedStore(t *testing.T) {
+func TestVerifyHistory_TamperedEntry(t *testing.T) {
 	rewrite := func(data []byte, change func(e *sharedata.Entry)) []byte {
 		var e sharedata.Entry
 		if err := e.UnmarshalJSON(data); err != nil {
@@ -234,7 +234,7 @@ func TestVerifyHistoryFindsATamperedStore(t *testing.T) {
 	}
 }
 
-func TestVerifyHistoryFindsATamperedState(t *testing.T) {
+func TestVerifyHistory_TamperedState(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	writer := newCounter(t, &sharedata.Options{Store: s}, 0)
 	mustAdd(t, writer, "counter", 1)
@@ -251,7 +251,7 @@ func TestVerifyHistoryFindsATamperedState(t *testing.T) {
 	}
 }
 
-func TestVerifyHistoryFindsThatTheEndIsMissing(t *testing.T) {
+func TestVerifyHistory_MissingEnd(t *testing.T) {
 	cut := false
 	s := &store{Store: newMemory(t, nil)}
 	s.read = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
@@ -275,7 +275,7 @@ func TestVerifyHistoryFindsThatTheEndIsMissing(t *testing.T) {
 
 // An entry that was replaced together with its hash shows at the next one; the
 // last has none, so it shows by what the manager holds.
-func TestVerifyHistoryFindsAReplacedLastEntry(t *testing.T) {
+func TestVerifyHistory_ReplacedLast(t *testing.T) {
 	memory := newMemory(t, nil)
 	m := newCounter(t, &sharedata.Options{Store: memory}, 0)
 	mustAdd(t, m, "counter", 1)

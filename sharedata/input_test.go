@@ -11,10 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestInputThatBreaksTheSchemaIsRefusedWithThePlace(t *testing.T) {
+func TestInput_BreaksSchema(t *testing.T) {
 	const schema = `{
 		"type": "object", "required": ["order"],
 		"properties": {
@@ -64,7 +66,7 @@ func TestInputThatBreaksTheSchemaIsRefusedWithThePlace(t *testing.T) {
 
 // The validator computes with exact fractions: these would cost it seconds or
 // have it panic.
-func TestNumbersThatASchemaCannotBeHeldAgainstAreRefused(t *testing.T) {
+func TestInput_CostlyNumbers(t *testing.T) {
 	f := sharedata.NewRawFunction("f", func(_ context.Context, s, _ json.RawMessage) (json.RawMessage, error) { return s, nil })
 	for _, schema := range []string{
 		`{"properties": {"a": {"items": {"minimum": 1}}}}`, `{"properties": {"a": {"items": {"multipleOf": 0.5}}}}`,
@@ -80,15 +82,15 @@ func TestNumbersThatASchemaCannotBeHeldAgainstAreRefused(t *testing.T) {
 			}
 		}
 		for _, number := range []string{"1e3", "1.25E+2", "12345678901234567890", "1e300"} {
-			if _, _, err := run(t, 0, f.WithInputSchema(schema), rawJSON(`{"a": [`+number+`]}`)); err != nil && strings.Contains(err.Error(), "too long") {
+			if _, _, err := run(t, 0, f.WithInputSchema(schema), rawJSON(`{"a": [`+number+`]}`)); err != nil && strings.Contains(err.Error(), "too many digits") {
 				t.Errorf("%s with %s: %v", schema, number, err)
 			}
 		}
 	}
 }
 
-// Who sends something large must not get it back.
-func TestMessagesAreShort(t *testing.T) {
+// An error message is bounded, however large the input that it is about.
+func TestErrorMessagesAreShort(t *testing.T) {
 	type input struct {
 		N int       `json:"n"`
 		T time.Time `json:"t"`
@@ -129,7 +131,7 @@ func TestMessagesAreShort(t *testing.T) {
 	}
 }
 
-func TestInputThatDoesNotDecodeIsRefusedWithThePlace(t *testing.T) {
+func TestInput_DoesNotDecode(t *testing.T) {
 	type embedded struct {
 		Inner int `json:"inner"`
 	}
@@ -181,7 +183,7 @@ type offCentre struct{ n int }
 
 func (o *offCentre) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &o.n) }
 
-func TestAPlaceThatIsNotKnownIsNotInvented(t *testing.T) {
+func TestInput_PlaceNotKnown(t *testing.T) {
 	type input struct {
 		First  string    `json:"first"`
 		Second offCentre `json:"second"`
@@ -199,7 +201,7 @@ func TestAPlaceThatIsNotKnownIsNotInvented(t *testing.T) {
 	}
 }
 
-func TestDataThatIsNotJSONIsRefused(t *testing.T) {
+func TestInput_NotJSON(t *testing.T) {
 	ran := false
 	f := sharedata.NewRawFunction("f", func(_ context.Context, s, _ json.RawMessage) (json.RawMessage, error) {
 		ran = true
@@ -239,7 +241,7 @@ func TestDataThatIsNotJSONIsRefused(t *testing.T) {
 }
 
 // The deepest state and data must still come back out of every record.
-func TestTheDeepestDataCanBeReadBack(t *testing.T) {
+func TestInput_MaxDepth(t *testing.T) {
 	deep := rawJSON(strings.Repeat("[", sharedata.MaxDepth) + strings.Repeat("]", sharedata.MaxDepth))
 	f := sharedata.NewRawFunction("f", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
 	ctx := sharedata.WithCaller(t.Context(), &sharedata.Caller{Claims: deep})
@@ -262,7 +264,24 @@ func TestTheDeepestDataCanBeReadBack(t *testing.T) {
 	}
 }
 
-func TestBytesThatWereHandedInMayBeUsedAgain(t *testing.T) {
+// Brackets within strings do not nest.
+func TestInput_BracketsInStrings(t *testing.T) {
+	f := sharedata.NewRawFunction("f", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
+	brackets := strings.Repeat(`[{`, sharedata.MaxDepth)
+	for data, valid := range map[string]bool{
+		`{"` + brackets + `": ["` + brackets + `"]}`: true,
+		`"\\\"` + brackets + `\\"`:                   true,
+		strings.Repeat(`["`+brackets+`",`, sharedata.MaxDepth+1) + `1` + strings.Repeat(`]`, sharedata.MaxDepth+1): false,
+	} {
+		for _, value := range []any{rawJSON(data), jsontext.Value(data)} { // both are raw JSON
+			if got, err := f.Run(t.Context(), 0, value); (err == nil) != valid || valid && string(got) != data {
+				t.Errorf("%.40s… as a %T: %.40s, %v, want valid %v", data, value, got, err, valid)
+			}
+		}
+	}
+}
+
+func TestInput_IsCopied(t *testing.T) {
 	m := newManager(t, nil)
 	f := sharedata.NewRawFunction("f", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
 	buffer := rawJSON(`[1]`)
@@ -286,7 +305,7 @@ func TestBytesThatWereHandedInMayBeUsedAgain(t *testing.T) {
 	wantHistory(t, m, "x", "1 created", "2 updated", "3 f [3] accepted")
 }
 
-func TestDataOfAProposalThatWaitsMayBeUsedAgain(t *testing.T) {
+func TestSubmit_DataIsCopied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
@@ -302,12 +321,12 @@ func TestDataOfAProposalThatWaitsMayBeUsedAgain(t *testing.T) {
 		synctest.Wait()
 		want := []string{`2 held null accepted -> {"value":0}`, `3 add {"by":3} accepted -> {"value":3}`}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("observed %q, want %q", got, want)
 		}
 	})
 }
 
-func TestACallerThatCannotBeRecordedIsRefused(t *testing.T) {
+func TestCaller_Invalid(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	for name, caller := range map[string]*sharedata.Caller{
 		"a subject that is not UTF-8":     {Subject: "a\xff"},

@@ -6,11 +6,11 @@ import (
 )
 
 // Kind is a named set of functions. The name is stored with every ShareData of
-// the kind, so that a ShareData comes back from the store with its functions.
+// the kind, so a later process that loads the ShareData knows its functions.
 type Kind struct {
-	// Name must not be empty and not change from one release to the next.
+	// Name is not empty, and stays the same from one release to the next.
 	Name string
-	// Functions are the kind's.
+	// Functions are those of every ShareData of the kind.
 	Functions []*Function
 }
 
@@ -19,11 +19,12 @@ func NewKind(name string, functions ...*Function) Kind {
 	return Kind{Name: name, Functions: functions}
 }
 
-// Functions are those registered for one ShareData.
+// Functions are the functions that are registered for one ShareData: its own, and
+// then those of its kind.
 type Functions []*Function
 
-// ByID returns the function with the id, or nil. Functions without an id are
-// never found.
+// ByID returns the first function with the id, or nil. It never returns one
+// without an id.
 func (f Functions) ByID(id string) *Function {
 	if id == "" {
 		return nil
@@ -36,41 +37,40 @@ func (f Functions) ByID(id string) *Function {
 	return nil
 }
 
-// check refuses functions that could not be called, and an id that stands for
-// two of them.
+// check returns ErrInvalidFunction where one of the functions cannot be called or
+// two have the same id.
 func (f Functions) check() error {
 	seen := make(map[string]bool, len(f))
 	for i, function := range f {
 		if function == nil {
-			return fmt.Errorf("%w: number %d is nil", ErrInvalidFunction, i+1)
+			return fmt.Errorf("%w: function %d of %d is nil", ErrInvalidFunction, i+1, len(f))
 		}
 		if err := function.check(); err != nil {
 			return err
 		}
 		if function.id != "" && seen[function.id] {
-			return fmt.Errorf("%w: the id %q is given to two functions", ErrInvalidFunction, function.id)
+			return fmt.Errorf("%w: two functions have the id %q", ErrInvalidFunction, function.id)
 		}
 		seen[function.id] = true
 	}
 	return nil
 }
 
-// Resolver decides which function a proposal's functionId means. It is called
+// Resolver decides which function a proposal's FunctionID means. It is called
 // for every proposal that names its function by id, from any number of
-// goroutines, before the proposal joins the queue, so it may block without
-// holding up others. registered are the ShareData's functions; the caller is
-// in the context. Returning nil without an error means ErrUnknownFunction. It
-// must not change registered.
+// goroutines. It is called before the proposal waits for its turn, so it may
+// block without delaying others. registered are the ShareData's functions, which
+// it must not change; CallerFrom finds the caller in the context. Returning nil
+// without an error means ErrUnknownFunction.
 type Resolver func(ctx context.Context, shareDataID, functionID string, registered Functions) (*Function, error)
 
-// ResolveByID is the default Resolver: the id is looked up among the
-// ShareData's functions.
+// ResolveByID is the default Resolver: it returns registered.ByID(functionID).
 func ResolveByID(_ context.Context, _, functionID string, registered Functions) (*Function, error) {
 	return registered.ByID(functionID), nil
 }
 
-// ResolveNone is the Resolver that switches proposing by id off: it fails with
-// ErrProposingDisabled.
+// ResolveNone is a Resolver that switches proposing by id off: it always fails
+// with ErrProposingDisabled.
 func ResolveNone(context.Context, string, string, Functions) (*Function, error) {
 	return nil, ErrProposingDisabled
 }

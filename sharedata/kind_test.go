@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestAKindComesBackFromTheStoreWithItsFunctions(t *testing.T) {
+func TestKind_LoadedFromStore(t *testing.T) {
 	options := &sharedata.Options{
 		Store: newMemory(t, nil),
 		Kinds: []sharedata.Kind{sharedata.NewKind("counter", add), sharedata.NewKind("empty")},
@@ -44,7 +47,7 @@ func TestAKindComesBackFromTheStoreWithItsFunctions(t *testing.T) {
 	}
 }
 
-func TestAKindThatIsNoLongerThereLeavesTheShareDataWithoutFunctions(t *testing.T) {
+func TestKind_NoLongerKnown(t *testing.T) {
 	memory := newMemory(t, nil)
 	before := newManager(t, &sharedata.Options{Store: memory, Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
 	if _, err := before.CreateKind(t.Context(), "c", "counter", Counter{1}); err != nil {
@@ -63,7 +66,7 @@ func TestAKindThatIsNoLongerThereLeavesTheShareDataWithoutFunctions(t *testing.T
 	mustAdd(t, after, "c", 1)
 }
 
-func TestKindsThatContradictEachOtherAreRefused(t *testing.T) {
+func TestKind_Invalid(t *testing.T) {
 	for name, kinds := range map[string][]sharedata.Kind{
 		"no name":                {sharedata.NewKind("", add)},
 		"one name twice":         {sharedata.NewKind("a", add), sharedata.NewKind("a")},
@@ -105,7 +108,61 @@ func TestEnsure(t *testing.T) {
 	wantHistory(t, restarted, "c", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
 
-func TestEnsureAddsToTheFunctionsOfTheKind(t *testing.T) {
+func TestEnsureKind(t *testing.T) {
+	options := &sharedata.Options{
+		Store: newMemory(t, nil),
+		Kinds: []sharedata.Kind{sharedata.NewKind("counter", add), sharedata.NewKind("other")},
+	}
+	m := newManager(t, options)
+	first, err := m.EnsureKind(t.Context(), "c", "counter", Counter{5})
+	if err != nil || first.Kind != "counter" || string(first.State) != `{"value":5}` || first.Cursor.Revision != 1 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	mustAdd(t, m, "c", 1)
+	for _, m := range []*sharedata.Manager{m, newManager(t, options)} { // also after a restart
+		again, err := m.EnsureKind(t.Context(), "c", "counter", Counter{100})
+		if err != nil || again.Kind != "counter" || string(again.State) != `{"value":6}` || again.Cursor.Revision != 2 {
+			t.Errorf("%+v, %v", again, err)
+		}
+	}
+	createCounter(t, m, "own", 1)
+	for id, kind := range map[string]string{"c": "other", "own": "counter"} {
+		snapshot, err := m.EnsureKind(t.Context(), id, kind, 0)
+		if !errors.Is(err, sharedata.ErrExists) || !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), kind) || snapshot.ID != "" {
+			t.Errorf("%q exists with another kind than %q: %+v, %v", id, kind, snapshot, err)
+		}
+	}
+	if _, err := m.EnsureKind(t.Context(), "c", "none", 0); !errors.Is(err, sharedata.ErrUnknownKind) {
+		t.Errorf("an unknown kind: %v", err)
+	}
+	if _, err := m.EnsureKind(t.Context(), "new", "counter", rawJSON("{")); !errors.Is(err, sharedata.ErrInvalidState) {
+		t.Errorf("an invalid state: %v", err)
+	}
+	wantHistory(t, m, "c", "1 created", `2 add {"by":1} accepted`)
+}
+
+// Many callers in two processes ensure one ShareData at once, and get the same one.
+func TestEnsureKind_Concurrent(t *testing.T) {
+	shared := sharedstore.New()
+	kinds := []sharedata.Kind{sharedata.NewKind("counter", add)}
+	var wait sync.WaitGroup
+	for range 2 {
+		m := newManager(t, &sharedata.Options{Store: shared.Process(), Kinds: kinds})
+		for range 10 {
+			wait.Go(func() {
+				if _, err := m.EnsureKind(context.Background(), "c", "counter", Counter{}); err != nil {
+					t.Error(err)
+					return
+				}
+				mustAdd(t, m, "c", 1)
+			})
+		}
+	}
+	wait.Wait()
+	wantState(t, newManager(t, &sharedata.Options{Store: shared.Process()}), "c", `{"value":20}`)
+}
+
+func TestEnsure_AddsToKind(t *testing.T) {
 	m := newManager(t, &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
 	if _, err := m.CreateKind(t.Context(), "c", "counter", Counter{}); err != nil {
 		t.Fatal(err)
@@ -123,7 +180,7 @@ func TestEnsureAddsToTheFunctionsOfTheKind(t *testing.T) {
 	wantState(t, m, "c", `{"value":6}`)
 }
 
-func TestTheResolverDecidesWhatAFunctionIDMeans(t *testing.T) {
+func TestResolver_Decides(t *testing.T) {
 	ann := &sharedata.Caller{Subject: "ann"}
 	twice := sharedata.NewFunction("twice", func(_ context.Context, c Counter, in Add) (Counter, error) {
 		return Counter{c.Value + 2*in.By}, nil
@@ -173,7 +230,7 @@ func TestTheResolverDecidesWhatAFunctionIDMeans(t *testing.T) {
 	}
 }
 
-func TestAProposalMayBringItsOwnResolver(t *testing.T) {
+func TestResolver_OfProposal(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{Resolver: sharedata.ResolveNone}, 0)
 	p := addition("counter", 1, "")
 	if _, err := m.Propose(t.Context(), p); !errors.Is(err, sharedata.ErrProposingDisabled) {
@@ -193,7 +250,7 @@ func TestAProposalMayBringItsOwnResolver(t *testing.T) {
 	}
 }
 
-func TestAResolverThatBlocksHoldsUpNobodyElse(t *testing.T) {
+func TestResolver_DelaysNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, &sharedata.Options{Resolver: func(_ context.Context, _, functionID string, registered sharedata.Functions) (*sharedata.Function, error) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // kept returns how many ShareData are loaded, and of how many functions are registered.
@@ -153,7 +153,7 @@ func TestLeaks_StoppedObservers(t *testing.T) {
 // loaded, and after its turn, while the rest of its batch is evaluated.
 func TestObserve_Withdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &blockedLoads{Process: replaytest.NewShared().Process(), open: make(chan struct{})}
+		store := &blockedLoads{Process: sharedstore.New().Process(), open: make(chan struct{})}
 		m := newManagerWith(t, &Options{Store: store, Kinds: []Kind{NewKind("number", increment)}})
 		if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
 			t.Fatal(err)
@@ -217,7 +217,7 @@ func TestObserve_Withdrawn(t *testing.T) {
 
 // blockedLoads is the store of a process whose Load waits while it is blocked.
 type blockedLoads struct {
-	*replaytest.Process
+	*sharedstore.Process
 	blocked bool
 	open    chan struct{}
 }

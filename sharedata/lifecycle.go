@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// Create begins the history of a new ShareData, with functions of its own. The
-// state is raw JSON (json.RawMessage) or anything that encoding/json marshals.
-// The functions are forgotten when the ShareData is removed or the process
-// ends; see Ensure and CreateKind for stores that outlive the process.
+// Create creates a ShareData with functions of its own. The state is raw JSON
+// (json.RawMessage) or a value that encoding/json marshals. The functions are
+// registered in this manager until the ShareData is removed; use Ensure or
+// CreateKind with a store that outlives the process.
 //
 // It fails with ErrExists, ErrInvalidID, ErrInvalidState, ErrInvalidFunction,
 // ErrStore or ErrClosed.
@@ -23,22 +23,22 @@ func (m *Manager) Create(ctx context.Context, id string, state any, functions ..
 	return m.create(ctx, id, "", state, own)
 }
 
-// CreateKind begins the history of a new ShareData with the functions of a
-// kind, which it has again when a later process loads it from the store. It
-// fails like Create, and with ErrUnknownKind.
+// CreateKind creates a ShareData with the functions of a kind. It keeps them when
+// another process that knows the kind loads it from the store. It fails like
+// Create, and with ErrUnknownKind.
 func (m *Manager) CreateKind(ctx context.Context, id, kind string, state any) (Snapshot, error) {
 	if _, known := m.kinds[kind]; !known {
-		return Snapshot{}, fmt.Errorf("%w: %q; give it to NewManager in Options.Kinds", ErrUnknownKind, kind)
+		return Snapshot{}, fmt.Errorf("%w: %.60q; add it to Options.Kinds", ErrUnknownKind, kind)
 	}
 	return m.create(ctx, id, kind, state, nil)
 }
 
-// Ensure creates the ShareData unless it exists, and registers the functions
-// for it either way: what a service calls at its start for a ShareData that
-// may be in the store already. The state is used only for a new one. The
-// functions stay registered also when another process removes the ShareData
-// and creates it anew. It fails like Create, except that it does not fail with
-// ErrExists.
+// Ensure creates the ShareData unless it exists, and registers the functions for
+// it in both cases. A service calls it at its start for a ShareData that may be in
+// the store already. The state is used only for a new ShareData. The functions
+// replace those of an earlier Ensure or Create, and stay registered when the
+// ShareData is removed and created again. It fails like Create, but not with
+// ErrExists. After any error it may be called again.
 func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ...*Function) (Snapshot, error) {
 	snapshot, err := m.Create(ctx, id, state, functions...)
 	if err == nil || errors.Is(err, ErrExists) {
@@ -48,6 +48,22 @@ func (m *Manager) Ensure(ctx context.Context, id string, state any, functions ..
 		return snapshot, err
 	}
 	return m.Get(ctx, id)
+}
+
+// EnsureKind creates the ShareData with the functions of a kind unless it exists.
+// The state is used only for a new ShareData. The kind of a ShareData never
+// changes, so EnsureKind fails with ErrExists where it exists with another kind or
+// with none. Otherwise it fails like CreateKind, and may be called again.
+func (m *Manager) EnsureKind(ctx context.Context, id, kind string, state any) (Snapshot, error) {
+	snapshot, err := m.CreateKind(ctx, id, kind, state)
+	if !errors.Is(err, ErrExists) {
+		return snapshot, err
+	}
+	snapshot, err = m.Get(ctx, id)
+	if err == nil && snapshot.Kind != kind {
+		return Snapshot{}, fmt.Errorf("%w: %.60q is of the kind %.60q, not %.60q; remove it or use another id", ErrExists, id, snapshot.Kind, kind)
+	}
+	return snapshot, err
 }
 
 func (m *Manager) create(ctx context.Context, id, kind string, state any, own Functions) (Snapshot, error) {
@@ -61,19 +77,20 @@ func (m *Manager) create(ctx context.Context, id, kind string, state any, own Fu
 	})
 }
 
-// Get returns the ShareData's state and position. Where other processes append
-// to the store it is asked what they did, unless the ShareData is observed, and
-// so is followed, here; if the store cannot be reached, what was known last is
-// returned. It fails with ErrUnknownShareData, ErrStore or ErrClosed.
+// Get returns the ShareData's state and position. Where other processes append to
+// the store (a replay.Follower), Get reads the position from the store first,
+// unless the ShareData is observed here: then the manager is notified of what they
+// append. If the store cannot be reached, Get returns the last known position. It
+// fails with ErrUnknownShareData, ErrStore or ErrClosed.
 func (m *Manager) Get(ctx context.Context, id string) (Snapshot, error) {
 	at, err := m.freshPosition(ctx, id)
 	return snapshotOf(id, at, err)
 }
 
-// Refresh is Get once everything that the store held when it was called is known
-// here and observers have been told of it. It is for those who know of a later
-// position than the manager's, as from another process. Where that cannot be
-// done it fails, with the errors of Get.
+// Refresh is Get after the manager has read everything that the store held at the
+// time of the call, and has notified the observers of it. It is for callers that
+// know of a later position than the manager's, for example from another process.
+// If the store cannot be reached it fails, with the errors of Get.
 func (m *Manager) Refresh(ctx context.Context, id string) (Snapshot, error) {
 	if m.follower == nil {
 		return m.Get(ctx, id)
@@ -92,29 +109,9 @@ func snapshotOf(id string, at position, err error) (Snapshot, error) {
 	return at.snapshot(id), nil
 }
 
-// List returns the ids of all ShareData in the store, sorted. It fails with
-// ErrStore or ErrClosed.
-func (m *Manager) List(ctx context.Context) ([]string, error) {
-	if m.closed.Load() {
-		return nil, ErrClosed
-	}
-	ctx, cancel := m.storeContext(ctx)
-	defer cancel()
-	var ids []string
-	for id, err := range m.options.Store.IDs(ctx) {
-		if err != nil {
-			return nil, &StoreError{Operation: "list", Err: err}
-		}
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids, nil
-}
-
-// Update replaces the state wholesale, past all functions: for the service's
-// own use, such as an import or a repair. It is an entry of the history like
-// any other. It fails with ErrUnknownShareData, ErrInvalidState, ErrStore or
-// ErrClosed.
+// Update replaces the whole state without a function, for the service's own use,
+// such as an import or a repair. It appends an entry to the history. It fails with
+// ErrUnknownShareData, ErrInvalidState, ErrStore or ErrClosed.
 func (m *Manager) Update(ctx context.Context, id string, state any) (Snapshot, error) {
 	raw, err := toState(state)
 	if err != nil {
@@ -123,9 +120,9 @@ func (m *Manager) Update(ctx context.Context, id string, state any) (Snapshot, e
 	return m.snapshotAfter(ctx, id, &request{change: change{kind: changeUpdate, state: raw}})
 }
 
-// Remove ends the ShareData and its history. One that is created by the same
-// id later has a new epoch. It fails with ErrUnknownShareData, ErrStore or
-// ErrClosed.
+// Remove removes the ShareData and its history. A ShareData that is created with
+// the same id later has a new epoch. It fails with ErrUnknownShareData, ErrStore
+// or ErrClosed.
 func (m *Manager) Remove(ctx context.Context, id string) error {
 	_, err := m.snapshotAfter(ctx, id, &request{change: change{kind: changeRemove}})
 	return err
@@ -143,7 +140,7 @@ func (m *Manager) snapshotAfter(ctx context.Context, id string, r *request) (Sna
 	return o.at.snapshot(id), nil
 }
 
-// toState makes raw JSON of a state.
+// toState is toJSON that fails with ErrInvalidState.
 func toState(state any) (json.RawMessage, error) {
 	raw, err := toJSON(state)
 	if err != nil {

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 )
 
 // A ShareData that was found missing is still in memory while its queue is busy. The
 // store is asked again, because another process may have created it.
 func TestLoad_NotFoundWhileLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		kinds := []Kind{NewKind("number", increment)}
 		a := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})
 		b := newManagerWith(t, &Options{Store: shared.Process(), Kinds: kinds})

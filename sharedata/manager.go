@@ -21,7 +21,11 @@ const MaxIDBytes = 1024
 //
 // Besides what each method names, methods that take an id fail with
 // ErrInvalidID, those that change something with ErrBusy and ErrInvalidCaller,
-// and all with the context's error where that ends first.
+// and all with the context's error where that ends first. Where a change may have
+// taken effect in spite of an error, errors.Is finds ErrOutcomeUnknown in it; after
+// any other error it is known that nothing happened.
+//
+// A Manager keeps a few goroutines for the next changes. Close ends them.
 type Manager struct {
 	options  Options
 	kinds    map[string]Functions
@@ -51,16 +55,6 @@ type Manager struct {
 	mu        sync.RWMutex
 	shareData map[string]*shareData
 	functions map[string]registration // by the id of the ShareData
-}
-
-// registration is the functions that were registered for one ShareData.
-type registration struct {
-	functions Functions
-	// origin names the ShareData that they were created with; there may be another
-	// one by the same id by now.
-	origin uint64
-	// permanent ones, of Ensure, are for any ShareData by the id.
-	permanent bool
 }
 
 // NewManager returns a Manager. Nil options are good: histories are kept in
@@ -197,81 +191,6 @@ func (m *Manager) do(ctx context.Context, id string, r *request) (outcome, error
 	}
 }
 
-// position returns where a history stands, from memory if it is loaded. Then it does
-// not wait, so that observers may call it too. That there is no history is read
-// from the store again where another process may have created one.
-func (m *Manager) position(ctx context.Context, id string) (position, error) {
-	s, err := m.use(id)
-	if err != nil {
-		return position{}, err
-	}
-	if s != nil {
-		if at := s.current.Load(); at != nil && (at.exists || m.follower == nil || s.calling.Load() == callingObservers) {
-			return *at, nil
-		}
-	}
-	o, err := m.do(ctx, id, &request{change: change{kind: changeNothing}})
-	return o.at, err
-}
-
-// freshPosition is position with what other processes have committed up to now. Of a
-// ShareData that is followed, the cached position is fresh. Where the store cannot
-// be reached, the cached position is the best there is.
-func (m *Manager) freshPosition(ctx context.Context, id string) (position, error) {
-	s := m.loaded(id)
-	if m.follower == nil || s == nil || s.isFollowed() || s.calling.Load() == callingObservers {
-		return m.position(ctx, id)
-	}
-	if s.calling.Load() == callingNothing {
-		o, err := m.do(ctx, id, &request{change: change{kind: changeNothing, fresh: true}})
-		return o.at, err
-	}
-	// The caller may be one of the functions, for which the goroutine waits.
-	known, err := m.cachedPosition(id)
-	if err != nil {
-		return position{}, err
-	}
-	held, err := m.storedPosition(ctx, id)
-	switch {
-	case err != nil && ctx.Err() == nil && known.exists:
-		return known, nil
-	case err == nil && held.exists && held.isBefore(known):
-		s.notify(nil) // the store has rolled back
-		return known, nil
-	}
-	return held, err
-}
-
-// cachedPosition returns where a history stands as far as is known in memory.
-func (m *Manager) cachedPosition(id string) (position, error) {
-	s, err := m.use(id)
-	if s == nil || err != nil {
-		return position{}, err
-	}
-	if at := s.current.Load(); at != nil {
-		return *at, nil
-	}
-	return position{}, nil
-}
-
-// use returns what is loaded, or nil, and notes the use.
-func (m *Manager) use(id string) (*shareData, error) {
-	if m.closed.Load() {
-		return nil, fmt.Errorf("%.60q: %w", id, ErrClosed)
-	}
-	s := m.loaded(id)
-	if s != nil {
-		s.touch()
-	}
-	return s, nil
-}
-
-func (m *Manager) loaded(id string) *shareData {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.shareData[id]
-}
-
 // storeContext bounds a call of the store. What is done for several callers has
 // context.Background() as its parent.
 func (m *Manager) storeContext(parent context.Context) (context.Context, context.CancelFunc) {
@@ -281,39 +200,4 @@ func (m *Manager) storeContext(parent context.Context) (context.Context, context
 	}
 	ctx := newDeadlineContext(parent, deadline)
 	return ctx, ctx.cancel
-}
-
-// functionsOf returns the functions registered for a ShareData: its own and
-// its kind's.
-func (m *Manager) functionsOf(id string, at position) Functions {
-	m.mu.RLock()
-	own := m.functions[id]
-	m.mu.RUnlock()
-	switch kind := m.kinds[at.kind]; {
-	case len(own.functions) == 0 || !own.permanent && own.origin != at.origin:
-		return kind
-	case len(kind) == 0:
-		return own.functions
-	}
-	return append(slices.Clone(own.functions), m.kinds[at.kind]...)
-}
-
-func (m *Manager) setFunctions(id string, own registration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(own.functions) == 0 {
-		delete(m.functions, id)
-		return
-	}
-	m.functions[id] = own
-}
-
-// forgetFunctions drops the functions of a ShareData that was removed, unless
-// they are permanent.
-func (m *Manager) forgetFunctions(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.functions[id].permanent {
-		delete(m.functions, id)
-	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestTheLifeOfAShareData(t *testing.T) {
+func TestShareDataLifecycle(t *testing.T) {
 	m := newManager(t, nil)
 	ctx := t.Context()
 	created := createCounter(t, m, "counter", 3)
@@ -57,7 +57,7 @@ func TestTheLifeOfAShareData(t *testing.T) {
 	}
 }
 
-func TestEveryEpochOfAnIDIsNew(t *testing.T) {
+func TestCreate_NewEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		m := newManager(t, nil)
 		var last uint64
@@ -79,7 +79,7 @@ var validIDs = []string{
 	strings.Repeat("x", sharedata.MaxIDBytes),
 }
 
-func TestIDsOfAnyUTF8(t *testing.T) {
+func TestID_AnyUTF8(t *testing.T) {
 	m := newManager(t, nil)
 	for _, id := range validIDs {
 		createCounter(t, m, id, 1)
@@ -87,14 +87,14 @@ func TestIDsOfAnyUTF8(t *testing.T) {
 		wantState(t, m, id, `{"value":2}`)
 		wantHistory(t, m, id, "1 created", `2 add {"by":1} accepted`)
 	}
-	ids, err := m.List(t.Context())
+	ids, err := m.List(t.Context(), nil)
 	want := slices.Sorted(slices.Values(validIDs))
 	if err != nil || !slices.Equal(ids, want) {
 		t.Errorf("list: %q, %v", ids, err)
 	}
 }
 
-func TestInvalidIDsAreRefusedEverywhere(t *testing.T) {
+func TestID_Invalid(t *testing.T) {
 	m := newManager(t, nil)
 	ctx := t.Context()
 	for _, id := range []string{"", "a\xff", "\xed\xa0\x80", strings.Repeat("x", sharedata.MaxIDBytes+1)} {
@@ -120,23 +120,7 @@ func TestInvalidIDsAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-func TestListIsSorted(t *testing.T) {
-	m := newManager(t, nil)
-	if ids, err := m.List(t.Context()); err != nil || len(ids) != 0 {
-		t.Errorf("empty: %q, %v", ids, err)
-	}
-	for _, id := range []string{"b", "c", "a"} {
-		createCounter(t, m, id, 0)
-	}
-	if err := m.Remove(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
-	if ids, err := m.List(t.Context()); err != nil || !slices.Equal(ids, []string{"a", "c"}) {
-		t.Errorf("%q, %v", ids, err)
-	}
-}
-
-func TestWhatWasHandedToNewManagerMayBeChangedAfterwards(t *testing.T) {
+func TestNewManager_CopiesOptions(t *testing.T) {
 	kinds := []sharedata.Kind{sharedata.NewKind("counter", add)}
 	options := &sharedata.Options{Kinds: kinds}
 	m := newManager(t, options)
@@ -155,7 +139,7 @@ func TestWhatWasHandedToNewManagerMayBeChangedAfterwards(t *testing.T) {
 	mustAdd(t, m, "d", 1)
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestOptions_Invalid(t *testing.T) {
 	for _, o := range []sharedata.Options{
 		{FunctionTimeout: -2}, {StoreTimeout: -time.Second}, {MaxBatch: -2}, {MaxWaiting: -100},
 	} {
@@ -171,7 +155,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-func TestWhatCannotReachAFunctionLeavesNoEntry(t *testing.T) {
+func TestPropose_ErrorLeavesNoEntry(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{FunctionTimeout: -1}, 0)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -231,7 +215,7 @@ func TestLifecycleErrors(t *testing.T) {
 	wantHistory(t, m, "counter", "1 created")
 }
 
-func TestDifferentShareDataProceedInParallel(t *testing.T) {
+func TestShareDataAreIndependent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
@@ -295,7 +279,7 @@ func TestIdle_NoGoroutine(t *testing.T) {
 	})
 }
 
-func TestALargeStateGoesThrough(t *testing.T) {
+func TestLargeState(t *testing.T) {
 	m := newManager(t, nil)
 	f := sharedata.NewRawFunction("set", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
 	large := strings.Repeat("x", 6<<20) // more than the default store keeps of a history

@@ -116,6 +116,31 @@ func (s *shareData) join(o *observation) position {
 	return *at
 }
 
+// publish makes next current and notifies the observers, in one ordered section.
+func (s *shareData) publish(next position, events []Event) {
+	s.handover.Lock()
+	defer s.unlockHandover()
+	if at := s.current.Load(); at != nil && at.origin != next.origin {
+		s.committer.known.lost = nil // the verdicts were on another ShareData by this id
+	}
+	s.current.Store(&next)
+	s.account(&next)
+	if !next.exists {
+		s.manager.forgetFunctions(s.id)
+	}
+	if len(events) == 0 {
+		return
+	}
+	if s.unfollow != nil {
+		s.recent.add(events)
+	}
+	s.notifyObservers(events)
+	if !next.exists {
+		s.observers = nil // a removal is the last event
+	}
+	s.followIfObserved()
+}
+
 // notifyObservers calls the observers. It is called with handover held.
 func (s *shareData) notifyObservers(events []Event) {
 	s.calling.Store(callingObservers)

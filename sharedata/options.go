@@ -1,24 +1,28 @@
 package sharedata
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/safe-go/safe/internal/option"
 	"github.com/safe-go/safe/replay"
 )
 
+// defaultFunctionTimeout is the deadline of a function where nothing else is set.
+const defaultFunctionTimeout = 5 * time.Second
+
 // Options configures a Manager. Nil or the zero value is good. For numbers and
-// durations 0 is the default and -1 switches the limit off.
+// durations 0 is the default, -1 switches the limit off, and NewManager fails on
+// other negative values.
 type Options struct {
 	// Store keeps the histories. Default: a new replay.Memory with its default
 	// bounds. The manager does not close a store that it was given.
 	Store replay.Store
-	// Kinds are the named sets of functions that CreateKind refers to and that
-	// a ShareData loaded from the store gets back. Default: none.
+	// Kinds are the named sets of functions that CreateKind and the ShareData in
+	// the store refer to. Default: none.
 	Kinds []Kind
-	// Resolver decides which function a functionId means. Default: ResolveByID.
-	// ResolveNone switches proposing by id off.
+	// Resolver decides which function a proposal's FunctionID means. Default:
+	// ResolveByID. ResolveNone switches proposing by id off.
 	Resolver Resolver
 	// FunctionTimeout is the deadline of functions that set none of their own.
 	// Default: 5 s.
@@ -71,43 +75,18 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		zero  time.Duration
-	}{
-		{"FunctionTimeout", &c.FunctionTimeout, 5 * time.Second},
-		{"StoreTimeout", &c.StoreTimeout, 10 * time.Second},
-		{"MaxBatchTime", &c.MaxBatchTime, 10 * time.Millisecond},
+	for _, err := range []error{
+		option.Fill("sharedata: Options.FunctionTimeout", &c.FunctionTimeout, defaultFunctionTimeout, -1),
+		option.Fill("sharedata: Options.StoreTimeout", &c.StoreTimeout, 10*time.Second, -1),
+		option.Fill("sharedata: Options.MaxBatch", &c.MaxBatch, 512, -1),
+		option.Fill("sharedata: Options.MaxBatchTime", &c.MaxBatchTime, 10*time.Millisecond, -1),
+		option.Fill("sharedata: Options.MaxWaiting", &c.MaxWaiting, 16384, -1),
+		option.Fill("sharedata: Options.MaxLoadedBytes", &c.MaxLoadedBytes, 256<<20, -1),
+		option.Fill("sharedata: Options.RecentEntries", &c.RecentEntries, 128, -1),
 	} {
-		if err := withDefault(d.name, d.value, d.zero); err != nil {
-			return c, err
-		}
-	}
-	for _, n := range []struct {
-		name  string
-		value *int
-		zero  int
-	}{
-		{"MaxBatch", &c.MaxBatch, 512},
-		{"MaxWaiting", &c.MaxWaiting, 16384},
-		{"MaxLoadedBytes", &c.MaxLoadedBytes, 256 << 20},
-		{"RecentEntries", &c.RecentEntries, 128},
-	} {
-		if err := withDefault(n.name, n.value, n.zero); err != nil {
+		if err != nil {
 			return c, err
 		}
 	}
 	return c, nil
-}
-
-// withDefault turns 0 into the default and refuses negatives other than -1.
-func withDefault[N int | time.Duration](name string, value *N, zero N) error {
-	switch {
-	case *value == 0:
-		*value = zero
-	case *value < -1:
-		return fmt.Errorf("sharedata: Options.%s is %v: use 0 for the default %v, or -1 to switch it off", name, *value, zero)
-	}
-	return nil
 }

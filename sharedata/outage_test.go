@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestOutage_RefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		b, s := newProxiedNode(t, shared)
 		recorders := make([]recorder, many)
@@ -60,7 +60,7 @@ func TestOutage_RefreshesAreBounded(t *testing.T) {
 func TestOutage_LogIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		n := newNode(t, replaytest.NewShared().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		n := newNode(t, sharedstore.New().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		ensureCounter(t, n)
 		n.process.SetReachable(false)
 		for range 3 {
@@ -113,7 +113,7 @@ func TestOutage_ProposalsFailAtOnce(t *testing.T) {
 func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		n, s := newProxiedNode(t, replaytest.NewShared())
+		n, s := newProxiedNode(t, sharedstore.New())
 		for i := range many {
 			createCounter(t, n.Manager, fmt.Sprint(i), 0)
 			mustObserve(t, n.Manager, fmt.Sprint(i), &recorder{})

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -166,18 +166,18 @@ func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
 func TestOutcome_KnownAfterFailedAppend(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		lose    func(shared *replaytest.Shared, kept replay.Cursor)
+		lose    func(shared *sharedstore.Medium, kept replay.Cursor)
 		appends int // up to the one that fails
 		err     error
 	}{
-		{"invalid batch", func(*replaytest.Shared, replay.Cursor) {}, 1, replay.ErrInvalidBatch},
-		{"restart after a rollback", func(shared *replaytest.Shared, kept replay.Cursor) { shared.Rollback("counter", kept) }, 2, errDisk},
-		{"question after a loss", func(shared *replaytest.Shared, _ replay.Cursor) { shared.Flush() }, 2, errDisk},
-		{"restart after a loss", func(shared *replaytest.Shared, _ replay.Cursor) { shared.Flush() }, 3, errDisk},
+		{"invalid batch", func(*sharedstore.Medium, replay.Cursor) {}, 1, replay.ErrInvalidBatch},
+		{"restart after a rollback", func(shared *sharedstore.Medium, kept replay.Cursor) { shared.Rollback("counter", kept) }, 2, errDisk},
+		{"question after a loss", func(shared *sharedstore.Medium, _ replay.Cursor) { shared.Flush() }, 2, errDisk},
+		{"restart after a loss", func(shared *sharedstore.Medium, _ replay.Cursor) { shared.Flush() }, 3, errDisk},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := replaytest.NewShared()
+				shared := sharedstore.New()
 				n, s := newProxiedNode(t, shared)
 				kept := ensureCounter(t, n)
 				mustObserve(t, n.Manager, "counter", &recorder{})

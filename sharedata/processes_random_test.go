@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -52,7 +52,7 @@ type workload struct {
 	t      *testing.T
 	random *rand.Rand // used by run alone
 	losses losses
-	shared *replaytest.Shared
+	shared *sharedstore.Medium
 	nodes  []node
 	all    []recorder // the observers of every ShareData, by node
 
@@ -83,7 +83,7 @@ type observation struct {
 var workloadIDs = []string{"kept", "churned"}
 
 func newWorkload(t *testing.T, seed uint64, losses losses) *workload {
-	w := &workload{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: replaytest.NewShared(), all: make([]recorder, 3)}
+	w := &workload{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.New(), all: make([]recorder, 3)}
 	for i := range w.all {
 		options := &sharedata.Options{RecentEntries: 8}
 		process := w.shared.Process()
@@ -154,7 +154,7 @@ func (w *workload) run() {
 
 func random(r *rand.Rand, from, to int) int { return from + r.IntN(to-from+1) }
 
-func (w *workload) fault(p *replaytest.Process) {
+func (w *workload) fault(p *sharedstore.Process) {
 	switch choice := w.random.IntN(20); {
 	case choice < 4:
 		p.LoseAnnouncements(true)

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -14,12 +14,12 @@ import (
 // the store.
 type node struct {
 	*sharedata.Manager
-	process *replaytest.Process
+	process *sharedstore.Process
 }
 
 // newNode returns another process. Nil options are the defaults. The Store of options, if
 // any, must use the process.
-func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Options) node {
+func newNode(t testing.TB, process *sharedstore.Process, options *sharedata.Options) node {
 	t.Helper()
 	var o sharedata.Options
 	if options != nil {
@@ -33,7 +33,7 @@ func newNode(t testing.TB, process *replaytest.Process, options *sharedata.Optio
 }
 
 // newProxiedNode returns another process whose calls of the store can be intercepted.
-func newProxiedNode(t testing.TB, shared *replaytest.Shared) (node, *proxy) {
+func newProxiedNode(t testing.TB, shared *sharedstore.Medium) (node, *proxy) {
 	t.Helper()
 	process := shared.Process()
 	s := newProxy(process)
@@ -42,9 +42,9 @@ func newProxiedNode(t testing.TB, shared *replaytest.Shared) (node, *proxy) {
 
 // twoNodes share a store, in which "counter" is at 0. Both know add and
 // broken, also after it is created again.
-func twoNodes(t testing.TB) (shared *replaytest.Shared, a, b node) {
+func twoNodes(t testing.TB) (shared *sharedstore.Medium, a, b node) {
 	t.Helper()
-	shared = replaytest.NewShared()
+	shared = sharedstore.New()
 	a, b = newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	ensureCounter(t, b)
@@ -95,7 +95,7 @@ type proxy struct {
 	replay.Follower
 }
 
-func newProxy(p *replaytest.Process) *proxy {
+func newProxy(p *sharedstore.Process) *proxy {
 	return &proxy{store: store{Store: p}, Follower: p}
 }
 

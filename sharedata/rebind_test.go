@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -131,7 +131,7 @@ func TestEnsure_FunctionsAfterOwnRemoval(t *testing.T) {
 func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
 	for _, how := range []string{"unnoticed", "read", "observed", "missed"} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 			createCounter(t, b.Manager, "counter", 0)
 			if how == "observed" || how == "missed" {
@@ -162,7 +162,7 @@ func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
 // A history whose epoch was restarted is still that of the same ShareData.
 func TestCreate_FunctionsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
 		kept := createCounter(t, b.Manager, "counter", 0)
 		ensureCounter(t, a)
@@ -236,7 +236,7 @@ func TestRebind_KeepsOrder(t *testing.T) {
 // The functions of a ShareData are those of the kind that it has now.
 func TestRebind_OtherKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", add, broken), sharedata.NewKind("two", add)}}
 		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
 		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
@@ -273,7 +273,7 @@ func TestRebind_OtherKind(t *testing.T) {
 // A Resolver may call Get, also where the committer waits for it.
 func TestRebind_ResolverCallsGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		var b node
@@ -297,7 +297,7 @@ func TestRebind_ResolverCallsGet(t *testing.T) {
 // knows of that.
 func TestRebind_ProposalAheadOfManager(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		g := newGate()
 		fails := sharedata.NewFunction("fails", func(context.Context, Counter, any) (Counter, error) {
 			g.pass()
@@ -331,7 +331,7 @@ func TestRebind_ProposalAheadOfManager(t *testing.T) {
 // Proposed data is checked against the schema of the function that the new kind has.
 func TestRebind_OtherSchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		strict := add.WithInputSchema(`{"properties":{"by":{"maximum":5}}}`)
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("strict", strict), sharedata.NewKind("lenient", add)}}
 		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)

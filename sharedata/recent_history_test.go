@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -29,7 +29,7 @@ func entriesAfter(t *testing.T, m *sharedata.Manager, after replay.Cursor) ([]sh
 func TestRecent_NeedsNoStore(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: 10})
 			ensureCounter(t, a)
@@ -128,7 +128,7 @@ func TestRecent_AfterReset(t *testing.T) {
 
 func TestRecent_ManyPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: 1000})
 		ensureCounter(t, b)
 		snapshot, _ := mustObserve(t, b.Manager, "counter", &recorder{})
@@ -152,7 +152,7 @@ func TestRecent_ManyPages(t *testing.T) {
 func TestRecent_NotKept(t *testing.T) {
 	for _, entries := range []int{-1, 0} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: entries})
 			before := ensureCounter(t, b)
 			_, stop := mustObserve(t, b.Manager, "counter", &recorder{})

@@ -11,15 +11,27 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// The record of an entry is written by hand: a hash is taken of it, so the same
-// entry must give the same bytes for ever, and raw JSON must stay as it came
-// (encoding/json would compact it and escape HTML in it).
+// The record of an entry is written without encoding/json: the entry's hash is
+// computed from it, so every release must write the same bytes for an entry.
 
+// appendRecord appends an entry's JSON text.
 func appendRecord(dst []byte, e *Entry) []byte {
 	return appendHash(appendBody(dst, e), e.Hash)
 }
 
-// appendBody appends what an entry's hash is taken of.
+// recordSize returns about the length of an entry's record, so that most records
+// are written without growing a slice: the members that every transaction has take
+// up to 450 bytes.
+func (e *Entry) recordSize() int {
+	size := 450 + len(e.ShareDataID) + len(e.Kind) + len(e.FunctionID) + len(e.Data) +
+		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey)
+	if e.Caller != nil {
+		size += 40 + len(e.Caller.Subject) + len(e.Caller.Claims)
+	}
+	return size
+}
+
+// appendBody appends the part of the record that the hash is computed from.
 func appendBody(dst []byte, e *Entry) []byte {
 	dst = append(dst, `{"shareDataId":`...)
 	dst = appendString(dst, e.ShareDataID)
@@ -67,10 +79,12 @@ func appendBody(dst []byte, e *Entry) []byte {
 	return appendHex(append(dst, `,"previous":"`...), e.Previous)
 }
 
+// appendHash completes a record.
 func appendHash(body []byte, hash Hash) []byte {
 	return append(appendHex(append(body, `,"hash":"`...), hash), '}')
 }
 
+// appendHex appends the digits of a hash and the closing quotation mark.
 func appendHex(dst []byte, hash Hash) []byte {
 	const digits = "0123456789abcdef"
 	for _, b := range hash {
@@ -80,15 +94,14 @@ func appendHex(dst []byte, hash Hash) []byte {
 }
 
 func appendString(dst []byte, text string) []byte {
-	// The only error is about invalid UTF-8, which is replaced.
+	// The only error is for invalid UTF-8, which AppendQuote replaces.
 	dst, _ = jsontext.AppendQuote(dst, text)
 	return dst
 }
 
-// appendRaw appends a JSON value in the form that stays as it is when
-// encoding/json reads it and writes it again: without space between tokens, and
-// with <, >, & and the line separators escaped. Entries are handed on as JSON,
-// and their hashes must go on to fit.
+// appendRaw appends a JSON value in the form in which encoding/json writes raw
+// JSON: without space between tokens, and with <, >, & and the line separators
+// escaped. So an entry that is decoded and encoded again keeps its hash.
 func appendRaw(dst []byte, raw json.RawMessage) []byte {
 	switch {
 	case len(raw) == 0:
@@ -98,19 +111,18 @@ func appendRaw(dst []byte, raw json.RawMessage) []byte {
 	}
 	var compact, escaped bytes.Buffer
 	if json.Compact(&compact, raw) != nil {
-		return append(dst, raw...) // not JSON, which nothing lets in here
+		return append(dst, raw...) // unreachable: the value was checked before
 	}
 	json.HTMLEscape(&escaped, compact.Bytes())
 	return append(dst, escaped.Bytes()...)
 }
 
-// recordHas reports whether a record ends with the hash, as one does whose hash
-// it is.
+// recordHas reports whether the record is that of the entry with the hash.
 func recordHas(record []byte, hash Hash) bool {
 	return bytes.HasSuffix(record, appendHash(nil, hash))
 }
 
-// record is the form in which encoding/json reads what appendRecord wrote.
+// record is what encoding/json decodes a record into.
 type record struct {
 	ShareDataID    string          `json:"shareDataId"`
 	Cursor         replay.Cursor   `json:"cursor"`
@@ -134,6 +146,8 @@ type record struct {
 	Hash      Hash `json:"hash"`
 }
 
+// decodeRecord decodes what appendRecord wrote. Its error is ErrBadRecord. It does
+// not check the hash; Verify does.
 func decodeRecord(data []byte) (Entry, error) {
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {

@@ -16,9 +16,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// golden are the records of someHistory("n", 7), and goldenContinued is that of
-// the third of startedOver. A change here makes every history that is stored
-// anywhere fail its audit.
+// golden are the records of someHistory("n", 7). A change to these, to
+// goldenRejected or to goldenContinued makes every stored history fail its audit.
 var golden = []string{
 	`{"shareDataId":"n","cursor":"7-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa"}`,
 	`{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":2,"accepted":true,"idempotencyKey":"k","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa","hash":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55"}`,
@@ -29,11 +28,27 @@ var golden = []string{
 	`{"shareDataId":"n","cursor":"7-7","type":"removed","time":"2030-01-02T03:04:05.000000006Z","caller":{"subject":"ann","claims":{"role":"admin"}},"previous":"8ed3b0c2ae4bd553ed219a80742cf315e0a7a6fa1ff13791e71fde0a7cf1dae1","hash":"776de41163c2ab80dd4fc8f908af21db7e83e46dea37da9cbd6f6690a03bc799"}`,
 }
 
+// goldenRejected is the record of rejectedEntry.
+const goldenRejected = `{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"buy","proposedData":{"count":3},"accepted":false,"reason":"no tickets <left>","code":"sold-out","details":{"left":0,"class":"\u003cB\u0026C\u003e"},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0100000000000000000000000000000000000000000000000000000000000000","hash":"d51d028ac3afd01c50bbf4a300df016e5d9ca81b407fc6e49ba537c6c1e37857"}`
+
+// goldenContinued is the record of the third entry of restartedHistory.
 const goldenContinued = `{"shareDataId":"n","cursor":"8-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","continues":"7-2","stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55","hash":"4452a52eeb3ad6fd73cb131e5cd1a079894033c6a07fcebada8625f5415873e2"}`
 
-func TestRecordFormatIsPinned(t *testing.T) {
-	history := append(someHistory("n", 7), startedOver()[2])
-	want := append(slices.Clone(golden), goldenContinued)
+// rejectedEntry is a rejection with a code and details.
+func rejectedEntry() Entry {
+	e := Entry{
+		ShareDataID: "n", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
+		Time: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), FunctionID: "buy", Data: json.RawMessage(`{"count":3}`),
+		Code: "sold-out", Reason: "no tickets <left>", Details: json.RawMessage(`{ "left" : 0, "class": "<B&C>" }`),
+		StateHash: HashState(json.RawMessage("3")),
+	}
+	e.seal(Hash{1})
+	return e
+}
+
+func TestRecord_Golden(t *testing.T) {
+	history := append(someHistory("n", 7), rejectedEntry(), restartedHistory()[2])
+	want := append(slices.Clone(golden), goldenRejected, goldenContinued)
 	if len(history) != len(want) {
 		t.Fatalf("%d entries, %d golden records", len(history), len(want))
 	}
@@ -41,7 +56,7 @@ func TestRecordFormatIsPinned(t *testing.T) {
 		if got := string(appendRecord(nil, &e)); got != want[i] {
 			t.Errorf("record %d\n got %s\nwant %s", i, got, want[i])
 		}
-		// This is all that an auditor needs to know.
+		// An auditor needs to know no more than this to check a hash.
 		body, hash, _ := strings.Cut(want[i], `,"hash":"`)
 		if sum := sha256.Sum256([]byte(body)); hash != hex.EncodeToString(sum[:])+`"}` {
 			t.Errorf("record %d: the hash is not that of the text before it", i)
@@ -49,7 +64,7 @@ func TestRecordFormatIsPinned(t *testing.T) {
 	}
 }
 
-// fullEntry has a value in every field that its type gives a meaning.
+// fullEntry is an entry with a value in every field of a rejected transaction.
 func fullEntry() Entry {
 	return Entry{
 		ShareDataID: "id", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
@@ -60,7 +75,7 @@ func fullEntry() Entry {
 	}
 }
 
-func TestHashCoversEveryField(t *testing.T) {
+func TestHash_CoversEveryField(t *testing.T) {
 	mutations := map[string][]func(*Entry){
 		"ShareDataID":    {func(e *Entry) { e.ShareDataID = "id " }},
 		"Cursor":         {func(e *Entry) { e.Cursor.Epoch++ }, func(e *Entry) { e.Cursor.Revision++ }},
@@ -103,7 +118,7 @@ func TestHashCoversEveryField(t *testing.T) {
 	}
 }
 
-func TestRecordRoundTrip(t *testing.T) {
+func TestRecord_RoundTrip(t *testing.T) {
 	text := []string{
 		"plain", "", `quote " and \ backslash`, "\x00\x01\x1f\x7f control", "line\nbreak\ttab",
 		"emoji 👩‍👩‍👧‍👦 and 日本語", "  separators", "<script>&amp;</script>", "\ufffd replaced", strings.Repeat("long ", 500),
@@ -149,7 +164,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
-// remarshalled is what encoding/json makes of raw JSON.
+// remarshalled returns raw JSON as encoding/json writes it.
 func remarshalled(t *testing.T, raw json.RawMessage) json.RawMessage {
 	t.Helper()
 	if raw == nil {
@@ -171,7 +186,7 @@ func decoded(t *testing.T, record []byte) *Entry {
 	return &e
 }
 
-func TestRecordKeepsTheInstantInUTC(t *testing.T) {
+func TestRecord_TimeInUTC(t *testing.T) {
 	e := fullEntry()
 	elsewhere := e
 	elsewhere.Time = e.Time.In(time.FixedZone("", 5*3600))
@@ -180,12 +195,12 @@ func TestRecordKeepsTheInstantInUTC(t *testing.T) {
 	}
 }
 
-// White space around a value is not part of the value, and does not come back
-// from a record.
-func TestDataWithSpaceAroundItDoesNotBreakTheChain(t *testing.T) {
+// White space around a value is not part of the value, so a record does not keep
+// it, and the hash does not cover it.
+func TestRecord_SpaceAroundData(t *testing.T) {
 	for _, raw := range []string{" 1", "1 ", "\n{}\t", "\r\n [ 1 ] "} {
 		e := fullEntry()
-		e.Data, e.Caller.Claims = json.RawMessage(raw), json.RawMessage(raw)
+		e.Data, e.Details, e.Caller.Claims = json.RawMessage(raw), json.RawMessage(raw), json.RawMessage(raw)
 		decoded, err := decodeRecord(e.seal(Hash{}))
 		if err != nil || decoded.computeHash() != e.Hash {
 			t.Errorf("%q: the hash does not fit any more after decoding (%v)", raw, err)
@@ -193,7 +208,7 @@ func TestDataWithSpaceAroundItDoesNotBreakTheChain(t *testing.T) {
 	}
 }
 
-func TestBadRecordsAreRefused(t *testing.T) {
+func TestRecord_BadIsRefused(t *testing.T) {
 	good := fullEntry()
 	record := string(appendRecord(nil, &good))
 	if _, err := decodeRecord([]byte(record)); err != nil {
@@ -232,7 +247,7 @@ func TestBadRecordsAreRefused(t *testing.T) {
 	}
 }
 
-func TestStoredEntryMustBeWhereItSays(t *testing.T) {
+func TestRecord_OfAnotherPosition(t *testing.T) {
 	e := fullEntry()
 	data := e.seal(Hash{})
 	if _, err := entryFrom("id", replay.Entry{Cursor: e.Cursor, Data: data}); err != nil {
@@ -247,7 +262,7 @@ func TestStoredEntryMustBeWhereItSays(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	for _, record := range append(slices.Clone(golden), goldenContinued) {
+	for _, record := range append(slices.Clone(golden), goldenRejected, goldenContinued) {
 		f.Add([]byte(record))
 	}
 	f.Add([]byte(`{"type":"removed","time":"2030-01-02T03:04:05+01:00","caller":{},"proposedData": 1 }`))
@@ -294,7 +309,7 @@ func FuzzRecordRoundTrip(f *testing.F) {
 			Time: time.Unix(0, nanos), Cursor: replay.Cursor{Epoch: epoch, Revision: revision},
 		}
 		if !accepted {
-			e.Reason = reason
+			e.Code, e.Reason, e.Details = key, reason, data
 		}
 		record := e.seal(Hash{3})
 		got, err := decodeRecord(record)
@@ -304,7 +319,8 @@ func FuzzRecordRoundTrip(f *testing.F) {
 		if got.computeHash() != e.Hash || got.Hash != e.Hash {
 			t.Fatalf("%q: another hash after decoding", record)
 		}
-		if !got.Time.Equal(e.Time) || string(got.Data) != string(remarshalled(t, data)) || got.Reason != e.Reason || got.ShareDataID != id {
+		if !got.Time.Equal(e.Time) || string(got.Data) != string(remarshalled(t, data)) || got.Code != e.Code || got.Reason != e.Reason ||
+			string(got.Details) != string(remarshalled(t, e.Details)) || got.ShareDataID != id {
 			t.Fatalf("got %+v, want %+v", got, e)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -155,7 +155,7 @@ func TestGet_InsideObserverOfProcesses(t *testing.T) {
 // Observers that read each other's ShareData, none of which is followed, do not
 // deadlock.
 func TestGet_InsideObserversOfEachOther(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	m := newNode(t, shared.Process(), nil)
 	ids := []string{"a", "b", "c"}
 	for _, id := range ids {
@@ -185,7 +185,7 @@ func TestGet_InsideObserversOfEachOther(t *testing.T) {
 // there before it returns.
 func TestGet_InsideFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		m := newNode(t, shared.Process(), nil)
 		reads := sharedata.NewFunction("reads", func(ctx context.Context, c Counter, _ any) (Counter, error) {
 			own, err := m.Get(ctx, "counter")

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -18,7 +18,7 @@ import (
 // loads fail while failing is set.
 type lagging struct {
 	store   *proxy
-	process *replaytest.Process
+	process *sharedstore.Process
 	seen    recorder
 	from    sharedata.Snapshot
 	manager *sharedata.Manager
@@ -36,7 +36,7 @@ func (b *lagging) loadTimes() []time.Duration {
 }
 
 func newLagging(t *testing.T) *lagging {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	a := newNode(t, shared.Process(), nil)
 	ensureCounter(t, a)
 	b := &lagging{process: shared.Process()}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -38,6 +38,7 @@ func TestGet_NotifiesObservers(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var all recorder
 		snapshot := b.get(t)
+		synctest.Wait() // until b is idle: a Get during the reply to another one reads the store alone
 		b.ObserveAll(&all)
 		a.add(t, 1)
 		a.add(t, 1)
@@ -167,7 +168,7 @@ func TestRefresh_ReadsWhatIsFollowed(t *testing.T) {
 func TestRefresh_HistoryEndsMeanwhile(t *testing.T) {
 	for _, created := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := replaytest.NewShared()
+			shared := sharedstore.New()
 			a := newNode(t, shared.Process(), nil)
 			ensureCounter(t, a)
 			b, s := newProxiedNode(t, shared)

@@ -3,8 +3,8 @@ package sharedata
 import (
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 )
 
 // A process whose clock was ahead has used an epoch later than the present time. A
@@ -12,7 +12,7 @@ import (
 // it.
 func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 	const ahead = 1 << 62
-	process := replaytest.NewShared().Process()
+	process := sharedstore.New().Process()
 	put := func(at position, changes []change, epoch uint64) position {
 		d := decideAll(at, changes, epoch, verdicts{})
 		batch := replay.Batch{Expect: at.cursor, Entries: d.records, Meta: d.next.meta(), Remove: d.removed}
@@ -22,7 +22,7 @@ func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 		return d.next
 	}
 	for _, back := range []bool{false, true} {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		process = shared.Process()
 		first := put(position{}, []change{create(1)}, 7)
 		put(first, []change{remove()}, 0)

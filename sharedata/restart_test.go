@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -96,7 +96,7 @@ func TestRestart_RolledBack(t *testing.T) {
 
 // However many processes notice at once, the epoch is restarted once.
 func TestRestart_Once(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 5)
 	for range recorders {
@@ -272,7 +272,7 @@ func TestRestart_EpochsGrow(t *testing.T) {
 
 // The epoch is restarted also where the store has one manager, which it does not notify.
 func TestRestart_OwnStore(t *testing.T) {
-	shared := replaytest.NewShared()
+	shared := sharedstore.New()
 	s := &store{Store: shared.Process()} // not a Follower
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -290,7 +290,7 @@ func TestRestart_OwnStore(t *testing.T) {
 // Another process restarts the epoch first.
 func TestRestart_ByAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		kept := ensureCounter(t, a)
 		b, s := newProxiedNode(t, shared)

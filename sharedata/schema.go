@@ -7,24 +7,25 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 )
 
-// inputSchema is a compiled JSON Schema for a function's input.
+// inputSchema is a compiled JSON Schema for the input of a function.
 type inputSchema struct {
+	text     string // as it was given
 	compiled *jsonschema.Schema
 	printer  *message.Printer
 }
 
-// schemaURL is where the compiler is told a function's schema lies. Nothing is
+// schemaURL names the schema to the compiler, which requires a URL. Nothing is
 // ever loaded from there or from anywhere else.
 const schemaURL = "safe:///function-input"
 
 var errNoLoading = errors.New("a function's schema cannot refer to other documents; put them under $defs")
 
+// noLoader fails to load every document that a schema refers to.
 type noLoader struct{}
 
 func (noLoader) Load(string) (any, error) { return nil, errNoLoading }
@@ -44,18 +45,18 @@ func compileSchema(text string) (*inputSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inputSchema{compiled: compiled, printer: message.NewPrinter(language.English)}, nil
+	return &inputSchema{text: text, compiled: compiled, printer: message.NewPrinter(language.English)}, nil
 }
 
-// check returns the first place at which data breaks the schema and what is
-// wrong there. ok says that there is none.
+// check returns the JSON Pointer to a place at which the data does not fit the
+// schema, and what is wrong there. ok says that the data fits.
 func (s *inputSchema) check(data json.RawMessage) (pointer, problem string, ok bool) {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return "", err.Error(), false
 	}
 	if place, costly := costlyNumber(value, nil); costly {
-		return jsonPointer(place), "a number written too long to be held against the schema", false
+		return jsonPointer(place), "a number with too many digits or too large an exponent for the schema", false
 	}
 	err = s.compiled.Validate(value)
 	var invalid *jsonschema.ValidationError
@@ -65,17 +66,17 @@ func (s *inputSchema) check(data json.RawMessage) (pointer, problem string, ok b
 	case !errors.As(err, &invalid):
 		return "", err.Error(), false
 	}
-	// The innermost first cause is the most telling: the outer ones only say
-	// that something within them failed.
+	// The innermost cause names the place. The outer ones only say that something
+	// within them failed.
 	for len(invalid.Causes) > 0 {
 		invalid = invalid.Causes[0]
 	}
 	return jsonPointer(invalid.InstanceLocation), invalid.ErrorKind.LocalizedString(s.printer), false
 }
 
-// costlyNumber finds a number that the validator must not see. It computes with
-// exact fractions: long numbers cost it more than linear time, large exponents
-// as many digits, and very large ones make it panic.
+// costlyNumber returns the place of a number that the validator must not see. The
+// validator computes with exact fractions: long numbers take more than linear
+// time, large exponents as many digits, and very large ones make it panic.
 func costlyNumber(value any, at []string) (place []string, found bool) {
 	switch value := value.(type) {
 	case json.Number:
@@ -95,13 +96,4 @@ func costlyNumber(value any, at []string) (place []string, found bool) {
 		}
 	}
 	return nil, false
-}
-
-// jsonPointer writes a location as RFC 6901 section 3 says.
-func jsonPointer(location []string) string {
-	var pointer jsontext.Pointer
-	for _, token := range location {
-		pointer = pointer.AppendToken(token)
-	}
-	return string(pointer)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/safe-go/safe/replay/replaytest"
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -77,7 +77,7 @@ func TestStoreCalls_OfCommit(t *testing.T) {
 
 func TestStoreCalls_OfBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		n := newNode(t, shared.Process(), nil)
 		g := newGate()
 		createCounter(t, n.Manager, "counter", 0, held("held", g))

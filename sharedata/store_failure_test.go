@@ -220,7 +220,7 @@ func TestStore_ListFails(t *testing.T) {
 			_ = yield("a", nil) && yield("", errDisk)
 		}
 	}}
-	ids, err := newManager(t, &sharedata.Options{Store: s}).List(t.Context())
+	ids, err := newManager(t, &sharedata.Options{Store: s}).List(t.Context(), nil)
 	wantStoreError(t, err, "list", "", errDisk)
 	if ids != nil {
 		t.Errorf("it lists %q", ids)
@@ -270,7 +270,7 @@ func TestStore_Timeout(t *testing.T) {
 				return func(yield func(string, error) bool) { yield("", hang(ctx)) }
 			}
 		}, func(m *sharedata.Manager) error {
-			_, err := m.List(context.Background())
+			_, err := m.List(context.Background(), nil)
 			return err
 		}},
 	} {

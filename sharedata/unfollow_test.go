@@ -8,12 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/replaytest"
 	"github.com/safe-go/safe/sharedata"
 )
 
-func wantFollowing(t *testing.T, p *replaytest.Process, want ...string) {
+func wantFollowing(t *testing.T, p *sharedstore.Process, want ...string) {
 	t.Helper()
 	if got := p.Following(); !slices.Equal(got, want) {
 		t.Errorf("it follows %q, want %q", got, want)
@@ -102,7 +102,7 @@ func TestFollow_EndsByStopDuringNotification(t *testing.T) {
 // Nothing is followed for an Observe whose context has ended.
 func TestFollow_ObserveWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := replaytest.NewShared()
+		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
 		b, s := newProxiedNode(t, shared)

@@ -11,7 +11,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestRecordsThatCannotBeReadAreReported(t *testing.T) {
+func TestUnreadableRecord_IsReported(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
 		"no JSON":                      func(e *replay.Entry) { e.Data = []byte("garbage") },
 		"nothing":                      func(e *replay.Entry) { e.Data = nil },
@@ -64,9 +64,9 @@ func TestRecordsThatCannotBeReadAreReported(t *testing.T) {
 	}
 }
 
-// Entries that cannot be followed are not guessed: the observers are told that
-// there is a break. The history is as it was, so it is not started over.
-func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
+// Where entries of another process cannot be read, the observers get a Reset. The
+// history is intact, so it is not restarted in a new epoch.
+func TestUnreadableEntry_IsReset(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
 		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
 		"a state that is not there": func(e *replay.Entry) { e.State = nil },
@@ -93,7 +93,7 @@ func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
 			mustAdd(t, b, "counter", 1)
 			want := []string{`reset  -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
 			if got := seen.lines(); !slices.Equal(got, want) {
-				t.Errorf("told of %q, want %q", got, want)
+				t.Errorf("observed %q, want %q", got, want)
 			}
 			if after := mustGet(t, b, "counter"); after.Cursor.Epoch != before.Cursor.Epoch {
 				t.Errorf("it went from %s to %s", before.Cursor, after.Cursor)
@@ -102,7 +102,7 @@ func TestEntriesThatCannotBeFollowedAreAReset(t *testing.T) {
 	}
 }
 
-func TestMetaThatCannotBeReadIsReported(t *testing.T) {
+func TestUnreadableMeta_IsReported(t *testing.T) {
 	for name, meta := range map[string]string{"nothing": "", "no JSON": "{", "another form": `{"hash":5}`} {
 		t.Run(name, func(t *testing.T) {
 			s := &store{Store: newMemory(t, nil)}

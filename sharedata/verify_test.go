@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,10 +33,10 @@ func someHistory(id string, epoch uint64) []Entry {
 	return entriesOf(decideAt(d, changes))
 }
 
-// reseal hides a change of an entry from itself by recomputing its hash.
+// reseal recomputes the hash of an entry that was changed.
 func reseal(e *Entry) { e.Hash = e.computeHash() }
 
-func TestVerifyUnbroken(t *testing.T) {
+func TestVerify_Unbroken(t *testing.T) {
 	history := someHistory("n", 7)
 	for first := range history {
 		for end := first + 1; end <= len(history); end++ {
@@ -52,8 +53,9 @@ func TestVerifyUnbroken(t *testing.T) {
 	}
 }
 
-// startedOver are two entries of a history, and four of one that continues it.
-func startedOver() []Entry {
+// restartedHistory has two entries of one epoch, and two of each of the two
+// epochs in which the history was restarted.
+func restartedHistory() []Entry {
 	h := someHistory("n", 7)[:2]
 	for epoch := uint64(8); epoch < 10; epoch++ {
 		last := h[len(h)-1]
@@ -65,8 +67,8 @@ func startedOver() []Entry {
 	return h
 }
 
-func TestVerifyAcrossEpochs(t *testing.T) {
-	history := startedOver()
+func TestVerify_AcrossEpochs(t *testing.T) {
+	history := restartedHistory()
 	for first := range history {
 		for end := first + 1; end <= len(history); end++ {
 			chain, err := Verify(sequence(history[first:end]))
@@ -79,7 +81,7 @@ func TestVerifyAcrossEpochs(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsForgedContinuations(t *testing.T) {
+func TestVerify_ForgedContinuation(t *testing.T) {
 	const at = 2 // the first entry that continues another one
 	for name, forge := range map[string]func(h []Entry) []Entry{
 		"without what it continues":          func(h []Entry) []Entry { h[at].Continues = replay.Cursor{}; return h },
@@ -107,9 +109,9 @@ func TestVerifyFindsForgedContinuations(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forged := forge(startedOver())
+			forged := forge(restartedHistory())
 			if name != "of one that another one continues" && name != "twice" {
-				for i := range forged { // all is sealed again as far as that hides it
+				for i := range forged { // recompute the hashes, to hide the change
 					if i >= at-1 {
 						reseal(&forged[i])
 					}
@@ -127,9 +129,9 @@ func TestVerifyFindsForgedContinuations(t *testing.T) {
 	}
 }
 
-// Whoever does not hold what was continued has to take it on trust, but not what
-// cannot be.
-func TestVerifyOfAContinuationAlone(t *testing.T) {
+// Without the entries before it, what a continuation continues cannot be checked,
+// but contradictions within it are found.
+func TestVerify_ContinuationAlone(t *testing.T) {
 	for name, forge := range map[string]func(e *Entry){
 		"of a later epoch":          func(e *Entry) { e.Continues.Epoch = 9 },
 		"of the same epoch":         func(e *Entry) { e.Continues.Epoch = 8 },
@@ -137,7 +139,7 @@ func TestVerifyOfAContinuationAlone(t *testing.T) {
 		"without what it continues": func(e *Entry) { e.Continues = replay.Cursor{} },
 		"in the middle":             func(e *Entry) { e.Cursor.Revision, e.Type = 2, EntryUpdated },
 	} {
-		alone := startedOver()[2:3]
+		alone := restartedHistory()[2:3]
 		if _, err := Verify(sequence(alone)); err != nil {
 			t.Fatal(err)
 		}
@@ -149,12 +151,12 @@ func TestVerifyOfAContinuationAlone(t *testing.T) {
 	}
 }
 
-func TestVerifyUnbrokenAfterJSON(t *testing.T) {
+func TestVerify_AfterJSON(t *testing.T) {
 	history := someHistory("n", 7)
 	history[6].Caller = &Caller{Subject: "<&>", Claims: json.RawMessage(`{ "a" : "<&>" }`)}
 	reseal(&history[6])
 	verifyAfterJSON(t, history)
-	verifyAfterJSON(t, startedOver())
+	verifyAfterJSON(t, restartedHistory())
 }
 
 func verifyAfterJSON(t *testing.T, history []Entry) {
@@ -176,7 +178,7 @@ func verifyAfterJSON(t *testing.T, history []Entry) {
 	}
 }
 
-func TestVerifyFindsTampering(t *testing.T) {
+func TestVerify_Tampering(t *testing.T) {
 	foreign := someHistory("m", 7)
 	otherEpoch := someHistory("n", 8)
 	at := func(revision uint64) replay.Cursor { return replay.Cursor{Epoch: 7, Revision: revision} }
@@ -246,7 +248,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 			if !errors.As(err, &broken) || !errors.Is(err, ErrChainBroken) {
 				t.Fatalf("got %v, want a ChainError", err)
 			}
-			if broken.Cursor != test.want {
+			if broken.Cursor != test.want || !strings.Contains(err.Error(), test.want.String()+": "+broken.Problem) {
 				t.Errorf("found at %s (%s), want %s", broken.Cursor, broken.Problem, test.want)
 			}
 			i := slices.IndexFunc(tampered, func(e Entry) bool { return e.Cursor == chain.Last })
@@ -257,9 +259,9 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 }
 
-// Who can rewrite all that follows can only be found out by a copy of the hash
-// at the end.
-func TestChainHashTellsARewrittenHistory(t *testing.T) {
+// A history that was rewritten to its end, with all hashes, is only found out by
+// a copy of its last hash.
+func TestVerify_RewrittenHistory(t *testing.T) {
 	history := someHistory("n", 7)
 	before, err := Verify(sequence(history))
 	if err != nil {
@@ -277,7 +279,7 @@ func TestChainHashTellsARewrittenHistory(t *testing.T) {
 	}
 }
 
-func TestVerifyReturnsTheErrorOfTheSequence(t *testing.T) {
+func TestVerify_SequenceError(t *testing.T) {
 	history := someHistory("n", 7)
 	chain, err := Verify(func(yield func(Entry, error) bool) {
 		if yield(history[0], nil) && yield(Entry{}, errBroken) {

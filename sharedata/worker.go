@@ -1,6 +1,7 @@
 package sharedata
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,6 @@ type worker struct {
 // meanwhile.
 func (w *worker) watch() {
 	if call := w.calling.Load(); call != nil && !time.Now().Before(call.deadline) {
-		call.abandon(errDeadline)
+		call.abandon(context.DeadlineExceeded)
 	}
 }

@@ -1,10 +1,9 @@
-// Command loopback walks through the whole surface of the framework on one
-// machine: it starts a server on a free loopback port, connects two clients,
-// and says what it does and sees.
+// Command loopback is a tour of the framework on one machine: it starts a server on
+// a free port, connects two clients, and prints what it does and what they receive.
 //
 //	go run ./examples/loopback
 //
-// It ends with exit status 1 if anything is not as promised.
+// Its exit status is 1 if anything is not as promised.
 package main
 
 import (
@@ -21,15 +20,15 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// patience bounds the whole tour.
-const patience = 10 * time.Second
+// timeout bounds the whole tour.
+const timeout = 10 * time.Second
 
-// window is the server's replay window. It is small so that the tour can step
-// out of it.
+// window is the replay window of the server. It is small, so that the tour can miss
+// more than that.
 const window = 5
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "\nNOT AS PROMISED:", err)
@@ -38,14 +37,17 @@ func main() {
 	fmt.Println("\nEverything was as promised.")
 }
 
-// run sets the scene, walks through the steps, and clears up.
+// run starts the service, runs the steps of the tour, and stops everything.
 func run(ctx context.Context) (err error) {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
-	server := realtime.NewServer(manager, &realtime.Options{ReplayWindow: window})
+	server, err := realtime.NewServer(manager, &realtime.Options{ReplayWindow: window})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -72,14 +74,14 @@ func run(ctx context.Context) (err error) {
 	defer t.close()
 	for number, step := range t.steps() {
 		fmt.Printf("\n%d. %s\n", number+1, step.title)
-		if err := step.walk(ctx); err != nil {
+		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("step %d (%s): %w", number+1, step.title, err)
 		}
 	}
 	return nil
 }
 
-// tour is what the steps share.
+// tour has what the steps share.
 type tour struct {
 	manager *sharedata.Manager
 	server  *realtime.Server
@@ -87,13 +89,13 @@ type tour struct {
 
 	first, second             *client.Client
 	firstEvents, secondEvents *client.Subscription
-	line                      line   // the second client's, which can be cut
-	oldCursor                 string // of a position that the tour leaves behind
+	network                   network // of the second client
+	oldCursor                 string  // a position before the replay window at the end of the tour
 }
 
 type step struct {
 	title string
-	walk  func(context.Context) error
+	run   func(context.Context) error
 }
 
 func (t *tour) steps() []step {
@@ -102,19 +104,20 @@ func (t *tour) steps() []step {
 		{"Connect two clients", t.connect},
 		{"Subscribe: the state comes first", t.subscribe},
 		{"Propose: the function accepts or rejects", t.propose},
-		{"Both clients have seen every verdict, in order", t.watch},
+		{"Both clients receive every verdict, in order", t.watch},
 		{"Ping", t.ping},
-		{"Propose twice under one idempotency key: it takes effect once", t.repeat},
-		{"Cut a connection, go on meanwhile, and catch up", t.cut},
-		{"Resume from a cursor that is too old: a gap, and told so", t.gap},
-		{"Update the state wholesale", t.update},
+		{"Propose twice with one idempotency key: it takes effect once", t.repeat},
+		{"Cut a connection, propose meanwhile, and catch up", t.cut},
+		{"Resume from a cursor that is too old: a gap is reported", t.gap},
+		{"Subscribe to an unknown ShareData: an error, and the client lives on", t.unknown},
+		{"Update the state without a function", t.update},
 		{"Verify the history", t.verify},
 		{"Remove the ShareData: the subscriptions end", t.remove},
-		{"Shut down gently", t.shutdown},
+		{"Shut down gracefully", t.shutdown},
 	}
 }
 
-// close ends what the tour still holds, wherever it ended.
+// close closes the clients, whichever step the tour ended in.
 func (t *tour) close() {
 	for _, c := range []*client.Client{t.first, t.second} {
 		if c != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/client"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -20,11 +21,11 @@ type addInput struct {
 	By int `json:"by"`
 }
 
-// add is the rule of the counter: whoever proposes to it, it never goes below
-// zero.
+// add is the only way for clients to change the counter, which never goes below
+// zero. A rejection has a code for programs, a reason for people, and details.
 var add = sharedata.NewFunction("add", func(_ context.Context, c counter, in addInput) (counter, error) {
 	if c.Value+in.By < 0 {
-		return c, sharedata.Reject("the counter cannot go below zero")
+		return c, sharedata.RejectWith("below-zero", "the counter cannot go below zero", map[string]int{"value": c.Value})
 	}
 	c.Value += in.By
 	return c, nil
@@ -43,9 +44,9 @@ func (t *tour) connect(ctx context.Context) (err error) {
 	if t.first, err = client.Dial(ctx, t.url, nil); err != nil {
 		return err
 	}
-	// The second one reconnects faster than by default, to keep the tour short.
+	// The second client reconnects faster than by default, to keep the tour short.
 	t.second, err = client.Dial(ctx, t.url, &client.Options{
-		HTTPClient: t.line.httpClient(),
+		HTTPClient: t.network.httpClient(),
 		Backoff:    client.Backoff{Initial: 20 * time.Millisecond, Max: 100 * time.Millisecond},
 	})
 	if err != nil {
@@ -78,7 +79,7 @@ func (t *tour) propose(ctx context.Context) error {
 			return err
 		}
 		say("add %+d: %s", p.by, verdict(result))
-		if err := unless(result.Accepted == p.accepted, "add %+d was %s", p.by, verdict(result)); err != nil {
+		if err := check(result.Accepted == p.accepted, "add %+d was %s", p.by, verdict(result)); err != nil {
 			return err
 		}
 	}
@@ -87,8 +88,8 @@ func (t *tour) propose(ctx context.Context) error {
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("data that does not fit the schema: %v", err)
 	}
-	say("what does not fit the function's schema never reaches it: %s", refused.Message)
-	return nil
+	say("refused with the code %q, so nothing happened: %s", refused.Code, refused.Message)
+	return check(refused.Code == codes.InvalidInput, "the refusal has the code %q", refused.Code)
 }
 
 func (t *tour) watch(ctx context.Context) error {
@@ -102,7 +103,7 @@ func (t *tour) watch(ctx context.Context) error {
 				return err
 			}
 			say("the %s client: revision %d, accepted: %v, state %s", watcher.name, transaction.Revision, transaction.Accepted, transaction.CurrentState)
-			if err := unless(transaction.Revision == revision, "revision %d came instead of %d", transaction.Revision, revision); err != nil {
+			if err := check(transaction.Revision == revision, "revision %d came instead of %d", transaction.Revision, revision); err != nil {
 				return err
 			}
 		}
@@ -120,7 +121,7 @@ func (t *tour) ping(ctx context.Context) error {
 }
 
 func (t *tour) repeat(ctx context.Context) error {
-	proposal := client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addInput{By: 10}, IdempotencyKey: "ten more, please"}
+	proposal := client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addInput{By: 10}, IdempotencyKey: "tour-1"}
 	once, err := t.first.ProposeWith(ctx, proposal)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func (t *tour) repeat(ctx context.Context) error {
 	}
 	say("first: %s as %s", verdict(once), once.TransactionID)
 	say("again: %s as %s, duplicate: %v", verdict(again), again.TransactionID, again.Duplicate)
-	if err := unless(again.Duplicate && !once.Duplicate && again.TransactionID == once.TransactionID, "the repeat was judged anew"); err != nil {
+	if err := check(again.Duplicate && !once.Duplicate && again.TransactionID == once.TransactionID, "the repeat was evaluated again"); err != nil {
 		return err
 	}
 	for _, sub := range []*client.Subscription{t.firstEvents, t.secondEvents} {
@@ -148,8 +149,8 @@ func (t *tour) repeat(ctx context.Context) error {
 }
 
 func (t *tour) cut(ctx context.Context) error {
-	t.line.cut()
-	say("the second client's line is cut")
+	t.network.cut()
+	say("the network of the second client is cut")
 	for range 3 {
 		if _, err := t.first.Propose(ctx, "counter", "add", addInput{By: 1}); err != nil {
 			return err
@@ -159,21 +160,21 @@ func (t *tour) cut(ctx context.Context) error {
 		}
 	}
 	say("the first client proposed three times meanwhile")
-	answered := make(chan error, 1)
+	replied := make(chan error, 1)
 	go func() {
 		_, err := t.second.Propose(ctx, "counter", "add", addInput{By: 100})
-		answered <- err
+		replied <- err
 	}()
-	say("the second client proposes too: its proposal waits for the line")
-	t.line.mend()
-	say("the line is mended")
+	say("the second client proposes too: its proposal waits for a connection")
+	t.network.repair()
+	say("the network is repaired")
 
 	state, err := next[*client.State](ctx, t.secondEvents)
 	if err != nil {
 		return err
 	}
 	say("the second client: state %s, resumed: %v, replaying %d", state.CurrentState, state.Resumed, state.Replaying)
-	if err := unless(state.Resumed && state.Replaying == 3, "it was not resumed with three replayed transactions: %+v", state); err != nil {
+	if err := check(state.Resumed && state.Replaying == 3, "it was not resumed with three replayed transactions: %+v", state); err != nil {
 		return err
 	}
 	for revision := uint64(6); revision <= 9; revision++ {
@@ -182,14 +183,14 @@ func (t *tour) cut(ctx context.Context) error {
 			return err
 		}
 		say("the second client: revision %d, replayed: %v", transaction.Revision, transaction.Replayed)
-		if err := unless(transaction.Revision == revision && transaction.Replayed == (revision < 9), "revision %d came instead of %d", transaction.Revision, revision); err != nil {
+		if err := check(transaction.Revision == revision && transaction.Replayed == (revision < 9), "revision %d came instead of %d", transaction.Revision, revision); err != nil {
 			return err
 		}
 	}
-	if err := <-answered; err != nil {
+	if err := <-replied; err != nil {
 		return err
 	}
-	say("and the verdict on its own proposal arrived")
+	say("and its own proposal has its verdict")
 	_, err = next[*client.Transaction](ctx, t.firstEvents)
 	return err
 }
@@ -211,7 +212,35 @@ func (t *tour) gap(ctx context.Context) error {
 	}
 	say("gap after %s: %s", missed.Cursor, missed.Reason)
 	say("then the state: %s at revision %d", state.CurrentState, state.Revision)
-	return unless(!state.Resumed && state.Revision == 9, "the state after the gap is %+v", state)
+	return check(!state.Resumed && state.Revision == 9, "the state after the gap is %+v", state)
+}
+
+func (t *tour) unknown(ctx context.Context) error {
+	other, err := client.Dial(ctx, t.url, nil)
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	counts := other.Subscribe("counter")
+	if _, err := next[*client.State](ctx, counts); err != nil {
+		return err
+	}
+	_, err = next[*client.State](ctx, other.Subscribe("nowhere"))
+	if !errors.Is(err, client.ErrUnknownShareData) {
+		return fmt.Errorf("subscribe to an unknown ShareData: %v", err)
+	}
+	say("%v", err)
+	if _, err := other.Propose(ctx, "counter", "add", addInput{By: 1}); err != nil {
+		return err
+	}
+	// No State is delivered in between: the connection was kept.
+	for _, sub := range []*client.Subscription{counts, t.firstEvents, t.secondEvents} {
+		if _, err := next[*client.Transaction](ctx, sub); err != nil {
+			return err
+		}
+	}
+	say("the connection and its other subscription go on")
+	return nil
 }
 
 func (t *tour) update(ctx context.Context) error {
@@ -236,14 +265,14 @@ func (t *tour) verify(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		say("%2d  %-11s  %s  hash %.12s…", entry.Revision(), entry.Type, entry.Data, entry.Hash)
+		say("%2d  %-11s  %-12s  %s %s hash %.12s…", entry.Revision(), entry.Type, entry.Data, entry.Code, entry.Details, entry.Hash)
 	}
 	chain, err := t.manager.VerifyHistory(ctx, "counter")
 	if err != nil {
 		return err
 	}
 	say("the chain is unbroken from %s to %s", chain.First, chain.Last)
-	return unless(chain.Last.Revision == 10, "the history ends at %s", chain.Last)
+	return check(chain.Last.Revision == 11, "the history ends at %s", chain.Last)
 }
 
 func (t *tour) remove(ctx context.Context) error {
@@ -255,14 +284,14 @@ func (t *tour) remove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := unless(removed.Removed, "the removal is %+v", removed); err != nil {
+		if err := check(removed.Removed, "the removal is %+v", removed); err != nil {
 			return err
 		}
 		if _, err := next[*client.State](ctx, sub); !errors.Is(err, errEnded) {
-			return fmt.Errorf("something came after the removal: %v", err)
+			return fmt.Errorf("an event came after the removal: %v", err)
 		}
 	}
-	say("both were told, and nothing comes after it")
+	say("both clients received the removal, and nothing after it")
 	return nil
 }
 
@@ -276,15 +305,12 @@ func (t *tour) shutdown(ctx context.Context) error {
 		return err
 	}
 	status, _ := statusNow()
-	say("the first client was told: %v", status.Err)
+	say("the first client: %v", status.Err)
 	var ended *client.DisconnectError
-	if !errors.As(status.Err, &ended) || ended.Code != goingAway {
+	if !errors.As(status.Err, &ended) || ended.Code != codes.CloseGoingAway {
 		return fmt.Errorf("the connection ended with %v", status.Err)
 	}
 	t.close()
 	say("server and clients are closed")
 	return ctx.Err()
 }
-
-// goingAway is the close code of RFC 6455 section 7.4.1.
-const goingAway = 1001

@@ -9,20 +9,26 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// maxBody is the largest state that the administration takes, in bytes.
+// maxBody is the largest state that the administration accepts, in bytes.
 const maxBody = 1 << 20
 
-// adminHandler serves the administration:
+// adminHandler serves the administration of ShareData:
 //
-//	POST   /admin/sharedata/{id}  creates; the body is the initial state
-//	PUT    /admin/sharedata/{id}  updates wholesale; the body is the new state
+//	POST   /admin/sharedata/{id}  creates; the body is the first state
+//	PUT    /admin/sharedata/{id}  replaces the state by the body
 //	DELETE /admin/sharedata/{id}  removes
 //	GET    /admin/sharedata/{id}  returns state and cursor
+//
+// What it creates is of kind "doc", except for the ShareData of initial.
 func adminHandler(manager *sharedata.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if state, ok := readState(w, r); ok {
-			snapshot, err := manager.CreateKind(r.Context(), r.PathValue("id"), "doc", state)
+			id, kind := r.PathValue("id"), "doc"
+			if owned, ok := initial[id]; ok {
+				kind = owned.kind
+			}
+			snapshot, err := manager.CreateKind(r.Context(), id, kind, state)
 			respond(w, http.StatusCreated, snapshot, err)
 		}
 	})
@@ -59,13 +65,13 @@ func readState(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
 	return body, err == nil
 }
 
-// respond writes the snapshot, or what went wrong.
+// respond writes the snapshot, or the error.
 func respond(w http.ResponseWriter, status int, snapshot sharedata.Snapshot, err error) {
 	if err != nil {
 		writeJSON(w, statusOf(err), map[string]string{"error": err.Error()})
 		return
 	}
-	answer := struct {
+	body := struct {
 		ID                string          `json:"id"`
 		State             json.RawMessage `json:"state"`
 		Cursor            string          `json:"cursor"`
@@ -74,9 +80,9 @@ func respond(w http.ResponseWriter, status int, snapshot sharedata.Snapshot, err
 	}{ID: snapshot.ID, State: snapshot.State, Cursor: snapshot.Cursor.String(), Revision: snapshot.Cursor.Revision}
 	if !snapshot.LastTransaction.IsZero() {
 		last := snapshot.LastTransaction.String()
-		answer.LastTransactionID = &last
+		body.LastTransactionID = &last
 	}
-	writeJSON(w, status, answer)
+	writeJSON(w, status, body)
 }
 
 func statusOf(err error) int {
@@ -96,5 +102,5 @@ func statusOf(err error) int {
 func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // the peer may be gone; there is nobody else to tell
+	_ = json.NewEncoder(w).Encode(value) // a failed write means that the client is gone
 }

@@ -11,20 +11,20 @@ import (
 
 var errBadToken = errors.New("the token is missing or wrong")
 
-// authenticate admits who bears the token.
+// authenticate accepts requests that carry the token.
 func authenticate(token string) func(*http.Request) (*sharedata.Caller, error) {
 	return func(r *http.Request) (*sharedata.Caller, error) {
-		if !bears(r, token) {
+		if !hasToken(r, token) {
 			return nil, errBadToken
 		}
 		return &sharedata.Caller{}, nil
 	}
 }
 
-// bears reports whether a request bears the token; every one does if none is
-// wanted. The Authorization header is looked at first, then ?token=, which is
+// hasToken reports whether a request carries the token; an empty token admits
+// every request. The Authorization header has precedence over ?token=, which is
 // for browsers: they cannot set headers on a WebSocket.
-func bears(r *http.Request, token string) bool {
+func hasToken(r *http.Request, token string) bool {
 	if token == "" {
 		return true
 	}
@@ -37,7 +37,7 @@ func bears(r *http.Request, token string) bool {
 
 func requireToken(token string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !bears(r, token) {
+		if !hasToken(r, token) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": errBadToken.Error()})
 			return

@@ -4,14 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"log/slog"
 	"math"
-	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -57,26 +51,4 @@ func kinds() []sharedata.Kind {
 		sharedata.NewKind("counter", add, reset),
 		sharedata.NewKind("doc", set),
 	}
-}
-
-// createAll creates what the service serves from its start, unless the store
-// has it already. It waits for a store that cannot be reached yet.
-func createAll(ctx context.Context, manager *sharedata.Manager, logger *slog.Logger) error {
-	create := func() error {
-		_, counterErr := manager.CreateKind(ctx, "counter", "counter", counter{})
-		_, docErr := manager.CreateKind(ctx, "doc", "doc", nil)
-		for _, err := range []error{counterErr, docErr} {
-			switch {
-			case errors.Is(err, replay.ErrUnavailable):
-				return err
-			case err != nil && !errors.Is(err, sharedata.ErrExists):
-				return backoff.Permanent(err)
-			}
-		}
-		return nil
-	}
-	forever := backoff.NewExponentialBackOff(backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
-	return backoff.RetryNotify(create, backoff.WithContext(forever, ctx), func(err error, _ time.Duration) {
-		logger.Warn("waiting for the store", "error", err)
-	})
 }

@@ -5,10 +5,12 @@
 //
 // It serves the ShareData "counter" ({"value":0}; functions add and reset) and
 // "doc" (null; function set) at -path. Its first line on standard output is
-// "listening on http://HOST:PORT". SIGINT and SIGTERM shut it down gently.
+// "listening on http://HOST:PORT". SIGINT and SIGTERM shut it down gracefully.
 //
 // -store says where histories are kept: in memory, in a file that outlives the
-// process, or in a Redis server that any number of these processes share.
+// process, or in a Redis server that any number of these processes share. If the
+// store loses "counter" or "doc", the service creates them again when a client
+// next uses them; if an operator removes them, they stay removed.
 package main
 
 import (
@@ -29,8 +31,15 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// shutdownTimeout is how long a gentle shutdown may take before it cuts.
-const shutdownTimeout = 10 * time.Second
+const (
+	// writeTimeout is how long a response may take after its request was read.
+	writeTimeout = 30 * time.Second
+	// idleTimeout is how long an HTTP connection may wait for its next request.
+	idleTimeout = 2 * time.Minute
+	// shutdownTimeout is how long a graceful shutdown may take. Connections that
+	// are left then are cut.
+	shutdownTimeout = 10 * time.Second
+)
 
 type config struct {
 	addr        string
@@ -39,6 +48,7 @@ type config struct {
 	replay      int
 	maxBuffered int
 	heartbeat   time.Duration
+	readTimeout time.Duration
 	token       string
 }
 
@@ -50,7 +60,8 @@ func main() {
 	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
 	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
-	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must bear")
+	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
+	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,8 +73,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and then shuts down gently. Its first line on out
-// says where it listens.
+// run serves until ctx ends, and then shuts down gracefully. The first line that
+// it writes to out says where it listens.
 func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
 	store, closeStore, err := openStore(c.store, c.replay, logger)
 	if err != nil {
@@ -75,17 +86,23 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		return err
 	}
 	defer manager.Close()
-	if err := createAll(ctx, manager, logger); err != nil {
+	owner := newOwner(manager, logger)
+	if err := owner.createAll(ctx); err != nil {
 		return err
 	}
 
-	server := realtime.NewServer(manager, &realtime.Options{
-		Authenticate:     authenticate(c.token),
-		ReplayWindow:     orOff(c.replay),
-		MaxBufferedBytes: c.maxBuffered,
-		Heartbeat:        orOff(c.heartbeat),
-		Logger:           logger,
+	server, err := realtime.NewServer(manager, &realtime.Options{
+		Authenticate:       authenticate(c.token),
+		AuthorizeSubscribe: owner.authorizeSubscribe,
+		AuthorizePropose:   owner.authorizePropose,
+		ReplayWindow:       orOff(c.replay),
+		MaxBufferedBytes:   c.maxBuffered,
+		Heartbeat:          orOff(c.heartbeat),
+		Logger:             logger,
 	})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle(c.path, server)
@@ -95,7 +112,15 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	httpServer := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	// The time-outs are for requests: a connection that is upgraded to WebSocket
+	// has none, because net/http clears its deadlines (http.Hijacker).
+	httpServer := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: c.readTimeout,
+		ReadTimeout:       c.readTimeout,
+		WriteTimeout:      c.readTimeout + writeTimeout,
+		IdleTimeout:       idleTimeout,
+	}
 	served := make(chan error, 1)
 	go func() { served <- httpServer.Serve(listener) }()
 	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
@@ -106,11 +131,13 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	case <-ctx.Done():
 	}
 	logger.Info("shutting down")
-	patience, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	// WebSocket connections are no longer the HTTP server's, so each of the two
-	// shuts down its own; connections first, that they may go on elsewhere.
-	return errors.Join(server.Shutdown(patience), httpServer.Shutdown(patience))
+	// The HTTP server no longer knows its upgraded connections, so each server
+	// shuts down its own. The WebSocket connections come first, so that their
+	// clients reconnect to another process soon. The deferred calls above then
+	// close the manager and, after it, the store.
+	return errors.Join(server.Shutdown(shutdown), httpServer.Shutdown(shutdown))
 }
 
 // orOff turns a flag's 0, which means off, into the options' -1.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/safe-go/safe/client"
+	"github.com/safe-go/safe/internal/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,6 +32,9 @@ func start(t *testing.T, c config) string {
 	}
 	if c.path == "" {
 		c.path = "/realtime"
+	}
+	if c.readTimeout == 0 {
+		c.readTimeout = 10 * time.Second
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
@@ -79,7 +84,7 @@ func request(t *testing.T, method, url, body string, header http.Header) (status
 	return response.StatusCode, answer
 }
 
-func TestAdministrationLeadsThroughALife(t *testing.T) {
+func TestAdministration(t *testing.T) {
 	url := start(t, config{replay: 100})
 	for _, step := range []struct {
 		method, id, body string
@@ -118,7 +123,7 @@ func TestAdministrationLeadsThroughALife(t *testing.T) {
 	}
 }
 
-func TestFunctionsJudgeAsDocumented(t *testing.T) {
+func TestFunctions(t *testing.T) {
 	url := start(t, config{replay: 100})
 	c, err := client.Dial(t.Context(), url+"/realtime", nil)
 	if err != nil {
@@ -167,7 +172,7 @@ func TestFunctionsJudgeAsDocumented(t *testing.T) {
 	}
 }
 
-func TestTokenIsDemandedEverywhere(t *testing.T) {
+func TestToken_RequiredEverywhere(t *testing.T) {
 	url := start(t, config{replay: 100, token: "secret"})
 	bearer := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 	for _, attempt := range []struct {
@@ -195,7 +200,7 @@ func TestTokenIsDemandedEverywhere(t *testing.T) {
 	}
 }
 
-func TestFlagsReachTheServer(t *testing.T) {
+func TestFlags(t *testing.T) {
 	url := start(t, config{path: "/elsewhere", replay: 0, heartbeat: time.Hour, maxBuffered: 1 << 16})
 	c, err := client.Dial(t.Context(), url+"/elsewhere", nil)
 	if err != nil {
@@ -212,5 +217,106 @@ func TestFlagsReachTheServer(t *testing.T) {
 			t.Errorf("without a replay window, a cursor one behind leads to %T %v instead of a gap", event, err)
 		}
 		break
+	}
+}
+
+// firstEvent subscribes and returns the first event.
+func firstEvent(t *testing.T, url, id string) (client.Event, error) {
+	t.Helper()
+	c, err := client.Dial(t.Context(), url+"/realtime", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for event, err := range c.Subscribe(id).Events(t.Context()) {
+		return event, err
+	}
+	t.Fatal("the subscription ended without an event")
+	return nil, nil
+}
+
+// wantState subscribes and expects the state.
+func wantState(t *testing.T, url, id, want string) {
+	t.Helper()
+	event, err := firstEvent(t, url, id)
+	if state, ok := event.(*client.State); !ok || string(state.CurrentState) != want {
+		t.Fatalf("subscribe to %q: got %+v, %v; want the state %s", id, event, err, want)
+	}
+}
+
+// Redis loses everything while nobody is subscribed. The next subscribe and the
+// next proposal find the ShareData of the service, but not what an operator had
+// created.
+func TestOwned_CreatedAgainAfterLoss(t *testing.T) {
+	redis := redistest.Start(t, nil)
+	url := start(t, config{store: "redis://" + redis.Addr(), replay: 100})
+	wantState(t, url, "counter", `{"value":0}`)
+	if status, _ := request(t, "POST", url+"/admin/sharedata/other", `1`, nil); status != http.StatusCreated {
+		t.Fatalf("create: status %d", status)
+	}
+	redis.Flush()
+	wantState(t, url, "counter", `{"value":0}`)
+	redis.Flush()
+	c, err := client.Dial(t.Context(), url+"/realtime", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if result, err := c.Propose(t.Context(), "doc", "set", 7); err != nil || !result.Accepted {
+		t.Errorf("propose after the loss: %+v, %v", result, err)
+	}
+	if status, _ := request(t, "GET", url+"/admin/sharedata/other", "", nil); status != http.StatusNotFound {
+		t.Errorf("what the operator created has status %d after the loss", status)
+	}
+}
+
+// What an operator removes stays removed until it is created.
+func TestOwned_RemovalIsKept(t *testing.T) {
+	url := start(t, config{replay: 100})
+	if status, _ := request(t, "DELETE", url+"/admin/sharedata/counter", "", nil); status != http.StatusNoContent {
+		t.Fatalf("remove: status %d", status)
+	}
+	if event, err := firstEvent(t, url, "counter"); !errors.Is(err, client.ErrUnknownShareData) {
+		t.Errorf("subscribe after the removal: %+v, %v", event, err)
+	}
+	if status, _ := request(t, "POST", url+"/admin/sharedata/counter", `{"value":3}`, nil); status != http.StatusCreated {
+		t.Fatalf("create: status %d", status)
+	}
+	wantState(t, url, "counter", `{"value":3}`)
+	c, err := client.Dial(t.Context(), url+"/realtime", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if result, err := c.Propose(t.Context(), "counter", "add", addInput{By: 1}); err != nil || !result.Accepted {
+		t.Errorf("the created counter has not its functions: %+v, %v", result, err)
+	}
+}
+
+// A request whose body never ends is cut after the read time-out; a WebSocket
+// connection that was opened before it lives on.
+func TestReadTimeout_SparesWebSocket(t *testing.T) {
+	url := start(t, config{replay: 100, readTimeout: 50 * time.Millisecond})
+	// The client does not reconnect during the test.
+	c, err := client.Dial(t.Context(), url+"/realtime", &client.Options{
+		Backoff: client.Backoff{Initial: time.Hour, Max: time.Hour}, RequestTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PUT /admin/sharedata/doc HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil { // returns when the server closes the connection
+		t.Fatal(err)
+	}
+	if _, err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

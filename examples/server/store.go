@@ -13,8 +13,8 @@ import (
 	"github.com/safe-go/safe/replay/redis"
 )
 
-// openStore opens the store that -store names. window is how many entries of
-// each history it has to keep at least. What is returned with it closes it.
+// openStore opens the store that -store names, and returns it with a function
+// that closes it. The store keeps at least window entries of each history.
 func openStore(name string, window int, logger *slog.Logger) (replay.Store, func() error, error) {
 	scheme, rest, _ := strings.Cut(name, ":")
 	switch scheme {

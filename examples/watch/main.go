@@ -1,8 +1,8 @@
-// Command watch shows what happens to a ShareData, also while its server is
-// restarted or another one takes over, and proposes to it.
+// Command watch prints what happens to a ShareData, also across restarts of its
+// server, and proposes to it.
 //
-//	go run ./examples/watch counter                   # show what happens, until interrupted
-//	go run ./examples/watch counter add '{"by":1}'    # propose, and show the verdict
+//	go run ./examples/watch counter                   # print events, until interrupted
+//	go run ./examples/watch counter add '{"by":1}'    # propose, and print the verdict
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 
 func main() {
 	url := flag.String("url", "ws://127.0.0.1:8080/realtime", "`URL` of the WebSocket endpoint")
-	token := flag.String("token", "", "the `token` to present, if the server wants one")
+	token := flag.String("token", "", "the `token` that the server requires, if any")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [flags] SHAREDATA [FUNCTION DATA]")
 		flag.PrintDefaults()
@@ -31,7 +31,7 @@ func main() {
 	defer stop()
 	var options client.Options
 	if *token != "" {
-		options.Token = func(context.Context) (string, error) { return *token, nil }
+		options.Token = client.StaticToken(*token)
 	}
 	var err error
 	switch args := flag.Args(); len(args) {
@@ -51,7 +51,7 @@ func main() {
 
 // watch prints events until ctx ends or the ShareData is removed.
 func watch(ctx context.Context, url string, options *client.Options, shareDataID string, out io.Writer) error {
-	c, err := client.New(url, options) // does not wait for a server that is not up yet
+	c, err := client.New(url, options) // connects in the background
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,7 @@ func watch(ctx context.Context, url string, options *client.Options, shareDataID
 	return nil
 }
 
+// describe returns one line for an event.
 func describe(event client.Event) string {
 	switch e := event.(type) {
 	case *client.State:
@@ -109,10 +110,12 @@ func propose(ctx context.Context, url string, options *client.Options, shareData
 	defer c.Close()
 	result, err := c.Propose(ctx, shareDataID, functionID, json.RawMessage(data))
 	switch {
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return fmt.Errorf("%w; propose again with the key to learn it", err)
 	case err != nil:
-		return err
+		return err // nothing happened
 	case !result.Accepted:
-		fmt.Fprintf(out, "rejected at %s: %s\n", result.TransactionID, result.Error)
+		fmt.Fprintf(out, "rejected at %s: %s: %s\n", result.TransactionID, result.Code, result.Error)
 	default:
 		fmt.Fprintf(out, "accepted at %s\n", result.TransactionID)
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWatchShowsWhatIsProposed(t *testing.T) {
+func TestWatch(t *testing.T) {
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -28,14 +28,17 @@ func TestWatchShowsWhatIsProposed(t *testing.T) {
 	defer manager.Close()
 	set := sharedata.NewRawFunction("set", func(_ context.Context, _, proposed json.RawMessage) (json.RawMessage, error) {
 		if string(proposed) == "null" {
-			return nil, sharedata.Reject("not to null")
+			return nil, sharedata.Reject("not null")
 		}
 		return proposed, nil
 	})
 	if _, err := manager.Create(t.Context(), "thing", 0, set); err != nil {
 		t.Fatal(err)
 	}
-	server := realtime.NewServer(manager, nil)
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer server.Close()
 	web := httptest.NewServer(server)
 	defer web.Close()
@@ -87,7 +90,7 @@ func TestWatchShowsWhatIsProposed(t *testing.T) {
 	}
 }
 
-func TestEventsFromAnAbsenceAreMarked(t *testing.T) {
+func TestDescribe_WhileAway(t *testing.T) {
 	for _, test := range []struct {
 		event client.Event
 		want  string

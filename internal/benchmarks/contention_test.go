@@ -12,9 +12,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// BenchmarkContention is proposals to one ShareData from several managers that
-// share a Redis server. The least share is that of the manager which had the
-// fewest of them accepted, 1 being an equal one.
+// BenchmarkContention measures proposals to one ShareData by several managers that
+// share a Redis server. least-share is the share of the manager with the fewest
+// accepted proposals, relative to an equal share.
 func BenchmarkContention(b *testing.B) {
 	for _, processes := range []int{1, 3, 8} {
 		b.Run(fmt.Sprintf("managers=%d", processes), func(b *testing.B) {
@@ -25,7 +25,7 @@ func BenchmarkContention(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.Cleanup(func() { closeIt(b, store) })
+				b.Cleanup(func() { mustClose(b, store) })
 				managers[i] = newManager(b, store, 0)
 			}
 			create(b, managers[0], 1)
@@ -40,7 +40,7 @@ func BenchmarkContention(b *testing.B) {
 					wait.Go(func() {
 						for left.Add(-1) >= 0 {
 							begin := time.Now()
-							if err := problem(manager.Propose(b.Context(), proposal(idOf(0)))); err != nil {
+							if err := proposeError(manager.Propose(b.Context(), proposal(idOf(0)))); err != nil {
 								b.Error(err)
 								return
 							}

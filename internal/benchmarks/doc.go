@@ -1,8 +1,9 @@
-// Package benchmarks compares the stores through a manager: proposals, replays
-// and memory, on replay.Memory, on a file and on a Redis server.
+// Package benchmarks compares the stores below a manager: proposals, replays and
+// memory, on replay.Memory, on a file and on a Redis server. docs/benchmarks.md
+// explains the figures.
 //
 //	go test -run '^$' -bench . ./internal/benchmarks
 //
-// With -short, the benchmarks of memory use a tenth of the ShareData. Those of
-// Redis are skipped where redis-server is missing.
+// With -short, BenchmarkStored uses a tenth of the ShareData. Benchmarks on Redis are
+// skipped where redis-server is missing.
 package benchmarks

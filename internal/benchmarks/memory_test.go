@@ -7,9 +7,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// BenchmarkStored is the memory of this process for ShareData that are stored:
-// when none of them was used since the start, and when each was used once, with
-// the default bound on what is loaded and without one.
+// BenchmarkStored measures the memory of this process for stored ShareData: when none
+// was used since the start, and when each was used once, with the default bound on
+// loaded ShareData, a smaller one and none.
 func BenchmarkStored(b *testing.B) {
 	n := 100_000
 	if testing.Short() {
@@ -19,7 +19,7 @@ func BenchmarkStored(b *testing.B) {
 		b.Run("store="+store.name, func(b *testing.B) {
 			before := heap()
 			s := store.open(b)
-			create(b, newManager(b, s, 1), n) // unloads each at once
+			create(b, newManager(b, s, 1), n) // keeps nothing loaded
 			for _, use := range []struct {
 				name           string
 				maxLoadedBytes int
@@ -37,7 +37,7 @@ func BenchmarkStored(b *testing.B) {
 							get(b, manager, n)
 						}
 						b.ReportMetric(float64(heap()-before)/float64(n), "B/shareData")
-						closeIt(b, manager)
+						mustClose(b, manager)
 					}
 				})
 			}
@@ -45,15 +45,15 @@ func BenchmarkStored(b *testing.B) {
 	}
 }
 
-// get looks at every ShareData once.
+// get reads every ShareData once.
 func get(b *testing.B, manager *sharedata.Manager, n int) {
-	each(b, n, func(i int) error {
+	concurrently(b, n, func(i int) error {
 		_, err := manager.Get(b.Context(), idOf(i))
 		return err
 	})
 }
 
-// heap is the memory in use after a collection.
+// heap returns the bytes in use after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkPropose is proposals, each of whose proposers waits for the verdict
-// before the next: on one ShareData, and on a thousand, each at random.
+// BenchmarkPropose measures proposals to one ShareData, and to a thousand at random.
+// Each proposer waits for its verdict before it proposes again.
 func BenchmarkPropose(b *testing.B) {
 	for _, store := range stores {
 		for _, spread := range []int{1, 1000} {
@@ -26,7 +26,7 @@ func BenchmarkPropose(b *testing.B) {
 						for range proposers {
 							wait.Go(func() {
 								for left.Add(-1) >= 0 {
-									if err := problem(manager.Propose(b.Context(), proposal(idOf(rand.IntN(spread))))); err != nil {
+									if err := proposeError(manager.Propose(b.Context(), proposal(idOf(rand.IntN(spread))))); err != nil {
 										b.Error(err)
 										return
 									}

@@ -7,7 +7,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// BenchmarkReplay reads what came after a cursor, from the store.
+// BenchmarkReplay reads the entries after a cursor from the store.
 func BenchmarkReplay(b *testing.B) {
 	for _, store := range stores {
 		b.Run("store="+store.name, func(b *testing.B) {

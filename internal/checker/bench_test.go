@@ -17,7 +17,7 @@ func BenchmarkRecordFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkCheck judges 10 subscribers who were all told of 10,000 entries.
+// BenchmarkCheck evaluates 10 subscribers that received 10,000 entries each.
 func BenchmarkCheck(b *testing.B) {
 	const revisions = 10_000
 	rec := checker.NewRecorder()
@@ -25,7 +25,7 @@ func BenchmarkCheck(b *testing.B) {
 	rec.History(entries)
 	for range 10 {
 		s := rec.Subscriber("s", "x")
-		tell(s, "subscribe; state 1-1")
+		subscriberSteps(s, "subscribe; state 1-1")
 		for _, e := range entries[1:] {
 			s.Frame(liveFrame(sharedata.Entry{ShareDataID: "x", Cursor: e.Cursor, Type: e.Type, Accepted: true, FunctionID: "set"}, stateAt(e.Cursor.String())))
 		}

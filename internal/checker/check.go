@@ -10,112 +10,96 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// Check judges what was recorded so far. It may be called again later; nothing
-// is recorded while it runs.
+// Check evaluates what was recorded so far. It may be called again later. Other
+// methods of the Recorder block while it runs.
 func (r *Recorder) Check(options Options) Violations {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.full {
 		return Violations{{
 			Promise: Recorded, Where: fmt.Sprintf("record %d", r.last),
-			Explanation: fmt.Sprintf("the recording is full at %d records, so it cannot be judged; record shorter runs", r.limit),
+			Explanation: fmt.Sprintf("the recording is full at %d records and cannot be evaluated; record shorter runs", r.limit),
 		}}
 	}
-	j := &judge{
-		options:   options.withDefaults(),
-		histories: r.histories,
-		losses:    r.losses,
-		outages:   r.outages,
-		states:    r.states,
-		last:      r.last,
-		witnessed: make(map[position]claim),
-		told:      make(map[string]map[uint64]string),
-		removals:  make(map[string]map[uint64]bool),
-		sightings: make(map[string][]sighting),
-		asked:     make(map[string][]question),
-		found:     slices.Clone(r.found),
+	ev := &evaluation{
+		options:    options.withDefaults(),
+		histories:  r.histories,
+		losses:     r.losses,
+		outages:    r.outages,
+		states:     r.states,
+		assertions: make(map[position]assertion),
+		epochs:     make(map[string]map[uint64]string),
+		removals:   make(map[string]map[uint64]bool),
+		known:      make(map[string][]knownPosition),
+		reads:      make(map[string][]snapshotRead),
+		violations: slices.Clone(r.violations),
 	}
-	for _, p := range r.proposals {
-		j.answers = append(j.answers, &p.operation)
+	for _, o := range r.operations {
+		ev.operations = append(ev.operations, &o.operation)
 	}
 	for _, id := range sortedKeys(r.histories) {
-		j.audit(id, r.histories[id])
-		j.onceInHistory(id, r.histories[id])
-		j.model(id, r.histories[id])
+		ev.audit(id, r.histories[id])
+		ev.checkKeysInHistory(id, r.histories[id])
 	}
 	for _, l := range r.logs {
-		(&stream{judge: j, log: l}).judgeAll()
+		(&stream{evaluation: ev, log: l}).evaluate()
 	}
-	j.judgeAnswers()
-	j.judgeTime()
-	j.judgeLoss()
-	j.judgeOperations()
-	return j.found.tidy()
+	ev.checkResults()
+	ev.checkSnapshotOrder()
+	ev.checkLostEpochs()
+	ev.checkEffects()
+	return ev.violations.tidy()
 }
 
-// judge is one Check.
-type judge struct {
-	options   Options
-	histories map[string]*histories
-	losses    map[string][]*loss
-	outages   []*outage
-	states    map[sharedata.Hash]json.RawMessage
-	last      uint64 // the number of the newest record
-	answers   []*Operation
-	// witnessed is what was seen of entries whose history was not recorded.
-	witnessed map[position]claim
-	// told says of each epoch of a ShareData who was told of it, and removals
-	// in which epochs a removal was seen.
-	told     map[string]map[uint64]string
+// evaluation is one call of Check.
+type evaluation struct {
+	options    Options
+	histories  map[string]*histories
+	losses     map[string][]*loss
+	outages    []*outage
+	states     map[sharedata.Hash]json.RawMessage
+	operations []*Operation // in the order in which they were sent
+	// assertions are what frames and results say of entries that are in no
+	// recorded history.
+	assertions map[position]assertion
+	// epochs names, for each epoch of a ShareData, a subscriber or proposer that
+	// saw it. removals are the epochs of which a removal was seen.
+	epochs   map[string]map[uint64]string
 	removals map[string]map[uint64]bool
-	// sightings are the positions that somebody knew of, and asked the
-	// snapshots that answered a subscribe.
-	sightings map[string][]sighting
-	asked     map[string][]question
-	found     Violations
+	// known are the positions that were received, by ShareData, and reads the
+	// snapshots that subscribes were answered with.
+	known      map[string][]knownPosition
+	reads      map[string][]snapshotRead
+	violations Violations
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-func (j *judge) report(v Violation) { j.found = append(j.found, v) }
+func (ev *evaluation) report(v Violation) { ev.violations = append(ev.violations, v) }
 
-// sighting says that a position was known to somebody at a time, and which
-// server had told of it, if that is known.
-type sighting struct {
-	at     uint64
-	cursor replay.Cursor
-	server string
-}
-
-// question says which snapshot a subscribe that was sent at a time got.
-type question struct {
-	sighting
-	report func(Promise, string, ...any)
-}
-
-func (j *judge) sight(shareData, who string, s sighting) {
-	j.sightings[shareData] = append(j.sightings[shareData], s)
-	epochs := j.told[shareData]
+func (ev *evaluation) noteKnown(shareData, subscriber string, k knownPosition) {
+	ev.known[shareData] = append(ev.known[shareData], k)
+	epochs := ev.epochs[shareData]
 	if epochs == nil {
 		epochs = make(map[uint64]string)
-		j.told[shareData] = epochs
+		ev.epochs[shareData] = epochs
 	}
-	if _, known := epochs[s.cursor.Epoch]; !known {
-		epochs[s.cursor.Epoch] = who
+	if _, known := epochs[k.cursor.Epoch]; !known {
+		epochs[k.cursor.Epoch] = subscriber
 	}
 }
 
-func (j *judge) sawRemoval(shareData string, epoch uint64) {
-	if j.removals[shareData] == nil {
-		j.removals[shareData] = make(map[uint64]bool)
+func (ev *evaluation) noteRemoval(shareData string, epoch uint64) {
+	if ev.removals[shareData] == nil {
+		ev.removals[shareData] = make(map[uint64]bool)
 	}
-	j.removals[shareData][epoch] = true
+	ev.removals[shareData][epoch] = true
 }
 
-// head is where the history of a ShareData ended; ok is false where none was
+// head returns the end of the history of a ShareData; ok is false where none was
 // recorded.
-func (j *judge) head(shareData string) (head replay.Cursor, ok bool) {
-	h := j.histories[shareData]
+func (ev *evaluation) head(shareData string) (head replay.Cursor, ok bool) {
+	h := ev.histories[shareData]
 	if h == nil {
 		return head, false
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// Connection records all that goes over one raw connection: its subscriptions
-// and its proposals.
+// Connection records all frames of one connection: its subscriptions and its
+// proposals.
 type Connection struct {
 	recorder *Recorder
 	name     string
@@ -21,13 +21,13 @@ type Connection struct {
 	closed      bool
 }
 
-// Connection records one connection, from its opening to its close. Names are
-// for reports; those of several connections may be the same.
+// Connection returns the recording of a new connection. The name is for reports;
+// several connections may have the same.
 func (r *Recorder) Connection(name string) *Connection { return r.ConnectionTo("", name) }
 
-// ConnectionTo is Connection where it is known which process is at the other
-// end; one that was restarted is another one. Then no state may be older than
-// what anybody had from the same process before.
+// ConnectionTo is Connection where the process at the other end is known; after a
+// restart it needs another name. No state may then be older than what any
+// connection received from the same process before.
 func (r *Recorder) ConnectionTo(server, name string) *Connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,8 +41,7 @@ func (r *Recorder) ConnectionTo(server, name string) *Connection {
 	}
 }
 
-// Sent records a frame that is about to be sent. After Closed nothing can be
-// sent, so nothing is recorded.
+// Sent records a frame that is about to be sent; after Closed it does nothing.
 func (c *Connection) Sent(frame wire.ClientMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +86,8 @@ func (c *Connection) Received(frame wire.ServerMessage) {
 		return
 	}
 	proposed.Answered(Answer{
-		Accepted: answer.Accepted, TransactionID: answer.TransactionID, Duplicate: answer.Duplicate, Error: answer.Error,
+		Accepted: answer.Accepted, TransactionID: answer.TransactionID, Duplicate: answer.Duplicate,
+		Code: answer.Code, Error: answer.Error,
 	})
 	s := c.subscribers[proposed.operation.Proposal.ShareData]
 	cursor, err := replay.ParseCursor(answer.TransactionID)
@@ -96,8 +96,8 @@ func (c *Connection) Received(frame wire.ServerMessage) {
 	}
 }
 
-// Closed records that the connection is gone. code is that of the close frame,
-// 0 where there was none.
+// Closed records that the connection has ended. code is that of the close frame, 0
+// where there was none.
 func (c *Connection) Closed(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -83,7 +83,7 @@ func TestConnections(t *testing.T) {
 				}
 			}
 			c.Closed(codes.CloseFellBehind)
-			c.Sent(&wire.Subscribe{ShareDataID: "x"}) // gets nowhere, so nothing is missed
+			c.Sent(&wire.Subscribe{ShareDataID: "x"}) // is not sent, so nothing is missing
 			v := rec.Check(checker.Options{Complete: true})
 			if got := broken(v); !slices.Equal(got, test.want) {
 				t.Errorf("broken: %q, want %q\n%v", got, test.want, v)

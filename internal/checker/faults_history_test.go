@@ -10,25 +10,36 @@ import (
 )
 
 // read returns the index of a step that reads a history of at least n entries.
-func (p *planter) read(n int) (int, bool) {
+func (p *injector) read(n int) (int, bool) {
 	var steps []int
 	for i := range p.script {
-		if p.script[i].kind == reads && len(p.script[i].entries) >= n {
+		if p.script[i].kind == readsHistory && len(p.script[i].entries) >= n {
 			steps = append(steps, i)
 		}
 	}
 	return pick(p, steps, func(int) bool { return true })
 }
 
-// forget drops what observers were told of a ShareData.
-func (p *planter) forget(id string) {
+// inHistory injects a fault into a history of at least n entries that is read.
+func inHistory(n int, change func(*injector, int)) func(*injector) bool {
+	return func(p *injector) bool {
+		i, ok := p.read(n)
+		if ok {
+			change(p, i)
+		}
+		return ok
+	}
+}
+
+// forget drops the commits of a ShareData.
+func (p *injector) forget(id string) {
 	p.script = slices.DeleteFunc(p.script, func(st step) bool {
 		return st.kind == commits && st.events[0].ShareDataID == id
 	})
 }
 
-// observe makes the commits the ones of a history that was rewritten.
-func (p *planter) observe(entries []sharedata.Entry) {
+// observe replaces the entries of commits by those of a rewritten history.
+func (p *injector) observe(entries []sharedata.Entry) {
 	rewritten := make(map[replay.Cursor]sharedata.Entry)
 	for _, e := range entries {
 		rewritten[e.Cursor] = e
@@ -42,15 +53,14 @@ func (p *planter) observe(entries []sharedata.Entry) {
 	}
 }
 
-// rewrite reads the history of a ShareData as one in which change has changed
-// something, and that was sealed again to hide it. change returns the index of
-// the first entry that is changed.
-func (p *planter) rewrite(change func([]sharedata.Entry) (int, bool)) bool {
+// rewrite changes the history of a ShareData and repairs the chain of hashes to hide
+// it. change returns the index of the first entry that it changes.
+func (p *injector) rewrite(change func([]sharedata.Entry) (int, bool)) bool {
 	if _, ok := p.read(4); !ok {
 		return false
 	}
 	for i := range p.script {
-		if p.script[i].kind != reads {
+		if p.script[i].kind != readsHistory {
 			continue
 		}
 		entries := p.script[i].entries
@@ -77,14 +87,10 @@ var anything = []checker.Promise{
 }
 
 var historyFaults = []fault{
-	{"a hash is altered", checker.Auditable, []checker.Promise{checker.OneWinner}, func(p *planter) bool {
-		i, ok := p.read(3)
-		if ok {
-			p.script[i].entries[1].Hash[7]++
-		}
-		return ok
-	}},
-	{"proposed data is altered", checker.Auditable, anything, func(p *planter) bool {
+	{"a hash is altered", checker.Auditable, []checker.Promise{checker.OneWinner}, inHistory(3, func(p *injector, i int) {
+		p.script[i].entries[1].Hash[7]++
+	})},
+	{"proposed data is altered", checker.Auditable, anything, func(p *injector) bool {
 		i, ok := p.read(3)
 		if !ok {
 			return false
@@ -93,50 +99,42 @@ var historyFaults = []fault{
 		p.script[i].entries[at].Data = json.RawMessage(`{"by":1000}`)
 		return ok
 	}},
-	{"two entries change places", checker.Auditable, nil, func(p *planter) bool {
-		i, ok := p.read(4)
-		if ok {
-			e := p.script[i].entries
-			e[1], e[2] = e[2], e[1]
-		}
-		return ok
-	}},
-	{"an entry is cut out", checker.Auditable, anything, func(p *planter) bool {
-		i, ok := p.read(5)
-		if ok {
-			id := p.script[i].entries[0].ShareDataID
-			p.script[i].entries = slices.Delete(p.script[i].entries, 2, 3)
-			p.forget(id)
-		}
-		return ok
-	}},
-	{"an acknowledged proposal is cut out of the middle", checker.CommittedBeforeSeen, anything, func(p *planter) bool {
+	{"two entries change places", checker.Auditable, nil, inHistory(4, func(p *injector, i int) {
+		e := p.script[i].entries
+		e[1], e[2] = e[2], e[1]
+	})},
+	{"an entry is cut out", checker.Auditable, anything, inHistory(5, func(p *injector, i int) {
+		id := p.script[i].entries[0].ShareDataID
+		p.script[i].entries = slices.Delete(p.script[i].entries, 2, 3)
+		p.forget(id)
+	})},
+	{"an acknowledged proposal is cut out of the middle", checker.CommittedBeforeSeen, anything, func(p *injector) bool {
 		at, ok := p.acknowledged(func(c sharedata.Entry, last int) bool { return true })
 		if !ok {
 			return false
 		}
 		for i := range p.script {
-			if p.script[i].kind == reads && p.script[i].entries[0].ShareDataID == at.ShareDataID {
+			if p.script[i].kind == readsHistory && p.script[i].entries[0].ShareDataID == at.ShareDataID {
 				p.script[i].entries = slices.DeleteFunc(p.script[i].entries, func(e sharedata.Entry) bool { return e.Cursor == at.Cursor })
 			}
 		}
 		p.forget(at.ShareDataID)
 		return true
 	}},
-	{"an acknowledged proposal is lost with all that came after", checker.CommittedBeforeSeen, anything, func(p *planter) bool {
+	{"an acknowledged proposal is lost with all that came after", checker.CommittedBeforeSeen, anything, func(p *injector) bool {
 		at, ok := p.acknowledged(func(c sharedata.Entry, oldest int) bool { return c.Revision() > uint64(oldest)+1 })
 		if !ok {
 			return false
 		}
 		for i := range p.script {
-			if p.script[i].kind == reads && p.script[i].entries[0].ShareDataID == at.ShareDataID {
+			if p.script[i].kind == readsHistory && p.script[i].entries[0].ShareDataID == at.ShareDataID {
 				p.script[i].entries = slices.DeleteFunc(p.script[i].entries, func(e sharedata.Entry) bool { return e.Revision() >= at.Revision() })
 			}
 		}
 		p.forget(at.ShareDataID)
 		return true
 	}},
-	{"a rejected proposal changes the state", checker.Auditable, anything, func(p *planter) bool {
+	{"a rejected proposal changes the state", checker.Auditable, anything, func(p *injector) bool {
 		return p.rewrite(func(e []sharedata.Entry) (int, bool) {
 			i, ok := transactionAt(e, func(i int) bool { return !e[i].Accepted })
 			if ok {
@@ -145,28 +143,28 @@ var historyFaults = []fault{
 			return i, ok
 		})
 	}},
-	{"a function computes something else", checker.OneWinner, anything, func(p *planter) bool {
+	{"a function computes something else", checker.OneWinner, anything, func(p *injector) bool {
 		return p.rewrite(func(e []sharedata.Entry) (int, bool) {
 			if e[0].ShareDataID != "counter" {
 				return 0, false
 			}
-			i, ok := transactionAt(e, func(i int) bool { return e[i].Accepted && p.world.observed })
+			i, ok := transactionAt(e, func(i int) bool { return e[i].Accepted && p.simulation.observed })
 			if ok {
 				e[i].Data = json.RawMessage(`{"by":1000}`)
 			}
 			return i, ok
 		})
 	}},
-	{"a function decides otherwise", checker.OneWinner, anything, func(p *planter) bool {
+	{"a function decides otherwise", checker.OneWinner, anything, func(p *injector) bool {
 		return p.rewrite(func(e []sharedata.Entry) (int, bool) {
-			i, ok := transactionAt(e, func(i int) bool { return e[i].Accepted && p.world.observed })
+			i, ok := transactionAt(e, func(i int) bool { return e[i].Accepted && p.simulation.observed })
 			if ok {
 				e[i].Accepted, e[i].StateHash = false, e[i-1].StateHash
 			}
 			return i, ok
 		})
 	}},
-	{"a key takes effect twice", checker.OnceOnly, anything, func(p *planter) bool {
+	{"a key takes effect twice", checker.OnceOnly, anything, func(p *injector) bool {
 		return p.rewrite(func(e []sharedata.Entry) (int, bool) {
 			first, ok := transactionAt(e, func(i int) bool { return e[i].IdempotencyKey != "" })
 			if !ok {
@@ -179,19 +177,15 @@ var historyFaults = []fault{
 			return i, ok
 		})
 	}},
-	{"a revision is decided twice", checker.OneWinner, anything, func(p *planter) bool {
-		i, ok := p.read(4)
-		if ok {
-			other := slices.Clone(p.script[i].entries)
-			last := len(other) - 1
-			other[last].Time = other[last].Time.Add(1)
-			reseal(other, last)
-			p.script = append(p.script, step{kind: reads, entries: other})
-		}
-		return ok
-	}},
-	{"subscribers are told of two decisions of one revision", checker.OneWinner, nil, func(p *planter) bool {
-		in, ok := p.part(func(of *part) bool { return len(p.transactions(of.live)) > 0 && !p.lasting(of) })
+	{"a revision is decided twice", checker.OneWinner, anything, inHistory(4, func(p *injector, i int) {
+		other := slices.Clone(p.script[i].entries)
+		last := len(other) - 1
+		other[last].Time = other[last].Time.Add(1)
+		reseal(other, last)
+		p.script = append(p.script, step{kind: readsHistory, entries: other})
+	})},
+	{"subscribers see two entries at one revision", checker.OneWinner, nil, func(p *injector) bool {
+		in, ok := p.segment(func(p *injector, of *segment) bool { return len(p.transactions(of.live)) > 0 && !p.isLive(of) })
 		if !ok {
 			return false
 		}
@@ -202,32 +196,32 @@ var historyFaults = []fault{
 		f.FunctionID = "other"
 		p.forget(in.log.id)
 		p.script = slices.DeleteFunc(p.script, func(st step) bool {
-			return (st.kind == reads || st.kind == finds) && (st.snapshot.ID == in.log.id || len(st.entries) > 0 && st.entries[0].ShareDataID == in.log.id)
+			return (st.kind == readsHistory || st.kind == readsFinal) && (st.snapshot.ID == in.log.id || len(st.entries) > 0 && st.entries[0].ShareDataID == in.log.id)
 		})
-		p.script = slices.DeleteFunc(p.script, func(st step) bool { return st.kind == hears && st.answer.TransactionID == f.TransactionID })
-		for _, t := range p.world.things { // nothing is judged for completeness without a history
+		p.script = slices.DeleteFunc(p.script, func(st step) bool { return st.kind == hasResult && st.answer.TransactionID == f.TransactionID })
+		for _, t := range p.simulation.shareData { // without a history, completeness is not evaluated
 			if t.id == in.log.id {
-				for _, peer := range p.world.peers {
-					if peer.thing == t {
-						p.script = append(p.script, step{kind: leaves, log: peer.log})
+				for _, simSubscriber := range p.simulation.subscribers {
+					if simSubscriber.shareData == t {
+						p.script = append(p.script, step{kind: unsubscribes, log: simSubscriber.log})
 					}
 				}
 			}
 		}
 		return true
 	}},
-	{"the final state is not that of the history", checker.Auditable, nil, func(p *planter) bool {
+	{"the final state is not that of the history", checker.Auditable, nil, func(p *injector) bool {
 		for i := range p.script {
-			if p.script[i].kind == finds {
+			if p.script[i].kind == readsFinal {
 				p.script[i].snapshot.State = json.RawMessage(`"other"`)
 				return true
 			}
 		}
 		return false
 	}},
-	{"the final position is not the end of the history", checker.Auditable, []checker.Promise{checker.Complete}, func(p *planter) bool {
+	{"the final position is not the end of the history", checker.Auditable, []checker.Promise{checker.Complete}, func(p *injector) bool {
 		for i := range p.script {
-			if p.script[i].kind == finds {
+			if p.script[i].kind == readsFinal {
 				p.script[i].snapshot.Cursor.Revision++
 				return true
 			}
@@ -236,18 +230,18 @@ var historyFaults = []fault{
 	}},
 }
 
-// acknowledged chooses an entry whose proposer was answered and that is in
-// the history that was read in the end.
-func (p *planter) acknowledged(fits func(e sharedata.Entry, oldest int) bool) (sharedata.Entry, bool) {
+// acknowledged returns a random entry that a result names and that is in a history
+// that is read.
+func (p *injector) acknowledged(fits func(e sharedata.Entry, oldest int) bool) (sharedata.Entry, bool) {
 	answered := make(map[string]bool)
 	for _, st := range p.script {
-		if st.kind == hears && st.answer.TransactionID != "" {
+		if st.kind == hasResult && st.answer.TransactionID != "" {
 			answered[st.answer.TransactionID] = true
 		}
 	}
 	var entries []sharedata.Entry
 	for _, st := range p.script {
-		if st.kind != reads {
+		if st.kind != readsHistory {
 			continue
 		}
 		oldest := int(st.entries[0].Revision())
@@ -260,8 +254,8 @@ func (p *planter) acknowledged(fits func(e sharedata.Entry, oldest int) bool) (s
 	return pick(p, entries, func(sharedata.Entry) bool { return true })
 }
 
-// others reports whether somebody else was told of a live transaction.
-func (p *planter) others(but logKey, transactionID string) bool {
+// others reports whether another subscriber received a live transaction.
+func (p *injector) others(but logKey, transactionID string) bool {
 	for i := range p.script {
 		if f := p.transaction(i); f != nil && p.script[i].log != but && f.TransactionID == transactionID {
 			return true

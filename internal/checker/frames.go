@@ -7,27 +7,27 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// frame judges the frame of an entry.
+// frame evaluates the frame of an entry.
 func (s *stream) frame(r *record) {
-	rd := s.round
+	g := s.segment
 	switch {
-	case rd == nil && s.gapTold && r.kind == removed:
-		// Where the ShareData is gone, there is no state to follow the gap.
-		s.judge.sawRemoval(s.log.shareData, s.before.Epoch)
-		s.before, s.gapTold = replay.Cursor{}, false
+	case g == nil && s.gapReported && r.kind == removed:
+		// No state follows the gap, because the ShareData was removed.
+		s.evaluation.noteRemoval(s.log.shareData, s.before.Epoch)
+		s.before, s.gapReported = replay.Cursor{}, false
 		return
-	case rd == nil && s.gapTold:
+	case g == nil && s.gapReported:
 		s.report(Resumable, "no state came between the gap and this")
 		return
-	case rd == nil:
+	case g == nil:
 		s.report(NeverInterleaved, "it came without a state before it")
 		return
-	case rd.removed:
+	case g.removed:
 		s.report(NeverInterleaved, "it came after the removal, which ends the subscription")
 		return
 	}
 	if !r.cursor.IsZero() {
-		s.known(r)
+		s.compare(r)
 	}
 	if r.replayed {
 		s.replayedFrame(r)
@@ -35,81 +35,70 @@ func (s *stream) frame(r *record) {
 	}
 	s.liveFrame(r)
 	if r.kind == removed {
-		rd.removed = true
-		s.judge.sawRemoval(s.log.shareData, rd.at.Epoch)
+		g.removed = true
+		s.evaluation.noteRemoval(s.log.shareData, g.at.Epoch)
 	}
 }
 
 func (s *stream) replayedFrame(r *record) {
-	rd := s.round
+	g := s.segment
 	revision := r.cursor.Revision
 	switch {
-	case !rd.resumes:
-		if !rd.stray {
-			rd.stray = true
-			s.report(Resumable, "it was replayed though %s", rd.noReplay())
+	case !g.resumes:
+		if !g.strayReported {
+			g.strayReported = true
+			s.report(Resumable, "it was replayed though %s", g.noReplay())
 		}
 		return
-	case rd.brokenOff:
-		s.report(Resumable, "it was replayed after the word that the cursor was not found")
+	case g.aborted:
+		s.report(Resumable, "it was replayed after \"cursor not found\"")
 		return
-	case r.cursor.Epoch != rd.at.Epoch:
-		s.report(Resumable, "it was replayed though it is of another epoch than the state, %d", rd.at.Epoch)
+	case r.cursor.Epoch != g.at.Epoch:
+		s.report(Resumable, "it was replayed though it is of another epoch than the state, %d", g.at.Epoch)
 		return
-	case rd.anyLive && !rd.interleaved:
-		rd.interleaved = true
+	case g.anyLive && !g.interleavedReported:
+		g.interleavedReported = true
 		s.report(NeverInterleaved, "it was replayed after live frames")
 	}
-	rd.anyReplayed = true
+	g.anyReplayed = true
 	switch {
-	case revision <= rd.from:
-		s.report(Once, "it was replayed though the cursor, revision %d, is not before it", rd.from)
-	case revision > rd.at.Revision:
-		s.report(NeverInterleaved, "it was replayed though the state, revision %d, is before it", rd.at.Revision)
+	case revision <= g.from:
+		s.report(Once, "it was replayed though the cursor, revision %d, is not before it", g.from)
+	case revision > g.at.Revision:
+		s.report(NeverInterleaved, "it was replayed though the state, revision %d, is before it", g.at.Revision)
 	default:
-		s.inOrder(&rd.replayed, revision)
+		s.inOrder(&g.replayed, revision)
 	}
-}
-
-// noReplay says why nothing is to be replayed.
-func (r *round) noReplay() string {
-	switch {
-	case r.told:
-		return "the cursor was not found"
-	case r.why != "":
-		return r.why
-	}
-	return "there was nothing to resume"
 }
 
 func (s *stream) liveFrame(r *record) {
-	rd := s.round
-	s.wordBeforeLive(r)
+	g := s.segment
+	s.requireNotFound(r)
 	if r.cursor.IsZero() {
 		s.removalWithoutPosition()
 		return
 	}
 	revision := r.cursor.Revision
 	switch {
-	case r.cursor.Epoch != rd.at.Epoch:
-		s.report(Ordered, "it is of another epoch than the state, %d", rd.at.Epoch)
+	case r.cursor.Epoch != g.at.Epoch:
+		s.report(Ordered, "it is of another epoch than the state, %d", g.at.Epoch)
 		return
-	case revision <= rd.at.Revision:
-		s.report(NeverInterleaved, "it is live though the state, revision %d, has it already", rd.at.Revision)
+	case revision <= g.at.Revision:
+		s.report(NeverInterleaved, "it is live though the state, revision %d, has it already", g.at.Revision)
 		return
 	}
-	if revision <= rd.early {
-		s.report(Ordered, "it came after the verdict on a proposal of the same connection, which was decided at revision %d", rd.early)
-		rd.early = 0
+	if revision <= g.earlyResult {
+		s.report(Ordered, "it came after the result of a proposal of the same connection at revision %d", g.earlyResult)
+		g.earlyResult = 0
 	}
-	rd.anyLive = true
+	g.anyLive = true
 	s.unchangedByRejection(r)
-	s.inOrder(&rd.live, revision)
+	s.inOrder(&g.live, revision)
 }
 
-func (s *stream) inOrder(to *run, revision uint64) {
+func (s *stream) inOrder(to *sequence, revision uint64) {
 	last := to.last
-	switch to.take(revision) {
+	switch to.add(revision) {
 	case late:
 		s.report(Ordered, "revision %d came after %d", revision, last)
 	case repeated:
@@ -117,60 +106,60 @@ func (s *stream) inOrder(to *run, revision uint64) {
 	}
 }
 
-// wordBeforeLive demands that who is not resumed is told so before anything
-// live. It reports once.
-func (s *stream) wordBeforeLive(r *record) {
-	rd := s.round
+// requireNotFound demands "cursor not found" before the first live frame, where
+// the subscriber is not resumed. It reports once.
+func (s *stream) requireNotFound(r *record) {
+	g := s.segment
 	switch {
-	case rd.brokenOff && r.kind == removed:
+	case g.aborted && r.kind == removed:
 		return
-	case rd.brokenOff:
+	case g.aborted:
 		s.report(Resumable, "the replay broke off, and live frames followed")
-		rd.brokenOff = false
-	case rd.word == mustCome && !rd.told && rd.unasked:
-		s.report(NeverInterleaved, "the state before it was not asked for, and nothing said that the history did not continue")
-	case rd.word == mustCome && !rd.told:
-		s.report(Resumable, "it came before any word that the cursor was not found: %s", rd.why)
-	case !rd.counted && rd.resumes && !rd.anyReplayed && !rd.caughtUp() && !s.log.user:
-		s.report(Resumable, "neither was anything replayed nor was there a word that the cursor was not found")
-		rd.resumes = false
+		g.aborted = false
+	case g.notFound == required && !g.notFoundSeen && g.unsolicited:
+		s.report(NeverInterleaved, "the state before it was not asked for, and \"cursor not found\" did not come")
+	case g.notFound == required && !g.notFoundSeen:
+		s.report(Resumable, "it came before \"cursor not found\": %s", g.why)
+	case !g.counted && g.resumes && !g.anyReplayed && !g.caughtUp() && !s.log.client:
+		s.report(Resumable, "nothing was replayed, and \"cursor not found\" did not come")
+		g.resumes = false
 	default:
 		return
 	}
-	rd.word = mayCome
+	g.notFound = allowed
 }
 
-// removalWithoutPosition takes the position of a removal that names none from
-// the history.
+// removalWithoutPosition looks the position of a removal up in the history, where
+// the frame has none.
 func (s *stream) removalWithoutPosition() {
-	rd := s.round
-	h := s.judge.histories[s.log.shareData]
-	if rd.brokenOff || h == nil || h.chains[rd.at.Epoch] == nil {
+	g := s.segment
+	h := s.evaluation.histories[s.log.shareData]
+	if g.aborted || h == nil || h.chains[g.at.Epoch] == nil {
 		return
 	}
-	c := h.chains[rd.at.Epoch]
-	if e := c.entry(c.newest()); e != nil && e.Type == sharedata.EntryRemoved && e.Cursor.Revision > rd.at.Revision {
-		rd.anyLive = true
-		s.inOrder(&rd.live, e.Cursor.Revision)
+	c := h.chains[g.at.Epoch]
+	if e := c.entry(c.newest()); e != nil && e.Type == sharedata.EntryRemoved && e.Cursor.Revision > g.at.Revision {
+		g.anyLive = true
+		s.inOrder(&g.live, e.Cursor.Revision)
 	}
 }
 
-// unchangedByRejection holds the state in a rejection against the one before
-// it. That also works where no history was recorded.
+// unchangedByRejection compares the state in a rejection with the state before it,
+// also where no history was recorded.
 func (s *stream) unchangedByRejection(r *record) {
-	rd := s.round
-	if r.kind == transaction && !r.accepted && rd.stateAt+1 == r.cursor.Revision && r.state != rd.state {
-		s.report(CommittedBeforeSeen, "it was rejected, and yet shows another state than the one before it")
+	g := s.segment
+	if r.kind == transaction && !r.accepted && g.stateAt+1 == r.cursor.Revision && r.state != g.state {
+		s.report(CommittedBeforeSeen, "it was rejected, but its state is not the one before it")
 	}
 	if r.hasState {
-		rd.state, rd.stateAt = r.state, r.cursor.Revision
+		g.state, g.stateAt = r.state, r.cursor.Revision
 	}
 }
 
-// compareState holds a snapshot against the history.
+// compareState compares a snapshot with the history.
 func (s *stream) compareState(r *record) {
-	s.known(r)
-	h := s.judge.histories[s.log.shareData]
+	s.compare(r)
+	h := s.evaluation.histories[s.log.shareData]
 	if h == nil || h.chains[r.cursor.Epoch] == nil {
 		return
 	}
@@ -180,18 +169,19 @@ func (s *stream) compareState(r *record) {
 	}
 }
 
-// result notes a verdict on a proposal of the same connection that came before
-// its transaction. That is a violation once the transaction comes: a connection
-// that the server is closing gets verdicts, and no transactions any more.
+// result notes the result of a proposal of the same connection that came before
+// its transaction. It is a violation once the transaction comes: a connection that
+// the server is closing gets results, but no transactions any more.
 func (s *stream) result(r *record) {
-	// What is asked about one ShareData is dealt with in its order.
-	s.asks = slices.DeleteFunc(s.asks, func(a ask) bool { return a.doubtful && a.at < r.number })
-	rd := s.round
-	if rd == nil || rd.ending || rd.removed || rd.brokenOff || r.repeated || len(s.asks) > 0 ||
-		r.cursor.Epoch != rd.at.Epoch || !rd.caughtUp() {
+	// The server handles the messages about one ShareData in order, so subscribes
+	// that were sent before the proposal are answered.
+	s.pending = slices.DeleteFunc(s.pending, func(p pendingSubscribe) bool { return p.maybeAnswered && p.at < r.number })
+	g := s.segment
+	if g == nil || g.unsubscribed || g.removed || g.aborted || r.repeated || len(s.pending) > 0 ||
+		r.cursor.Epoch != g.at.Epoch || !g.caughtUp() {
 		return
 	}
-	if r.cursor.Revision > rd.live.last {
-		rd.early = r.cursor.Revision
+	if r.cursor.Revision > g.live.last {
+		g.earlyResult = r.cursor.Revision
 	}
 }

@@ -9,32 +9,32 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// histories are what was committed to one ShareData, as far as it was recorded.
+// histories are the recorded histories of one ShareData.
 type histories struct {
 	chains map[uint64]*chain // by epoch
-	// final is what the test found in the end; nil if it did not say.
+	// final is the snapshot that Final was given; nil for none.
 	final *sharedata.Snapshot
-	// removals counts how often Removing was called.
+	// removals counts the calls of Removing.
 	removals int
 }
 
 // chain is the history of one epoch.
 type chain struct {
-	// entries are sorted by revision, each there once. There are holes only
-	// where the recording has some.
+	// entries are sorted by revision, each there once. A hole is a revision that was
+	// not recorded.
 	entries []sharedata.Entry
-	// kept is the oldest revision that History was given; 0 if it was given
-	// none. The store may have dropped what is older.
+	// kept is the oldest revision that History was given; 0 if it was given none.
+	// The store may have dropped older ones.
 	kept uint64
-	// partial says that there may be more than was recorded.
+	// partial says that the store may have more than was recorded.
 	partial bool
-	// unknown are revisions that an observer could not be told of.
+	// unknown are revisions that an observer was not notified of.
 	unknown []span
 }
 
-// History records entries as they were read from the store, in the order in
-// which they were read; of one ShareData or of several, one after the other.
-// Read at the end of a run, it is all that can be known of what the store kept.
+// History records entries as they were read from the store, in the order of
+// reading; of one ShareData, or of several one after the other. They are all
+// entries that the store keeps at the end of the run.
 func (r *Recorder) History(entries []sharedata.Entry) { r.history(entries, false) }
 
 func (r *Recorder) history(entries []sharedata.Entry, partial bool) {
@@ -54,7 +54,7 @@ func (r *Recorder) historyOfOne(entries []sharedata.Entry, partial bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if broken {
-		r.found = append(r.found, violation)
+		r.violations = append(r.violations, violation)
 	}
 	oldest := entries[0].Cursor.Revision
 	for _, e := range entries {
@@ -65,10 +65,10 @@ func (r *Recorder) historyOfOne(entries []sharedata.Entry, partial bool) {
 	c.kept, c.partial = max(c.kept, oldest), partial
 }
 
-// Observe records entries as they are committed, which makes a Recorder a
-// sharedata.Observer: manager.ObserveAll(recorder) keeps the histories of the
-// run, also of ShareData that is removed later. Several managers may observe
-// into one Recorder; where they share a store, it compares what they say.
+// Observe records entries as they are committed. It makes a Recorder a
+// sharedata.Observer: manager.ObserveAll(recorder) records the histories of the
+// run, also those of ShareData that are removed later. Managers that share a store
+// may use one Recorder, which compares their entries.
 func (r *Recorder) Observe(events []sharedata.Event) {
 	for _, event := range events {
 		if event.Type == sharedata.EntryCreated || event.Type == sharedata.EntryUpdated {
@@ -87,7 +87,7 @@ func (r *Recorder) Observe(events []sharedata.Event) {
 	}
 }
 
-// Final records what a manager had of a ShareData when all was over.
+// Final records the snapshot of a ShareData at the end of the run.
 func (r *Recorder) Final(snapshot sharedata.Snapshot) {
 	r.keepState(snapshot.State)
 	r.mu.Lock()
@@ -95,8 +95,8 @@ func (r *Recorder) Final(snapshot sharedata.Snapshot) {
 	r.historiesLocked(snapshot.ID).final = &snapshot
 }
 
-// Removing records that the test is about to remove the ShareData, whatever
-// comes of it. Only Options.Durable needs to know.
+// Removing records that the test is about to remove the ShareData, whether or not
+// that succeeds. Options.Durable uses it.
 func (r *Recorder) Removing(shareData string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,8 +122,8 @@ func (r *Recorder) chainLocked(e sharedata.Entry) *chain {
 	return c
 }
 
-// addEntryLocked adds an entry unless it is there. Another at its place is a
-// revision that was decided twice.
+// addEntryLocked adds an entry unless it is there. A different entry at its
+// position is a revision that was decided twice.
 func (r *Recorder) addEntryLocked(e sharedata.Entry) {
 	c := r.chainLocked(e)
 	i, there := c.find(e.Cursor.Revision)
@@ -133,14 +133,14 @@ func (r *Recorder) addEntryLocked(e sharedata.Entry) {
 			c.entries = slices.Insert(c.entries, i, e)
 		}
 	case c.entries[i].Hash != e.Hash:
-		r.found = append(r.found, Violation{
+		r.violations = append(r.violations, Violation{
 			Promise: OneWinner, ShareData: e.ShareDataID, Where: e.Cursor.String(),
 			Explanation: fmt.Sprintf("two entries were committed at this position, with the hashes %.8s… and %.8s…", c.entries[i].Hash, e.Hash),
 		})
 	}
 }
 
-// inOrder returns the chains by their epochs.
+// inOrder returns the chains in the order of their epochs.
 func (h *histories) inOrder() []*chain {
 	var chains []*chain
 	for _, epoch := range slices.Sorted(maps.Keys(h.chains)) {
@@ -149,7 +149,7 @@ func (h *histories) inOrder() []*chain {
 	return chains
 }
 
-// find returns the place of a revision among the entries.
+// find returns the index of a revision among the entries, and whether it is there.
 func (c *chain) find(revision uint64) (int, bool) {
 	n := len(c.entries)
 	if n == 0 || c.newest() < revision {
@@ -162,7 +162,7 @@ func (c *chain) find(revision uint64) (int, bool) {
 	return i, c.entries[i].Cursor.Revision == revision
 }
 
-// entry returns the entry of a revision, nil if it was not recorded.
+// entry returns the entry of a revision; nil if it was not recorded.
 func (c *chain) entry(revision uint64) *sharedata.Entry {
 	if i, ok := c.find(revision); ok {
 		return &c.entries[i]
@@ -184,8 +184,8 @@ func (c *chain) newest() uint64 {
 	return c.entries[len(c.entries)-1].Cursor.Revision
 }
 
-// missing reports whether an entry that was committed at the revision ought to
-// have been recorded, and was not.
+// missing reports whether an entry at the revision would have been recorded, and
+// was not.
 func (c *chain) missing(revision uint64) bool {
 	if len(c.entries) == 0 || revision < c.oldest() || c.partial && revision > c.newest() || c.entry(revision) != nil {
 		return false
@@ -193,9 +193,8 @@ func (c *chain) missing(revision uint64) bool {
 	return !slices.ContainsFunc(c.unknown, func(s span) bool { return s.first <= revision && revision <= s.last })
 }
 
-// lastTransaction returns the revision of the newest transaction up to a
-// revision: 0 if there was none. known is false where it may be older than
-// what was recorded.
+// lastTransaction returns the revision of the newest transaction up to a revision,
+// 0 for none. known is false where too little was recorded.
 func (c *chain) lastTransaction(revision uint64) (last uint64, known bool) {
 	i, ok := c.find(revision)
 	if !ok {

@@ -16,16 +16,16 @@ func stateFrame(cursor string, state json.RawMessage) *wire.State {
 	return &wire.State{ShareDataID: "x", CurrentState: state, Cursor: cursor, HasReplaying: true}
 }
 
-// The parts of a story are told before the store loses what it holds and after.
-func TestWhatAStoreMayLose(t *testing.T) {
+// The steps are recorded before and after the store loses its data.
+func TestLosing_Streams(t *testing.T) {
 	var kept []checker.Promise
 	just := func(p ...checker.Promise) []checker.Promise { return p }
 	for _, test := range []struct {
 		name    string
 		before  string
 		after   string
-		through uint64 // the newest epoch that may be gone
-		soFar   uint64 // so many entries of epoch 1 are read before
+		through uint64 // the newest epoch that may be lost
+		soFar   uint64 // how many entries of epoch 1 are read before the loss
 		want    []checker.Promise
 	}{
 		{"an epoch", "subscribe; state 1-3; 1-4; lost", "subscribe; state 3-1; lost", 2, 0, kept},
@@ -34,28 +34,28 @@ func TestWhatAStoreMayLose(t *testing.T) {
 		{"what came after it was read", "subscribe; last 1-3; 1-4; 1-5; lost", "", 2, 3, kept},
 		{"not what was read", "subscribe; last 1-3; 1-4; lost; subscribe; state 1-3", "", 2, 3, just(checker.CommittedBeforeSeen)},
 		{"a history that did not continue", "subscribe; state 1-3; 1-4", "state 3-1; notfound; 3-2", 1, 0, kept},
-		{"a history that did not continue, in silence", "subscribe; state 1-3; 1-4", "3-2", 1, 0, just(checker.Ordered)},
+		{"a history that did not continue, without a report", "subscribe; state 1-3; 1-4", "3-2", 1, 0, just(checker.Ordered)},
 		{"a history that is merged with what came after", "subscribe; state 1-3; 1-4; lost", "subscribe 1-3; state 1-4; lost; subscribe; other 1-4; lost", 1, 0, just(checker.OneWinner)},
 		{"a replay that is not possible any more", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-9; notfound", 1, 0, kept},
 		{"a replay that is not possible, before", "subscribe; state 1-3; lost; subscribe 1-3; state 1-9; notfound; lost", "", 1, 0, just(checker.Resumable)},
 		{"a replay that is not possible, of a later epoch", "subscribe; state 2-3; lost", "subscribe 2-3; state 2-9; notfound", 1, 0, just(checker.Resumable, checker.CommittedBeforeSeen)},
-		{"a part passed off as the whole", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", 1, 0, just(checker.Gapless, checker.Resumable)},
+		{"a part is replayed as the whole", "subscribe; state 1-3; lost", "subscribe 1-3; state 1-6 2; ~1-4; ~1-5; 1-7", 1, 0, just(checker.Gapless, checker.Resumable)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
 			s := rec.Subscriber("s", "x")
-			say := func(story string) {
-				for text := range strings.SplitSeq(story, ";") {
+			say := func(steps string) {
+				for text := range strings.SplitSeq(steps, ";") {
 					if cursor, other := strings.CutPrefix(strings.TrimSpace(text), "other "); other {
 						s.Frame(stateFrame(cursor, json.RawMessage("7")))
 					} else if text != "" {
-						tell(s, text)
+						subscriberSteps(s, text)
 					}
 				}
 			}
 			say(test.before)
 			if test.soFar > 0 {
-				rec.HistorySoFar(history(1, int(test.soFar), unchanged))
+				rec.PartialHistory(history(1, int(test.soFar), unchanged))
 			}
 			lost := rec.Losing("x")
 			lost(test.through)
@@ -69,10 +69,10 @@ func TestWhatAStoreMayLose(t *testing.T) {
 	}
 }
 
-func TestNothingIsMissedWhileItIsBeingLost(t *testing.T) {
+func TestLosing_UnderWay(t *testing.T) {
 	rec := checker.NewRecorder()
 	lost := rec.Losing("x")
-	tell(rec.Subscriber("s", "x"), "subscribe; state 9-3; lost")
+	subscriberSteps(rec.Subscriber("s", "x"), "subscribe; state 9-3; lost")
 	if v := rec.Check(checker.Options{Durable: true}); len(v) > 0 {
 		t.Error(v)
 	}
@@ -82,10 +82,10 @@ func TestNothingIsMissedWhileItIsBeingLost(t *testing.T) {
 	}
 }
 
-func TestHistoryThatWasReadBeforeItsEnd(t *testing.T) {
+func TestPartialHistory(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		story   string
+		steps   string
 		removed bool
 		final   bool // read again, to its end
 		want    []checker.Promise
@@ -98,11 +98,11 @@ func TestHistoryThatWasReadBeforeItsEnd(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
-			rec.HistorySoFar(history(1, 3, unchanged))
+			rec.PartialHistory(history(1, 3, unchanged))
 			if test.removed {
 				rec.Removing("x")
 			}
-			tell(rec.Subscriber("s", "x"), test.story)
+			subscriberSteps(rec.Subscriber("s", "x"), test.steps)
 			if test.final {
 				rec.History(history(1, 5, unchanged))
 			}
@@ -114,17 +114,17 @@ func TestHistoryThatWasReadBeforeItsEnd(t *testing.T) {
 	}
 }
 
-// A story of which the parts between # are told while the store is out of reach.
-func TestWhatMayHappenWhileAStoreIsOutOfReach(t *testing.T) {
+// Steps between # are recorded while the store is unreachable.
+func TestStoreUnreachable(t *testing.T) {
 	var kept []checker.Promise
 	just := func(p ...checker.Promise) []checker.Promise { return p }
 	for _, test := range []struct {
-		name, story string
+		name, steps string
 		want        []checker.Promise
 	}{
 		{"not resumed", "#subscribe 1-3; state 1-9; notfound#; 1-10", kept},
 		{"resumed all the same", "#subscribe 1-3; state 1-5 2; ~1-4; ~1-5#; 1-6", kept},
-		{"not resumed, in silence", "#subscribe 1-3; state 1-9; 1-10#", just(checker.Resumable)},
+		{"not resumed, without a report", "#subscribe 1-3; state 1-9; 1-10#", just(checker.Resumable)},
 		{"resumed in part", "#subscribe 1-3; state 1-6 3; ~1-4; 1-7#", just(checker.Gapless)},
 		{"not resumed, before", "subscribe 1-3; state 1-9; notfound; #1-10#", just(checker.Resumable)},
 		{"not resumed, after", "#subscribe; state 1-3#; lost; subscribe 1-3; state 1-9; notfound", just(checker.Resumable)},
@@ -136,57 +136,57 @@ func TestWhatMayHappenWhileAStoreIsOutOfReach(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			rec := checker.NewRecorder()
 			s := rec.Subscriber("s", "x")
-			for i, part := range strings.Split(test.story, "#") {
+			for i, part := range strings.Split(test.steps, "#") {
 				back := func() {}
 				if i%2 == 1 {
-					back = rec.OutOfReach()
+					back = rec.StoreUnreachable()
 				}
 				if part = strings.Trim(part, "; "); part != "" {
-					tell(s, part)
+					subscriberSteps(s, part)
 				}
 				back()
 			}
 			if v := rec.Check(checker.Options{}); !slices.Equal(broken(v), test.want) {
-				t.Errorf("%s\nbroken: %q, want %q\n%v", test.story, broken(v), test.want, v)
+				t.Errorf("%s\nbroken: %q, want %q\n%v", test.steps, broken(v), test.want, v)
 			}
 		})
 	}
 }
 
-func TestGapThatIsToldWhileAStoreIsOutOfReach(t *testing.T) {
+func TestStoreUnreachable_Gap(t *testing.T) {
 	for when, bad := range map[int]bool{0: true, 1: false, 2: false, 3: false, 4: true} {
 		rec := checker.NewRecorder()
-		u := rec.User("u", "x")
+		u := rec.Client("u", "x")
 		for i, step := range []func(){
 			func() { u.State(stateFrame("1-3", stateAt("1-3")), false) },
-			func() { u.Frame(transaction("1-4")) }, // it may be told before it is over
+			func() { u.Frame(transaction("1-4")) }, // may be delivered before the end
 			func() { u.Gap() },
 			func() { u.State(stateFrame("1-9", stateAt("1-9")), false) },
 			func() { u.Closed() },
 		} {
 			back := func() {}
 			if i == when {
-				back = rec.OutOfReach()
+				back = rec.StoreUnreachable()
 			}
 			step()
 			back()
 		}
 		if v := rec.Check(checker.Options{}); (len(v) == 1) != bad {
-			t.Errorf("out of reach at step %d: %v", when, v)
+			t.Errorf("unreachable at step %d: %v", when, v)
 		}
 	}
 }
 
-func TestHoleInAHistoryThatGoesOn(t *testing.T) {
+func TestPartialHistory_Hole(t *testing.T) {
 	rec := checker.NewRecorder()
-	rec.HistorySoFar(slices.Delete(history(1, 4, unchanged), 2, 3))
-	tell(rec.Subscriber("s", "x"), "subscribe; last 1-2; 1-3; 1-4; 1-5")
+	rec.PartialHistory(slices.Delete(history(1, 4, unchanged), 2, 3))
+	subscriberSteps(rec.Subscriber("s", "x"), "subscribe; last 1-2; 1-3; 1-4; 1-5")
 	if v := rec.Check(checker.Options{}); len(v.Of(checker.CommittedBeforeSeen)) != 1 {
 		t.Errorf("got %v", v)
 	}
 }
 
-func TestServersDoNotGoBack(t *testing.T) {
+func TestServer_StateOlder(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		first, second string
@@ -215,7 +215,7 @@ func TestServersDoNotGoBack(t *testing.T) {
 	}
 }
 
-func TestStateThatNobodyAskedForMayBeOlderThanTheQuestion(t *testing.T) {
+func TestServer_UnsolicitedState(t *testing.T) {
 	for answer, bad := range map[string]bool{"2-5": false, "2-4": true} {
 		rec := checker.NewRecorder()
 		c := rec.ConnectionTo("a", "c")
@@ -235,7 +235,7 @@ func TestStateThatNobodyAskedForMayBeOlderThanTheQuestion(t *testing.T) {
 	}
 }
 
-func TestVerdictIsSeenByWhoeverAsksTheSameServer(t *testing.T) {
+func TestServer_ResultThenState(t *testing.T) {
 	for server, bad := range map[string]bool{"a": true, "b": false} {
 		rec := checker.NewRecorder()
 		c := rec.ConnectionTo("a", "c")

@@ -26,9 +26,9 @@ var add = sharedata.NewFunction("add", func(_ context.Context, c counter, in str
 	return c, nil
 })
 
-// observer writes down what a manager tells it as the frames it stands for.
+// observer records the events of a manager as the frames that a server sends.
 type observer struct {
-	mu         sync.Mutex // what Observe is told may come before its snapshot
+	mu         sync.Mutex // events may come before the snapshot
 	subscriber *checker.Subscriber
 	early      []wire.ServerMessage
 	begun      bool
@@ -60,7 +60,7 @@ func (o *observer) begin(at sharedata.Snapshot) {
 	o.begun = true
 }
 
-func TestManagerKeepsItsPromises(t *testing.T) {
+func TestManager_NoViolations(t *testing.T) {
 	ctx := t.Context()
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
@@ -123,7 +123,7 @@ func proposeToCounter(ctx context.Context, rec *checker.Recorder, manager *share
 		p := sharedata.Proposal{
 			ShareDataID: "counter", FunctionID: "add", Caller: caller,
 			Data:           json.RawMessage(fmt.Sprintf(`{"by": %d}`, rng.IntN(9)-5)),
-			IdempotencyKey: fmt.Sprint("key", i%50), // the other one of the subject uses it, too
+			IdempotencyKey: fmt.Sprint("key", i%50), // shared with another proposer of the subject
 		}
 		pending := rec.Proposed(checker.Proposal{
 			Proposer: fmt.Sprint("proposer", n), ShareData: p.ShareDataID, Function: p.FunctionID,

@@ -1,44 +1,35 @@
 package checker
 
-import "time"
-
-// Options say what was promised in the run that was recorded. The zero value
-// is good for one with default options and a store that kept working.
+// Options say what the recorded run promised. The zero value is good for servers
+// with default options and a store without faults.
 type Options struct {
-	// Window is the replay window of the servers, in entries: who missed at
-	// most so many must be resumed, who missed more must be told. It is the
-	// value of realtime.Options.ReplayWindow: the default is 100, and -1 means
-	// that nothing is replayed.
+	// Window is realtime.Options.ReplayWindow of the servers, in entries: a
+	// subscriber that missed at most this many must be resumed, one that missed
+	// more must get "cursor not found". Default: 100. -1: nothing is replayed.
 	Window int
 	// Retention is how many of the newest entries the store keeps for certain.
-	// An older cursor may be resumed or not, and an older idempotency key may
-	// take effect again. The default is all; where Recorder.History shows that
-	// entries were dropped, that is taken into account. -1 means that entries
-	// may be out of reach at any time, as when the store is made to fail: every
-	// cursor may be resumed or not, but none in part.
+	// Older cursors may be resumed or not, and older idempotency keys may take
+	// effect again. Default: all, except those that Recorder.History shows to be
+	// dropped. -1: entries may be unreadable at any time, as when the store is made
+	// to fail: every cursor may be resumed or not, but none in part.
 	Retention int
-	// Complete demands that whoever is still subscribed at the end has been
-	// sent everything. Set it where the test waited for that.
+	// Complete demands that every subscription that has not ended is current at the
+	// end of the run. Set it where the test waits for that.
 	Complete bool
-	// Durable demands that no epoch is lost: one that somebody was told of must
-	// have been recorded by History or Observe, or have ended in a removal that
-	// somebody saw or Recorder.Removing announced.
+	// Durable demands that no epoch is lost: each one that appears in a frame or a
+	// result must have been recorded by History or Observe, or must have ended with
+	// a removal that a subscriber saw or that Recorder.Removing announced.
 	Durable bool
-	// FreshReads demands that a snapshot is no older than anything that anybody
-	// had seen before the subscribe was sent. One process promises that; of
-	// several that share a store, one may lag behind. What is known to have come
-	// from one process (Recorder.ConnectionTo) is judged so in any case.
+	// FreshReads demands that a snapshot is not older than any frame or result
+	// received before its subscribe was sent. One process promises that; of several
+	// that share a store, one may lag behind. It is always demanded of frames and
+	// results that come from the same process (Recorder.ConnectionTo).
 	FreshReads bool
-	// Attributed demands that every transaction and every update in a recorded
-	// history was asked for: the test recorded whatever anybody asked for.
+	// Attributed demands that an operation asked for each transaction and update in
+	// a recorded history. Set it where the test records all operations.
 	Attributed bool
-	// Linearize is how long the search for a linearization may take for one
-	// ShareData that has a model: an order of what was asked for that agrees with
-	// the order in time, with the answers and with the revisions. One that takes
-	// longer is a violation of Recorded. The default is not to search.
-	Linearize time.Duration
-	// Models are the rules of the functions, by the id of the ShareData. The
-	// proposals to one without a model are not judged anew.
+	// Models compute the outcomes of proposals, by the id of the ShareData. Default:
+	// none; outcomes are taken as they were recorded.
 	Models map[string]Model
 }
 

@@ -9,27 +9,26 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// record is one thing that happened to a subscriber. It keeps the hash of a
-// state, not the state.
+// record is one event of a subscription. It has the hash of a state, not the state.
 type record struct {
-	// at numbers everything that the recorder took down, from 1.
+	// at is the number of the record among all of the recorder, from 1.
 	at       uint64
 	kind     kind
 	accepted bool // transaction, result
 	replayed bool // transaction, updated
 	hasState bool // state is known
 	counted  bool // state: number is known
-	resumed  bool // state at a user
+	resumed  bool // state of a client
 	repeated bool // result: a duplicate
 	// cursor is the position; zero for a removal without one.
 	cursor replay.Cursor
 	// last is the lastTransactionId of a state.
 	last replay.Cursor
-	// number is how many frames a state says will be replayed, a close code, or
-	// which record the proposal is that a result answers.
+	// number is the number of replayed frames that a state announces, a close code,
+	// or, for a result, the record of its proposal.
 	number uint64
-	// text is the since of a subscribed, the functionId of a transaction, or
-	// what is wrong with an unreadable.
+	// text is the since of a subscribed, the functionId of a transaction, or the
+	// problem of an unreadable.
 	text  string
 	state sharedata.Hash
 }
@@ -45,10 +44,10 @@ const (
 	transaction
 	updated
 	removed
-	notFound // the cursor was not found
-	gap      // a user was told of one
-	result   // the verdict on a proposal of the same connection
-	unreadable
+	notFound   // the error replay-cursor-not-found
+	gap        // of a client
+	result     // of a proposal of the same connection
+	unreadable // a frame without a valid position
 )
 
 func (r *record) String() string {
@@ -99,34 +98,8 @@ func (r *record) String() string {
 	return "unreadable frame"
 }
 
-func (r *record) count(s *Summary) {
-	switch r.kind {
-	case state:
-		s.States++
-		if r.resumed || r.number > 0 {
-			s.Resumed++
-		}
-	case notFound, gap:
-		s.Gaps++
-	case transaction, updated, removed:
-		if r.replayed {
-			s.Replayed++
-		} else {
-			s.Live++
-		}
-		if r.kind == removed {
-			s.Removals++
-		}
-	case disconnected:
-		s.Disconnects++
-		if r.number == codes.CloseFellBehind {
-			s.FellBehind++
-		}
-	}
-}
-
-// recordOf reads a frame about the subscriber's ShareData; ok is false where
-// it says nothing about a subscription.
+// recordOf returns the record of a frame; ok is false where the frame is not about
+// this subscription.
 func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
 	switch f := frame.(type) {
 	case *wire.State:
@@ -176,13 +149,13 @@ func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
 	return rec, false
 }
 
-// position reads where a frame belongs. One that does not say it can not be
-// judged otherwise, so it becomes an unreadable.
+// position reads the position of a frame. A frame without a valid one becomes
+// unreadable.
 func (r *record) position(cursor string, revision uint64) {
 	at, err := replay.ParseCursor(cursor)
 	switch {
 	case err != nil:
-		r.kind, r.text = unreadable, fmt.Sprintf("it names no position: %v", err)
+		r.kind, r.text = unreadable, fmt.Sprintf("it has no position: %v", err)
 	case at.Revision == 0 || at.Epoch == 0:
 		r.kind, r.text = unreadable, fmt.Sprintf("%s is not the position of an entry", at)
 	case revision != 0 && revision != at.Revision:

@@ -13,18 +13,18 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func eventsOf(t *thing, i int) []sharedata.Event {
+func eventsOf(t *simShareData, i int) []sharedata.Event {
 	return []sharedata.Event{{Entry: t.entries[i], State: t.states[i]}}
 }
 
-func TestRecordingFromManyGoroutines(t *testing.T) {
+func TestRecorder_Concurrent(t *testing.T) {
 	const writers, frames = 8, 300
 	rec := checker.NewRecorder()
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			id := fmt.Sprint("x", w%2)
-			s, u := rec.Subscriber(fmt.Sprint(w), id), rec.User(fmt.Sprint(w), id)
+			s, u := rec.Subscriber(fmt.Sprint(w), id), rec.Client(fmt.Sprint(w), id)
 			first := &wire.State{ShareDataID: id, CurrentState: stateAt("1-1"), Cursor: "1-1"}
 			s.Subscribed("")
 			s.Frame(first)
@@ -58,7 +58,7 @@ func TestRecordingFromManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestFramesOfOthersAreIgnored(t *testing.T) {
+func TestSubscriber_OtherFrames(t *testing.T) {
 	rec := checker.NewRecorder()
 	s := rec.Subscriber("s", "x")
 	for _, f := range []wire.ServerMessage{
@@ -79,12 +79,12 @@ func TestFramesOfOthersAreIgnored(t *testing.T) {
 	}
 }
 
-func TestReportsAreGroupedAndBounded(t *testing.T) {
+func TestViolations_Report(t *testing.T) {
 	rec := checker.NewRecorder()
-	s := rec.Subscriber("somebody", "x")
-	tell(s, "subscribe; state 1-1; 1-2; 1-4")
+	s := rec.Subscriber("subscriber", "x")
+	subscriberSteps(s, "subscribe; state 1-1; 1-2; 1-4")
 	for range 3 * checker.MaxPerPromise {
-		tell(s, "1-4")
+		subscriberSteps(s, "1-4")
 	}
 	v := rec.Check(checker.Options{})
 	if n := len(v.Of(checker.Once)); n != checker.MaxPerPromise {
@@ -92,7 +92,7 @@ func TestReportsAreGroupedAndBounded(t *testing.T) {
 	}
 	text := v.String()
 	for _, want := range []string{
-		"gapless:\n\t\"x\" of somebody at record ", "once:\n", "record 5 (transaction 1-4 accepted) after (state 1-1; transaction 1-2 accepted; transaction 1-4 accepted): revision 4 came again",
+		"gapless:\n\t\"x\" of subscriber at record ", "once:\n", "record 5 (transaction 1-4 accepted) after (state 1-1; transaction 1-2 accepted; transaction 1-4 accepted): revision 4 came again",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%.600s", want, text)

@@ -1,6 +1,8 @@
 package checker_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -15,72 +17,71 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A script is a recording before it is recorded, so that a fault can be
-// planted in it.
+// script is a sequence of steps to be recorded. Faults are injected into it.
 type script []step
 
 type step struct {
 	kind stepKind
-	// log is who it happened to, for the kinds up to gapTold.
+	// log is the subscription, for the kinds up to reportsGap.
 	log     logKey
-	since   string             // asks
-	code    int                // loses
-	frame   wire.ServerMessage // gets
-	resumed bool               // gets a state, as a user
+	since   string             // subscribes
+	code    int                // disconnects
+	frame   wire.ServerMessage // receives
+	resumed bool               // receives a state, of a client
 
-	op        int // proposes, administers, hears
+	op        int // proposes, administers, hasResult
 	operation checker.OperationKind
 	proposal  checker.Proposal
 	answer    checker.Answer
 
-	id       string            // removing
-	entries  []sharedata.Entry // reads
+	id       string            // removes
+	entries  []sharedata.Entry // readsHistory
 	events   []sharedata.Event // commits
 	snapshot sharedata.Snapshot
 }
 
 type logKey struct {
 	name, id string
-	user     bool
+	client   bool
 }
 
 type stepKind int
 
 const (
-	asks stepKind = iota
-	gets
-	leaves
-	loses
-	gapTold
+	subscribes stepKind = iota
+	receives
+	unsubscribes
+	disconnects
+	reportsGap
 	proposes
 	administers
-	hears
-	removing
+	hasResult
+	removes
 	commits
-	reads
-	finds
+	readsHistory
+	readsFinal
 )
 
-// play records a script.
-func (s script) play() *checker.Recorder {
+// record records the script.
+func (s script) record() *checker.Recorder {
 	rec := checker.NewRecorder()
 	subscribers := make(map[logKey]*checker.Subscriber)
-	users := make(map[logKey]*checker.User)
+	clients := make(map[logKey]*checker.Client)
 	pending := make(map[int]*checker.Pending)
 	for i := range s {
 		st := &s[i]
-		if st.kind <= gapTold && st.log.user {
-			if users[st.log] == nil {
-				users[st.log] = rec.User(st.log.name, st.log.id)
+		if st.kind <= reportsGap && st.log.client {
+			if clients[st.log] == nil {
+				clients[st.log] = rec.Client(st.log.name, st.log.id)
 			}
-			st.tellUser(users[st.log])
+			st.recordClient(clients[st.log])
 			continue
 		}
-		if st.kind <= gapTold {
+		if st.kind <= reportsGap {
 			if subscribers[st.log] == nil {
 				subscribers[st.log] = rec.Subscriber(st.log.name, st.log.id)
 			}
-			st.tellSubscriber(subscribers[st.log])
+			st.recordSubscriber(subscribers[st.log])
 			continue
 		}
 		switch st.kind {
@@ -92,47 +93,47 @@ func (s script) play() *checker.Recorder {
 			} else {
 				pending[st.op] = rec.Creating(st.proposal)
 			}
-		case hears:
+		case hasResult:
 			pending[st.op].Answered(st.answer)
-		case removing:
+		case removes:
 			rec.Removing(st.id)
 		case commits:
 			rec.Observe(st.events)
-		case reads:
+		case readsHistory:
 			rec.History(st.entries)
-		case finds:
+		case readsFinal:
 			rec.Final(st.snapshot)
 		}
 	}
 	return rec
 }
 
-func (st *step) tellSubscriber(s *checker.Subscriber) {
+func (st *step) recordSubscriber(s *checker.Subscriber) {
 	switch st.kind {
-	case asks:
+	case subscribes:
 		s.Subscribed(st.since)
-	case gets:
+	case receives:
 		s.Frame(st.frame)
-	case leaves:
+	case unsubscribes:
 		s.Unsubscribed()
-	case loses:
+	case disconnects:
 		s.Disconnected(st.code)
 	}
 }
 
-func (st *step) tellUser(u *checker.User) {
+func (st *step) recordClient(u *checker.Client) {
 	switch st.kind {
-	case asks:
+	case subscribes:
 		u.Subscribed(st.since)
-	case gets:
+	case receives:
 		if snapshot, ok := st.frame.(*wire.State); ok {
 			u.State(snapshot, st.resumed)
 		} else {
 			u.Frame(st.frame)
 		}
-	case leaves:
+	case unsubscribes:
 		u.Closed()
-	case gapTold:
+	case reportsGap:
 		u.Gap()
 	}
 }
@@ -158,7 +159,7 @@ func (s script) clone() script {
 	return s
 }
 
-// place is where a frame belongs; zero for frames that are of no entry.
+// place returns the position of a frame; zero for frames of no entry.
 func (st *step) place() (at replay.Cursor, replayed bool) {
 	text := ""
 	switch f := st.frame.(type) {
@@ -175,67 +176,68 @@ func (st *step) place() (at replay.Cursor, replayed bool) {
 	return at, replayed
 }
 
-// part is one run of frames of a script, by the indices of its steps.
-type part struct {
+// segment has the steps that follow one state, by their indices in the script.
+type segment struct {
 	log   logKey
 	since string // the subscribe's
-	asked int    // the index of the subscribe; -1 for none
+	asked int    // the subscribe; -1 for none
 	state int
-	told  int // the cursor was not found, or the gap; -1 for neither
-	// replayed and live are frames of entries; removed is the one of the live
-	// ones that is a removal, -1 for none.
+	// notFound is the "cursor not found", or the gap; -1 for neither.
+	notFound int
+	// replayed and live are frames of entries; removed is the live one that is a
+	// removal, -1 for none.
 	replayed, live []int
 	removed        int
-	// last says that nothing happened to this log afterwards, and gone that it
-	// lost the connection or left.
+	// last says that no other segment of the log follows, gone that the connection
+	// or the subscription ended.
 	last, gone bool
-	// fresh says that nothing can be under way from before the subscribe.
+	// fresh says that no frames from before the subscribe can follow it.
 	fresh bool
-	// alone says that the state can only be the answer to that one subscribe.
+	// alone says that the state can answer that subscribe only.
 	alone bool
 }
 
-// parts cuts a script into its parts.
-func (s script) parts() []*part {
-	var parts []*part
-	current := make(map[logKey]*part)
+// segments returns the segments of a script.
+func (s script) segments() []*segment {
+	var segments []*segment
+	current := make(map[logKey]*segment)
 	asked := make(map[logKey][]int)
-	told := make(map[logKey]int)
+	gap := make(map[logKey]int)
 	lost := make(map[logKey]bool)
 	doubt := make(map[logKey]bool)
 	for i := range s {
 		st := &s[i]
 		p := current[st.log]
 		switch st.kind {
-		case asks:
+		case subscribes:
 			asked[st.log] = append(asked[st.log], i)
 			if p == nil {
 				lost[st.log] = true
 			}
-		case loses, leaves:
+		case disconnects, unsubscribes:
 			if p != nil {
 				p.gone = true
 			}
-			if st.kind == leaves && len(asked[st.log]) > 0 {
+			if st.kind == unsubscribes && len(asked[st.log]) > 0 {
 				doubt[st.log] = true
 			}
-			if st.kind == loses {
+			if st.kind == disconnects {
 				asked[st.log] = nil
 				doubt[st.log] = false
 				delete(current, st.log)
 			}
-		case gapTold:
-			told[st.log] = i
+		case reportsGap:
+			gap[st.log] = i
 			if p != nil {
 				p.gone = true
 			}
-		case gets:
+		case receives:
 			switch f := st.frame.(type) {
 			case *wire.State:
 				if p != nil {
 					p.last = false
 				}
-				p = &part{log: st.log, state: i, told: -1, removed: -1, asked: -1, last: true, fresh: lost[st.log]}
+				p = &segment{log: st.log, state: i, notFound: -1, removed: -1, asked: -1, last: true, fresh: lost[st.log]}
 				lost[st.log] = false
 				if a := asked[st.log]; len(a) > 0 {
 					p.asked, p.since = a[0], s[a[0]].since
@@ -243,15 +245,15 @@ func (s script) parts() []*part {
 					p.alone = !doubt[st.log]
 					doubt[st.log] = doubt[st.log] && len(a) > 1
 				}
-				if t, ok := told[st.log]; ok {
-					p.told = t
-					delete(told, st.log)
+				if t, ok := gap[st.log]; ok {
+					p.notFound = t
+					delete(gap, st.log)
 				}
 				current[st.log] = p
-				parts = append(parts, p)
+				segments = append(segments, p)
 			case *wire.Error:
 				if f.Code == codes.ReplayCursorNotFound {
-					p.told = i
+					p.notFound = i
 				} else {
 					asked[st.log] = asked[st.log][1:]
 				}
@@ -267,5 +269,31 @@ func (s script) parts() []*part {
 			}
 		}
 	}
-	return parts
+	return segments
 }
+
+// seal chains an entry to the one before it, by the rule that the
+// documentation of sharedata.Entry gives.
+func seal(e sharedata.Entry, previous sharedata.Hash) sharedata.Entry {
+	e.Previous, e.Hash = previous, sharedata.Hash{}
+	record, err := e.MarshalJSON() // json.Marshal would compact the proposed data
+	if err != nil {
+		panic(err)
+	}
+	record = record[:len(record)-len(`,"hash":""}`)-2*len(e.Hash)]
+	e.Hash = sha256.Sum256(record)
+	return e
+}
+
+// reseal repairs the chain after its entries from the index on were changed.
+func reseal(entries []sharedata.Entry, from int) {
+	for i := from; i < len(entries); i++ {
+		previous := entries[i].Previous
+		if i > 0 {
+			previous = entries[i-1].Hash
+		}
+		entries[i] = seal(entries[i], previous)
+	}
+}
+
+func hashOf(state json.RawMessage) sharedata.Hash { return sha256.Sum256(state) }

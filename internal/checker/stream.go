@@ -7,39 +7,41 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// stream judges what one subscriber recorded, record by record.
+// stream evaluates what one subscriber recorded, record by record.
 type stream struct {
-	judge *judge
-	log   *log
-	index int // of the record under judgement
+	evaluation *evaluation
+	log        *log
+	index      int // of the current record
 
-	// round is nil before the first state and after a disconnect.
-	round *round
-	// asks are the subscribes without an answer, oldest first.
-	asks []ask
-	// before is where the last round ended; zero where there is nothing to
-	// continue from. gapTold says that a user was told of a gap since.
-	before  replay.Cursor
-	gapTold bool
+	// segment is nil before the first state and after a disconnect.
+	segment *segment
+	// pending are the subscribes that no state or refusal has answered yet, oldest
+	// first.
+	pending []pendingSubscribe
+	// before is the end of the last segment; zero where there is nothing to resume
+	// from. gapReported says that a client reported a gap since.
+	before      replay.Cursor
+	gapReported bool
 }
 
-// ask is a subscribe. One that was cancelled by an unsubscribe may be answered
-// or not; a doubtful one may have been answered.
-type ask struct {
-	at                  uint64
-	since               string
-	cancelled, doubtful bool
+// pendingSubscribe is a subscribe that was sent at a record. One that was
+// cancelled by an unsubscribe may be answered or not; one that is maybeAnswered
+// was answered by a state before, or will be by the next.
+type pendingSubscribe struct {
+	at                       uint64
+	since                    string
+	cancelled, maybeAnswered bool
 }
 
-// report is a violation at the current record.
+// report reports a violation at the current record.
 func (s *stream) report(promise Promise, format string, values ...any) {
-	s.judge.report(Violation{
+	s.evaluation.report(Violation{
 		Promise: promise, ShareData: s.log.shareData, Subscriber: s.log.name,
 		Where: s.where(s.index), Explanation: fmt.Sprintf(format, values...),
 	})
 }
 
-// where names a record and what came before it.
+// where describes a record and up to three before it.
 func (s *stream) where(index int) string {
 	var before []string
 	for i := max(0, index-3); i < index; i++ {
@@ -52,14 +54,15 @@ func (s *stream) where(index int) string {
 	return text
 }
 
-func (s *stream) judgeAll() {
+// evaluate evaluates all records.
+func (s *stream) evaluate() {
 	for i := range s.log.records {
 		s.index = i
 		r := &s.log.records[i]
 		switch r.kind {
 		case state:
-			if s.log.user {
-				s.userState(r)
+			if s.log.client {
+				s.clientState(r)
 			} else {
 				s.state(r)
 			}
@@ -67,14 +70,14 @@ func (s *stream) judgeAll() {
 		case transaction, updated, removed:
 			s.frame(r)
 		case unreadable:
-			s.report(Ordered, "the frame cannot be placed: %s", r.text)
+			s.report(Ordered, "the frame has no valid position: %s", r.text)
 		case subscribed:
 			s.subscribed(r)
 		case notFound:
 			s.notFound()
 		case gap:
-			s.endRound()
-			s.gapTold = true
+			s.endSegment()
+			s.gapReported = true
 		case result:
 			s.result(r)
 		case refused:
@@ -82,71 +85,71 @@ func (s *stream) judgeAll() {
 		case unsubscribed:
 			s.unsubscribed()
 		case disconnected:
-			s.endRound()
-			s.asks = nil
+			s.endSegment()
+			s.pending = nil
 		}
 	}
 	s.finish()
 }
 
-// known holds a frame against the history and notes that its position is known
-// from here on.
-func (s *stream) known(r *record) {
-	if s.judge.claimed(s.log.shareData, r.cursor, r.claim(), s.report) {
-		s.judge.sight(s.log.shareData, s.log.name, sighting{r.at, r.cursor, s.log.server})
+// compare compares a frame with the history, and notes that its position was
+// received.
+func (s *stream) compare(r *record) {
+	if s.evaluation.compareWithHistory(s.log.shareData, r.cursor, r.assertion(), s.report) {
+		s.evaluation.noteKnown(s.log.shareData, s.log.name, knownPosition{r.at, r.cursor, s.log.server})
 	}
 }
 
-// endRound judges a round by what can no longer come.
-func (s *stream) endRound() {
-	if s.round == nil {
+// endSegment reports the revisions that are missing from the segment.
+func (s *stream) endSegment() {
+	if s.segment == nil {
 		return
 	}
-	if missing := s.round.missing(); len(missing) > 0 {
-		s.report(Gapless, "by now revision %s of epoch %d has not come, though later ones have", list(missing), s.round.at.Epoch)
+	if missing := s.segment.missing(); len(missing) > 0 {
+		s.report(Gapless, "revision %s of epoch %d did not come although later ones did", list(missing), s.segment.at.Epoch)
 	}
-	s.before = s.round.position()
-	if s.round.removed {
+	s.before = s.segment.position()
+	if s.segment.removed {
 		s.before = replay.Cursor{}
 	}
-	s.round = nil
+	s.segment = nil
 }
 
-// finish judges what is left open at the end of the recording.
+// finish evaluates the end of the recording.
 func (s *stream) finish() {
 	if len(s.log.records) == 0 {
 		return
 	}
 	s.index = len(s.log.records) - 1
-	if s.judge.options.Complete {
+	if s.evaluation.options.Complete {
 		s.complete()
 	}
-	s.endRound()
+	s.endSegment()
 }
 
-// complete demands that a subscription that is alive has come to the end.
+// complete demands that a subscription that has not ended is current.
 func (s *stream) complete() {
-	for _, a := range s.asks {
-		if !a.cancelled && !a.doubtful {
-			s.report(Complete, "the last subscribe was not answered")
+	for _, p := range s.pending {
+		if !p.cancelled && !p.maybeAnswered {
+			s.report(Complete, "the last subscribe has no answer")
 			return
 		}
 	}
-	r := s.round
+	g := s.segment
 	switch {
-	case s.gapTold:
+	case s.gapReported:
 		s.report(Complete, "no state followed the gap")
 		return
-	case r == nil || r.ending || r.removed:
+	case g == nil || g.unsubscribed || g.removed:
 		return
-	case r.word == mustCome && !r.told:
-		s.report(Resumable, "it was never told that the cursor was not found: %s", r.why)
+	case g.notFound == required && !g.notFoundSeen:
+		s.report(Resumable, "\"cursor not found\" never came: %s", g.why)
 	}
-	head, known := s.judge.head(s.log.shareData)
-	switch at := r.position(); {
+	head, known := s.evaluation.head(s.log.shareData)
+	switch at := g.position(); {
 	case !known:
-		s.report(Complete, "no history of %q was recorded, so it is not known where it ends", s.log.shareData)
+		s.report(Complete, "no history of %q was recorded, so its end is not known", s.log.shareData)
 	case at != head:
-		s.report(Complete, "it got to %s, and the history to %s", at, head)
+		s.report(Complete, "it is at %s, and the history ends at %s", at, head)
 	}
 }

@@ -22,8 +22,8 @@ const (
 	OnceOnly            Promise = "once only"
 	Auditable           Promise = "auditable"
 	Complete            Promise = "complete"
-	// Recorded is not the system's promise but the test's: the recording can be
-	// judged.
+	// Recorded is a promise of the test, not of the system: the recording is
+	// complete.
 	Recorded Promise = "recorded"
 )
 
@@ -32,33 +32,33 @@ var promises = []Promise{
 	OneWinner, OnceOnly, Auditable, Complete, Recorded,
 }
 
-// Violation is one promise that was broken at one place.
+// Violation is one promise that was broken in one place.
 type Violation struct {
 	Promise   Promise
 	ShareData string
-	// Subscriber is the name of who saw it, a subscriber or a proposer; empty
-	// where the history itself is at fault.
+	// Subscriber is the name of the subscriber or proposer that saw it; empty where
+	// the history itself is wrong.
 	Subscriber string
-	// Where is the place in what Subscriber recorded, or in the history.
+	// Where is the place in the records of Subscriber, or in the history.
 	Where string
 	// Explanation says what is wrong there.
 	Explanation string
 }
 
-// String is one line without the promise.
+// String returns one line, without the promise.
 func (v Violation) String() string {
-	who := ""
+	subscriber := ""
 	if v.Subscriber != "" {
-		who = " of " + v.Subscriber
+		subscriber = " of " + v.Subscriber
 	}
-	return fmt.Sprintf("%q%s at %s: %s", v.ShareData, who, v.Where, v.Explanation)
+	return fmt.Sprintf("%q%s at %s: %s", v.ShareData, subscriber, v.Where, v.Explanation)
 }
 
 // Violations are grouped by promise. At most MaxPerPromise of each are listed.
 type Violations []Violation
 
-// MaxPerPromise bounds the violations of one promise that a Check lists: one
-// fault can have a consequence in every later frame.
+// MaxPerPromise bounds the violations of one promise that Check returns: one fault
+// can have a consequence in every later frame.
 const MaxPerPromise = 50
 
 // Of returns the violations of one promise.
@@ -72,7 +72,7 @@ func (v Violations) Of(promise Promise) Violations {
 	return of
 }
 
-// String is a report: a paragraph for each promise that was broken.
+// String returns a report: a paragraph for each promise that was broken.
 func (v Violations) String() string {
 	if len(v) == 0 {
 		return "no promise was broken"
@@ -89,7 +89,7 @@ func (v Violations) String() string {
 	return strings.TrimSuffix(report.String(), "\n")
 }
 
-// tidy sorts by promise, drops repeats and cuts what is too much.
+// tidy sorts by promise, drops repeats, and cuts after MaxPerPromise.
 func (v Violations) tidy() Violations {
 	slices.SortStableFunc(v, func(a, b Violation) int {
 		return cmp.Compare(slices.Index(promises, a.Promise), slices.Index(promises, b.Promise))

@@ -1,3 +1,3 @@
-// Package child has what tests need of the processes that they start, and what
-// systems do differently: that they end with the test, and pauses.
+// Package child starts and pauses the child processes of tests, as far as the
+// operating systems differ: it ends them with their parent where that is possible.
 package child

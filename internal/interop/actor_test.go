@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// actor is a published client or server at work in a host.
+// actor is a published client or server that runs in a host.
 type actor struct {
 	t      *testing.T
 	host   *host
 	number int
-	events chan event // what it tells of, in order; closed when the host ends
+	events chan event // in order; closed when the host ends
 }
 
 // manyEvents is more than any test leaves unread.
 const manyEvents = 10_000
 
-// startActor starts an actor that ends with the test, and returns what its start
-// was answered with. environment, if any, is what a host of its own gets besides
-// the usual.
+// startActor starts an actor that ends with the test, and returns the reply to the
+// command. With an environment, it runs in a host of its own.
 func startActor(t *testing.T, kind string, options parameters, environment ...string) (*actor, json.RawMessage) {
 	t.Helper()
-	a := hostFor(t, environment).enter(t)
+	a := hostFor(t, environment).newActor(t)
 	if options == nil {
 		options = parameters{}
 	}
@@ -52,8 +51,8 @@ func hostFor(t *testing.T, environment []string) *host {
 	return h
 }
 
-// enter adds an actor that has not started yet.
-func (h *host) enter(t *testing.T) *actor {
+// newActor adds an actor, which is not started.
+func (h *host) newActor(t *testing.T) *actor {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.started++
@@ -66,40 +65,40 @@ func (h *host) enter(t *testing.T) *actor {
 	return a
 }
 
-// hear is called by the host, in order.
-func (a *actor) hear(e event) error {
+// dispatch receives an event from the host.
+func (a *actor) dispatch(e event) error {
 	select {
 	case a.events <- e:
 		return nil
 	default:
-		return errors.New("too many events that nobody reads")
+		return errors.New("too many unread events")
 	}
 }
 
-// begin has the actor do something and returns where the answer will be.
+// begin sends a command and returns a channel for the reply.
 func (a *actor) begin(name string, with parameters) <-chan answer {
 	return a.host.begin(a.number, name, with)
 }
 
-// await waits for an answer.
+// await waits for a reply.
 func (a *actor) await(waiting <-chan answer) (json.RawMessage, error) {
 	a.t.Helper()
 	select {
 	case got := <-waiting:
 		return got.value, got.err
-	case <-time.After(patience):
-		a.t.Fatal("no answer")
+	case <-time.After(testTimeout):
+		a.t.Fatal("no reply")
 		return nil, nil
 	}
 }
 
-// try has the actor do something and returns what came of it.
+// try sends a command and returns the reply.
 func (a *actor) try(name string, with parameters) (json.RawMessage, error) {
 	a.t.Helper()
 	return a.await(a.begin(name, with))
 }
 
-// do is try for what must succeed.
+// do is try for a command that must succeed.
 func (a *actor) do(name string, with parameters) json.RawMessage {
 	a.t.Helper()
 	value, err := a.try(name, with)
@@ -118,13 +117,13 @@ func (a *actor) next() event {
 			a.t.Fatal(errEnded)
 		}
 		return e
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		a.t.Fatal("no event")
 		return event{}
 	}
 }
 
-// want waits for events that read so.
+// want waits for events with these descriptions.
 func (a *actor) want(events ...string) {
 	a.t.Helper()
 	for _, want := range events {

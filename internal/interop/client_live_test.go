@@ -8,10 +8,8 @@ import (
 	"github.com/safe-go/safe/realtime"
 )
 
-func TestPublishedClientSeesStateAndLiveTransactions(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_Live(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
 	c.wantCursor("counter", "none")
 
 	accepted := s.propose("counter", "add", addition{5})
@@ -21,16 +19,16 @@ func TestPublishedClientSeesStateAndLiveTransactions(t *testing.T) {
 	c.want(`#3 of counter rejected: {"value":5}`)
 	c.wantCursor("counter", rejected)
 
-	late := connectClient(t, s.line.url(), nil)
+	late := connectClient(t, s.proxy.url(), nil)
 	late.subscribe("counter", `state of counter: {"value":5}, last #3`)
 	late.wantCursor("counter", rejected)
 	late.stop()
 	s.wantClosed(1000)
 }
 
-func TestPublishedClientsSeeTheSame(t *testing.T) {
+func TestPublishedClient_Two(t *testing.T) {
 	s := startOurs(t, nil)
-	first, second := connectClient(t, s.line.url(), nil), connectClient(t, s.line.url(), nil)
+	first, second := connectClient(t, s.proxy.url(), nil), connectClient(t, s.proxy.url(), nil)
 	first.subscribe("counter", `state of counter: {"value":0}, last none`)
 	second.subscribe("counter", `state of counter: {"value":0}, last none`)
 
@@ -47,10 +45,8 @@ func TestPublishedClientsSeeTheSame(t *testing.T) {
 	second.want(countedTo(1, 40)...)
 }
 
-func TestPublishedClientHasSeenTheEffectWhenItsProposalIsAnswered(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_EffectBeforeResult(t *testing.T) {
+	_, c := subscribeOurs(t, nil)
 	for range 20 {
 		got := c.propose(addOne)
 		c.wantCursor("counter", got.TransactionID)
@@ -58,10 +54,10 @@ func TestPublishedClientHasSeenTheEffectWhenItsProposalIsAnswered(t *testing.T) 
 	c.want(countedTo(1, 20)...)
 }
 
-func TestPublishedClientGetsStatesUnchanged(t *testing.T) {
+func TestPublishedClient_States(t *testing.T) {
 	s := startOurs(t, nil)
 	s.create("doc", nil)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("doc", `state of doc: null, last none`)
 	for _, state := range []string{
 		`false`,
@@ -99,10 +95,8 @@ func sameJSON(t *testing.T, got json.RawMessage, want string) bool {
 	return texts[0] == texts[1]
 }
 
-func TestPublishedClientSeesUpdatesAndTheRemoval(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_UpdateAndRemoval(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
 	s.add(1)
 	s.update("counter", counter{10})
 	s.add(1)
@@ -121,10 +115,10 @@ func TestPublishedClientSeesUpdatesAndTheRemoval(t *testing.T) {
 	c.subscribe("counter", `state of counter: {"value":101}, last #2`)
 }
 
-func TestPublishedClientHearsNothingAfterUnsubscribing(t *testing.T) {
+func TestPublishedClient_Unsubscribe(t *testing.T) {
 	s := startOurs(t, nil)
 	s.create("doc", 0)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("counter", `state of counter: {"value":0}, last none`)
 	c.subscribe("doc", `state of doc: 0, last none`)
 	c.unsubscribe("counter")
@@ -137,16 +131,16 @@ func TestPublishedClientHearsNothingAfterUnsubscribing(t *testing.T) {
 	c.want(`#3 of counter accepted: {"value":2}`)
 }
 
-func TestPublishedClientPings(t *testing.T) {
+func TestPublishedClient_Ping(t *testing.T) {
 	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.ping()
 }
 
-func TestPublishedClientAnswersHeartbeats(t *testing.T) {
+func TestPublishedClient_Heartbeat(t *testing.T) {
 	s := startOurs(t, &realtime.Options{Heartbeat: heartbeat})
-	c := connectClient(t, s.line.url(), nil)
-	// The third comes only to a peer that answered the first.
+	c := connectClient(t, s.proxy.url(), nil)
+	// The server sends the third only if the first was answered.
 	c.want("heartbeat", "heartbeat", "heartbeat")
 	c.do("stop", nil)
 	for e := c.next(); e.String() != "close 1000"; e = c.next() {

@@ -10,10 +10,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestPublishedClientGetsVerdicts(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_Verdicts(t *testing.T) {
+	_, c := subscribeOurs(t, nil)
 
 	withProof := addOne
 	withProof.Proof = map[string]any{"type": "DataIntegrityProof", "purpose": "add", "proofValue": "z3FX"}
@@ -39,7 +37,7 @@ func TestPublishedClientGetsVerdicts(t *testing.T) {
 	}
 }
 
-func TestPublishedClientIsToldWhyAProposalReachedNoFunction(t *testing.T) {
+func TestPublishedClient_ProposeRefused(t *testing.T) {
 	options := &realtime.Options{
 		AuthorizePropose: func(_ context.Context, _ *sharedata.Caller, id, functionID string) error {
 			if functionID == "forbidden" {
@@ -48,9 +46,7 @@ func TestPublishedClientIsToldWhyAProposalReachedNoFunction(t *testing.T) {
 			return nil
 		},
 	}
-	s := startOurs(t, options)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	_, c := subscribeOurs(t, options)
 	for _, test := range []struct {
 		name     string
 		proposal proposal
@@ -58,7 +54,7 @@ func TestPublishedClientIsToldWhyAProposalReachedNoFunction(t *testing.T) {
 	}{
 		{"unknown ShareData", proposal{"nowhere", "add", addition{1}, nil}, `there is no ShareData "nowhere"`},
 		{"unknown function", proposal{"counter", "divide", addition{1}, nil}, `ShareData "counter" has no function "divide"`},
-		{"not allowed", proposal{"counter", "forbidden", addition{1}, nil}, `unauthorized-propose: not allowed to run "forbidden" on "counter"`},
+		{"not allowed", proposal{"counter", "forbidden", addition{1}, nil}, `not allowed to run "forbidden" on "counter"`},
 		{"function fails", proposal{"counter", "fail", addition{1}, nil}, `function "fail" failed; nothing was changed`},
 	} {
 		if got, want := c.propose(test.proposal), (result{Error: test.why}); got != want {
@@ -68,20 +64,20 @@ func TestPublishedClientIsToldWhyAProposalReachedNoFunction(t *testing.T) {
 	if got := c.propose(proposal{"counter", "add", map[string]any{"to": 1}, nil}); got.Accepted || got.TransactionID != "" || got.Error == "" {
 		t.Errorf("data of the wrong form: result %+v", got)
 	}
-	c.ping() // no transaction came of all that
+	c.ping() // none of these proposals led to a transaction
 }
 
-func TestPublishedClientIsToldThatProposingIsOff(t *testing.T) {
+func TestPublishedClient_ProposingDisabled(t *testing.T) {
 	s := startOurs(t, &realtime.Options{Resolver: sharedata.ResolveNone})
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	if got, want := c.propose(addOne), (result{Error: "propose is not enabled on this server"}); got != want {
 		t.Errorf("result %+v, want %+v", got, want)
 	}
 }
 
-func TestPublishedClientSendsWhatItQueuedBeforeItConnected(t *testing.T) {
+func TestPublishedClient_Queue(t *testing.T) {
 	s := startOurs(t, nil)
-	c := startClient(t, s.line.url(), nil)
+	c := startClient(t, s.proxy.url(), nil)
 	c.subscribe("counter")
 	var results []<-chan answer
 	for range 10 {

@@ -13,7 +13,8 @@ import (
 
 var errRefused = errors.New("refused")
 
-// bearer admits who bears the token in the query, as the published client does.
+// bearer accepts requests with the token in the query, as the published client sends
+// it.
 func bearer(token string) func(*http.Request) (*sharedata.Caller, error) {
 	return func(r *http.Request) (*sharedata.Caller, error) {
 		if r.URL.Query().Get("token") != token {
@@ -23,24 +24,24 @@ func bearer(token string) func(*http.Request) (*sharedata.Caller, error) {
 	}
 }
 
-func TestPublishedClientBearsItsTokenInTheQuery(t *testing.T) {
+func TestPublishedClient_TokenInQuery(t *testing.T) {
 	const token = "a+b/c=&? ü"
 	s := startOurs(t, &realtime.Options{Authenticate: bearer(token)})
-	c := connectClient(t, s.line.url(), parameters{"token": token})
+	c := connectClient(t, s.proxy.url(), parameters{"token": token})
 	c.subscribe("counter", `state of counter: {"value":0}, last none`)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":0}, last none`)
 }
 
-func TestPublishedClientIsRefusedWith401(t *testing.T) {
+func TestPublishedClient_401(t *testing.T) {
 	s := startOurs(t, &realtime.Options{Authenticate: bearer("right")})
 	for _, options := range []parameters{
 		{"backoff": map[string]any{"disabled": true}},
 		{"backoff": map[string]any{"disabled": true}, "token": "wrong"},
 	} {
-		c := startClient(t, s.line.url(), options)
+		c := startClient(t, s.proxy.url(), options)
 		if _, err := c.try("connect", nil); err == nil || !strings.Contains(err.Error(), "401") {
 			t.Errorf("connect: %v", err)
 		}
@@ -48,7 +49,7 @@ func TestPublishedClientIsRefusedWith401(t *testing.T) {
 	}
 }
 
-func TestPublishedClientIsToldOfARefusedSubscribeAndStaysConnected(t *testing.T) {
+func TestPublishedClient_SubscribeRefused(t *testing.T) {
 	s := startOurs(t, &realtime.Options{
 		AuthorizeSubscribe: func(_ context.Context, _ *sharedata.Caller, id string) error {
 			if id == "secret" {
@@ -58,7 +59,7 @@ func TestPublishedClientIsToldOfARefusedSubscribeAndStaysConnected(t *testing.T)
 		},
 	})
 	s.create("secret", 1)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("secret", "error unauthorized-subscribe")
 	c.subscribe("counter", `state of counter: {"value":0}, last none`)
 	s.propose("secret", "set", 2)
@@ -66,18 +67,17 @@ func TestPublishedClientIsToldOfARefusedSubscribeAndStaysConnected(t *testing.T)
 	c.want(countedTo(1, 1)...)
 }
 
-func TestPublishedClientIsToldOfAnUnknownShareDataAndClosedWith4003(t *testing.T) {
+func TestPublishedClient_4003(t *testing.T) {
 	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), parameters{"backoff": map[string]any{"disabled": true}})
+	c := connectClient(t, s.proxy.url(), parameters{"backoff": map[string]any{"disabled": true}})
 	c.subscribe("nowhere", "error unknown-share-data", "close 4003")
 	s.wantClosed(4003)
 }
 
-// The published client sends a proposal without data if it is asked to, and
-// neither server takes it.
-func TestPublishedClientIsToldOfAnInvalidMessageAndClosedWith4004(t *testing.T) {
+// The published client can send a proposal without data, which both servers refuse.
+func TestPublishedClient_4004(t *testing.T) {
 	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), parameters{"backoff": map[string]any{"disabled": true}})
+	c := connectClient(t, s.proxy.url(), parameters{"backoff": map[string]any{"disabled": true}})
 	waiting := c.beginPropose(proposal{ShareDataID: "counter", FunctionID: "add"})
 	c.want("error invalid-message", "close 4004")
 	if _, err := c.await(waiting); err == nil {

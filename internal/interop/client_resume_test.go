@@ -11,26 +11,24 @@ import (
 	"github.com/safe-go/safe/realtime"
 )
 
-// heartbeat is short enough to see several.
+// heartbeat is a short interval, so that a test sees several.
 const heartbeat = 50 * time.Millisecond
 
-// lost is what the published client tells of when its connection breaks.
+// lost are the events of the published client when its connection breaks.
 var lost = []string{"close 1006", "reconnecting"}
 
-func TestPublishedClientResumes(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_Resumes(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
 	s.add(2)
 	c.want(countedTo(1, 2)...)
 
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(2)
 	s.propose("counter", "add", addition{-9})
 	last := s.propose("counter", "add", addition{1})
 	queued := c.beginPropose(addOne)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":5}, last #7`)
 	c.want(replayedTo(3, 4)...)
 	c.want("#6 of counter rejected, replayed", "#7 of counter accepted, replayed")
@@ -44,57 +42,55 @@ func TestPublishedClientResumes(t *testing.T) {
 		t.Errorf("two transactions have the id %s", last)
 	}
 
-	// Nothing is missed, and nothing replayed.
-	s.line.cut()
+	// Nothing was missed, and nothing is replayed.
+	s.proxy.cut()
 	c.want(lost...)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":6}, last #8`)
 	c.wantCursor("counter", got.TransactionID)
 	s.add(1)
 	c.want(`#9 of counter accepted: {"value":7}`)
 }
 
-func TestPublishedClientResumesFromTheStateWhereItSawNoTransactionAfterIt(t *testing.T) {
+func TestPublishedClient_ResumesFromState(t *testing.T) {
 	s := startOurs(t, nil)
 	s.add(1)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("counter", `state of counter: {"value":1}, last #2`)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(1)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":2}, last #3`)
 	c.want(replayedTo(2, 2)...)
 }
 
-func TestPublishedClientBeginsAnewWithoutACursor(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
-	s.line.cut()
+func TestPublishedClient_NoCursor(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(2)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":2}, last #3`)
 	s.add(1)
 	c.want(countedTo(3, 3)...)
 }
 
-func TestPublishedClientResumesEverySubscription(t *testing.T) {
+func TestPublishedClient_ResumesAll(t *testing.T) {
 	s := startOurs(t, nil)
 	s.create("doc", 0)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("counter", `state of counter: {"value":0}, last none`)
 	c.subscribe("doc", `state of doc: 0, last none`)
 	s.add(1)
 	c.want(countedTo(1, 1)...)
 	s.propose("doc", "set", 1)
 	c.want(`#2 of doc accepted: 1`)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(1)
 	s.propose("doc", "set", 2)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open")
 	got := make(map[string][]string)
 	for range 4 {
@@ -110,78 +106,70 @@ func TestPublishedClientResumesEverySubscription(t *testing.T) {
 	}
 }
 
-func TestPublishedClientIsServedAReplayLargerThanTheSendBuffer(t *testing.T) {
+func TestPublishedClient_LargeReplay(t *testing.T) {
 	const missed = 500
-	s := startOurs(t, &realtime.Options{ReplayWindow: missed, MaxBufferedBytes: 16 << 10})
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	s, c := subscribeOurs(t, &realtime.Options{ReplayWindow: missed, MaxBufferedBytes: 16 << 10})
 	s.add(1)
 	c.want(countedTo(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(missed)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":501}, last #502`)
 	c.want(replayedTo(2, 501)...)
 	s.add(1)
 	c.want(countedTo(502, 502)...)
 }
 
-func TestPublishedClientIsToldThatItsCursorIsTooOldAndGoesOn(t *testing.T) {
-	s := startOurs(t, &realtime.Options{ReplayWindow: 3})
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_CursorTooOld(t *testing.T) {
+	s, c := subscribeOurs(t, &realtime.Options{ReplayWindow: 3})
 	s.add(1)
 	c.want(countedTo(1, 1)...)
 
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(4)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":5}, last #6`, "error replay-cursor-not-found")
 	s.add(1)
 	c.want(countedTo(6, 6)...)
 
-	// It resumes from what it was given.
-	s.line.cut()
+	// It resumes from the state.
+	s.proxy.cut()
 	c.want(lost...)
 	s.add(3)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":9}, last #10`)
 	c.want(replayedTo(7, 9)...)
 }
 
-func TestPublishedClientIsToldThatTheHistoryIsAnother(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+func TestPublishedClient_OtherEpoch(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
 	s.add(3)
 	c.want(countedTo(1, 3)...)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.remove("counter")
 	s.create("counter", counter{})
 	s.add(3) // the same revisions
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":3}, last #4`, "error replay-cursor-not-found")
 	s.add(1)
 	c.want(countedTo(4, 4)...)
 }
 
-// The published protocol's lifecycle frames of the event "updated" carry the
-// state, so users of the published client take it from there unasked.
-func TestPublishedClientNeverSeesAnUpdateWithoutAState(t *testing.T) {
-	s := startOurs(t, nil)
-	c := connectClient(t, s.line.url(), nil)
-	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+// The published client expects every "updated" frame to have the state. A replayed
+// one would have none, or an old one, so it is not sent.
+func TestPublishedClient_NoReplayedUpdate(t *testing.T) {
+	s, c := subscribeOurs(t, nil)
 	s.add(1)
 	s.update("counter", counter{10})
 	c.want(`#2 of counter accepted: {"value":1}`, `counter updated: {"value":10}`)
-	s.line.cut()
+	s.proxy.cut()
 	c.want(lost...)
 	s.update("counter", counter{20})
 	s.add(1)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open", `state of counter: {"value":21}, last #5`)
 	for {
 		switch e := c.next(); {
@@ -196,16 +184,16 @@ func TestPublishedClientNeverSeesAnUpdateWithoutAState(t *testing.T) {
 	}
 }
 
-func TestPublishedClientMovesToAnotherServerWhenItsOwnShutsDown(t *testing.T) {
+func TestPublishedClient_1001(t *testing.T) {
 	s := startOurs(t, nil)
 	next := serve(t, s.manager, nil)
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("counter", `state of counter: {"value":0}, last none`)
 	s.add(1)
 	c.want(countedTo(1, 1)...)
 
-	s.line.hold()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	s.proxy.block()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -213,26 +201,26 @@ func TestPublishedClientMovesToAnotherServerWhenItsOwnShutsDown(t *testing.T) {
 	s.wantClosed(1001)
 	c.want("close 1001", "reconnecting")
 	s.add(1)
-	s.line.lead(next.address)
+	s.proxy.setTarget(next.address)
 	c.want("open", `state of counter: {"value":2}, last #3`)
 	c.want(replayedTo(2, 2)...)
 	s.add(1)
 	c.want(countedTo(3, 3)...)
 }
 
-func TestPublishedClientThatFallsBehindIsClosedWith4001AndResumes(t *testing.T) {
-	overflows := make(chan realtime.Overflow, 1)
+func TestPublishedClient_4001(t *testing.T) {
+	overflows := make(chan realtime.OverflowEvent, 1)
 	s := startOurs(t, &realtime.Options{
 		MaxBufferedBytes: 256 << 10,
-		Events:           realtime.Events{Overflow: func(o realtime.Overflow) { overflows <- o }},
+		Observer:         realtime.Observer{OnOverflow: func(o realtime.OverflowEvent) { overflows <- o }},
 	})
 	s.create("doc", "")
-	c := connectClient(t, s.line.url(), nil)
+	c := connectClient(t, s.proxy.url(), nil)
 	c.subscribe("doc", `state of doc: "", last none`)
 	s.propose("doc", "set", 0)
 	c.want("#2 of doc accepted: 0")
 
-	resume := s.line.stall()
+	resume := s.proxy.stall()
 	sent := 0
 	large := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for ; len(overflows) == 0; sent++ {
@@ -241,7 +229,7 @@ func TestPublishedClientThatFallsBehindIsClosedWith4001AndResumes(t *testing.T) 
 		}
 		s.propose("doc", "set", large)
 	}
-	s.line.hold()
+	s.proxy.block()
 	resume()
 	seen := 0
 	var e event
@@ -253,7 +241,7 @@ func TestPublishedClientThatFallsBehindIsClosedWith4001AndResumes(t *testing.T) 
 	}
 	s.wantClosed(4001)
 	c.want("reconnecting")
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	c.want("open")
 	if e := c.next(); e.Event != "state" || len(e.Frame.CurrentState) != len(large) {
 		t.Fatalf("event %.100s", e)

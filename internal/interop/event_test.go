@@ -8,10 +8,10 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// event is what an actor tells of.
+// event is an event of an actor.
 type event struct {
 	Event string
-	// Frame is what a subscription of the published client was given.
+	// Frame is the frame that the published client delivered.
 	Frame struct {
 		ShareDataID       string
 		CurrentState      json.RawMessage
@@ -26,10 +26,10 @@ type event struct {
 	Message string
 }
 
-// serverError is how the published client words an error frame.
+// serverError is the text that the published client makes of an error frame.
 var serverError = regexp.MustCompile(`^server error: ([a-z-]+) — `)
 
-// String describes the event in few words. Of cursors it shows the revision.
+// String returns a short description, in which cursors are revisions.
 func (e event) String() string {
 	f := &e.Frame
 	switch e.Event {
@@ -54,7 +54,7 @@ func (e event) String() string {
 	return e.Event
 }
 
-// stateOf is the end of a description.
+// stateOf returns the end of a description.
 func stateOf(state json.RawMessage, replayed bool) string {
 	text := ""
 	if state != nil {
@@ -73,11 +73,11 @@ func verdict(accepted bool) string {
 	return "rejected"
 }
 
-// revision is how place shows a revision.
+// revision is a revision in the form of place.
 func revision(n int) string { return fmt.Sprintf("#%d", n) }
 
-// place shortens a cursor of this project's server, whose epoch differs from
-// run to run, to its revision. The published server's transactionIds are short.
+// place shortens a cursor of this project's server to its revision, because the
+// epoch differs from run to run. Those of the published server are short.
 func place(cursor string) string {
 	if c, err := replay.ParseCursor(cursor); err == nil {
 		return fmt.Sprintf("#%d", c.Revision)

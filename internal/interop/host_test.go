@@ -17,13 +17,12 @@ import (
 	"time"
 )
 
-// host is a process of Node in which published clients and servers run: its
-// actors. node/host.js says how it is talked to.
+// host is a Node process in which actors run. node/host.js documents its commands.
 type host struct {
 	command *exec.Cmd
 	cancel  context.CancelFunc
 	stderr  bytes.Buffer
-	ended   chan error // has why listening ended
+	ended   chan error // has the error that ended listen
 
 	writing sync.Mutex // held for a whole line; never with mu
 	stdin   io.WriteCloser
@@ -35,14 +34,14 @@ type host struct {
 	actors  map[int]*actor
 }
 
-// answer is what became of a command.
+// answer is the reply to a command.
 type answer struct {
 	value json.RawMessage
 	err   error
 }
 
-// shared is the process for everybody: to start one takes longer than most
-// tests.
+// shared is the host of all tests that need no environment of their own: starting one
+// takes longer than most tests.
 var shared struct {
 	sync.Mutex
 	host *host
@@ -68,7 +67,7 @@ func stopSharedHost() error {
 	return shared.host.stop()
 }
 
-// startHost starts a process with an environment that has more to it.
+// startHost starts a host with additions to its environment.
 func startHost(environment ...string) (*host, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &host{
@@ -93,10 +92,10 @@ func startHost(environment ...string) (*host, error) {
 	return h, nil
 }
 
-// stop ends the process and returns what went wrong in it.
+// stop ends the process and returns its error.
 func (h *host) stop() error {
 	h.stdin.Close()
-	hurry := time.AfterFunc(patience, h.cancel)
+	hurry := time.AfterFunc(testTimeout, h.cancel)
 	defer hurry.Stop()
 	defer h.cancel()
 	err := errors.Join(<-h.ended, h.command.Wait())
@@ -106,9 +105,9 @@ func (h *host) stop() error {
 	return nil
 }
 
-// listen takes what the process says until it ends.
+// listen dispatches the output of the process until it ends.
 func (h *host) listen(stdout io.Reader) error {
-	defer h.hangUp()
+	defer h.endAll()
 	lines := bufio.NewReader(stdout)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -116,47 +115,47 @@ func (h *host) listen(stdout io.Reader) error {
 			return nil
 		}
 		if err == nil {
-			err = h.hear(line)
+			err = h.dispatch(line)
 		}
 		if err != nil {
-			io.Copy(io.Discard, stdout) // who cannot write does not end
+			io.Copy(io.Discard, stdout) // a process that cannot write does not end
 			return fmt.Errorf("%w: %.200q", err, line)
 		}
 	}
 }
 
-func (h *host) hear(line []byte) error {
-	var said struct {
+func (h *host) dispatch(line []byte) error {
+	var message struct {
 		event
 		Actor  int
 		Answer int
 		Value  json.RawMessage
 		Error  *string
 	}
-	if err := json.Unmarshal(line, &said); err != nil {
+	if err := json.Unmarshal(line, &message); err != nil {
 		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if a := h.actors[said.Actor]; a != nil {
-		return a.hear(said.event)
+	if a := h.actors[message.Actor]; a != nil {
+		return a.dispatch(message.event)
 	}
-	waiting := h.answers[said.Answer]
+	waiting := h.answers[message.Answer]
 	if waiting == nil {
-		return errors.New("this is about nothing")
+		return errors.New("neither an event nor a reply")
 	}
-	got := answer{value: said.Value}
-	if said.Error != nil {
-		got.err = errors.New(*said.Error)
+	got := answer{value: message.Value}
+	if message.Error != nil {
+		got.err = errors.New(*message.Error)
 	}
 	waiting <- got
-	delete(h.answers, said.Answer)
+	delete(h.answers, message.Answer)
 	return nil
 }
 
 var errEnded = errors.New("the process has ended")
 
-func (h *host) hangUp() {
+func (h *host) endAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, waiting := range h.answers {
@@ -168,10 +167,10 @@ func (h *host) hangUp() {
 	}
 }
 
-// parameters are those of a command.
+// parameters are the parameters of a command.
 type parameters map[string]any
 
-// begin has an actor do something and returns where the answer will be.
+// begin sends a command to an actor and returns a channel for the reply.
 func (h *host) begin(actor int, name string, with parameters) <-chan answer {
 	id, waiting := h.expect()
 	command := parameters{"id": id, "actor": actor, "do": name}
@@ -190,7 +189,7 @@ func (h *host) begin(actor int, name string, with parameters) <-chan answer {
 	return waiting
 }
 
-// expect returns the id of a new command and where its answer will be.
+// expect returns the id of a new command and the channel for its reply.
 func (h *host) expect() (id int, waiting chan answer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -204,7 +203,7 @@ func (h *host) expect() (id int, waiting chan answer) {
 	return h.sent, waiting
 }
 
-// missing says what the tests need, do not download and do not find.
+// missing says which of Node and the published package is missing.
 func missing() error {
 	if _, err := exec.LookPath("node"); err != nil {
 		return err
@@ -213,8 +212,8 @@ func missing() error {
 	return err
 }
 
-// requireNode skips the test where something is missing, or fails it if it must
-// not be skipped.
+// requireNode skips the test where Node or the published package is missing, or fails
+// it where SAFE_REQUIRE_NODE is set.
 func requireNode(t *testing.T) {
 	t.Helper()
 	err := missing()
@@ -223,6 +222,6 @@ func requireNode(t *testing.T) {
 	case os.Getenv("SAFE_REQUIRE_NODE") == "1":
 		t.Fatalf("SAFE_REQUIRE_NODE is set, but: %v; install Node and run internal/interop/node/setup.sh", err)
 	default:
-		t.Skipf("the published package is not there: %v; install Node and run internal/interop/node/setup.sh", err)
+		t.Skipf("the published package is not installed: %v; install Node and run internal/interop/node/setup.sh", err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience bounds every wait.
-const patience = 20 * time.Second
+// testTimeout bounds every wait.
+const testTimeout = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	code := m.Run()

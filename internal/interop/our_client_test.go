@@ -11,7 +11,7 @@ import (
 	"github.com/safe-go/safe/client"
 )
 
-// ourClient is a client of this project at one end of a line.
+// ourClient is a client of this project.
 type ourClient struct {
 	*client.Client
 	t *testing.T
@@ -37,7 +37,7 @@ func tryDial(t *testing.T, url string, options *client.Options) (*ourClient, err
 	transport := &http.Transport{}
 	own.HTTPClient = &http.Client{Transport: transport}
 	own.Backoff = client.Backoff{Initial: 5 * time.Millisecond, Max: 100 * time.Millisecond}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	c, err := client.Dial(ctx, url, &own)
 	t.Cleanup(transport.CloseIdleConnections)
@@ -56,7 +56,7 @@ func (c *ourClient) subscribe(id string, events ...string) *ourSubscription {
 	return s
 }
 
-// propose returns a verdict.
+// propose proposes and returns the verdict.
 func (c *ourClient) propose(p client.Proposal) client.Result {
 	c.t.Helper()
 	got := <-c.beginPropose(p)
@@ -72,9 +72,9 @@ type outcome struct {
 	err    error
 }
 
-// beginPropose proposes and returns where the outcome will be.
+// beginPropose proposes and returns a channel for the outcome.
 func (c *ourClient) beginPropose(p client.Proposal) <-chan outcome {
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testTimeout)
 	waiting := make(chan outcome, 1)
 	go func() {
 		defer cancel()
@@ -85,21 +85,20 @@ func (c *ourClient) beginPropose(p client.Proposal) <-chan outcome {
 	return waiting
 }
 
-// ping makes sure that whatever the server sent before has arrived.
+// ping waits until everything that the server has sent is received.
 func (c *ourClient) ping() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testTimeout)
 	defer cancel()
 	if took, err := c.Ping(ctx); err != nil || took <= 0 {
 		c.t.Fatalf("ping took %v: %v", took, err)
 	}
 }
 
-// whenLost watches the connection from now on. What it returns waits until it is
-// lost, and says how.
+// whenLost watches the connection from now on. wait waits until it is lost.
 func (c *ourClient) whenLost() (wait func() client.Status) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testTimeout)
 	next, stop := iter.Pull(c.Statuses(ctx))
 	c.t.Cleanup(func() { stop(); cancel() })
 	if now, _ := next(); now.State != client.Open {
@@ -115,7 +114,7 @@ func (c *ourClient) whenLost() (wait func() client.Status) {
 	}
 }
 
-// ourSubscription is a subscription whose events are taken one by one.
+// ourSubscription is a subscription whose events are read one by one.
 type ourSubscription struct {
 	*client.Subscription
 	t *testing.T
@@ -125,7 +124,7 @@ type ourSubscription struct {
 // removal.
 func (s *ourSubscription) next() (client.Event, error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), testTimeout)
 	defer cancel()
 	for event, err := range s.Events(ctx) {
 		return event, err
@@ -133,7 +132,7 @@ func (s *ourSubscription) next() (client.Event, error) {
 	return nil, nil
 }
 
-// want waits for events that read so.
+// want waits for events with these descriptions.
 func (s *ourSubscription) want(events ...string) {
 	s.t.Helper()
 	for _, want := range events {
@@ -147,7 +146,7 @@ func (s *ourSubscription) want(events ...string) {
 	}
 }
 
-// describe says what an event is in few words.
+// describe returns a short description of an event.
 func describe(event client.Event) string {
 	switch e := event.(type) {
 	case *client.State:
@@ -173,9 +172,8 @@ func describe(event client.Event) string {
 	return fmt.Sprintf("%T", event)
 }
 
-// published are the live events of additions to the counter of a published
-// server, whose transactions are numbered from 1: those that the counter's first
-// and last values are of.
+// published returns the live events of additions to the counter of a published server
+// from the first value to the last. Its transactions are numbered from 1.
 func published(first, last int) []string {
 	var events []string
 	for n := first; n <= last; n++ {
@@ -184,7 +182,7 @@ func published(first, last int) []string {
 	return events
 }
 
-// publishedReplay is published for what was missed.
+// publishedReplay is published for replayed events.
 func publishedReplay(first, last int) []string {
 	var events []string
 	for n := first; n <= last; n++ {

@@ -22,8 +22,8 @@ type addition struct {
 	By int `json:"by"`
 }
 
-// functions of every ShareData of this project's server. Those of the published
-// server in node/server.js do the same.
+// functions are those of every ShareData of this project's server. node/server.js has
+// the same ones.
 var functions = []*sharedata.Function{
 	sharedata.NewFunction("add", func(_ context.Context, c counter, in addition) (counter, error) {
 		if c.Value+in.By < 0 {
@@ -39,30 +39,40 @@ var functions = []*sharedata.Function{
 	}),
 }
 
-// ourServer is a server of this project at one end of a line.
+// ourServer is a server of this project, behind a proxy.
 type ourServer struct {
 	t       *testing.T
 	manager *sharedata.Manager
 	server  *realtime.Server
 	address string // host:port
-	line    *line
-	// closed is told how connections ended.
-	closed chan realtime.Closed
+	proxy   *proxy
+	// closed receives how connections ended.
+	closed chan realtime.CloseEvent
 }
 
-// startOurs starts a server with a counter on a line of its own.
+// startOurs starts a server with a counter, behind a proxy.
 func startOurs(t *testing.T, options *realtime.Options) *ourServer {
 	t.Helper()
 	manager := newManager(t)
 	s := serve(t, manager, options)
 	s.create("counter", counter{})
-	s.line = newLine(t, s.address)
+	s.proxy = newProxy(t, s.address)
 	return s
+}
+
+// subscribeOurs starts a server, and a published client that is subscribed to its
+// counter.
+func subscribeOurs(t *testing.T, options *realtime.Options) (*ourServer, *publishedClient) {
+	t.Helper()
+	s := startOurs(t, options)
+	c := connectClient(t, s.proxy.url(), nil)
+	c.subscribe("counter", `state of counter: {"value":0}, last none`)
+	return s, c
 }
 
 func newManager(t *testing.T) *sharedata.Manager {
 	t.Helper()
-	// Whatever the replay window promises is kept, however large it is.
+	// The store keeps at least the replay window.
 	store, err := replay.NewMemory(&replay.MemoryOptions{MaxBytes: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -75,16 +85,20 @@ func newManager(t *testing.T) *sharedata.Manager {
 	return manager
 }
 
-// serve starts a server without a line.
+// serve starts a server without a proxy.
 func serve(t *testing.T, manager *sharedata.Manager, options *realtime.Options) *ourServer {
 	t.Helper()
-	s := &ourServer{t: t, manager: manager, closed: make(chan realtime.Closed, 100)}
+	s := &ourServer{t: t, manager: manager, closed: make(chan realtime.CloseEvent, 100)}
 	var own realtime.Options
 	if options != nil {
 		own = *options
 	}
-	own.Events.Closed = func(c realtime.Closed) { s.closed <- c }
-	s.server = realtime.NewServer(manager, &own)
+	own.Observer.OnClose = func(c realtime.CloseEvent) { s.closed <- c }
+	server, err := realtime.NewServer(manager, &own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = server
 	mux := http.NewServeMux()
 	mux.Handle("/realtime", s.server)
 	h := httptest.NewServer(mux)
@@ -117,7 +131,7 @@ func (s *ourServer) remove(id string) {
 	}
 }
 
-// propose has a proposal judged and returns its transactionId.
+// propose proposes and returns its transactionId.
 func (s *ourServer) propose(id, functionID string, data any) string {
 	s.t.Helper()
 	verdict, err := s.manager.Propose(s.t.Context(), sharedata.Proposal{ShareDataID: id, FunctionID: functionID, Data: data})
@@ -127,7 +141,7 @@ func (s *ourServer) propose(id, functionID string, data any) string {
 	return verdict.Cursor.String()
 }
 
-// add adds 1 to the counter so many times.
+// add adds 1 to the counter a number of times.
 func (s *ourServer) add(times int) {
 	s.t.Helper()
 	for range times {
@@ -138,7 +152,7 @@ func (s *ourServer) add(times int) {
 // wantClosed waits for the end of a connection.
 func (s *ourServer) wantClosed(code int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), testTimeout)
 	defer cancel()
 	select {
 	case c := <-s.closed:
@@ -150,18 +164,18 @@ func (s *ourServer) wantClosed(code int) {
 	}
 }
 
-// countedTo are the live frames of additions, as the published client tells of
-// them: those that the counter's first and last values are of.
+// countedTo returns the live events of the published client for additions from the
+// first value to the last.
 func countedTo(first, last int) []string {
 	var events []string
 	for n := first; n <= last; n++ {
-		// Creating the counter is revision 1.
+		// Revision 1 is the creation.
 		events = append(events, fmt.Sprintf(`#%d of counter accepted: {"value":%d}`, n+1, n))
 	}
 	return events
 }
 
-// replayedTo is countedTo for replayed frames.
+// replayedTo is countedTo for replayed events.
 func replayedTo(first, last int) []string {
 	var events []string
 	for n := first; n <= last; n++ {

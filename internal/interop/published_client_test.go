@@ -6,19 +6,19 @@ import (
 	"testing"
 )
 
-// publishedClient is a published client at work.
+// publishedClient is an actor that is a published client.
 type publishedClient struct {
 	*actor
 }
 
-// startClient starts a published client that is not connected yet. options are
-// added to its own. The test fails if the client tells of anything that it does
-// not ask for, complaints about frames above all.
+// startClient starts a published client, which is not connected. options are added to
+// the usual ones. The test fails if the client has an event that the test does not
+// expect, such as an error about a frame.
 func startClient(t *testing.T, url string, options parameters) *publishedClient {
 	t.Helper()
 	all := parameters{
 		"url":              url,
-		"requestTimeoutMs": patience.Milliseconds(),
+		"requestTimeoutMs": testTimeout.Milliseconds(),
 		"backoff":          map[string]any{"minMs": 5, "maxMs": 100},
 	}
 	maps.Copy(all, options)

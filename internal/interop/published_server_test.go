@@ -6,23 +6,32 @@ import (
 	"testing"
 )
 
-// publishedServer is a published server at one end of a line.
+// publishedServer is an actor that is a published server, behind a proxy.
 type publishedServer struct {
 	*actor
 	address string // host:port
-	line    *line
+	proxy   *proxy
 }
 
-// startPublished starts a published server with a counter on a line of its own.
+// startPublished starts a published server with a counter behind a proxy.
 func startPublished(t *testing.T, options parameters, environment ...string) *publishedServer {
 	t.Helper()
 	s := servePublished(t, options, environment...)
 	s.create("counter", counter{})
-	s.line = newLine(t, s.address)
+	s.proxy = newProxy(t, s.address)
 	return s
 }
 
-// servePublished starts a published server without a line.
+// subscribePublished starts a published server, and a client of this project that is
+// subscribed to its counter.
+func subscribePublished(t *testing.T, options parameters, environment ...string) (*publishedServer, *ourClient, *ourSubscription) {
+	t.Helper()
+	s := startPublished(t, options, environment...)
+	c := dial(t, s.proxy.url(), nil)
+	return s, c, c.subscribe("counter", `state: {"value":0}, last none`)
+}
+
+// servePublished starts a published server without a proxy.
 func servePublished(t *testing.T, options parameters, environment ...string) *publishedServer {
 	t.Helper()
 	a, port := startActor(t, "server", options, environment...)
@@ -45,13 +54,13 @@ func (s *publishedServer) remove(id string) {
 	s.do("remove", parameters{"shareDataId": id})
 }
 
-// propose has a proposal judged.
+// propose proposes.
 func (s *publishedServer) propose(id, functionID string, data any) {
 	s.t.Helper()
 	s.do("propose", parameters{"shareDataId": id, "functionId": functionID, "data": data})
 }
 
-// add adds 1 to the counter so many times.
+// add adds 1 to the counter a number of times.
 func (s *publishedServer) add(times int) {
 	s.t.Helper()
 	for range times {

@@ -8,20 +8,18 @@ import (
 	"github.com/safe-go/safe/client"
 )
 
-func TestOurClientSeesStateAndLiveTransactions(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_Live(t *testing.T) {
+	s, _, sub := subscribePublished(t, nil)
 	s.add(2)
 	s.propose("counter", "add", addition{-9})
 	sub.want(published(1, 2)...)
 	sub.want(`#3 rejected: {"value":2}`)
-	dial(t, s.line.url(), nil).subscribe("counter", `state: {"value":2}, last #3`)
+	dial(t, s.proxy.url(), nil).subscribe("counter", `state: {"value":2}, last #3`)
 }
 
-func TestOurClientAndThePublishedOneSeeTheSame(t *testing.T) {
+func TestOurClient_BesidePublished(t *testing.T) {
 	s := startPublished(t, nil)
-	ours, theirs := dial(t, s.line.url(), nil), connectClient(t, s.line.url(), nil)
+	ours, theirs := dial(t, s.proxy.url(), nil), connectClient(t, s.proxy.url(), nil)
 	sub := ours.subscribe("counter", `state: {"value":0}, last none`)
 	theirs.subscribe("counter", `state of counter: {"value":0}, last none`)
 
@@ -36,10 +34,8 @@ func TestOurClientAndThePublishedOneSeeTheSame(t *testing.T) {
 	theirs.want(`#1 of counter accepted: {"value":1}`, `#2 of counter accepted: {"value":2}`)
 }
 
-func TestOurClientSeesUpdatesAndTheRemoval(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_UpdateAndRemoval(t *testing.T) {
+	s, c, sub := subscribePublished(t, nil)
 	s.update("counter", counter{10})
 	s.add(1)
 	s.remove("counter")
@@ -51,9 +47,9 @@ func TestOurClientSeesUpdatesAndTheRemoval(t *testing.T) {
 	c.subscribe("counter", `state: {"value":100}, last none`)
 }
 
-func TestOurClientHearsNothingAfterClosingASubscription(t *testing.T) {
+func TestOurClient_CloseSubscription(t *testing.T) {
 	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
+	c := dial(t, s.proxy.url(), nil)
 	c.subscribe("counter", `state: {"value":0}, last none`).Close()
 	c.ping()
 	s.add(1)
@@ -62,30 +58,28 @@ func TestOurClientHearsNothingAfterClosingASubscription(t *testing.T) {
 	sub.want(published(2, 2)...)
 }
 
-func TestOurClientPings(t *testing.T) {
+func TestOurClient_Ping(t *testing.T) {
 	s := startPublished(t, nil)
-	dial(t, s.line.url(), nil).ping()
+	dial(t, s.proxy.url(), nil).ping()
 }
 
-func TestOurClientAnswersHeartbeats(t *testing.T) {
+func TestOurClient_ServerHeartbeat(t *testing.T) {
 	s := startPublished(t, parameters{"heartbeat": map[string]any{"intervalMs": heartbeat.Milliseconds()}})
-	dial(t, s.line.url(), nil)
+	dial(t, s.proxy.url(), nil)
 	s.want("heartbeat", "heartbeat", "heartbeat")
 }
 
-func TestOurHeartbeatsAreAnswered(t *testing.T) {
+func TestOurClient_OwnHeartbeat(t *testing.T) {
 	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), &client.Options{HeartbeatInterval: heartbeat})
+	c := dial(t, s.proxy.url(), &client.Options{HeartbeatInterval: heartbeat})
 	s.want("client heartbeat", "client heartbeat", "client heartbeat")
 	if status := c.Status(); status.State != client.Open || status.Err != nil {
 		t.Errorf("status %+v", status)
 	}
 }
 
-func TestOurClientIsToldOfAnUnknownShareData(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_UnknownShareData(t *testing.T) {
+	s, c, sub := subscribePublished(t, nil)
 	s.add(1)
 	sub.want(published(1, 1)...)
 
@@ -100,10 +94,10 @@ func TestOurClientIsToldOfAnUnknownShareData(t *testing.T) {
 	sub.want(published(2, 2)...)
 }
 
-func TestOurClientIsToldOfARefusedSubscribe(t *testing.T) {
+func TestOurClient_SubscribeRefused(t *testing.T) {
 	s := startPublished(t, parameters{"deny": []string{"secret"}})
 	s.create("secret", 1)
-	c := dial(t, s.line.url(), nil)
+	c := dial(t, s.proxy.url(), nil)
 	sub := c.subscribe("counter", `state: {"value":0}, last none`)
 	_, err := c.subscribe("secret").next()
 	var refused *client.ServerError
@@ -114,7 +108,7 @@ func TestOurClientIsToldOfARefusedSubscribe(t *testing.T) {
 	sub.want(published(1, 1)...)
 }
 
-func TestOurClientBearsItsToken(t *testing.T) {
+func TestOurClient_Token(t *testing.T) {
 	const token = "a+b/c=&?"
 	s := startPublished(t, parameters{"tokens": []string{token}})
 	for _, test := range []struct {
@@ -130,7 +124,7 @@ func TestOurClientBearsItsToken(t *testing.T) {
 		{"none", "", false, client.ErrUnauthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := tryDial(t, s.line.url(), &client.Options{
+			c, err := tryDial(t, s.proxy.url(), &client.Options{
 				Token:        func(context.Context) (string, error) { return test.token, nil },
 				TokenInQuery: test.inQuery,
 			})

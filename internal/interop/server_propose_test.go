@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -11,34 +12,32 @@ import (
 // ourAddOne adds 1 to the counter.
 var ourAddOne = client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addition{1}}
 
-func TestOurClientGetsVerdicts(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
-	if got, want := c.propose(ourAddOne), (client.Result{Accepted: true, TransactionID: "1"}); got != want {
+func TestOurClient_Verdicts(t *testing.T) {
+	_, c, sub := subscribePublished(t, nil)
+	if got, want := c.propose(ourAddOne), (client.Result{Accepted: true, TransactionID: "1"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("accepted: result %+v, want %+v", got, want)
 	}
 	rejected := client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addition{-9}}
-	if got, want := c.propose(rejected), (client.Result{TransactionID: "2"}); got != want {
+	if got, want := c.propose(rejected), (client.Result{TransactionID: "2", Code: "rejected"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("rejected: result %+v, want %+v", got, want)
 	}
 	sub.want(`#1 accepted: {"value":1}`, `#2 rejected: {"value":1}`)
 }
 
-func TestOurClientIsToldWhyAProposalReachedNoVerdict(t *testing.T) {
+func TestOurClient_ProposeRefused(t *testing.T) {
 	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	wantRefused(t, c, client.Proposal{ShareDataID: "nowhere", FunctionID: "add"}, "", "nowhere not found")
-	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "divide"}, "", "unknown functionId divide")
-	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "fail"}, "", "out of order")
+	c := dial(t, s.proxy.url(), nil)
+	wantRefused(t, c, client.Proposal{ShareDataID: "nowhere", FunctionID: "add"}, client.CodeUnspecified, "nowhere not found")
+	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "divide"}, client.CodeUnspecified, "unknown functionId divide")
+	wantRefused(t, c, client.Proposal{ShareDataID: "counter", FunctionID: "fail"}, client.CodeUnspecified, "out of order")
 	if history := s.history("counter"); len(history) != 0 {
 		t.Errorf("history %+v", history)
 	}
 }
 
-func TestOurClientIsToldThatProposingIsOff(t *testing.T) {
+func TestOurClient_ProposingDisabled(t *testing.T) {
 	s := startPublished(t, parameters{"proposing": false})
-	wantRefused(t, dial(t, s.line.url(), nil), ourAddOne, "", "propose is not enabled")
+	wantRefused(t, dial(t, s.proxy.url(), nil), ourAddOne, client.CodeUnspecified, "propose is not enabled")
 }
 
 // wantRefused proposes what the server refuses with a code and a text that has
@@ -52,10 +51,8 @@ func wantRefused(t *testing.T, c *ourClient, p client.Proposal, code, words stri
 	}
 }
 
-func TestOurProofReachesAServerThatDemandsOne(t *testing.T) {
-	s := startPublished(t, nil, "SAFE_INTEROP_PROOF=required")
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_Proof(t *testing.T) {
+	s, c, sub := subscribePublished(t, nil, "SAFE_INTEROP_PROOF=required")
 	proven := ourAddOne
 	proven.Proof = map[string]string{"purpose": "add"}
 	if got := c.propose(proven); !got.Accepted {
@@ -75,15 +72,13 @@ func TestOurProofReachesAServerThatDemandsOne(t *testing.T) {
 	sub.want(published(2, 2)...)
 }
 
-func TestOurClientSendsWhatItQueuedWhileItWasOffline(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_Queue(t *testing.T) {
+	s, c, sub := subscribePublished(t, nil)
 	lost := c.whenLost()
-	s.line.cut()
+	s.proxy.cut()
 	lost()
 	first, second := c.beginPropose(ourAddOne), c.beginPropose(ourAddOne)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	for _, waiting := range []<-chan outcome{first, second} {
 		if got := <-waiting; got.err != nil || !got.result.Accepted {
 			t.Errorf("outcome %+v", got)
@@ -95,22 +90,20 @@ func TestOurClientSendsWhatItQueuedWhileItWasOffline(t *testing.T) {
 
 // The published server knows nothing of idempotency keys, so it takes what is
 // sent again for another proposal. The client's documentation says so.
-func TestOurProposalInFlightGetsAVerdictAfterALostConnection(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_ProposalSentAgain(t *testing.T) {
+	s, c, sub := subscribePublished(t, nil)
 	slowly := ourAddOne
 	slowly.FunctionID = "addSlowly"
 	waiting := c.beginPropose(slowly)
-	s.want("answer held")
+	s.want("answer delayed")
 	sub.want(published(1, 1)...)
-	s.line.cut()
-	s.line.lead(s.address)
-	s.want("answer held")
+	s.proxy.cut()
+	s.proxy.setTarget(s.address)
+	s.want("answer delayed")
 	sub.want(`resumed: {"value":1}, last #1`)
 	sub.want(published(2, 2)...)
 	s.do("releaseAnswer", nil)
-	if got, want := <-waiting, (client.Result{Accepted: true, TransactionID: "2"}); got.err != nil || got.result != want {
+	if got, want := <-waiting, (client.Result{Accepted: true, TransactionID: "2"}); got.err != nil || !reflect.DeepEqual(got.result, want) {
 		t.Errorf("outcome %+v, want %+v", got, want)
 	}
 }

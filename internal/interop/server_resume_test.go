@@ -10,17 +10,15 @@ import (
 	"github.com/safe-go/safe/client"
 )
 
-func TestOurClientResumes(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_Resumes(t *testing.T) {
+	s, _, sub := subscribePublished(t, nil)
 	s.add(2)
 	sub.want(published(1, 2)...)
 
-	s.line.cut()
+	s.proxy.cut()
 	s.add(3)
 	s.propose("counter", "add", addition{-9})
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	sub.want(`resumed: {"value":5}, last #6`)
 	sub.want(publishedReplay(3, 5)...)
 	sub.want("#6 rejected, replayed")
@@ -28,73 +26,69 @@ func TestOurClientResumes(t *testing.T) {
 	sub.want(`#7 accepted: {"value":6}`)
 
 	// Nothing is missed, and nothing replayed.
-	s.line.cut()
-	s.line.lead(s.address)
+	s.proxy.cut()
+	s.proxy.setTarget(s.address)
 	sub.want(`resumed: {"value":6}, last #7`)
 	s.propose("counter", "add", addition{1})
 	sub.want(`#8 accepted: {"value":7}`)
 }
 
-func TestOurClientResumesEverySubscription(t *testing.T) {
+func TestOurClient_ResumesAll(t *testing.T) {
 	s := startPublished(t, nil)
 	s.create("doc", 0)
-	c := dial(t, s.line.url(), nil)
+	c := dial(t, s.proxy.url(), nil)
 	counts := c.subscribe("counter", `state: {"value":0}, last none`)
 	docs := c.subscribe("doc", `state: 0, last none`)
 	s.add(1)
 	counts.want(published(1, 1)...)
 	s.propose("doc", "set", 1)
 	docs.want("#1 accepted: 1")
-	s.line.cut()
+	s.proxy.cut()
 	s.add(1)
 	s.propose("doc", "set", 2)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	counts.want(`resumed: {"value":2}, last #2`, "#2 accepted, replayed")
 	docs.want("resumed: 2, last #2", "#2 accepted, replayed")
 }
 
-func TestOurClientResumesInAnotherProcess(t *testing.T) {
+func TestOurClient_SubscribeFrom(t *testing.T) {
 	s := startPublished(t, nil)
-	first := dial(t, s.line.url(), nil)
+	first := dial(t, s.proxy.url(), nil)
 	sub := first.subscribe("counter", `state: {"value":0}, last none`)
 	s.add(2)
 	sub.want(published(1, 2)...)
 	cursor := sub.Cursor()
 	first.Close()
 	s.add(1)
-	second := dial(t, s.line.url(), nil)
+	second := dial(t, s.proxy.url(), nil)
 	again := &ourSubscription{second.SubscribeFrom("counter", cursor), t}
 	again.want(`resumed: {"value":3}, last #3`)
 	again.want(publishedReplay(3, 3)...)
 }
 
-func TestOurClientIsToldOfAGapWhenItMissedMoreThanIsKept(t *testing.T) {
-	s := startPublished(t, parameters{"replayBufferSize": 3})
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_GapTooOld(t *testing.T) {
+	s, _, sub := subscribePublished(t, parameters{"replayBufferSize": 3})
 	s.add(1)
 	sub.want(published(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	s.add(5)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	sub.want("gap after #1", `state: {"value":6}, last #6`)
 	s.add(1)
 	sub.want(published(7, 7)...)
 
-	s.line.cut()
+	s.proxy.cut()
 	s.add(2)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	sub.want(`resumed: {"value":9}, last #9`)
 	sub.want(publishedReplay(8, 9)...)
 }
 
-func TestOurClientIsToldOfAGapWhenItMissedWhatCameAfterAnEmptyHistory(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
-	s.line.cut()
+func TestOurClient_GapEmptyHistory(t *testing.T) {
+	s, _, sub := subscribePublished(t, nil)
+	s.proxy.cut()
 	s.add(2)
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	// The published server has no cursor for the place before the first
 	// transaction.
 	sub.want("gap after #", `state: {"value":2}, last #2`)
@@ -103,54 +97,50 @@ func TestOurClientIsToldOfAGapWhenItMissedWhatCameAfterAnEmptyHistory(t *testing
 }
 
 // An update leaves no trace in the published server's cursors.
-func TestOurClientSeesAMissedUpdateInTheState(t *testing.T) {
-	s := startPublished(t, nil)
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_MissedUpdate(t *testing.T) {
+	s, _, sub := subscribePublished(t, nil)
 	s.add(1)
 	sub.want(published(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	s.update("counter", counter{10})
-	s.line.lead(s.address)
+	s.proxy.setTarget(s.address)
 	sub.want(`resumed: {"value":10}, last #1`)
 	s.add(1)
 	sub.want(`#2 accepted: {"value":11}`)
 }
 
-func TestOurClientIsToldOfAGapWhenTheServerWasRestarted(t *testing.T) {
-	s, restarted, forgetful := startPublished(t, nil), servePublished(t, nil), servePublished(t, nil)
-	c := dial(t, s.line.url(), nil)
+func TestOurClient_GapAfterRestart(t *testing.T) {
+	s, restarted, empty := startPublished(t, nil), servePublished(t, nil), servePublished(t, nil)
+	c := dial(t, s.proxy.url(), nil)
 	sub := c.subscribe("counter", `state: {"value":0}, last none`)
 	s.add(2)
 	sub.want(published(1, 2)...)
 
-	s.line.cut()
+	s.proxy.cut()
 	s.add(1)
 	// Histories survive; what the server keeps for replays does not.
 	restarted.do("create", parameters{"shareDataId": "counter", "state": counter{3}, "history": s.history("counter")})
-	s.line.lead(restarted.address)
+	s.proxy.setTarget(restarted.address)
 	sub.want("gap after #2", `state: {"value":3}, last #3`)
 	restarted.add(1)
 	sub.want(published(4, 4)...)
 
-	s.line.cut()
-	forgetful.create("counter", counter{})
-	s.line.lead(forgetful.address)
+	s.proxy.cut()
+	empty.create("counter", counter{})
+	s.proxy.setTarget(empty.address)
 	sub.want("gap after #4", `state: {"value":0}, last none`)
-	forgetful.add(1)
+	empty.add(1)
 	sub.want(published(1, 1)...)
 }
 
-func TestOurClientResumesWhereTheReplayIsLate(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true})
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_LateReplay(t *testing.T) {
+	s, c, sub := subscribePublished(t, parameters{"slowReplay": true})
 	s.add(1)
 	sub.want(published(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	s.add(2)
-	s.line.lead(s.address)
-	s.want("replay held")
+	s.proxy.setTarget(s.address)
+	s.want("replay delayed")
 	c.ping() // whatever the client asked of the server meanwhile is answered
 	sub.want(`resumed: {"value":3}, last #3`)
 	s.do("releaseReplay", nil)
@@ -159,16 +149,14 @@ func TestOurClientResumesWhereTheReplayIsLate(t *testing.T) {
 	sub.want(published(4, 4)...)
 }
 
-func TestOurClientIsToldOfAGapWhereTheReplayComesAfterLiveTransactions(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true})
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_ReplayAfterLive(t *testing.T) {
+	s, _, sub := subscribePublished(t, parameters{"slowReplay": true})
 	s.add(1)
 	sub.want(published(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	s.add(2)
-	s.line.lead(s.address)
-	s.want("replay held")
+	s.proxy.setTarget(s.address)
+	s.want("replay delayed")
 	sub.want(`resumed: {"value":3}, last #3`)
 	s.add(1)
 	sub.want(published(4, 4)...)
@@ -178,16 +166,14 @@ func TestOurClientIsToldOfAGapWhereTheReplayComesAfterLiveTransactions(t *testin
 	sub.want(published(5, 5)...)
 }
 
-func TestOurClientIsToldOfAGapWhereTheServerSaysSoLate(t *testing.T) {
-	s := startPublished(t, parameters{"slowReplay": true, "replayBufferSize": 1})
-	c := dial(t, s.line.url(), nil)
-	sub := c.subscribe("counter", `state: {"value":0}, last none`)
+func TestOurClient_LateNotFound(t *testing.T) {
+	s, c, sub := subscribePublished(t, parameters{"slowReplay": true, "replayBufferSize": 1})
 	s.add(1)
 	sub.want(published(1, 1)...)
-	s.line.cut()
+	s.proxy.cut()
 	s.add(2)
-	s.line.lead(s.address)
-	s.want("replay held")
+	s.proxy.setTarget(s.address)
+	s.want("replay delayed")
 	c.ping()
 	sub.want(`resumed: {"value":3}, last #3`)
 	s.do("releaseReplay", nil)
@@ -196,14 +182,14 @@ func TestOurClientIsToldOfAGapWhereTheServerSaysSoLate(t *testing.T) {
 	sub.want(published(4, 4)...)
 }
 
-func TestOurClientResumesAfterItFellBehind(t *testing.T) {
+func TestOurClient_4001(t *testing.T) {
 	s := startPublished(t, parameters{"maxBufferedBytes": 256 << 10})
 	s.create("doc", "")
-	c := dial(t, s.line.url(), nil)
+	c := dial(t, s.proxy.url(), nil)
 	sub := c.subscribe("doc", `state: "", last none`)
 
 	lost := c.whenLost()
-	resume := s.line.stall()
+	resume := s.proxy.stall()
 	sent := 0
 	large := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for ; len(s.events) == 0; sent++ {

@@ -1,3 +1,3 @@
-// Package layout holds the rule of who may import whom. It has no code but the
-// test that enforces it.
+// Package layout tests which packages of the module import which, and that the Go code
+// in the documentation compiles. It has no other code.
 package layout

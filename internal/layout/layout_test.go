@@ -18,44 +18,47 @@ const module = "github.com/safe-go/safe"
 // module's other folders. A folder that is not listed may import nothing, and
 // an entry covers the folders below it unless they are listed themselves.
 var allowed = map[string][]string{
-	"replay":              {"internal/option"},
-	"replay/replaytest":   {"replay"},
-	"replay/bolt":         {"replay", "internal/option"},
-	"replay/redis":        {"replay", "internal/option"},
-	"sharedata":           {"replay", "internal/option"},
-	"schemas":             {},
-	"schemas/codes":       {},
-	"internal/option":     {},
-	"internal/wire":       {},
-	"internal/checker":    {"internal/wire", "replay", "schemas/codes", "sharedata"},
-	"internal/layout":     {},
-	"internal/promises":   {},
-	"internal/interop":    {},
-	"internal/child":      {},
-	"internal/redistest":  {"internal/child"},
-	"internal/benchmarks": {},
-	"internal/torture": {"client", "internal/child", "internal/checker", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
+	"replay":               {"internal/option"},
+	"replay/replaytest":    {"replay"},
+	"replay/bolt":          {"replay", "internal/option"},
+	"replay/redis":         {"replay", "internal/option"},
+	"sharedata":            {"replay", "internal/option"},
+	"schemas":              {},
+	"schemas/codes":        {},
+	"internal/option":      {},
+	"internal/wire":        {},
+	"internal/checker":     {"client", "internal/wire", "replay", "schemas/codes", "sharedata"},
+	"internal/layout":      {},
+	"internal/promises":    {},
+	"internal/interop":     {},
+	"internal/child":       {},
+	"internal/redistest":   {"internal/child"},
+	"internal/sharedstore": {"replay"},
+	"internal/benchmarks":  {},
+	"internal/torture": {"client", "internal/child", "internal/checker", "internal/option", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
 		"replay/bolt", "replay/redis", "sharedata"},
 	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"client":   {"internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis"},
+	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
 }
 
-// forTests lists what test files may import besides: oracles, and the other end
-// of a connection.
+// forTests lists what test files may import in addition.
 var forTests = map[string][]string{
-	"internal/wire":       {"schemas", "schemas/codes"},
-	"replay":              {"replay/replaytest"},
-	"replay/bolt":         {"replay/replaytest"},
-	"replay/redis":        {"replay/replaytest", "internal/redistest"},
-	"sharedata":           {"replay/replaytest"},
-	"realtime":            {"replay/replaytest"},
-	"internal/benchmarks": {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
-	"internal/promises":   {"client", "internal/checker", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
-	"internal/interop":    {"client", "realtime", "replay", "sharedata"},
+	"internal/wire":        {"schemas", "schemas/codes"},
+	"replay":               {"replay/replaytest"},
+	"replay/bolt":          {"replay/replaytest"},
+	"replay/redis":         {"replay/replaytest", "internal/redistest"},
+	"replay/replaytest":    {"internal/sharedstore"},
+	"sharedata":            {"internal/sharedstore"},
+	"realtime":             {"internal/sharedstore"},
+	"internal/sharedstore": {"replay/replaytest"},
+	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
+	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
+	"internal/interop":     {"client", "realtime", "replay", "sharedata"},
+	"examples":             {"internal/redistest"},
 }
 
-func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
+func TestImports(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +110,8 @@ func TestNobodyImportsWhatTheLayoutForbids(t *testing.T) {
 	}
 }
 
-// ruleFor finds the rule of a folder: its own or that of the nearest above.
+// ruleFor returns the folder whose rule applies: the folder itself or the nearest
+// one above.
 func ruleFor(folder string) string {
 	for ; folder != "."; folder = path.Dir(folder) {
 		if _, listed := allowed[folder]; listed {
@@ -117,8 +121,8 @@ func ruleFor(folder string) string {
 	return folder
 }
 
-// permitted says whether a folder may import target. A folder's own tests, and
-// folders under one rule, may import each other.
+// permitted reports whether a folder may import target. Folders under one rule may
+// import each other.
 func permitted(folder, target string, may []string) bool {
 	return target == folder || ruleFor(target) == ruleFor(folder) || slices.Contains(may, ruleFor(target))
 }

@@ -1,5 +1,5 @@
-// Package promises holds no code but one test for each promise of the
-// framework, by its name: many clients over real sockets, random proposals, cut
-// connections, slow readers, removal and re-creation in between. What every
-// client saw is recorded and judged by package checker.
+// Package promises has one test for each promise of the framework, by its name,
+// and no other code. Many clients connect over real sockets, propose at random,
+// lose connections and read slowly, while ShareData are removed and re-created.
+// Package checker evaluates what every client received.
 package promises

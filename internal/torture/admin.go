@@ -16,21 +16,21 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// administrator updates, removes and creates through the administration of the
-// servers.
+// administrator updates, removes and creates ShareData through the HTTP
+// administration of the servers.
 type administrator struct {
-	world *world
-	http  *http.Client
+	driver *driver
+	http   *http.Client
 }
 
-// adminTimeout bounds one call. After it, nobody knows what came of it.
+// adminTimeout bounds one request. After it, the outcome is unknown.
 const adminTimeout = 6 * time.Second
 
-func newAdministrator(w *world) *administrator {
-	return &administrator{world: w, http: &http.Client{Timeout: adminTimeout, Transport: &http.Transport{}}}
+func newAdministrator(d *driver) *administrator {
+	return &administrator{driver: d, http: &http.Client{Timeout: adminTimeout, Transport: &http.Transport{}}}
 }
 
-// statusError is an answer that is not the one that was asked for.
+// statusError is an HTTP response other than success.
 type statusError struct {
 	status int
 	text   string
@@ -45,7 +45,7 @@ func isStatus(err error, status int) bool {
 
 var errDown = errors.New("the server is down")
 
-// call makes a request and hands the body of the answer to read.
+// call makes a request and passes the body of the response to read.
 func (a *administrator) call(ctx context.Context, server *process, method, path string, body []byte, read func(io.Reader) error) error {
 	url := server.url()
 	if url == "" {
@@ -92,7 +92,7 @@ func (a *administrator) history(ctx context.Context, server *process, id string)
 	return entries, err
 }
 
-// change asks for an update or a creation, and records it.
+// change makes a request to update or create, and records the result.
 func (a *administrator) change(ctx context.Context, server *process, method, path string, pending *checker.Pending, state json.RawMessage) error {
 	var snapshot sharedata.Snapshot
 	err := a.call(ctx, server, method, path, state, func(body io.Reader) error {
@@ -108,27 +108,27 @@ func (a *administrator) change(ctx context.Context, server *process, method, pat
 }
 
 func (a *administrator) create(ctx context.Context, server *process, id string, state json.RawMessage) error {
-	pending := a.world.recorder.Creating(checker.Proposal{Proposer: "administrator", ShareData: id, Data: state})
+	pending := a.driver.recorder.Creating(checker.Proposal{Proposer: "administrator", ShareData: id, Data: state})
 	return a.change(ctx, server, "POST", "/admin/"+kindOf(id)+"/"+id, pending, state)
 }
 
 func (a *administrator) update(ctx context.Context, server *process, id string, state json.RawMessage) error {
-	pending := a.world.recorder.Updating(checker.Proposal{Proposer: "administrator", ShareData: id, Data: state})
+	pending := a.driver.recorder.Updating(checker.Proposal{Proposer: "administrator", ShareData: id, Data: state})
 	return a.change(ctx, server, "PUT", "/admin/sharedata/"+id, pending, state)
 }
 
-// remove reads what can be read of the history before it is gone.
+// remove records the history as far as it can be read, and removes the ShareData.
 func (a *administrator) remove(ctx context.Context, server *process, id string) error {
-	if entries, err := a.world.medium.history(ctx, id); err == nil {
-		a.world.recorder.HistorySoFar(entries)
+	if entries, err := a.driver.backend.history(ctx, id); err == nil {
+		a.driver.recorder.PartialHistory(entries)
 	}
-	a.world.recorder.Removing(id)
+	a.driver.recorder.Removing(id)
 	return a.call(ctx, server, "DELETE", "/admin/sharedata/"+id, nil, func(io.Reader) error { return nil })
 }
 
 func (a *administrator) createAll(ctx context.Context) error {
-	for i, id := range a.world.ids {
-		server := a.world.processes[i%len(a.world.processes)]
+	for i, id := range a.driver.ids {
+		server := a.driver.processes[i%len(a.driver.processes)]
 		state := json.RawMessage(`{"value":10}`)
 		if kindOf(id) == "register" {
 			state = json.RawMessage(`{"updated":0}`)
@@ -140,39 +140,39 @@ func (a *administrator) createAll(ctx context.Context) error {
 	return nil
 }
 
-// live updates, removes and creates until the world calms down.
-func (a *administrator) live(rng *rand.Rand) {
-	for ctx := a.world.working; ctx.Err() == nil; {
-		id := a.world.ids[rng.IntN(len(a.world.ids))]
+// work updates, removes and creates until the clients have done enough.
+func (a *administrator) work(rng *rand.Rand) {
+	for ctx := a.driver.work; ctx.Err() == nil; {
+		id := a.driver.ids[rng.IntN(len(a.driver.ids))]
 		server := a.any(rng)
 		switch state := randomState(rng, id); rng.IntN(10) {
 		case 0:
-			if a.world.mayAsk() && a.remove(ctx, server, id) == nil {
-				a.createAnew(ctx, rng, id)
+			if a.driver.reserveOperation() && a.remove(ctx, server, id) == nil {
+				a.createAtTwo(ctx, rng, id)
 			}
-		case 1, 2, 3: // what the store has lost
-			for _, id := range a.world.ids {
+		case 1, 2, 3: // create what the store has lost
+			for _, id := range a.driver.ids {
 				if _, err := a.snapshot(ctx, server, id); isStatus(err, http.StatusNotFound) {
-					a.createAnew(ctx, rng, id)
+					a.createAtTwo(ctx, rng, id)
 				}
 			}
 		default:
-			if a.world.mayAsk() {
+			if a.driver.reserveOperation() {
 				_ = a.update(ctx, server, id, state) // the recorder knows what came of it
 			}
 		}
 		for range 4 {
-			a.world.think(rng)
+			a.driver.think(rng)
 		}
 	}
 }
 
 func (a *administrator) any(rng *rand.Rand) *process {
-	return a.world.processes[rng.IntN(len(a.world.processes))]
+	return a.driver.processes[rng.IntN(len(a.driver.processes))]
 }
 
-// createAnew creates a ShareData at two servers at once, of which one can win.
-func (a *administrator) createAnew(ctx context.Context, rng *rand.Rand, id string) {
+// createAtTwo creates a ShareData at two servers at once, of which one succeeds.
+func (a *administrator) createAtTwo(ctx context.Context, rng *rand.Rand, id string) {
 	for ctx.Err() == nil {
 		var both sync.WaitGroup
 		errs := make([]error, 2)
@@ -186,6 +186,6 @@ func (a *administrator) createAnew(ctx context.Context, rng *rand.Rand, id strin
 				return
 			}
 		}
-		a.world.think(rng)
+		a.driver.think(rng)
 	}
 }

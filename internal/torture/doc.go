@@ -1,41 +1,41 @@
-// Package torture makes a service suffer and judges what its clients were told.
+// Package torture runs a service under faults and evaluates what its clients saw.
 //
-// Run starts real server processes on a store, drives random clients against
-// them, injects faults, brings everything to rest, and has the recording judged
-// by package checker: promises 1 to 6 and 8, and linearizability. What is done
-// is chosen by a seed. The schedule of the faults and the choices of every
-// client are the same for the same Options; what timing makes of them is not, so
-// a seed that failed fails again often, and not always.
+// Run starts real server processes on a store, drives random clients against them,
+// injects faults, waits until the system is idle, and has package checker evaluate
+// the recording: promises 1 to 6 and 8, which include linearizability. A seed decides
+// what happens: the schedule of the faults and the choices of each client are the
+// same for the same Options. The timing is not, so a seed that failed fails again
+// often, and not always.
 //
-// Three kinds of clients are driven, through proxies that they can be moved
-// to another server with:
+// Clients reach the servers through proxies, so that they can be moved to another
+// server. There are three kinds:
 //
-//   - users of package client, who propose one thing after the other, some of it
-//     twice and at two servers at once, and who come back with their cursors;
-//   - raw connections, of which every frame is recorded, that send proposals in
-//     bursts, subscribe with good and bad cursors, and break off;
-//   - an administrator, who updates, removes and creates anew.
+//   - Go clients, which propose one thing after the other, some twice and at two
+//     servers at a time, and which are restarted with their cursors;
+//   - raw clients, of which every frame is recorded, which send proposals in bursts,
+//     subscribe with good and bad cursors, and cut their connections;
+//   - an administrator, which updates, removes and re-creates.
 //
-// The faults: servers are killed, ended gently and paused; connections between
-// clients and servers, and between servers and Redis, are delayed, cut, closed
-// on one side and black-holed; Redis is killed and restarted with its append-only
-// file, paused, and flushed.
+// The faults: servers are killed, shut down gracefully and paused. Connections between
+// clients and servers, and between servers and Redis, are delayed, reset, closed in one
+// direction and blocked. Redis is killed and restarted with its append-only file,
+// paused, and flushed.
 //
-// Faults go on for a while after the clients have stopped: what a fault has
-// hidden must come to light though nothing else happens. Of every 16 seconds, the
-// connection to Redis is left alone for ten: only where a server can certainly
-// read its store is it known that a cursor must be resumed.
+// Faults go on for a while after the clients have stopped: subscribers must learn what
+// a fault has hidden even if nothing else happens. Of every 16 seconds, the connection
+// to Redis is left alone for ten: a cursor must be resumed only where a server can
+// certainly read its store.
 //
-// A short run is part of the tests, and shorter with -short. What needs Redis is
-// skipped where the program redis-server is missing, unless SAFE_REQUIRE_REDIS
-// is set. A long run on Redis, and one of many kills of a server on a file:
+// A short run is part of the tests, a shorter one with -short. Runs on Redis are skipped
+// where the program redis-server is missing, unless SAFE_REQUIRE_REDIS is set. A long
+// run on Redis, and one of many kills of a server on a file:
 //
-//	go test ./internal/torture -run TestTorture -v -timeout 2h \
+//	go test ./internal/torture -run 'TestTorture$' -v -timeout 2h \
 //	    -torture.store redis -torture.processes 3 -torture.clients 30 -torture.duration 2m -torture.seeds 10
 //	go test ./internal/torture -run TestKill -v -timeout 1h -torture.kills 200
 //
-// A failure prints the command that repeats it. -torture.faults takes a list of
-// the only faults to inject, -torture.race builds the servers with the race
-// detector, -torture.keep leaves the logs of the servers behind. -torture.plant
-// plants a bug into the servers, which must then be found.
+// A failure prints the command that repeats it. -torture.faults takes a list of the
+// faults to inject, -torture.race builds the servers with the race detector, and
+// -torture.keep keeps their logs. -torture.bug gives the servers a bug, which must then
+// be found.
 package torture

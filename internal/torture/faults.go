@@ -8,63 +8,62 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// inflict makes the events happen at their times, and returns when all are
-// over.
-func (w *world) inflict(events []event) {
+// injectOnSchedule injects each fault at its time, and returns when all are over.
+func (d *driver) injectOnSchedule(events []event) {
 	began := time.Now()
-	var happening sync.WaitGroup
+	var injecting sync.WaitGroup
 	for _, e := range events {
-		pause(w.raging, time.Until(began.Add(e.at)))
-		if !w.rages() {
+		pause(d.faulty, time.Until(began.Add(e.at)))
+		if !d.isFaulty() {
 			break
 		}
-		happening.Go(func() { w.happen(e) })
+		injecting.Go(func() { d.inject(e) })
 	}
-	pause(w.raging, time.Until(began.Add(w.options.Duration)))
-	happening.Wait()
+	pause(d.faulty, time.Until(began.Add(d.options.Duration)))
+	injecting.Wait()
 }
 
-// inflictInTurn makes each event happen some time after the one before.
-func (w *world) inflictInTurn(events []event) {
+// injectInTurn injects each fault some time after the one before is over.
+func (d *driver) injectInTurn(events []event) {
 	for _, e := range events {
-		pause(w.raging, e.at)
-		if !w.rages() {
+		pause(d.faulty, e.at)
+		if !d.isFaulty() {
 			return
 		}
-		w.happen(e)
+		d.inject(e)
 	}
 }
 
-func (w *world) happen(e event) {
-	w.mu.Lock()
-	w.faults[e.fault]++
-	w.mu.Unlock()
-	w.options.Log("%v", e)
-	// A server may need longer to start than the schedule thought.
-	for _, victim := range e.victims() {
-		turn := w.turn(victim)
-		turn.Lock()
-		defer turn.Unlock()
+// inject injects a fault, and returns when it is over. An error ends the run.
+func (d *driver) inject(e event) {
+	d.mu.Lock()
+	d.faults[e.fault]++
+	d.mu.Unlock()
+	d.options.Log("%v", e)
+	// A server may need longer to start than the schedule allows for.
+	for _, target := range e.targets() {
+		lock := d.lockOf(target)
+		lock.Lock()
+		defer lock.Unlock()
 	}
-	if err := w.cause(e); err != nil {
-		w.fail(fmt.Errorf("%v: %w", e, err))
-		w.calm()
+	if err := d.apply(e); err != nil {
+		d.fail(fmt.Errorf("%v: %w", e, err))
+		d.stopFaults()
 	}
 }
 
-// turn is what lets a victim suffer from one such fault at a time.
-func (w *world) turn(victim string) *sync.Mutex {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.turns[victim] == nil {
-		w.turns[victim] = new(sync.Mutex)
+// lockOf returns the lock that keeps a target from two such faults at a time.
+func (d *driver) lockOf(target string) *sync.Mutex {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.locks[target] == nil {
+		d.locks[target] = new(sync.Mutex)
 	}
-	return w.turns[victim]
+	return d.locks[target]
 }
 
-// recovery is how long after an outage servers may have connections to their
-// store that they do not know to be broken: a store that says nothing is given up
-// after a while only.
+// recovery is how long after an outage servers may still use broken connections to
+// their store: a silent connection is given up after a while only.
 func (f Fault) recovery() time.Duration {
 	switch f {
 	case FaultStoreCut, FaultStoreHalf, FaultStoreSlow:
@@ -73,68 +72,68 @@ func (f Fault) recovery() time.Duration {
 	return 5 * time.Second
 }
 
-// outage records that the store may be out of reach until some time after the
-// fault.
-func (w *world) outage(f Fault) (over func()) {
-	back := w.recorder.OutOfReach()
+// outage records that the store may be unreachable from now on, until the recovery
+// time after the fault.
+func (d *driver) outage(f Fault) (over func()) {
+	restored := d.recorder.StoreUnreachable()
 	return func() {
-		w.recovering.Go(func() {
-			w.sleep(f.recovery())
-			back()
+		d.recovering.Go(func() {
+			d.sleep(f.recovery())
+			restored()
 		})
 	}
 }
 
-// cause makes a fault happen, and returns when it is over.
-func (w *world) cause(e event) error {
-	if e.fault.isOutage(w.options.Store) {
-		defer w.outage(e.fault)()
+// apply makes a fault happen, and returns when it is over.
+func (d *driver) apply(e event) error {
+	if e.fault.isOutage(d.options.Store) {
+		defer d.outage(e.fault)()
 	}
-	server := w.processes[e.server]
+	server := d.processes[e.server]
 	switch e.fault {
 	case FaultKill:
-		lost := w.medium.losing(w)
+		lost := d.backend.losing(d)
 		if err := server.kill(); err != nil {
 			return err
 		}
 		lost()
-		w.sleep(e.lasts)
+		d.sleep(e.lasts)
 		if e.up {
-			if err := server.stillborn(e.delay); err != nil {
+			if err := server.startAndKill(e.delay); err != nil {
 				return err
 			}
 		}
 		return server.start()
 	case FaultEnd:
-		lost := w.medium.losing(w)
+		lost := d.backend.losing(d)
 		if err := server.end(); err != nil {
 			return err
 		}
 		lost()
-		w.sleep(e.lasts)
+		d.sleep(e.lasts)
 		return server.start()
 	case FaultPause:
 		if err := server.pause(); err != nil {
 			return err
 		}
-		w.sleep(e.lasts)
+		d.sleep(e.lasts)
 		return server.resume()
 	case FaultMove, FaultSlow, FaultCut, FaultHalf, FaultHole:
-		var fronts []*proxy
+		var proxies []*proxy
 		for _, c := range e.clients {
-			fronts = append(fronts, w.fronts[c])
+			proxies = append(proxies, d.proxies[c])
 		}
-		w.disturb(e, fronts)
+		d.disturbNetwork(e, proxies)
 		return nil
 	case FaultStoreSlow, FaultStoreCut, FaultStoreHalf, FaultStoreHole:
-		w.disturb(e, []*proxy{w.medium.line(e.server)})
+		d.disturbNetwork(e, []*proxy{d.backend.proxy(e.server)})
 		return nil
 	}
-	return w.medium.cause(w, e)
+	return d.backend.inject(d, e)
 }
 
-// disturb makes some part of the network a bad one.
-func (w *world) disturb(e event, proxies []*proxy) {
+// disturbNetwork injects a fault of the network.
+func (d *driver) disturbNetwork(e event, proxies []*proxy) {
 	each := func(do func(*proxy)) {
 		for _, p := range proxies {
 			do(p)
@@ -143,34 +142,34 @@ func (w *world) disturb(e event, proxies []*proxy) {
 	switch e.fault {
 	case FaultMove:
 		each(func(p *proxy) {
-			w.move(p, e.towards)
+			d.move(p, e.towards)
 			p.cut()
 		})
 	case FaultSlow, FaultStoreSlow:
-		each(func(p *proxy) { p.slow(e.delay) })
-		w.sleep(e.lasts)
-		each(func(p *proxy) { p.slow(0) })
+		each(func(p *proxy) { p.setDelay(e.delay) })
+		d.sleep(e.lasts)
+		each(func(p *proxy) { p.setDelay(0) })
 	case FaultCut, FaultStoreCut:
 		each(func(p *proxy) { p.cut() })
 	case FaultHalf, FaultStoreHalf:
 		each(func(p *proxy) { p.halfClose(e.up) })
 	case FaultHole, FaultStoreHole:
-		each((*proxy).hold)
-		w.sleep(e.lasts)
+		each((*proxy).block)
+		d.sleep(e.lasts)
 		if !e.heals {
 			each(func(p *proxy) { p.cut() })
 		}
-		each((*proxy).release)
+		each((*proxy).unblock)
 	}
 }
 
-// losing records that all epochs there are may be lost. What it returns is
-// called when that is over.
-func (w *world) losing() (lost func()) {
-	over := w.recorder.Losing(w.ids...)
+// losing records that all epochs may be lost from now on. Call lost when the loss
+// is over.
+func (d *driver) losing() (lost func()) {
+	through := d.recorder.Losing(d.ids...)
 	return func() {
 		// An epoch that began in the same millisecond may have a larger number.
 		const aMillisecond = 1 << 20
-		over(replay.NewEpoch(0) + aMillisecond)
+		through(replay.NewEpoch(0) + aMillisecond)
 	}
 }

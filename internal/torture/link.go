@@ -14,19 +14,20 @@ const dialTimeout = 5 * time.Second
 type link struct {
 	proxy  *proxy
 	client *net.TCPConn
-	ended  chan struct{} // closed when the link is over
+	ended  chan struct{} // closed when the link has ended
 
 	mu     sync.Mutex
 	server *net.TCPConn // nil before it is connected
 	over   bool
-	// deaf are the sides to which nothing is sent any more.
-	deaf map[*net.TCPConn]bool
+	// halfClosed are the sides that nothing is sent to any more.
+	halfClosed map[*net.TCPConn]bool
 }
 
+// run connects to the server and forwards both directions until the link ends.
 func (l *link) run() {
 	defer l.proxy.forget(l)
 	defer l.end(-1)
-	if !l.pass() {
+	if !l.awaitOpen() {
 		return
 	}
 	address := l.proxy.destination()
@@ -46,16 +47,16 @@ func (l *link) run() {
 	l.server = conn.(*net.TCPConn)
 	l.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { l.pump(l.server, l.client) })
-	both.Go(func() { l.pump(l.client, l.server) })
+	both.Go(func() { l.forward(l.server, l.client) })
+	both.Go(func() { l.forward(l.client, l.server) })
 	both.Wait()
 }
 
-// pass waits until the network lets something through. It returns false when
-// the link is over.
-func (l *link) pass() bool {
+// awaitOpen waits until the proxy forwards data, and for the delay. It returns false
+// when the link has ended.
+func (l *link) awaitOpen() bool {
 	for {
-		open, delay := l.proxy.weather()
+		open, delay := l.proxy.conditions()
 		select {
 		case <-open:
 			return delay == 0 || l.pause(delay)
@@ -80,23 +81,23 @@ func (l *link) pause(delay time.Duration) bool {
 	}
 }
 
-// pump copies one direction until it ends.
-func (l *link) pump(to, from *net.TCPConn) {
+// forward forwards one direction until it ends.
+func (l *link) forward(to, from *net.TCPConn) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && !l.isDeaf(to) {
-			if !l.pass() {
+		if n > 0 && !l.isHalfClosed(to) {
+			if !l.awaitOpen() {
 				return
 			}
-			if _, failed := to.Write(buffer[:n]); failed != nil && !l.isDeaf(to) {
+			if _, failed := to.Write(buffer[:n]); failed != nil && !l.isHalfClosed(to) {
 				l.end(-1)
 				return
 			}
 		}
 		switch {
 		case err == io.EOF:
-			if l.pass() {
+			if l.awaitOpen() {
 				to.CloseWrite()
 			}
 			return
@@ -107,12 +108,13 @@ func (l *link) pump(to, from *net.TCPConn) {
 	}
 }
 
-func (l *link) isDeaf(side *net.TCPConn) bool {
+func (l *link) isHalfClosed(side *net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.deaf[side]
+	return l.halfClosed[side]
 }
 
+// halfClose closes one direction. What is sent in that direction is dropped.
 func (l *link) halfClose(towardsServer bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,14 +125,14 @@ func (l *link) halfClose(towardsServer bool) {
 	if side == nil || l.over {
 		return
 	}
-	if l.deaf == nil {
-		l.deaf = make(map[*net.TCPConn]bool)
+	if l.halfClosed == nil {
+		l.halfClosed = make(map[*net.TCPConn]bool)
 	}
-	l.deaf[side] = true
+	l.halfClosed[side] = true
 	side.CloseWrite()
 }
 
-// reset ends the link as a crash would.
+// reset ends the link with a TCP reset, as a crash does.
 func (l *link) reset() { l.end(0) }
 
 // end closes both sides. linger is that of net.TCPConn.SetLinger: 0 resets.

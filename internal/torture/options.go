@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/internal/option"
 )
 
 // Stores that servers can be run on.
@@ -17,13 +18,12 @@ const (
 	StoreRedis  = "redis"
 )
 
-// Options say what a run is. Server and Dir must be set; everything else has a
-// default.
+// Options configure a run. Server and Dir must be set.
 type Options struct {
 	// Server is the program of the servers; see Build.
 	Server string
-	// Dir is the folder for the files of servers and stores. It must exist, and
-	// nothing in it is removed.
+	// Dir is the folder for the files of servers and stores. It must exist; its files
+	// are left behind.
 	Dir string
 	// Seed decides what happens. Default: 0, which is a seed like any other.
 	Seed uint64
@@ -32,19 +32,18 @@ type Options struct {
 	// Processes is the number of servers. Only StoreRedis can have more than the
 	// default, 1.
 	Processes int
-	// Clients is the number of users and raw connections together. Default: 12.
+	// Clients is the number of clients, half of them Go clients. Default: 12.
 	Clients int
 	// ShareData is the number of ShareData. Default: 4.
 	ShareData int
-	// Duration is how long faults are injected, before everything comes to rest;
-	// clients work for nine tenths of it. Default: 10 s.
+	// Duration is how long faults are injected. Clients work for nine tenths of it.
+	// Default: 10 s.
 	Duration time.Duration
-	// Kills, where it is not 0, makes the run one of so many kills of servers
-	// and of no other faults, one after the other at random moments, however
-	// long it takes.
+	// Kills, if it is not 0, is the number of kills of servers, one after the other
+	// at random moments. They are the only faults then, and Duration is ignored.
 	Kills int
-	// Faults are the only kinds of faults to inject. Default: all that the store
-	// can have.
+	// Faults are the kinds of faults to inject. Default: all that are possible with
+	// the Store.
 	Faults []Fault
 	// Every is the mean time between faults. Default: 400 ms; -1: no faults.
 	Every time.Duration
@@ -53,17 +52,17 @@ type Options struct {
 	Think time.Duration
 	// Window is the replay window of the servers, in entries. Default: 100.
 	Window int
-	// Patience is how long it may take until everything has come to rest.
-	// Default: 90 s.
-	Patience time.Duration
-	// Plant is a bug for the servers; see their flag -plant. Default: none.
-	Plant string
-	// Log, if it is not nil, is told what is going on.
+	// QuiesceTimeout is how long the system may take to become idle and current
+	// after the last fault. Default: 90 s.
+	QuiesceTimeout time.Duration
+	// Bug is a bug that the servers have; see their flag -bug. Default: none.
+	Bug string
+	// Log, if it is not nil, is called with what happens.
 	Log func(format string, values ...any)
 }
 
-// maxOperations bounds what a run asks for, so that its recording is never full:
-// each operation is told to about half of the clients.
+// maxOperations bounds the operations of a run, so that its recording is never full.
+// About half of the clients receive each one.
 func (o Options) maxOperations() int64 { return checker.MaxRecords / 2 / int64(o.Clients/2+6) }
 
 func (o Options) withDefaults() (Options, error) {
@@ -77,18 +76,19 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("torture: Options.Store is %q; use mem, bolt or redis", o.Store)
 	}
 	err := errors.Join(
-		fill("Processes", &o.Processes, 1),
-		fill("Clients", &o.Clients, 12),
-		fill("ShareData", &o.ShareData, 4),
-		fill("Duration", &o.Duration, 10*time.Second),
-		fill("Kills", &o.Kills, 0),
-		fill("Think", &o.Think, time.Duration(max(o.Clients, 1))*2*time.Millisecond),
-		fill("Window", &o.Window, 100),
-		fill("Patience", &o.Patience, 90*time.Second),
+		option.FillPositive("torture: Options.Processes", &o.Processes, 1),
+		option.FillPositive("torture: Options.Clients", &o.Clients, 12),
+		option.FillPositive("torture: Options.ShareData", &o.ShareData, 4),
+		option.FillPositive("torture: Options.Duration", &o.Duration, 10*time.Second),
+		option.FillPositive("torture: Options.Think", &o.Think, time.Duration(max(o.Clients, 1))*2*time.Millisecond),
+		option.FillPositive("torture: Options.Window", &o.Window, 100),
+		option.FillPositive("torture: Options.QuiesceTimeout", &o.QuiesceTimeout, 90*time.Second),
 	)
 	switch {
 	case err != nil:
 		return o, err
+	case o.Kills < 0:
+		return o, fmt.Errorf("torture: Options.Kills is %d, it must not be negative", o.Kills)
 	case o.Processes > 1 && o.Store != StoreRedis:
 		return o, fmt.Errorf("torture: %d processes cannot share a store %q", o.Processes, o.Store)
 	}
@@ -111,14 +111,4 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	return o, nil
-}
-
-func fill[N int | time.Duration](name string, field *N, byDefault N) error {
-	switch {
-	case *field == 0:
-		*field = byDefault
-	case *field < 0:
-		return fmt.Errorf("torture: Options.%s is %v, it must not be negative", name, *field)
-	}
-	return nil
 }

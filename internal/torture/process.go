@@ -16,32 +16,32 @@ import (
 	"github.com/safe-go/safe/internal/child"
 )
 
-// process is one of the servers, and what is needed to start it again. Every
-// start is on a port of its own. It is safe for any number of goroutines.
+// process is a server that can be started many times, each time on a new port. It is
+// safe for any number of goroutines.
 type process struct {
 	node   string
 	binary string
 	args   []string
-	log    string // the file with what it says
+	log    string // the file with its standard error
 
 	mu      sync.Mutex
-	running *incarnation // nil while it does not run
+	running *programRun // nil while it does not run
 }
 
-// incarnation is one run of the program.
-type incarnation struct {
+// programRun is one run of the server's program.
+type programRun struct {
 	command *exec.Cmd
 	url     string
-	gone    chan struct{} // closed once the process is gone
+	ended   chan struct{} // closed when the process has ended
 	err     error         // how it ended
-	// wanted says that the driver ended it. Guarded by process.mu.
-	wanted bool
+	// expected says that the driver ended it. Guarded by process.mu.
+	expected bool
 }
 
 // startTimeout bounds the time until a server listens. The machine may be busy.
 const startTimeout = time.Minute
 
-// newProcess returns a server that was not started yet. Its log goes into dir.
+// newProcess returns a server that is not started. Its log is in dir.
 func newProcess(node, binary, dir string, args ...string) *process {
 	return &process{
 		node: node, binary: binary, log: filepath.Join(dir, node+".log"),
@@ -49,7 +49,7 @@ func newProcess(node, binary, dir string, args ...string) *process {
 	}
 }
 
-// start runs the program and returns when it listens.
+// start starts the server and returns when it listens.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,16 +62,16 @@ func (p *process) start() error {
 	}
 	defer out.Close()
 	if run.url, err = listening(out); err != nil {
-		err = fmt.Errorf("%s does not listen: %w; its last words:\n%s", p.node, err, p.lastWords())
+		err = fmt.Errorf("%s does not listen: %w; the end of its log:\n%s", p.node, err, p.logTail())
 		return errors.Join(err, run.kill())
 	}
 	p.running = run
 	return nil
 }
 
-// stillborn runs the program and kills it some time after, which may be before
-// it listens. Nobody is told where.
-func (p *process) stillborn(after time.Duration) error {
+// startAndKill starts the server and kills it some time later, which may be before it
+// listens.
+func (p *process) startAndKill(after time.Duration) error {
 	run, out, err := p.launch()
 	if err != nil {
 		return err
@@ -81,8 +81,8 @@ func (p *process) stillborn(after time.Duration) error {
 	return run.kill()
 }
 
-// launch runs the program. out is what it says.
-func (p *process) launch() (run *incarnation, out *os.File, err error) {
+// launch starts the program. out is its standard output.
+func (p *process) launch() (run *programRun, out *os.File, err error) {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -99,15 +99,15 @@ func (p *process) launch() (run *incarnation, out *os.File, err error) {
 	if err := command.Start(); err != nil {
 		return nil, nil, errors.Join(err, out.Close())
 	}
-	run = &incarnation{command: command, gone: make(chan struct{})}
+	run = &programRun{command: command, ended: make(chan struct{})}
 	go func() {
-		defer close(run.gone)
+		defer close(run.ended)
 		run.err = command.Wait()
 	}()
 	return run, out, nil
 }
 
-// listening reads the first line that a server prints.
+// listening reads the URL from the first line that a server prints.
 func listening(out *os.File) (url string, err error) {
 	if err := out.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
 		return "", err
@@ -123,16 +123,16 @@ func listening(out *os.File) (url string, err error) {
 	return url, nil
 }
 
-func (i *incarnation) kill() error {
+func (i *programRun) kill() error {
 	err := i.command.Process.Kill()
-	<-i.gone
+	<-i.ended
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
 	return err
 }
 
-// url is where the server listens, empty while it does not run.
+// url returns where the server listens; empty while it does not run.
 func (p *process) url() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,10 +142,10 @@ func (p *process) url() string {
 	return p.running.url
 }
 
-// address is the host and port of url.
+// address returns the host and port of url.
 func (p *process) address() string { return strings.TrimPrefix(p.url(), "http://") }
 
-// kill ends the server as kill -9 does, and returns when it is gone.
+// kill kills the server and returns when it has ended.
 func (p *process) kill() error {
 	run := p.take()
 	if run == nil {
@@ -154,10 +154,10 @@ func (p *process) kill() error {
 	return run.kill()
 }
 
-// endTimeout is how long a server may take to end gently.
+// endTimeout is how long a graceful shutdown may take.
 const endTimeout = 20 * time.Second
 
-// end asks the server to end, and returns when it is gone.
+// end shuts the server down gracefully and returns when it has ended.
 func (p *process) end() error {
 	run := p.take()
 	if run == nil {
@@ -169,26 +169,26 @@ func (p *process) end() error {
 	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
-	case <-run.gone:
-		return nil // with an error, where connections had to be cut
+	case <-run.ended:
+		return nil // its exit status is not 0 where connections had to be cut
 	case <-timer.C:
-		return errors.Join(fmt.Errorf("%s did not end within %v of being asked to", p.node, endTimeout), run.kill())
+		return errors.Join(fmt.Errorf("%s did not end within %v of SIGTERM", p.node, endTimeout), run.kill())
 	}
 }
 
-// take makes the process one that does not run, because the driver wants so.
-func (p *process) take() *incarnation {
+// take takes the current run, if there is one, for the driver to end.
+func (p *process) take() *programRun {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := p.running
 	if run != nil {
-		run.wanted = true
+		run.expected = true
 	}
 	p.running = nil
 	return run
 }
 
-// pause stops the server as SIGSTOP does, resume lets it go on.
+// pause stops the server with SIGSTOP, resume continues it.
 func (p *process) pause() error  { return p.signal(child.Pause) }
 func (p *process) resume() error { return p.signal(child.Resume) }
 
@@ -201,44 +201,62 @@ func (p *process) signal(send func(*os.Process) error) error {
 	return send(p.running.command.Process)
 }
 
-// died says how the server ended if nobody wanted it to.
-func (p *process) died() error {
+// unexpectedEnd says how the server ended, if the driver did not end it.
+func (p *process) unexpectedEnd() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.running == nil || p.running.wanted {
+	if p.running == nil || p.running.expected {
 		return nil
 	}
 	select {
-	case <-p.running.gone:
-		return fmt.Errorf("%s ended by itself: %v; its last words:\n%s", p.node, p.running.err, p.lastWords())
+	case <-p.running.ended:
+		return fmt.Errorf("%s ended by itself: %v; the end of its log:\n%s", p.node, p.running.err, p.logTail())
 	default:
 		return nil
 	}
 }
 
-// alarms are what a server must not say.
-var alarms = []string{"WARNING: DATA RACE", "panic: ", "panicked", "fatal error: "}
+// forbiddenLogs must not appear in the log of a server.
+var forbiddenLogs = []string{"WARNING: DATA RACE", "panic: ", "panicked", "fatal error: "}
 
-// alarm is the place in the log where something went wrong inside the server;
-// empty if nothing did.
-func (p *process) alarm() string {
+// forbiddenLog returns the part of the log from the first forbidden text on; empty if
+// there is none.
+func (p *process) forbiddenLog() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return ""
 	}
-	for _, alarm := range alarms {
-		if _, after, found := strings.Cut(string(text), alarm); found {
-			return p.node + " said: " + alarm + after[:min(len(after), 6000)]
+	for _, forbiddenLog := range forbiddenLogs {
+		if _, after, found := strings.Cut(string(text), forbiddenLog); found {
+			return p.node + " logged: " + forbiddenLog + after[:min(len(after), 6000)]
 		}
 	}
 	return ""
 }
 
-// lastWords is the end of the log.
-func (p *process) lastWords() string {
+// logTail returns the end of the log.
+func (p *process) logTail() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-2000):])
+}
+
+// serverPackage is the program that Run starts.
+const serverPackage = "github.com/safe-go/safe/internal/torture/server"
+
+// Build compiles the server into the directory and returns the program's path. race
+// enables the race detector.
+func Build(dir string, race bool) (program string, err error) {
+	program = filepath.Join(dir, "torture-server")
+	args := []string{"build", "-o", program}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, serverPackage)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", serverPackage, err, out)
+	}
+	return program, nil
 }

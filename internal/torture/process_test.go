@@ -21,14 +21,14 @@ func answers(p *process) bool {
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); pause(t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !holds(); pause(t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come about", what)
 		}
 	}
 }
 
-func TestProcessIsKilledAndStartedAgain(t *testing.T) {
+func TestProcess_Restart(t *testing.T) {
 	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
 	defer p.kill()
 	for name, begin := range map[string]func() error{"kill": p.kill, "end": p.end} {
@@ -38,8 +38,8 @@ func TestProcessIsKilledAndStartedAgain(t *testing.T) {
 		if err := p.start(); err == nil {
 			t.Errorf("%s: it was started twice", name)
 		}
-		if !answers(p) || p.died() != nil {
-			t.Errorf("%s: it does not answer, or died: %v", name, p.died())
+		if !answers(p) || p.unexpectedEnd() != nil {
+			t.Errorf("%s: it does not answer, or unexpectedEnd: %v", name, p.unexpectedEnd())
 		}
 		if err := begin(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -47,16 +47,16 @@ func TestProcessIsKilledAndStartedAgain(t *testing.T) {
 		if err := begin(); err != nil {
 			t.Errorf("%s, again: %v", name, err)
 		}
-		if p.url() != "" || p.died() != nil {
-			t.Errorf("%s: it is at %q, died: %v", name, p.url(), p.died())
+		if p.url() != "" || p.unexpectedEnd() != nil {
+			t.Errorf("%s: it is at %q, unexpectedEnd: %v", name, p.url(), p.unexpectedEnd())
 		}
 	}
-	if err := p.stillborn(5 * time.Millisecond); err != nil || p.url() != "" {
-		t.Errorf("stillborn at %q: %v", p.url(), err)
+	if err := p.startAndKill(5 * time.Millisecond); err != nil || p.url() != "" {
+		t.Errorf("startAndKill at %q: %v", p.url(), err)
 	}
 }
 
-func TestProcessIsPaused(t *testing.T) {
+func TestProcess_Pause(t *testing.T) {
 	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
 	defer p.kill()
 	if err := p.pause(); err == nil {
@@ -83,7 +83,7 @@ func TestProcessIsPaused(t *testing.T) {
 	}
 }
 
-func TestProcessThatEndsByItselfIsNoticed(t *testing.T) {
+func TestProcess_UnexpectedEnd(t *testing.T) {
 	p := newProcess("server", server(t), t.TempDir(), "-store", "mem:")
 	defer p.kill()
 	if err := p.start(); err != nil {
@@ -96,34 +96,34 @@ func TestProcessThatEndsByItselfIsNoticed(t *testing.T) {
 	if err := other.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its end", func() bool { return p.died() != nil })
+	eventually(t, "its end", func() bool { return p.unexpectedEnd() != nil })
 }
 
-func TestProcessThatCannotStartSaysWhy(t *testing.T) {
+func TestProcess_StartFails(t *testing.T) {
 	p := newProcess("server", server(t), t.TempDir(), "-store", "paper:")
 	if err := p.start(); err == nil || !strings.Contains(err.Error(), "paper:") {
 		t.Errorf("got %v", err)
 	}
-	if p.alarm() != "" {
-		t.Errorf("there is an alarm: %s", p.alarm())
+	if p.forbiddenLog() != "" {
+		t.Errorf("there is an forbiddenLog: %s", p.forbiddenLog())
 	}
 }
 
-func TestWhatAServerMustNotSayIsAnAlarm(t *testing.T) {
+func TestProcess_ForbiddenLog(t *testing.T) {
 	p := newProcess("server", "none", t.TempDir())
 	for _, text := range []string{"WARNING: DATA RACE\nWrite at", "panic: runtime error", "level=ERROR msg=\"observer panicked\""} {
 		if err := os.WriteFile(p.log, []byte("one\n"+text+"\nthree\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if p.alarm() == "" {
-			t.Errorf("%q raises no alarm", text)
+		if p.forbiddenLog() == "" {
+			t.Errorf("%q raises no forbiddenLog", text)
 		}
 	}
 }
 
 // A server on Redis starts while Redis is not there, and works when it is.
-func TestServerStartsWithoutItsStore(t *testing.T) {
-	needRedis(t, Options{Store: StoreRedis})
+func TestServer_StartsWithoutStore(t *testing.T) {
+	requireRedis(t, Options{Store: StoreRedis})
 	o := Options{Store: StoreRedis, Dir: t.TempDir(), Processes: 1}
 	opened, err := openRedis(o)
 	if err != nil {

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// proxy stands between somebody and a server, and can make the network between
-// them a bad one. All methods may be called from any number of goroutines.
+// proxy forwards TCP connections to a server, and injects faults of the network. All
+// methods may be called from any number of goroutines.
 type proxy struct {
 	listener net.Listener
-	running  sync.WaitGroup // the acceptor and whatever links need
+	running  sync.WaitGroup // the acceptor and the links
 	closed   chan struct{}
 
 	mu     sync.Mutex
 	target func() string
 	delay  time.Duration
-	// open is closed while what comes in may go out.
-	open chan struct{}
-	held bool
-	over bool
-	// accepted is how many connections there have been.
+	// open is closed while data is forwarded.
+	open    chan struct{}
+	blocked bool
+	over    bool
+	// accepted is the number of connections so far.
 	accepted int
-	// links are the connections there are.
+	// links are the current connections.
 	links map[*link]struct{}
 }
 
-// newProxy listens on a free port. target is asked where to connect to for each
-// connection; an empty answer refuses it.
+// newProxy listens on a free port. target returns the address to connect to; an empty
+// one refuses the connection.
 func newProxy(target func() string) (*proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,44 +42,44 @@ func newProxy(target func() string) (*proxy, error) {
 	return p, nil
 }
 
-// addr is where to connect to.
+// addr returns the address that the proxy listens on.
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-// point makes new connections go elsewhere.
-func (p *proxy) point(target func() string) {
+// setTarget sets the target of new connections.
+func (p *proxy) setTarget(target func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// slow delays everything by so much; 0 ends that.
-func (p *proxy) slow(delay time.Duration) {
+// setDelay delays all data; 0 ends the delay.
+func (p *proxy) setDelay(delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = delay
 }
 
-// hold makes the proxy a black hole: nothing goes through and nothing is closed.
-// New connections are accepted and lead nowhere.
-func (p *proxy) hold() {
+// block stops forwarding without closing connections. New connections are accepted
+// and not forwarded either.
+func (p *proxy) block() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.held {
-		p.held, p.open = true, make(chan struct{})
+	if !p.blocked {
+		p.blocked, p.open = true, make(chan struct{})
 	}
 }
 
-// release ends hold: everything goes on where it was.
-func (p *proxy) release() {
+// unblock forwards what was sent since block.
+func (p *proxy) unblock() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held {
-		p.held = false
+	if p.blocked {
+		p.blocked = false
 		close(p.open)
 	}
 }
 
-// cut resets all connections and returns how many there were.
+// cut resets all connections and returns their number.
 func (p *proxy) cut() int {
 	links := p.current()
 	for _, l := range links {
@@ -88,8 +88,7 @@ func (p *proxy) cut() int {
 	return len(links)
 }
 
-// halfClose ends one direction of all connections, without a word in the other
-// one, and returns how many there were.
+// halfClose closes one direction of all connections and returns their number.
 func (p *proxy) halfClose(towardsServer bool) int {
 	links := p.current()
 	for _, l := range links {
@@ -98,7 +97,7 @@ func (p *proxy) halfClose(towardsServer bool) int {
 	return len(links)
 }
 
-// close ends the proxy and waits for what it has started.
+// close closes the proxy and waits for its goroutines.
 func (p *proxy) close() {
 	p.mu.Lock()
 	first := !p.over
@@ -112,7 +111,7 @@ func (p *proxy) close() {
 	p.running.Wait()
 }
 
-// connections is how many there have been.
+// connections returns the number of connections so far.
 func (p *proxy) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +154,8 @@ func (p *proxy) forget(l *link) {
 	delete(p.links, l)
 }
 
-// weather is what the network is like now.
-func (p *proxy) weather() (open <-chan struct{}, delay time.Duration) {
+// conditions returns the current faults.
+func (p *proxy) conditions() (open <-chan struct{}, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.open, p.delay

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// patience bounds a test that hangs; none comes near it.
-const patience = 30 * time.Second
+// testTimeout ends a test that hangs.
+const testTimeout = 30 * time.Second
 
-// echo is a server that answers every line with its name and the line.
+// echo starts a server that replies to each line with its name and the line.
 func echo(t *testing.T, name string) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,8 +57,10 @@ func echo(t *testing.T, name string) (address string) {
 	return listener.Addr().String()
 }
 
+// to returns a target that is always the address.
 func to(address string) func() string { return func() string { return address } }
 
+// through starts a proxy to the target.
 func through(t *testing.T, target func() string) *proxy {
 	t.Helper()
 	p, err := newProxy(target)
@@ -76,6 +78,7 @@ type caller struct {
 	lines *bufio.Reader
 }
 
+// call opens a connection through a proxy.
 func call(t *testing.T, p *proxy) *caller {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.addr())
@@ -83,79 +86,79 @@ func call(t *testing.T, p *proxy) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	return &caller{t, conn.(*net.TCPConn), bufio.NewReader(conn)}
 }
 
-func (c *caller) say(line string) {
+func (c *caller) send(line string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c, line+"\n"); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *caller) hear(want string) {
+func (c *caller) receive(want string) {
 	c.t.Helper()
 	if line, err := c.lines.ReadString('\n'); err != nil || strings.TrimSpace(line) != want {
-		c.t.Fatalf("heard %q, %v; want %q", line, err, want)
+		c.t.Fatalf("received %q, %v; want %q", line, err, want)
 	}
 }
 
-// silence checks that nothing comes for a moment.
+// silence checks that nothing is received for a moment.
 func (c *caller) silence() {
 	c.t.Helper()
 	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	line, err := c.lines.ReadString('\n')
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		c.t.Fatalf("heard %q, %v; want nothing", line, err)
+		c.t.Fatalf("received %q, %v; want nothing", line, err)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(testTimeout))
 }
 
-func TestProxyCarriesBothWaysAndEnds(t *testing.T) {
+func TestProxy_Forwards(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
 	c := call(t, p)
-	c.say("hello")
-	c.hear("a hello")
+	c.send("hello")
+	c.receive("a hello")
 	c.CloseWrite()
-	c.hear("a bye")
+	c.receive("a bye")
 	if _, err := c.lines.ReadByte(); err != io.EOF {
 		t.Errorf("after the end: %v", err)
 	}
 }
 
-func TestProxyMovesNewConnectionsOnly(t *testing.T) {
+func TestProxy_SetTarget(t *testing.T) {
 	a, b := echo(t, "a"), echo(t, "b")
 	p := through(t, to(a))
 	old := call(t, p)
-	old.say("1")
-	old.hear("a 1")
-	p.point(to(b))
-	old.say("2")
-	old.hear("a 2")
+	old.send("1")
+	old.receive("a 1")
+	p.setTarget(to(b))
+	old.send("2")
+	old.receive("a 2")
 	young := call(t, p)
-	young.say("3")
-	young.hear("b 3")
+	young.send("3")
+	young.receive("b 3")
 	if n := p.connections(); n != 2 {
 		t.Errorf("%d connections were counted", n)
 	}
 }
 
-func TestProxyToNobodyRefuses(t *testing.T) {
+func TestProxy_NoTarget(t *testing.T) {
 	for name, address := range map[string]string{"nowhere": "", "a port that nobody listens on": "127.0.0.1:1"} {
 		c := call(t, through(t, to(address)))
 		if _, err := c.lines.ReadByte(); err == nil {
-			t.Errorf("%s: something came", name)
+			t.Errorf("%s: something was received", name)
 		}
 	}
 }
 
-func TestProxyCuts(t *testing.T) {
+func TestProxy_Cut(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
 	c := call(t, p)
-	c.say("1")
-	c.hear("a 1")
+	c.send("1")
+	c.receive("a 1")
 	if n := p.cut(); n != 1 {
 		t.Errorf("%d connections were cut", n)
 	}
@@ -164,84 +167,84 @@ func TestProxyCuts(t *testing.T) {
 	}
 }
 
-func TestProxyIsABlackHoleAndHeals(t *testing.T) {
+func TestProxy_BlockAndUnblock(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
 	before := call(t, p)
-	before.say("1")
-	before.hear("a 1")
-	p.hold()
+	before.send("1")
+	before.receive("a 1")
+	p.block()
 	during := call(t, p)
-	before.say("2")
-	during.say("3")
+	before.send("2")
+	during.send("3")
 	before.silence()
 	during.silence()
-	p.release()
-	before.hear("a 2")
-	during.hear("a 3")
+	p.unblock()
+	before.receive("a 2")
+	during.receive("a 3")
 }
 
-func TestProxyIsABlackHoleThatIsCut(t *testing.T) {
+func TestProxy_BlockAndCut(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
-	p.hold()
+	p.block()
 	c := call(t, p)
-	c.say("1")
+	c.send("1")
 	c.silence()
 	p.cut()
-	p.release()
+	p.unblock()
 	if line, err := c.lines.ReadString('\n'); err == nil {
-		t.Errorf("heard %q", line)
+		t.Errorf("received %q", line)
 	}
 }
 
-func TestProxyDelays(t *testing.T) {
+func TestProxy_Delay(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
 	c := call(t, p)
 	const delay = 150 * time.Millisecond
-	p.slow(delay)
+	p.setDelay(delay)
 	began := time.Now()
-	c.say("1")
-	c.hear("a 1")
+	c.send("1")
+	c.receive("a 1")
 	if took := time.Since(began); took < 2*delay {
-		t.Errorf("there and back took %v", took)
+		t.Errorf("the round trip took %v", took)
 	}
-	p.slow(0)
-	c.say("2")
-	c.hear("a 2")
+	p.setDelay(0)
+	c.send("2")
+	c.receive("a 2")
 }
 
-func TestProxyClosesOneHalf(t *testing.T) {
+func TestProxy_HalfClose(t *testing.T) {
 	for _, towardsServer := range []bool{true, false} {
 		p := through(t, to(echo(t, "a")))
 		c := call(t, p)
-		c.say("1")
-		c.hear("a 1")
+		c.send("1")
+		c.receive("a 1")
 		if n := p.halfClose(towardsServer); n != 1 {
 			t.Errorf("%d connections were closed", n)
 		}
 		if towardsServer {
-			c.hear("a bye") // the server goes on sending
+			c.receive("a bye") // the server still sends
 			continue
 		}
 		if _, err := c.lines.ReadByte(); err != io.EOF {
 			t.Errorf("the client reads %v; want the end", err)
 		}
-		c.say("2") // it can still send, and does not hear the answer
+		c.send("2") // it can still send, and receives no reply
 		if _, err := c.lines.ReadByte(); err != io.EOF {
 			t.Errorf("the client reads %v; want the end", err)
 		}
 	}
 }
 
-func TestProxyEndsWithConnectionsInEveryState(t *testing.T) {
+func TestProxy_CloseInAnyState(t *testing.T) {
 	p := through(t, to(echo(t, "a")))
-	idle, held := call(t, p), call(t, p)
-	idle.say("1")
-	idle.hear("a 1")
-	held.say("1")
-	held.hear("a 1")
+	idle, blocked := call(t, p), call(t, p)
+	idle.send("1")
+	idle.receive("a 1")
+	blocked.send("1")
+	blocked.receive("a 1")
 	p.halfClose(true)
-	p.hold()
-	call(t, p).say("2")
+	p.block()
+	call(t, p).send("2")
 	p.close()
 	p.close()
 	if _, err := net.Dial("tcp", p.addr()); err == nil {

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,30 +11,30 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 )
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
-	// Options are those of the run, with the defaults filled in.
+	// Options are those of the run, with defaults.
 	Options Options
-	// Took is how long it took from the first client's first action to the end.
+	// Took is the duration from the first action of a client to the end.
 	Took time.Duration
-	// Faults counts those that were injected.
+	// Faults counts the injected faults.
 	Faults map[Fault]int
-	// Connections counts those that clients have made.
+	// Connections counts the connections of clients.
 	Connections int
-	// Moves counts how often a client was sent to a server, and Restarts how
-	// often a user began anew with the cursors of before.
+	// Moves counts how often a client was sent to another server, Restarts how often
+	// a Go client was restarted with its cursors.
 	Moves, Restarts int
 	// Summary counts what was recorded.
 	Summary checker.Summary
 	// Violations are the promises that were broken; none, if all is well.
 	Violations checker.Violations
-	// Late names who had not got to the end when the time was over.
+	// Late names the subscriptions that were not current at the end.
 	Late []string
-	// Examined is what is wrong with what the store kept; nil if nothing is.
-	Examined error
+	// Stored is the error of verifying what is left in the store; nil if it is intact.
+	Stored error
 }
 
-// String is the report for people.
+// String returns the report for people.
 func (r *Report) String() string {
 	var text strings.Builder
 	o := r.Options
@@ -51,10 +52,10 @@ func (r *Report) String() string {
 		value int
 	}{
 		{"proposals", s.Proposals}, {"accepted", s.Accepted}, {"rejected", s.Rejected}, {"refused", s.Refused},
-		{"without an answer", s.Unanswered}, {"duplicates", s.Duplicates}, {"updates and creations", s.Administered},
+		{"without a result", s.Unanswered}, {"duplicates", s.Duplicates}, {"updates and creations", s.Administered},
 		{"live frames", s.Live}, {"states", s.States}, {"connections", r.Connections}, {"reconnects", r.Connections - o.Clients},
-		{"clients moved", r.Moves}, {"users restarted", r.Restarts}, {"resumed", s.Resumed}, {"entries replayed", s.Replayed},
-		{"gaps told", s.Gaps}, {"removals seen", s.Removals}, {"fell behind", s.FellBehind},
+		{"clients moved", r.Moves}, {"clients restarted", r.Restarts}, {"resumed", s.Resumed}, {"entries replayed", s.Replayed},
+		{"gaps", s.Gaps}, {"removals", s.Removals}, {"fell behind", s.FellBehind},
 		{"histories", s.Histories}, {"entries checked", s.Entries},
 	} {
 		fmt.Fprintf(&text, "  %-32s %d\n", figure.name, figure.value)
@@ -65,4 +66,19 @@ func (r *Report) String() string {
 	}
 	text.WriteString("  " + strings.ReplaceAll(verdict, "\n", "\n  "))
 	return text.String()
+}
+
+// Err says what is wrong with the run, nil if nothing is.
+func (r *Report) Err() error {
+	var errs []error
+	if len(r.Violations) > 0 {
+		errs = append(errs, errors.New(r.Violations.String()))
+	}
+	if r.Stored != nil {
+		errs = append(errs, fmt.Errorf("what is left in the store: %w", r.Stored))
+	}
+	if len(r.Late) > 0 {
+		errs = append(errs, fmt.Errorf("not current after %v: %v", r.Options.QuiesceTimeout, r.Late[:min(len(r.Late), 10)]))
+	}
+	return errors.Join(errs...)
 }

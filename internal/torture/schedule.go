@@ -11,16 +11,16 @@ import (
 // Fault is a kind of fault.
 type Fault string
 
-// The faults. Those of the store exist only where it is reached over a network.
+// The faults. Those of the store and of Redis need StoreRedis.
 const (
 	FaultKill       Fault = "kill"        // a server is killed and started again
-	FaultEnd        Fault = "end"         // a server is ended gently and started again
+	FaultEnd        Fault = "end"         // a server is shut down gracefully and started again
 	FaultPause      Fault = "pause"       // a server is stopped by SIGSTOP for a while
 	FaultMove       Fault = "move"        // clients are moved to another server
 	FaultSlow       Fault = "slow"        // what clients send and receive comes late
 	FaultCut        Fault = "cut"         // connections of clients are reset
 	FaultHalf       Fault = "half-close"  // one direction of connections of clients ends
-	FaultHole       Fault = "hole"        // the network of clients is a black hole for a while
+	FaultHole       Fault = "hole"        // the network of clients forwards nothing for a while
 	FaultStoreSlow  Fault = "store-slow"  // the same between a server and its store
 	FaultStoreCut   Fault = "store-cut"   //
 	FaultStoreHalf  Fault = "store-half"  //
@@ -39,7 +39,7 @@ func (f Fault) isOutage(store string) bool {
 	return strings.HasPrefix(name, "store-") || f == FaultPause || f == FaultRedisKill || f == FaultRedisPause
 }
 
-// weight says how often a fault is chosen, and how long it lasts.
+// weight is the share of a fault among all, and how long it lasts.
 type weight struct {
 	fault    Fault
 	share    int
@@ -64,7 +64,7 @@ var weights = []weight{
 	{FaultRedisFlush, 3, 0, 0},
 }
 
-// possibleFaults are those that so many processes on a store can have.
+// possibleFaults returns the faults that a number of processes on a store can have.
 func possibleFaults(store string, processes int) []Fault {
 	var possible []Fault
 	for _, w := range weights {
@@ -81,26 +81,25 @@ func possibleFaults(store string, processes int) []Fault {
 	return possible
 }
 
-// event is a fault of the schedule.
+// event is one fault of the schedule.
 type event struct {
 	fault Fault
-	// at is when it begins, from the beginning of the run; or from the end of
-	// the event before, where the options say how many kills there are.
+	// at is the time from the beginning of the run; with Options.Kills, from the end
+	// of the event before.
 	at, lasts time.Duration
-	// server is the one that it befalls, and clients are those whose network it
-	// is about. towards is the one that clients move to, and heals says that a
-	// black hole ends without the connections being reset.
+	// server and clients are affected. towards is the server that clients move to.
+	// heals says that FaultHole ends without a reset of the connections.
 	server  int
 	clients []int
 	towards int
 	heals   bool
-	// delay is that of what is slow, and up the direction that is closed. With up,
-	// a server that was killed is killed again that long after its start.
+	// delay is how slow the network is. up closes the direction to the server. A
+	// server that is killed with up is killed again, delay after its start.
 	delay time.Duration
 	up    bool
 }
 
-// String is the event for the log and for comparing schedules.
+// String returns the event for the log.
 func (e event) String() string {
 	text := fmt.Sprintf("%7.3fs %-11s", e.at.Seconds(), e.fault)
 	if e.lasts > 0 {
@@ -130,8 +129,8 @@ func (e event) String() string {
 	return text
 }
 
-// stream returns the random numbers of one part of a run: what one actor does
-// with its numbers changes nothing for the others.
+// stream returns the random numbers of one actor. Actors do not affect each other's
+// numbers.
 func stream(seed uint64, actor string) *rand.Rand {
 	sum := uint64(14695981039346656037) // FNV-1a
 	for _, b := range []byte(actor) {
@@ -140,46 +139,45 @@ func stream(seed uint64, actor string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, sum))
 }
 
-// plan is the schedule of a run: what befalls what, and when. It depends on
-// nothing but the options.
-func plan(o Options) []event {
+// schedule returns the faults of a run. It depends on the options only.
+func schedule(o Options) []event {
 	rng := stream(o.Seed, "schedule")
 	if o.Kills > 0 {
-		return planKills(o, rng)
+		return scheduleKills(o, rng)
 	}
 	var events []event
-	busy := make(map[string]time.Duration) // until when something suffers already
+	busy := make(map[string]time.Duration) // until when a target has a fault
 	for at := o.Every; at > 0 && at < o.Duration; at += 1 + time.Duration(rng.ExpFloat64()*float64(o.Every)) {
 		e := o.draw(rng)
-		if e.at = at.Truncate(time.Millisecond); e.fault.isOutage(o.Store) && e.at%spells > spell {
+		if e.at = at.Truncate(time.Millisecond); e.fault.isOutage(o.Store) && e.at%outagePeriod > outageTime {
 			continue
 		}
 		e.lasts = min(e.lasts, o.Duration-e.at)
-		victims := e.victims()
-		if slices.ContainsFunc(victims, func(v string) bool { return busy[v] > e.at }) {
+		targets := e.targets()
+		if slices.ContainsFunc(targets, func(v string) bool { return busy[v] > e.at }) {
 			continue
 		}
-		for _, v := range victims {
-			busy[v] = e.at + e.lasts + settle
+		for _, v := range targets {
+			busy[v] = e.at + e.lasts + restartTime
 		}
 		events = append(events, e)
 	}
 	return events
 }
 
-// Of every spells, the store is tortured for one spell and then left alone: only
-// where it can be read is it known that a cursor must be resumed.
+// Outages of the store begin in the first outageTime of every outagePeriod. In the
+// rest, the store can be read, so that cursors must be resumed.
 const (
-	spell  = 6 * time.Second
-	spells = 16 * time.Second
+	outageTime   = 6 * time.Second
+	outagePeriod = 16 * time.Second
 )
 
-// settle is the least time between two faults of one thing: a server needs a
-// moment to start.
-const settle = 200 * time.Millisecond
+// restartTime is the shortest time between two faults of one target: a server needs
+// a moment to start.
+const restartTime = 200 * time.Millisecond
 
-// planKills chooses moments that are within a few seconds after the restart.
-func planKills(o Options, rng *rand.Rand) []event {
+// scheduleKills returns kills within a few seconds after each restart.
+func scheduleKills(o Options, rng *rand.Rand) []event {
 	events := make([]event, o.Kills)
 	for i := range events {
 		gap := time.Duration(rng.Int64N(int64(400 * time.Millisecond)))
@@ -194,8 +192,8 @@ func planKills(o Options, rng *rand.Rand) []event {
 	return events
 }
 
-// draw chooses a fault and whom it befalls. It always takes as many random
-// numbers, so that it is the same whatever came before.
+// draw returns a random fault. It always uses the same number of random numbers, so
+// that the fault does not depend on those before it.
 func (o Options) draw(rng *rand.Rand) event {
 	var possible []weight
 	shares := 0
@@ -224,8 +222,8 @@ func (o Options) draw(rng *rand.Rand) event {
 	return e
 }
 
-// victims names what must not suffer from two such faults at once.
-func (e event) victims() []string {
+// targets names what must not have two such faults at a time.
+func (e event) targets() []string {
 	switch e.fault {
 	case FaultKill, FaultEnd, FaultPause:
 		return []string{fmt.Sprint("server ", e.server)}
@@ -234,11 +232,11 @@ func (e event) victims() []string {
 	case FaultRedisKill, FaultRedisPause, FaultRedisFlush:
 		return []string{"redis"}
 	case FaultSlow, FaultHole:
-		var victims []string
+		var targets []string
 		for _, c := range e.clients {
-			victims = append(victims, fmt.Sprint(e.fault, c))
+			targets = append(targets, fmt.Sprint(e.fault, c))
 		}
-		return victims
+		return targets
 	}
-	return nil // it is over at once
+	return nil // without duration
 }

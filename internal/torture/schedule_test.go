@@ -14,10 +14,10 @@ func planned(t *testing.T, o Options) []event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plan(o)
+	return schedule(o)
 }
 
-func TestScheduleIsThatOfItsSeed(t *testing.T) {
+func TestSchedule_Seed(t *testing.T) {
 	o := Options{Store: StoreRedis, Processes: 3, Clients: 30, Duration: time.Minute, Seed: 7}
 	first := fmt.Sprint(planned(t, o))
 	if again := fmt.Sprint(planned(t, o)); again != first {
@@ -35,7 +35,7 @@ func TestScheduleIsThatOfItsSeed(t *testing.T) {
 	}
 }
 
-func TestScheduleHasEveryFaultThatTheStoreCanHave(t *testing.T) {
+func TestSchedule_EveryFault(t *testing.T) {
 	for _, test := range []struct {
 		store     string
 		processes int
@@ -57,34 +57,34 @@ func TestScheduleHasEveryFaultThatTheStoreCanHave(t *testing.T) {
 	}
 }
 
-func TestNothingSuffersTwiceAtOnce(t *testing.T) {
+func TestSchedule_OneFaultPerTarget(t *testing.T) {
 	for seed := range uint64(20) {
 		until := make(map[string]time.Duration)
 		for _, e := range planned(t, Options{Store: StoreRedis, Processes: 3, Duration: time.Minute, Every: 100 * time.Millisecond, Seed: seed}) {
-			for _, victim := range e.victims() {
-				if until[victim] > e.at {
-					t.Fatalf("seed %d: %s suffers until %v already: %v", seed, victim, until[victim], e)
+			for _, target := range e.targets() {
+				if until[target] > e.at {
+					t.Fatalf("seed %d: %s suffers until %v already: %v", seed, target, until[target], e)
 				}
-				until[victim] = e.at + e.lasts
+				until[target] = e.at + e.lasts
 			}
 		}
 	}
 }
 
-func TestScheduleOfKills(t *testing.T) {
+func TestSchedule_Kills(t *testing.T) {
 	events := planned(t, Options{Store: StoreBolt, Kills: 200})
 	if len(events) != 200 || slices.ContainsFunc(events, func(e event) bool { return e.fault != FaultKill }) {
 		t.Errorf("%d events: %v", len(events), events)
 	}
 }
 
-func TestScheduleWithoutFaults(t *testing.T) {
+func TestSchedule_NoFaults(t *testing.T) {
 	if events := planned(t, Options{Every: -1, Duration: time.Hour}); len(events) > 0 {
 		t.Errorf("%v", events)
 	}
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestOptions_Invalid(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no server":                {Dir: "d"},
 		"no folder":                {Server: "s"},

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/redistest"
 )
 
@@ -29,7 +30,7 @@ var (
 	flagSeed      = flag.Uint64("torture.seed", 0, "`seed` of the first run; 0: a random one")
 	flagKills     = flag.Int("torture.kills", 0, "`number` of kills for TestKill")
 	flagRace      = flag.Bool("torture.race", raceEnabled, "build the servers with the race detector")
-	flagPlant     = flag.String("torture.plant", "", "`bug` to plant into the servers")
+	flagBug       = flag.String("torture.bug", "", "`bug` of the servers")
 	flagKeep      = flag.Bool("torture.keep", false, "keep the files of servers and stores")
 )
 
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// server builds the server once.
+// server returns the program of the servers, which it builds once.
 func server(t *testing.T) string {
 	t.Helper()
 	programs.Do(func() {
@@ -63,7 +64,7 @@ func server(t *testing.T) string {
 	return programs.server
 }
 
-// dir is where a run keeps its files.
+// dir returns the folder for the files of a run.
 func dir(t *testing.T) string {
 	if !*flagKeep {
 		return t.TempDir()
@@ -76,7 +77,7 @@ func dir(t *testing.T) string {
 	return dir
 }
 
-// run runs what the flags and the options say, and reports it.
+// run makes one run and returns its report.
 func run(t *testing.T, o Options) *Report {
 	t.Helper()
 	o.Server, o.Dir = server(t), dir(t)
@@ -93,22 +94,22 @@ func run(t *testing.T, o Options) *Report {
 	return report
 }
 
-// judge fails the test where a promise was broken.
-func judge(t *testing.T, report *Report, repeat string) {
+// check fails the test if a promise was broken, or if too little happened.
+func check(t *testing.T, report *Report, repeat string) {
 	t.Helper()
 	if report == nil {
 		return
 	}
 	t.Logf("%v", report)
 	if s := report.Summary; s.Accepted < 100 || s.Live < 300 || s.Resumed < 5 || s.Duplicates < 5 || s.Administered < 5 {
-		t.Errorf("seed %d: so little happened that the verdict means nothing", report.Options.Seed)
+		t.Errorf("seed %d: too little happened to prove anything", report.Options.Seed)
 	}
 	if report.Err() != nil || t.Failed() {
 		t.Errorf("seed %d failed; repeat it with\n\tgo test ./internal/torture -v %s", report.Options.Seed, repeat)
 	}
 }
 
-// seedOf is the seed of the n-th run.
+// seedOf returns the seed of the n-th run.
 func seedOf(n int) uint64 {
 	if *flagSeed == 0 {
 		return rand.Uint64()>>1 | 1
@@ -116,11 +117,11 @@ func seedOf(n int) uint64 {
 	return *flagSeed + uint64(n)
 }
 
-// given are the options that the flags set.
-func given() Options {
+// flagOptions returns the options that the flags set.
+func flagOptions() Options {
 	o := Options{
 		Store: *flagStore, Processes: *flagProcesses, Clients: *flagClients, ShareData: *flagShareData,
-		Duration: *flagDuration, Every: *flagEvery, Think: *flagThink, Plant: *flagPlant,
+		Duration: *flagDuration, Every: *flagEvery, Think: *flagThink, Bug: *flagBug,
 	}
 	for name := range strings.FieldsFuncSeq(*flagFaults, func(r rune) bool { return r == ',' }) {
 		o.Faults = append(o.Faults, Fault(name))
@@ -128,7 +129,7 @@ func given() Options {
 	return o
 }
 
-// arguments is the command line of a run.
+// arguments returns the command line of a run.
 func arguments(o Options) string {
 	text := fmt.Sprintf("-torture.seed %d -torture.store %s", o.Seed, o.Store)
 	for _, setting := range []struct {
@@ -143,7 +144,7 @@ func arguments(o Options) string {
 		{"every", o.Every != 0, o.Every.String()},
 		{"think", o.Think != 0, o.Think.String()},
 		{"faults", *flagFaults != "", *flagFaults},
-		{"plant", o.Plant != "", o.Plant},
+		{"bug", o.Bug != "", o.Bug},
 	} {
 		if setting.set {
 			text += " -torture." + setting.name + " " + setting.text
@@ -152,8 +153,9 @@ func arguments(o Options) string {
 	return text
 }
 
-// needRedis skips a test where there is no Redis, unless that is a failure.
-func needRedis(t *testing.T, o Options) {
+// requireRedis skips a test that needs Redis where it is missing, or fails it where
+// SAFE_REQUIRE_REDIS is set.
+func requireRedis(t *testing.T, o Options) {
 	t.Helper()
 	if o.Store != StoreRedis {
 		return
@@ -162,11 +164,11 @@ func needRedis(t *testing.T, o Options) {
 		if os.Getenv(redistest.RequireVariable) != "" {
 			t.Fatalf("%s is set, and redis-server is not installed: %v", redistest.RequireVariable, err)
 		}
-		t.Skipf("redis-server is not installed, so nothing is tried on Redis: install the package redis-server (Debian, Ubuntu) or redis (elsewhere)")
+		t.Skipf("redis-server is not installed, so nothing is tested on Redis: install the package redis-server (Debian, Ubuntu) or redis (elsewhere)")
 	}
 }
 
-// short are the runs that belong to every test of the project.
+// short returns the runs that are part of all tests of the project.
 func short() []Options {
 	duration := 16 * time.Second
 	if testing.Short() {
@@ -182,27 +184,27 @@ func TestTorture(t *testing.T) {
 	if *flagStore == "" {
 		for _, o := range short() {
 			t.Run(o.Store, func(t *testing.T) {
-				needRedis(t, o)
+				requireRedis(t, o)
 				o.Seed = seedOf(0)
-				judge(t, run(t, o), "-run TestTorture "+arguments(o))
+				check(t, run(t, o), "-run TestTorture "+arguments(o))
 			})
 		}
 		return
 	}
 	for n := range *flagSeeds {
-		o := given()
+		o := flagOptions()
 		o.Seed = seedOf(n)
 		t.Run(fmt.Sprint("seed ", o.Seed), func(t *testing.T) {
-			needRedis(t, o)
-			judge(t, run(t, o), "-run TestTorture "+arguments(o))
+			requireRedis(t, o)
+			check(t, run(t, o), "-run TestTorture "+arguments(o))
 		})
 	}
 }
 
-// What a server on a file has acknowledged is there after kill -9, whenever
-// that was, and clients go on where they were.
+// What a server on a file has acknowledged survives kill -9 at any moment, and clients
+// resume.
 func TestKill(t *testing.T) {
-	o := given()
+	o := flagOptions()
 	o.Store, o.Kills, o.Seed = StoreBolt, *flagKills, seedOf(0)
 	switch {
 	case o.Kills > 0:
@@ -215,11 +217,40 @@ func TestKill(t *testing.T) {
 		o.Clients = 8
 	}
 	report := run(t, o)
-	judge(t, report, fmt.Sprintf("-run TestKill -torture.kills %d -torture.clients %d -torture.seed %d", o.Kills, o.Clients, o.Seed))
+	check(t, report, fmt.Sprintf("-run TestKill -torture.kills %d -torture.clients %d -torture.seed %d", o.Kills, o.Clients, o.Seed))
 	if report == nil || t.Failed() {
 		return
 	}
 	if s := report.Summary; report.Faults[FaultKill] != o.Kills || s.Resumed < o.Kills || s.Accepted < 10*o.Kills {
-		t.Errorf("%d kills, %d resumed, %d accepted: that is too little to mean something", report.Faults[FaultKill], s.Resumed, s.Accepted)
+		t.Errorf("%d kills, %d resumed, %d accepted: too little happened to prove anything", report.Faults[FaultKill], s.Resumed, s.Accepted)
+	}
+}
+
+// Servers that break a promise on purpose are found: otherwise a run that finds nothing
+// would prove nothing.
+func TestTorture_BugsAreFound(t *testing.T) {
+	for _, test := range []struct {
+		options Options
+		want    checker.Promise
+	}{
+		{Options{Bug: "duplicate-on-retry", Store: StoreMemory, Every: -1}, checker.OnceOnly},
+		{Options{Bug: "skip-frame", Store: StoreMemory, Every: -1}, checker.Gapless},
+		{Options{Bug: "ack-before-append", Store: StoreBolt, Kills: 4}, checker.CommittedBeforeSeen},
+		{Options{Bug: "skip-notification", Store: StoreRedis, Processes: 3, Every: -1}, checker.Complete},
+	} {
+		t.Run(test.options.Bug, func(t *testing.T) {
+			o := test.options
+			requireRedis(t, o)
+			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 3*time.Second, 8, 5*time.Second
+			report := run(t, o)
+			if report == nil {
+				return
+			}
+			found := report.Violations.Of(test.want)
+			if len(found) == 0 {
+				t.Fatalf("no violation of %q:\n%v", test.want, report)
+			}
+			t.Logf("%d violations of %q, such as %v", len(found), test.want, found[0])
+		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// payload returns JSON of exactly size bytes, as states tend to look.
+// payload returns JSON of exactly size bytes that looks like a typical state.
 func payload(size int) []byte {
 	var b strings.Builder
 	b.WriteString(`{"items":[`)
@@ -29,8 +29,7 @@ func payload(size int) []byte {
 	return []byte(b.String() + strings.Repeat("x", size-b.Len()-2) + `"}`)
 }
 
-// benchmarkMessages are messages of each type, which fill makes n bytes longer
-// than they are without.
+// benchmarkMessages are messages of each type; fill makes one n bytes longer.
 func benchmarkMessages() []struct {
 	name string
 	fill func(n int) message

@@ -7,17 +7,16 @@ import (
 // DecodeClient decodes a frame from a client. Any number of goroutines may
 // call it at the same time.
 //
-// It takes exactly the frames that the JSON Schema client-message.json allows,
-// provided that they are strict JSON (RFC 8259 and RFC 7493, section 2: UTF-8
-// without lone surrogates, no name twice in an object at any level, nothing
-// after the object but white space) and within limits. Members may come in any
-// order; members that are not the frame's own are ignored whatever they hold.
-// Otherwise the error is a [*DecodeError], and the message is nil.
+// It accepts exactly the frames that the JSON Schema client-message.json allows,
+// if they are strict JSON (RFC 8259 and RFC 7493, section 2: UTF-8 without lone
+// surrogates, no name twice in an object at any level, nothing after the object
+// but white space) and within limits. Members may come in any order; unknown
+// members may have any value and are ignored. For any other frame the error is a
+// [*DecodeError], and the message is nil.
 //
-// Raw values of the message (proposedData, currentState, proof) are not copied
-// but are slices of data: the caller must not change data as long as the
-// message is in use, and such a slice keeps all of data in memory. Strings are
-// copies.
+// Raw values of the message (proposedData, currentState, proof, details) are
+// slices of data, not copies: the caller must not change data while the message
+// is in use, and such a slice keeps all of data in memory. Strings are copies.
 func DecodeClient(data []byte, limits Limits) (ClientMessage, error) {
 	f := readFrame(data, limits.bytes(defaultClientBytes), limits.depth())
 	defer f.release()
@@ -40,8 +39,8 @@ func DecodeClient(data []byte, limits Limits) (ClientMessage, error) {
 	return message, nil
 }
 
-// DecodeServer decodes a frame from a server, as [DecodeClient] does one from
-// a client. The JSON Schema is server-message.json.
+// DecodeServer decodes a frame from a server, in the same way as [DecodeClient].
+// The JSON Schema is server-message.json.
 func DecodeServer(data []byte, limits Limits) (ServerMessage, error) {
 	f := readFrame(data, limits.bytes(unlimited), limits.depth())
 	defer f.release()
@@ -68,8 +67,8 @@ func DecodeServer(data []byte, limits Limits) (ServerMessage, error) {
 	return message, nil
 }
 
-// readType checks the version and returns the type, or nil where either is
-// not as it must be or the frame has failed before.
+// readType checks the version and returns the type. It returns nil if one of them
+// is missing or wrong, or if the frame has failed before.
 func (f *frame) readType() []byte {
 	switch {
 	case f.failure != nil:
@@ -96,7 +95,7 @@ func (f *frame) readType() []byte {
 	return f.unquote(f.value(memberType))
 }
 
-// failType is for a type that is a string, but none of those that are wanted.
+// failType fails because the type is a string, but none of the wanted ones.
 func (f *frame) failType(want string) {
 	if f.failure == nil {
 		got := abbreviated(string(f.unquote(f.value(memberType))))
@@ -124,7 +123,7 @@ func (f *frame) propose() *Propose {
 		ProposedData:  f.raw(memberProposedData),
 		CorrelationID: f.correlationID(),
 	}
-	// A client that always has the member writes null where it has no proof.
+	// A client that always writes the member writes null for no proof.
 	if f.kind(memberProof) != jsontext.KindNull {
 		m.Proof = f.optionalRaw(memberProof)
 	}

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-func TestRawValuesAliasTheFrameAndStringsDoNot(t *testing.T) {
+func TestDecode_RawValuesAlias(t *testing.T) {
 	frame := []byte(`{"v":1,"type":"propose","shareDataId":"s","functionId":"f","proposedData":{"by":1},"correlationId":"c","proof":[1]}`)
 	decoded, err := DecodeClient(frame, Limits{})
 	if err != nil {
@@ -31,7 +31,7 @@ func TestRawValuesAliasTheFrameAndStringsDoNot(t *testing.T) {
 	}
 }
 
-func TestRawValuesAreKeptVerbatim(t *testing.T) {
+func TestDecode_RawValuesVerbatim(t *testing.T) {
 	for _, raw := range []string{`null`, `0`, `-0.00e+00`, `"\u0041\/\ud83d\ude00"`, "{ \"b\" : 1 ,\n\t\"a\" : [ ] }", `[1,[2,[3]]]`, `9999999999999999999999`} {
 		frame := fmt.Appendf(nil, `{"v":1,"type":"state","shareDataId":"s","lastTransactionId":null,"currentState" : %s }`, raw)
 		decoded, err := DecodeServer(frame, Limits{})
@@ -47,7 +47,7 @@ func TestRawValuesAreKeptVerbatim(t *testing.T) {
 	}
 }
 
-func TestNullStateDiffersFromNoState(t *testing.T) {
+func TestDecode_NullState(t *testing.T) {
 	for member, want := range map[string]string{``: ``, `,"currentState":null`: `null`} {
 		frame := []byte(`{"v":1,"type":"transaction","shareDataId":"s","transactionId":"t","accepted":true` + member + `}`)
 		decoded, err := DecodeServer(frame, Limits{})
@@ -60,7 +60,7 @@ func TestNullStateDiffersFromNoState(t *testing.T) {
 	}
 }
 
-func TestFailureNamesTheFrameItIsAbout(t *testing.T) {
+func TestDecodeError_CorrelationID(t *testing.T) {
 	long := strings.Repeat("x", 1025)
 	tests := []struct{ name, frame, want string }{
 		{"field", `{"v":1,"type":"propose","correlationId":"c-1","shareDataId":7}`, "c-1"},
@@ -86,7 +86,7 @@ func TestFailureNamesTheFrameItIsAbout(t *testing.T) {
 	}
 }
 
-func TestFailureIsShortHoweverHostileTheFrame(t *testing.T) {
+func TestDecodeError_IsShort(t *testing.T) {
 	name := strings.Repeat("n/~\\n", 10_000)
 	for _, frame := range []string{
 		`{"v":1,"type":"` + name + `"}`,
@@ -107,8 +107,8 @@ func TestFailureIsShortHoweverHostileTheFrame(t *testing.T) {
 	}
 }
 
-// A frame in the pool that keeps anything of the one before would show here.
-func TestConcurrentDecodesDoNotMix(t *testing.T) {
+// A frame from the pool must keep nothing of the frame before.
+func TestDecode_Concurrent(t *testing.T) {
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {
@@ -133,7 +133,7 @@ func TestConcurrentDecodesDoNotMix(t *testing.T) {
 	group.Wait()
 }
 
-func TestDecodingTakesAHandfulOfAllocations(t *testing.T) {
+func TestDecode_Allocations(t *testing.T) {
 	// The message itself and one for each string.
 	tests := []struct {
 		message message

@@ -8,13 +8,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The methods AppendTo append one frame, without white space, as
-// {"v":1,"type":… and then the members in the order of their fields. They do
-// not allocate where dst has room. Strings are escaped as little as JSON
-// allows, and bytes in them that are not UTF-8 become U+FFFD. Raw values go in
-// verbatim and must be valid JSON; an empty one is left out, or becomes null
-// where the frame must have the member. Nothing else is checked: what a peer would refuse, such as an
-// empty correlationId, is for the caller to avoid.
+// The methods AppendTo append one frame, without white space: {"v":1,"type":… and
+// then the members in the order of the message's fields. They do not allocate if
+// dst has room. Strings are escaped as little as JSON allows, and bytes in them
+// that are not UTF-8 become U+FFFD. Raw values are appended verbatim and must be
+// valid JSON; an empty one is left out, or written as null if the frame must have
+// the member. Nothing else is checked: the caller must not encode what a peer
+// refuses, such as an empty correlationId.
 
 // AppendTo implements [ClientMessage].
 func (m *Subscribe) AppendTo(dst []byte) []byte {
@@ -128,8 +128,8 @@ func (m *Error) AppendTo(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// begin appends the envelope. It makes room for what raw values will take and
-// what the rest usually takes, so that a frame is one allocation.
+// begin appends the envelope. It makes room for the raw values, and for what the
+// other members usually take, so that a frame takes one allocation.
 func begin(dst []byte, typeName string, rawBytes int) []byte {
 	dst = slices.Grow(dst, 256+rawBytes)
 	dst = append(dst, `{"v":1,"type":"`...)
@@ -144,7 +144,7 @@ func appendName(dst []byte, m member) []byte {
 }
 
 func appendText(dst []byte, m member, value string) []byte {
-	// The error only says that something became U+FFFD.
+	// The error means only that bytes have become U+FFFD.
 	dst, _ = jsontext.AppendQuote(appendName(dst, m), value)
 	return dst
 }
@@ -186,7 +186,7 @@ func appendInteger(dst []byte, m member, value uint64) []byte {
 	return strconv.AppendUint(appendName(dst, m), value, 10)
 }
 
-// appendPosition appends a cursor and its revision, which go together.
+// appendPosition appends a cursor and its revision, or neither.
 func appendPosition(dst []byte, cursor string, revision uint64) []byte {
 	dst = appendOptionalText(dst, memberCursor, cursor)
 	if cursor != "" || revision != 0 {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestEncodingIntoAReusedBufferDoesNotAllocate(t *testing.T) {
+func TestAppendTo_ReusedBuffer(t *testing.T) {
 	buffer := make([]byte, 0, 64<<10)
 	for name, m := range goldenFrames {
 		if got := testing.AllocsPerRun(100, func() { buffer = m.AppendTo(buffer[:0]) }); got != 0 {
@@ -18,14 +18,14 @@ func TestEncodingIntoAReusedBufferDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestEncodingAFrameOfItsOwnIsOneAllocation(t *testing.T) {
+func TestAppendTo_OneAllocation(t *testing.T) {
 	m := &Transaction{ShareDataID: "orders", TransactionID: "1a2b3c-7", CurrentState: payload(10_000), Revision: 7, FunctionID: "place"}
 	if got := testing.AllocsPerRun(100, func() { m.AppendTo(nil) }); got != 1 && !raceEnabled {
 		t.Errorf("%v allocations", got)
 	}
 }
 
-func TestEncodingAppends(t *testing.T) {
+func TestAppendTo_Appends(t *testing.T) {
 	for name, m := range goldenFrames {
 		alone := m.AppendTo(nil)
 		if got := m.AppendTo([]byte("before ")); string(got) != "before "+string(alone) {
@@ -34,7 +34,7 @@ func TestEncodingAppends(t *testing.T) {
 	}
 }
 
-func TestFramesBeginWithVersionAndTypeWithoutSpaces(t *testing.T) {
+func TestAppendTo_Envelope(t *testing.T) {
 	for name, m := range goldenFrames {
 		typeName := strings.ToLower(reflect.TypeOf(m).Elem().Name())
 		if typeName == "proposalresult" {
@@ -46,7 +46,7 @@ func TestFramesBeginWithVersionAndTypeWithoutSpaces(t *testing.T) {
 	}
 }
 
-func TestStringsThatAreNotUTF8StillMakeAFrame(t *testing.T) {
+func TestAppendTo_InvalidUTF8(t *testing.T) {
 	const (
 		broken   = "a\xffb\xc3\x28\xed\xa0\x80\xf0\x9f\x98"
 		repaired = "a\ufffdb\ufffd(\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd" // one for each byte
@@ -78,7 +78,7 @@ func TestStringsThatAreNotUTF8StillMakeAFrame(t *testing.T) {
 	}
 }
 
-func TestEmptyRawValuesStillMakeAFrame(t *testing.T) {
+func TestAppendTo_EmptyRawValues(t *testing.T) {
 	empty := json.RawMessage{}
 	tests := []struct {
 		message message

@@ -23,10 +23,9 @@ var (
 	ErrTrailing = errors.New("bytes after the frame")
 	// ErrNotObject: JSON, but not an object.
 	ErrNotObject = errors.New("not a JSON object")
-	// ErrVersion: the member "v" is missing or is not 1.
+	// ErrVersion: the member "v" is missing or not 1.
 	ErrVersion = errors.New("unsupported version")
-	// ErrType: the member "type" is missing, or names no frame that goes in
-	// this direction.
+	// ErrType: the member "type" is missing, or names no frame of this direction.
 	ErrType = errors.New("unknown type")
 	// ErrField: a member of the frame is missing, has the wrong JSON type, or
 	// a value that is not allowed.
@@ -37,22 +36,21 @@ var (
 type DecodeError struct {
 	// Reason is one of the sentinels of this package; errors.Is finds it.
 	Reason error
-	// Pointer is the JSON Pointer (RFC 6901) to the place; "" is the frame as
-	// a whole. A place with a pointer of more than 128 bytes is given by its
-	// nearest ancestor with a shorter one.
+	// Pointer is the JSON Pointer (RFC 6901) to the wrong value; "" is the whole
+	// frame. If it is longer than 128 bytes, it is the pointer to the nearest
+	// ancestor with a shorter one.
 	Pointer string
-	// Offset is the byte at which the trouble starts, or -1 where there is no
-	// such byte: something is missing.
+	// Offset is the offset of the first wrong byte, or -1 if a member is missing.
 	Offset int
 	// Detail says what is wrong, in words; it may be empty.
 	Detail string
-	// CorrelationID is the frame's own, where a valid one was read before the
-	// trouble began; an answer that carries it reaches whoever waits for it.
+	// CorrelationID is the frame's correlationId, if a valid one was read before
+	// the wrong byte, so that the reply reaches the request.
 	CorrelationID string
 }
 
-// Error is one line that names the reason, the place and what is wrong there.
-// Its length is bounded whatever the frame holds.
+// Error is one line with the reason, the place and what is wrong there. Its
+// length is bounded.
 func (e *DecodeError) Error() string {
 	b := []byte(e.Reason.Error())
 	if e.Pointer != "" {
@@ -71,7 +69,7 @@ func (e *DecodeError) Error() string {
 func (e *DecodeError) Unwrap() error { return e.Reason }
 
 // nearest returns the longest ancestor of a JSON Pointer that has at most 128
-// bytes, so that a frame does not decide how long a message about it gets.
+// bytes, so that the length of an error message is bounded.
 func nearest(pointer string) string {
 	for len(pointer) > 128 {
 		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
@@ -79,7 +77,7 @@ func nearest(pointer string) string {
 	return pointer
 }
 
-// printable quotes a pointer that would not print as one plain word.
+// printable quotes a pointer that has a space or does not print.
 func printable(pointer string) string {
 	for _, r := range pointer {
 		if r == ' ' || !strconv.IsPrint(r) {
@@ -89,7 +87,7 @@ func printable(pointer string) string {
 	return pointer
 }
 
-// abbreviated quotes a value for an error message, in few bytes.
+// abbreviated quotes at most 64 bytes of a value for an error message.
 func abbreviated(value string) string {
 	const most = 64
 	if len(value) > most {

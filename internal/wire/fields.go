@@ -16,8 +16,8 @@ const (
 	anyLength         = -1
 )
 
-// value returns the raw value of a member: the bytes that came, capped so that
-// appending to them copies. It is nil where the member is missing.
+// value returns the raw value of a member as a slice of the frame, with its
+// capacity cut so that appending to it copies. It is nil if the member is missing.
 func (f *frame) value(m member) []byte {
 	at := f.values[m]
 	if at.end == 0 {
@@ -30,7 +30,7 @@ func (f *frame) kind(m member) jsontext.Kind { return jsontext.Value(f.value(m))
 
 func (f *frame) has(m member) bool { return f.values[m].end != 0 }
 
-// require fails where a member is missing, and reports whether it is there.
+// require fails if a member is missing, and reports whether it is there.
 func (f *frame) require(m member) bool {
 	if !f.has(m) {
 		f.fail(ErrField, m.pointer(), -1, "missing")
@@ -39,13 +39,13 @@ func (f *frame) require(m member) bool {
 	return true
 }
 
-// refuse fails because of the value of a member that is there.
+// refuse fails because of the value of a member.
 func (f *frame) refuse(m member, detail string) {
 	f.fail(ErrField, m.pointer(), f.values[m].start, detail)
 }
 
-// checkedString returns a member that is there as a string of least to most
-// code points.
+// checkedString returns a member, which is not missing, as a string of least to
+// most code points.
 func (f *frame) checkedString(m member, least, most int) string {
 	if f.kind(m) != jsontext.KindString {
 		f.refuse(m, "must be a string, not "+kindName(f.kind(m)))
@@ -87,7 +87,7 @@ func (f *frame) text(m member) string {
 	return f.checkedString(m, 0, anyLength)
 }
 
-// optionalText returns a string that is empty where the member is missing.
+// optionalText returns a string, empty if the member is missing.
 func (f *frame) optionalText(m member) string {
 	if !f.has(m) {
 		return ""
@@ -100,7 +100,7 @@ func (f *frame) flag(m member) bool {
 	return f.require(m) && f.optionalFlag(m)
 }
 
-// optionalFlag returns a boolean that is false where the member is missing.
+// optionalFlag returns a boolean, false if the member is missing.
 func (f *frame) optionalFlag(m member) bool {
 	if !f.has(m) {
 		return false
@@ -115,7 +115,7 @@ func (f *frame) optionalFlag(m member) bool {
 	return false
 }
 
-// optionalInteger returns an integer that is 0 where the member is missing.
+// optionalInteger returns an integer, 0 if the member is missing.
 func (f *frame) optionalInteger(m member) uint64 {
 	if !f.has(m) {
 		return 0
@@ -131,17 +131,17 @@ func (f *frame) optionalInteger(m member) uint64 {
 	return value
 }
 
-// raw returns a required value as it came.
+// raw returns a required value verbatim.
 func (f *frame) raw(m member) json.RawMessage {
 	f.require(m)
 	return f.optionalRaw(m)
 }
 
-// optionalRaw returns a value as it came, nil where the member is missing.
+// optionalRaw returns a value verbatim, nil if the member is missing.
 func (f *frame) optionalRaw(m member) json.RawMessage { return f.value(m) }
 
-// correlationToAnswer returns the correlationId if it was read and is valid.
-func (f *frame) correlationToAnswer() string {
+// replyCorrelationID returns the correlationId if it was read and is valid.
+func (f *frame) replyCorrelationID() string {
 	if !f.has(memberCorrelationID) || f.kind(memberCorrelationID) != jsontext.KindString {
 		return ""
 	}

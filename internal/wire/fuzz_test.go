@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzDecodeClient holds the decoder against the schema, and the encoder
-// against the decoder.
+// FuzzDecodeClient compares the decoder with the schema, and the encoder with the
+// decoder.
 func FuzzDecodeClient(f *testing.F) {
 	oracle := newOracle(f, "v1/client-message.json")
 	validator := newValidator(f)

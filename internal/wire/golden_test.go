@@ -12,13 +12,13 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// message is what both directions have in common.
+// message is the common part of both directions.
 type message interface{ AppendTo(dst []byte) []byte }
 
-// awkward is a string that shows whether quoting works.
+// awkward is a string with every kind of character that must be quoted.
 const awkward = "\"quoted\" \\ / \x00\x1f\t\n\r\b\f é 😀 \u2028\u2029 \u007f </script>&"
 
-// goldenFrames are messages whose encoding is fixed, by file name. Every
+// goldenFrames are messages whose encoding must not change, by file name. Every
 // optional member occurs with and without the others.
 var goldenFrames = map[string]message{
 	"subscribe":         &Subscribe{ShareDataID: "counter"},
@@ -166,7 +166,7 @@ func newValidator(t testing.TB) *schemas.Validator {
 	return validator
 }
 
-func TestGoldenFramesDecodeToTheirMessageAndBack(t *testing.T) {
+func TestGoldenFrames(t *testing.T) {
 	validator := newValidator(t)
 	for name, want := range goldenFrames {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestGoldenFramesDecodeToTheirMessageAndBack(t *testing.T) {
 	}
 }
 
-func TestEveryGoldenFileHasItsMessage(t *testing.T) {
+func TestGoldenFrames_AllRead(t *testing.T) {
 	paths, err := filepath.Glob("testdata/frames/*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestEveryGoldenFileHasItsMessage(t *testing.T) {
 	}
 }
 
-// looseFrames are written as this package would not, but mean a message.
+// looseFrames are written in other ways than AppendTo writes these messages.
 var looseFrames = map[string]message{
 	"type-last":            &Ping{CorrelationID: "c"},
 	"white-space":          &Ping{CorrelationID: "c"},
@@ -232,10 +232,13 @@ var looseFrames = map[string]message{
 	"transaction-all":      &Transaction{ShareDataID: "s", TransactionID: "t", CurrentState: []byte("{}"), Replayed: true},
 	"removed-with-state":   &Lifecycle{ShareDataID: "s", Event: EventRemoved, CurrentState: []byte("{}")},
 	"result-empties":       &ProposalResult{CorrelationID: "c", Accepted: true},
+	"result-details-null":  &ProposalResult{CorrelationID: "c", Details: []byte("null")},
+	"result-details-deep":  &ProposalResult{CorrelationID: "c", Code: "sold-out", Details: []byte(`[ {"left":[]} ]`), RetryAfterMs: 250},
+	"subscribe-falses":     &Subscribe{ShareDataID: "s"},
 	"error-empties":        &Error{Code: "x"},
 }
 
-func TestLooselyWrittenFramesMeanTheSame(t *testing.T) {
+func TestLooseFrames(t *testing.T) {
 	validator := newValidator(t)
 	paths, err := filepath.Glob("testdata/loose/*.json")
 	if err != nil || len(paths) != len(looseFrames) {

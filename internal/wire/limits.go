@@ -1,15 +1,16 @@
 package wire
 
-// Limits bound what a frame may cost before and while it is decoded. The zero
-// value is good.
+import "bytes"
+
+// Limits bound what decoding a frame may cost. The zero value is the default.
 type Limits struct {
-	// MaxBytes is the size of a frame in bytes. 0 is the default: 1 MiB for a
-	// client's frame; no limit for a server's, whose states may be large and
-	// whose reader bounds a message before it gets here. -1 is no limit.
+	// MaxBytes is the largest size of a frame in bytes. 0 is the default: 1 MiB
+	// for a client's frame; no limit for a server's, because states may be large
+	// and the reader of the connection bounds messages. -1 is no limit.
 	MaxBytes int
-	// MaxDepth is how deep objects and arrays may nest, the frame's own object
-	// included. 0 is the default, 128; -1 switches the limit off, which leaves
-	// that of the parser, 10000, as does any greater value.
+	// MaxDepth is how many levels of objects and arrays a frame may have, its own
+	// object included. 0 is the default of 128. -1, like any value above 10000,
+	// leaves only the parser's limit of 10000.
 	MaxDepth int
 }
 
@@ -40,4 +41,36 @@ func (l Limits) depth() int {
 	default:
 		return l.MaxDepth
 	}
+}
+
+// tooDeep returns the offset of the first bracket that opens more than limit
+// levels of objects and arrays, or -1. It is exact for JSON. For anything else it
+// may be wrong after the first syntax error, because of which the frame is
+// refused anyway.
+//
+// It runs before the parser, so that it bounds the parser's recursion. Most
+// frames have fewer brackets than the limit has levels, and counting bytes costs
+// almost nothing.
+func tooDeep(data []byte, limit int) int {
+	if bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) <= limit {
+		return -1
+	}
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			if depth++; depth > limit {
+				return i
+			}
+		case '}', ']':
+			depth--
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return -1
 }

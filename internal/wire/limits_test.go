@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// nested returns a ping and a pong that have so many levels, the frame itself
+// nested returns a ping and a pong with that many levels, the frame itself
 // included.
 func nested(levels int) (ping, pong []byte) {
 	deep := strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1)
@@ -18,7 +18,7 @@ func nested(levels int) (ping, pong []byte) {
 	return fmt.Appendf(nil, format, TypePing, deep), fmt.Appendf(nil, format, TypePong, deep)
 }
 
-// large returns a ping and a pong of so many bytes.
+// large returns a ping and a pong of that many bytes.
 func large(size int) (ping, pong []byte) {
 	format := `{"v":1,"type":"%s","correlationId":"c","x":"%s"}`
 	fill := strings.Repeat("x", size-len(fmt.Sprintf(format, TypePing, "")))
@@ -65,7 +65,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestBracketsInStringsDoNotNest(t *testing.T) {
+func TestMaxDepth_BracketsInStrings(t *testing.T) {
 	text := strings.Repeat(`[{\"[{`, 100)
 	frame := fmt.Appendf(nil, `{"v":1,"type":"ping","correlationId":"c","%s":["%s\\",{"\"[":[]}]}`, text, text)
 	if _, err := DecodeClient(frame, Limits{MaxDepth: 4}); err != nil {
@@ -76,8 +76,8 @@ func TestBracketsInStringsDoNotNest(t *testing.T) {
 	}
 }
 
-// Without its own bound, deep nesting would be parsed before it is refused.
-func TestDeepNestingIsRefusedBeforeItIsParsed(t *testing.T) {
+// A frame that nests too deeply is refused before it is parsed.
+func TestMaxDepth_BeforeParsing(t *testing.T) {
 	frame := []byte(`{"v":1,` + strings.Repeat(`"x":[`, 1<<18))
 	_, err := DecodeClient(frame, Limits{MaxBytes: -1})
 	var failure *DecodeError

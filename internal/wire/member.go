@@ -1,6 +1,6 @@
 package wire
 
-// member is a member of a frame whose name the protocol knows.
+// member is a known member of a frame.
 type member uint8
 
 const (
@@ -30,10 +30,10 @@ const (
 	memberRetryAfterMs
 	memberCode
 	memberMessage
-	memberCount // how many there are; also every unknown member
+	memberCount // the number of members; also stands for an unknown member
 )
 
-// memberNames are what the members are called in a frame.
+// memberNames are the names of the members in a frame.
 var memberNames = [memberCount]string{
 	memberV:                 "v",
 	memberType:              "type",
@@ -63,7 +63,7 @@ var memberNames = [memberCount]string{
 	memberMessage:           "message",
 }
 
-// memberNamed returns the member called name, or memberCount.
+// memberNamed returns the member with the name, or memberCount.
 func memberNamed(name []byte) member {
 	for m, known := range memberNames {
 		if known == string(name) {
@@ -73,5 +73,5 @@ func memberNamed(name []byte) member {
 	return memberCount
 }
 
-// pointer is the JSON Pointer (RFC 6901) to the member.
+// pointer returns the JSON Pointer (RFC 6901) to the member.
 func (m member) pointer() string { return "/" + memberNames[m] }

@@ -42,21 +42,20 @@ type ServerMessage interface {
 	serverMessage()
 }
 
-// Subscribe asks for the state of a ShareData and what follows it.
+// Subscribe asks for the state of a ShareData and all later changes.
 type Subscribe struct {
 	ShareDataID string
-	// Since is the cursor to resume from; empty or left out: none.
+	// Since is the cursor to resume from; empty for none.
 	Since string
-	// ReplayLifecycle asks for wholesale updates among what is replayed, as
-	// lifecycle frames without a state. A client that does not know them is
-	// replayed transactions only.
+	// ReplayLifecycle asks to replay wholesale updates too, as lifecycle frames
+	// without a state. Without it only transactions are replayed.
 	ReplayLifecycle bool
-	// KeepConnection asks the server to keep the connection open where there is
-	// no ShareData by the id: the error frame is the whole answer then.
+	// KeepConnection asks the server to keep the connection open if there is no
+	// ShareData by the id: the error frame is then the whole reply.
 	KeepConnection bool
 }
 
-// Unsubscribe ends a subscription. It has no answer.
+// Unsubscribe ends a subscription. It has no reply.
 type Unsubscribe struct {
 	ShareDataID string
 }
@@ -67,9 +66,9 @@ type Propose struct {
 	FunctionID    string
 	ProposedData  json.RawMessage // any JSON value, null included
 	CorrelationID string
-	// Proof is nil where the frame has none.
+	// Proof is nil if the frame has none.
 	Proof json.RawMessage
-	// IdempotencyKey is empty where the frame has none.
+	// IdempotencyKey is empty if the frame has none.
 	IdempotencyKey string
 }
 
@@ -82,20 +81,20 @@ type Ping struct {
 type State struct {
 	ShareDataID  string
 	CurrentState json.RawMessage
-	// LastTransactionID is empty where there was no transaction yet; it is
-	// written as null then.
+	// LastTransactionID is empty if there was no transaction yet, and then
+	// written as null.
 	LastTransactionID string
-	// Cursor is the snapshot's position; empty from a server that sends none,
-	// which then sends no Revision either.
+	// Cursor is the snapshot's position. It is empty, and Revision 0, from a
+	// server that sends neither.
 	Cursor   string
 	Revision uint64
 	// Replaying says how many replayed frames follow. It is written only where
-	// HasReplaying is set.
+	// HasReplaying is set, as for a Subscribe with ReplayLifecycle.
 	Replaying    uint64
 	HasReplaying bool
 }
 
-// Transaction is one verdict in the history.
+// Transaction is a transaction in the history: the verdict on one proposal.
 type Transaction struct {
 	ShareDataID   string
 	TransactionID string
@@ -108,12 +107,12 @@ type Transaction struct {
 	FunctionID string
 }
 
-// Lifecycle is a wholesale update, or the end of a ShareData.
+// Lifecycle is a wholesale update or the removal of a ShareData.
 type Lifecycle struct {
 	ShareDataID string
 	Event       string // EventUpdated or EventRemoved
-	// CurrentState is nil in replayed frames, which only a client that asked
-	// for them is sent, and for EventRemoved.
+	// CurrentState is nil for EventRemoved and in replayed frames, which are sent
+	// only to a client that asked for them.
 	CurrentState json.RawMessage
 	Replayed     bool
 	// Cursor is empty and Revision 0 from a server that sends none.
@@ -121,38 +120,38 @@ type Lifecycle struct {
 	Revision uint64
 }
 
-// ProposalResult answers a Propose.
+// ProposalResult is the reply to a Propose.
 type ProposalResult struct {
 	CorrelationID string
 	Accepted      bool
-	// TransactionID is empty where the proposal left no entry.
+	// TransactionID is empty if the proposal left no transaction.
 	TransactionID string
-	// Error is empty where there is none.
+	// Error is the reason in words; it may be empty.
 	Error string
-	// Duplicate says that the verdict is that of an earlier proposal with the
-	// same idempotency key.
+	// Duplicate says that this is the verdict on an earlier proposal with the same
+	// idempotency key.
 	Duplicate bool
-	// Code says for programs why Accepted is false; see package codes. It is
-	// empty where Accepted is true, and from a server that sends none.
+	// Code is the machine-readable reason; see package codes. It is empty if
+	// Accepted is true, and from a server that sends none.
 	Code string
-	// Details is what else the function or the server says about Code; nil for
-	// nothing.
+	// Details is any JSON value with more about Code; nil for none.
 	Details json.RawMessage
 	// RetryAfterMs is the number of milliseconds after which the same proposal may
-	// succeed; 0 where the server does not say.
+	// succeed; 0 if that is not known.
 	RetryAfterMs uint64
 }
 
-// Pong answers a Ping.
+// Pong is the reply to a Ping.
 type Pong struct {
 	CorrelationID string
 }
 
-// Error reports what went wrong outside of a proposal.
+// Error reports an error that is not the result of a proposal.
 type Error struct {
 	Code    string
 	Message string
-	// CorrelationID and ShareDataID are empty where the error is about neither.
+	// CorrelationID and ShareDataID are those of the message that the error is
+	// about, if it has them.
 	CorrelationID string
 	ShareDataID   string
 }

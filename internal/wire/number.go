@@ -1,7 +1,7 @@
 package wire
 
 // maxInteger is the greatest integer that every JSON implementation keeps
-// exact: 2^53 - 1 (RFC 7493, section 2.2). It bounds revision and replaying.
+// exact: 2^53 - 1 (RFC 7493, section 2.2). It bounds all integers of the protocol.
 const maxInteger = 1<<53 - 1
 
 // parseInteger returns the value of a JSON number that is an integer from 0 to
@@ -9,14 +9,14 @@ const maxInteger = 1<<53 - 1
 // as in JSON Schema (draft 2020-12, Core, section 4.2.1 and 4.2.3). literal
 // must be a number by JSON's grammar.
 //
-// It takes linear time, which exact arithmetic on any number would not.
+// It takes linear time; exact arithmetic on any number would not.
 func parseInteger(literal []byte) (value uint64, ok bool) {
 	negative := literal[0] == '-'
 	if negative {
 		literal = literal[1:]
 	}
 	var (
-		zeros    int64 // digits 0 that were read and are not in value yet
+		zeros    int64 // digits 0 that were read and not yet multiplied into value
 		exponent int64 // the number is value * 10^(zeros+exponent)
 		fraction bool  // the decimal point was read
 	)
@@ -50,8 +50,8 @@ digits:
 	return value, true
 }
 
-// shift returns value * 10^places, unless that is no integer or exceeds
-// maxInteger. value does not end in the digit 0, unless it is 0.
+// shift returns value * 10^places, if that is an integer up to maxInteger. The
+// last digit of value is not 0, unless value is 0.
 func shift(value uint64, places int64) (shifted uint64, ok bool) {
 	if value == 0 {
 		return 0, true
@@ -68,8 +68,8 @@ func shift(value uint64, places int64) (shifted uint64, ok bool) {
 	return value, true
 }
 
-// parseExponent returns what follows the "e" of a number, brought into a range
-// that no count of digits in memory can make up for.
+// parseExponent returns the exponent of a number from the text after the "e". It
+// limits it to a range that is larger than any number of digits in memory.
 func parseExponent(literal []byte) int64 {
 	const most = 1 << 50
 	negative := literal[0] == '-'

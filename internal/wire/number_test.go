@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestIntegersAreRecognisedHoweverTheyAreWritten(t *testing.T) {
+func TestParseInteger(t *testing.T) {
 	for literal, want := range map[string]uint64{
 		"0": 0, "-0": 0, "0.0": 0, "-0e0": 0, "0e99999999999999999999": 0, "0.000e-99999999999999999999": 0,
 		"1": 1, "1.0": 1, "1e0": 1, "10e-1": 1, "0.1e1": 1, "0.01E+2": 1, "100e-02": 1, "1e+00": 1,
@@ -24,7 +24,7 @@ func TestIntegersAreRecognisedHoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestOtherNumbersAreNoIntegers(t *testing.T) {
+func TestParseInteger_Refused(t *testing.T) {
 	for _, literal := range []string{
 		"-1", "-1.0", "-1e5", "0.5", "1.5", "15e-2", "1e-1", "1.0000000000000000000000001",
 		"9007199254740992", "9007199254740991.5", "9007199254740991e1", "90071992547409920", "18446744073709551617",

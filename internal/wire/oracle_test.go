@@ -15,11 +15,11 @@ import (
 	"github.com/safe-go/safe/schemas"
 )
 
-// oracle decides whether a frame is allowed without any code of this package:
-// by a strict check of the JSON text and by the published schema.
+// oracle decides whether a frame is allowed without any code of this package: it
+// checks that the frame is strict JSON and validates it with the published schema.
 type oracle struct{ schema *jsonschema.Schema }
 
-// errUnknown: the schema library would take too long to tell.
+// errUnknown means that the schema library would take too long.
 var errUnknown = errors.New("the oracle does not know")
 
 func newOracle(t testing.TB, document string) oracle {
@@ -33,7 +33,7 @@ func newOracle(t testing.TB, document string) oracle {
 	return oracle{schema}
 }
 
-// documents loads schemas as somebody would who has the published files.
+// documents loads the published schema files.
 type documents struct{}
 
 func (documents) Load(url string) (any, error) {
@@ -69,7 +69,7 @@ func costly(number string) bool {
 	return len(number) > 64 || len(bytes.TrimLeft(exponent, "+-")) > 3
 }
 
-// strictJSON checks what JSON leaves open and the protocol does not.
+// strictJSON checks what the protocol requires beyond the grammar of JSON.
 func strictJSON(text []byte, maxDepth int) error {
 	if !utf8.Valid(text) {
 		return errors.New("not UTF-8")
@@ -118,8 +118,8 @@ func strictValue(decoder *json.Decoder, levels int) error {
 	return err
 }
 
-// loneSurrogate looks for one in valid JSON, where a backslash only occurs in
-// strings.
+// loneSurrogate reports whether valid JSON has an escaped surrogate without its
+// other half. A backslash occurs in strings only.
 func loneSurrogate(text []byte) bool {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -146,7 +146,7 @@ func unit(hexadecimal []byte) rune {
 	return rune(value)
 }
 
-func TestOracleKnowsGoodFromBad(t *testing.T) {
+func TestOracle(t *testing.T) {
 	client := newOracle(t, "v1/client-message.json")
 	for frame, want := range map[string]bool{
 		`{"v":1,"type":"ping","correlationId":"c"}`:                              true,

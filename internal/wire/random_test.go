@@ -22,7 +22,7 @@ var (
 
 func longText(length int) string { return strconv.Quote(strings.Repeat("é", length)) }
 
-// usualValues are what a member may hold.
+// usualValues returns values that a member may have.
 func usualValues(m member) []string {
 	switch m {
 	case memberV:
@@ -49,7 +49,7 @@ func usualValues(m member) []string {
 	}
 }
 
-// randomFrame writes most members, most of them as they should be.
+// randomFrame returns a frame with most of the members, most of them valid.
 func randomFrame(random *rand.Rand) []byte {
 	pick := func(values []string) string { return values[random.IntN(len(values))] }
 	oneIn := func(n int) bool { return random.IntN(n) == 0 }
@@ -88,7 +88,7 @@ func randomFrame(random *rand.Rand) []byte {
 	return []byte(frame)
 }
 
-func TestRandomFramesGetOneVerdictFromDecoderAndSchema(t *testing.T) {
+func TestRandomFrames(t *testing.T) {
 	validator := newValidator(t)
 	directions := []struct {
 		name    string

@@ -13,26 +13,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// frame is one JSON object that is being decoded: where the values of its
-// known members lie, and the first thing found wrong. Reading it is one pass
-// in which every byte is checked; what the members mean is decided afterwards,
-// because "type" may come last.
+// frame is a frame that is being decoded: the places of the values of its known
+// members, and the first failure. It is read in one pass that checks every byte.
+// The members are interpreted afterwards, because "type" may come last.
 type frame struct {
 	data    []byte
 	values  [memberCount]span
 	failure *DecodeError
 
-	// Kept from frame to frame.
+	// The rest is reused for the next frame.
 	decoder jsontext.Decoder
 	input   bytes.Buffer
 	scratch []byte
 }
 
-// span is where a value lies in the data. A member that is missing has an
-// empty one.
+// span is the place of a value in the data; empty if the member is missing.
 type span struct{ start, end int }
 
-// frames are reused, since a decoder and its stacks are worth keeping.
+// frames are reused because of the decoder and its stacks.
 var frames = sync.Pool{New: func() any { return new(frame) }}
 
 // readFrame reads data into a frame from the pool. The caller releases it.
@@ -43,8 +41,8 @@ func readFrame(data []byte, maxBytes, maxDepth int) *frame {
 	return f
 }
 
-// release puts the frame back, without the data and without a buffer that one
-// large frame has blown up.
+// release puts the frame back into the pool, without the data, and without its
+// buffer if a large string has made that large.
 func (f *frame) release() {
 	f.data, f.failure = nil, nil
 	f.values = [memberCount]span{}
@@ -104,12 +102,12 @@ func (f *frame) readMembers() error {
 	return err
 }
 
-// unquote returns the text of a JSON string. It is good until the next call.
+// unquote returns the text of a JSON string. It is valid until the next call.
 func (f *frame) unquote(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
-	// The error can only be bad syntax, which the decoder has ruled out.
+	// The only error is a syntax error, which the decoder has excluded.
 	f.scratch, _ = jsontext.AppendUnquote(f.scratch[:0], quoted)
 	return f.scratch
 }
@@ -119,12 +117,12 @@ func (f *frame) fail(reason error, pointer string, offset int, detail string) {
 	if f.failure == nil {
 		f.failure = &DecodeError{
 			Reason: reason, Pointer: pointer, Offset: offset, Detail: detail,
-			CorrelationID: f.correlationToAnswer(),
+			CorrelationID: f.replyCorrelationID(),
 		}
 	}
 }
 
-// failSyntax turns an error of the JSON decoder into a failure.
+// failSyntax fails because of an error of the JSON decoder.
 func (f *frame) failSyntax(err error) {
 	var syntactic *jsontext.SyntacticError
 	if !errors.As(err, &syntactic) {
@@ -148,9 +146,9 @@ func (f *frame) failSyntax(err error) {
 	}
 }
 
-// startsWithUnicode reports whether the place where the decoder stopped is
-// proper Unicode: neither a byte that is not UTF-8 nor an escaped surrogate,
-// which the decoder only stops at where the other half is missing.
+// startsWithUnicode reports whether the data, at which the decoder stopped, begin
+// with neither a byte that is not UTF-8 nor an escaped surrogate. The decoder
+// stops at a surrogate only if the other half is missing.
 func startsWithUnicode(data []byte) bool {
 	if r, size := utf8.DecodeRune(data); r == utf8.RuneError && size == 1 {
 		return false
@@ -162,7 +160,7 @@ func startsWithUnicode(data []byte) bool {
 	return err != nil || !utf16.IsSurrogate(rune(unit))
 }
 
-// memberAt returns the JSON Pointer to the frame's member around an offset.
+// memberAt returns the JSON Pointer to the frame's member at an offset.
 func memberAt(data []byte, offset int) string {
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for decoder.InputOffset() <= int64(offset) {

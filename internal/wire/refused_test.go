@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestRefusedFramesGiveTheirReason reads frames that must be refused, and what
-// is said about each: by this package, and by the schema.
-func TestRefusedFramesGiveTheirReason(t *testing.T) {
+// TestRefusedFrames reads frames that must be refused, and the errors of this
+// package and of package schemas for each.
+func TestRefusedFrames(t *testing.T) {
 	validator := newValidator(t)
 	directions := []struct {
 		name    string

@@ -8,191 +8,147 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-func commitsAtHead(f *fixture) {
-	s := f.open()
-	s.holdsNothing("id")
-	want := &history{}
-	if oldest := s.commit("id", want, start(firstEpoch, contents("one")...)); oldest != 1 {
-		s.Errorf("the first Append returned oldest %d; want 1", oldest)
-	}
-	s.holds("id", want)
-	for i := range 20 {
-		if oldest := s.commit("id", want, want.next(many("later ", 1+i%3)...)); oldest != 1 {
-			s.Errorf("Append returned oldest %d, but nothing had to be trimmed; want 1", oldest)
-		}
-		s.holds("id", want)
-	}
-}
-
 func commitsWhole(f *fixture) {
-	s := f.open()
+	h := f.open()
 	want := &history{}
+	h.holdsNothing("id", want)
 	batch := start(firstEpoch,
 		replay.Entry{Data: []byte("a"), State: []byte("state a")},
 		replay.Entry{Data: []byte("b"), State: []byte("state b"), Key: "key b"},
 		replay.Entry{Data: []byte("c")})
 	batch.Meta = []byte("meta")
-	s.commit("id", want, batch)
-	s.holds("id", want)
-	s.sameEntries("Find", s.find("id", "key b"), want.entries[1:2])
-
-	long := want.next(many("long ", 300)...)
-	s.commit("id", want, long)
-	s.holds("id", want)
-}
-
-// headsBeside returns cursors that are not the head, by what they are.
-func headsBeside(want *history) map[string]replay.Cursor {
-	head := want.head()
-	return map[string]replay.Cursor{
-		"the one before":       {Epoch: head.Epoch, Revision: head.Revision - 1},
-		"the first":            want.at(1),
-		"one in the future":    head.Next(),
-		"far in the future":    {Epoch: head.Epoch, Revision: 1 << 62},
-		"beyond 2^63":          {Epoch: head.Epoch, Revision: 1<<63 + 1},
-		"near the last":        {Epoch: head.Epoch, Revision: math.MaxUint64 - 3},
-		"before the first":     want.zero(),
-		"in a later epoch":     {Epoch: head.Epoch + 1, Revision: head.Revision},
-		"in an earlier epoch":  {Epoch: head.Epoch - 1, Revision: head.Revision},
-		"in a distant epoch":   {Epoch: 1, Revision: head.Revision},
-		"in the largest epoch": {Epoch: math.MaxUint64, Revision: head.Revision},
+	for i := range 20 {
+		if oldest := h.commit("id", want, batch); oldest != 1 {
+			h.Errorf("oldest is %d, but nothing had to be trimmed; want 1", oldest)
+		}
+		h.holds("id", want)
+		batch = want.next(many("later ", 1+i%3)...)
 	}
+	h.sameEntries("Find", h.find("id", "key b"), want.entries[1:2])
+	h.commit("id", want, want.next(many("long ", 300)...))
+	h.holds("id", want)
 }
 
 func refusesOtherHeads(f *fixture) {
-	s := f.open()
-	want := s.started("id", many("entry ", 4)...)
-	for _, other := range headsBeside(want) {
-		s.conflictAt("id", want, follow(other, contents("lost")...))
-		s.conflictAt("id", want, removing(follow(other, contents("lost")...)))
+	h := f.open()
+	want := &history{}
+	first := start(firstEpoch, replay.Entry{Data: []byte("a"), State: []byte("state"), Key: "a"}, replay.Entry{Data: []byte("b")},
+		replay.Entry{Data: []byte("c")})
+	first.Meta = []byte("meta")
+	h.commit("id", want, first)
+	refused := func(id string, want *history, batch replay.Batch) {
+		batch.Meta = []byte("lost meta")
+		h.moved(id, want, batch)
+		h.moved(id, want, removing(batch))
 	}
-	s.conflictAt("id", want, follow(want.at(math.MaxUint64-1), contents("the last there can be")...))
-	for _, epoch := range []uint64{firstEpoch - 1, firstEpoch, firstEpoch + 1} {
-		s.conflictAt("id", want, start(epoch, contents("lost")...))
-		s.conflictAt("id", want, removing(start(epoch, contents("lost")...)))
-	}
-	s.holds("id", want)
-
-	// Where there never was a history, only one can be started.
-	for _, other := range headsBeside(want) {
-		conflict := s.conflict("other", follow(other, contents("lost")...))
-		if !conflict.Head.IsZero() || conflict.Reason == replay.ConflictRemoved || conflict.Missed != nil {
-			s.Errorf("there never was a history: ConflictError has head %s, removed %t, %d missed; want none of it",
-				conflict.Head, conflict.Reason == replay.ConflictRemoved, len(conflict.Missed))
+	lost := []replay.Entry{{Data: []byte("x"), State: []byte("lost state"), Key: "x"},
+		{Data: []byte("y"), State: []byte("lost state"), Key: "y"}, {Data: []byte("z"), Key: "a"}}
+	for id, history := range map[string]*history{"id": want, "never": {}} {
+		for _, other := range otherHeads(want) {
+			refused(id, history, follow(other, lost...))
+			if other.Epoch < math.MaxUint64 { // or no epoch is later
+				restart := start(max(other.Epoch, firstEpoch)+1, lost...)
+				restart.Expect = other
+				refused(id, history, restart)
+			}
 		}
 	}
-	s.holdsNothing("other")
-	s.started("other")
+	refused("id", want, follow(want.at(math.MaxUint64-1), contents("the last there can be")...))
+	for _, epoch := range []uint64{firstEpoch - 1, firstEpoch, firstEpoch + 1} {
+		refused("id", want, start(epoch, lost...))
+	}
+	h.sameIDs("id")
+	h.holds("id", want)
+	h.sameEntries("Find after refused batches", h.find("id", "x", "y", "a"), want.entries[:1])
+	h.commit("id", want, want.next(contents("d")...))
+	h.holds("id", want)
+	h.holdsNothing("never", &history{})
+	h.started("never")
 }
 
-func refusalChangesNothing(f *fixture) {
-	s := f.open()
-	want := &history{}
-	first := start(firstEpoch, replay.Entry{Data: []byte("a"), State: []byte("state"), Key: "a"}, replay.Entry{Data: []byte("b")})
-	first.Meta = []byte("meta")
-	s.commit("id", want, first)
-
-	refused := func(expect replay.Cursor) replay.Batch {
-		batch := follow(expect,
-			replay.Entry{Data: []byte("x"), State: []byte("lost state"), Key: "x"},
-			replay.Entry{Data: []byte("y"), State: []byte("lost state"), Key: "y"},
-			replay.Entry{Data: []byte("z"), Key: "a"})
-		batch.Meta = []byte("lost meta")
-		return batch
-	}
-	for _, other := range headsBeside(want) {
-		s.conflictAt("id", want, refused(other))
-		s.conflictAt("id", want, removing(refused(other)))
-		s.holds("id", want)
-		s.sameEntries("Find after a refused batch", s.find("id", "x", "y", "a"), want.entries[:1])
-	}
-	s.sameIDs([]string{"id"})
-	s.commit("id", want, want.next(contents("c")...))
-	s.holds("id", want)
-}
-
-func refusalSaysWhatWasMissed(f *fixture) {
-	s := f.open()
-	want := s.started("id", many("first ", 5)...)
-	s.commit("id", want, want.next(replay.Entry{Data: []byte("a"), Key: "k", State: []byte("s")}))
-	s.commit("id", want, want.next(many("then ", 6)...))
-	// conflictAt compares what was missed wherever the refusal says it.
+func refusalHasMissed(f *fixture) {
+	h := f.open()
+	want := h.started("id", many("first ", 5)...)
+	h.commit("id", want, want.next(replay.Entry{Data: []byte("a"), Key: "k", State: []byte("s")}))
+	h.commit("id", want, want.next(many("then ", 6)...))
+	// moved compares what was missed if the refusal has it.
 	for revision := range want.head().Revision {
-		s.conflictAt("id", want, follow(want.at(revision), contents("lost")...))
+		h.moved("id", want, follow(want.at(revision), contents("lost")...))
 	}
-	s.conflictAt("id", want, follow(want.head().Next(), contents("lost")...))
-	s.conflictAt("id", want, follow(replay.Cursor{Epoch: firstEpoch + 1, Revision: 3}, contents("lost")...))
+	h.moved("id", want, follow(want.head().Next(), contents("lost")...))
+	h.moved("id", want, follow(replay.Cursor{Epoch: firstEpoch + 1, Revision: 3}, contents("lost")...))
 
 	if f.harness.OpenBounded == nil {
 		return
 	}
-	// Of a trimmed history, part of what was missed would be a hole.
-	s = f.openBounded(5)
-	want, oldest := s.trimmed("id", 5)
+	// Of a trimmed history, a part of what was missed would be a hole.
+	h = f.openBounded(5)
+	want, oldest := h.trimmed("id", 5)
 	for back := range uint64(8) {
-		behind := want.at(max(oldest, 5) - 4 + back)
-		s.conflictAt("id", want, follow(behind, contents("lost")...))
+		h.moved("id", want, follow(want.at(max(oldest, 5)-4+back), contents("lost")...))
 	}
 }
 
-func refusesMisnumberedBatches(f *fixture) {
-	s := f.open()
-	want := s.started("id", many("entry ", 3)...)
+func refusesMisnumbered(f *fixture) {
+	h := f.open()
+	want := h.started("id", many("entry ", 3)...)
 	head := want.head()
 
-	renumbered := func(batch replay.Batch, i int, cursor replay.Cursor) replay.Batch {
-		batch.Entries[i].Cursor = cursor
+	renumbered := func(batch replay.Batch, i int, epoch, revision uint64) replay.Batch {
+		batch.Entries[i].Cursor = replay.Cursor{Epoch: epoch, Revision: revision}
 		return batch
 	}
-	three := func() replay.Batch { return want.next(many("x ", 3)...) }
+	expecting := func(expect replay.Cursor, batch replay.Batch) replay.Batch {
+		batch.Expect = expect
+		return batch
+	}
+	next := func() replay.Batch { return want.next(many("x ", 3)...) }
 	fresh := func() replay.Batch { return start(firstEpoch+5, many("x ", 3)...) }
 	tests := map[string]replay.Batch{
-		"no entries":                    {Expect: head},
-		"no entries, to start":          {},
-		"no entries, to remove":         {Expect: head, Remove: true},
-		"a hole":                        renumbered(three(), 2, want.at(head.Revision+4)),
-		"a hole at the start":           renumbered(three(), 0, want.at(head.Revision+2)),
-		"a repeated number":             renumbered(three(), 1, want.at(head.Revision+1)),
-		"the head's number":             renumbered(three(), 0, head),
-		"a later epoch":                 renumbered(three(), 0, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 1}),
-		"another epoch on the way":      renumbered(three(), 1, replay.Cursor{Epoch: firstEpoch + 1, Revision: head.Revision + 2}),
-		"the same epoch from its start": {Expect: head, Entries: start(firstEpoch, many("x ", 3)...).Entries},
-		"an earlier epoch":              {Expect: head, Entries: start(firstEpoch-1, many("x ", 3)...).Entries},
-		"a distant epoch":               {Expect: head, Entries: start(1, contents("x")...).Entries},
-		"a start over at 2":             {Expect: head, Entries: follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...).Entries},
-		"a start over with a hole":      {Expect: head, Entries: renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 5, Revision: 3}).Entries},
-		"a start over in two epochs":    {Expect: head, Entries: renumbered(fresh(), 2, replay.Cursor{Epoch: firstEpoch + 6, Revision: 3}).Entries},
-		"no number":                     {Expect: head, Entries: contents("x")},
-		"no number, to start":           {Entries: contents("x")},
-		"a start at 2":                  {Entries: follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...).Entries},
-		"a start at 0":                  renumbered(start(firstEpoch+5, contents("x")...), 0, replay.Cursor{Epoch: firstEpoch + 5}),
-		"a start with a hole":           renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 5, Revision: 3}),
-		"a start in two epochs":         renumbered(fresh(), 1, replay.Cursor{Epoch: firstEpoch + 6, Revision: 2}),
-		"a start in epoch 0":            start(0, contents("x")...),
-		"epoch 0":                       follow(replay.Cursor{Revision: head.Revision}, contents("x")...),
-		"more than there are numbers":   follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64}, contents("x")...),
-		"more than numbers on the way":  follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64 - 1}, contents("x", "y")...),
+		"no entries":                      {Expect: head},
+		"no entries, to start":            {},
+		"no entries, to remove":           {Expect: head, Remove: true},
+		"a hole":                          renumbered(next(), 2, firstEpoch, head.Revision+4),
+		"a hole at the start":             renumbered(next(), 0, firstEpoch, head.Revision+2),
+		"a repeated number":               renumbered(next(), 1, firstEpoch, head.Revision+1),
+		"the head's number":               renumbered(next(), 0, firstEpoch, head.Revision),
+		"a later epoch":                   renumbered(next(), 0, firstEpoch+1, head.Revision+1),
+		"another epoch on the way":        renumbered(next(), 1, firstEpoch+1, head.Revision+2),
+		"the same epoch from its start":   expecting(head, start(firstEpoch, many("x ", 3)...)),
+		"an earlier epoch":                expecting(head, start(firstEpoch-1, many("x ", 3)...)),
+		"a distant epoch":                 expecting(head, start(1, contents("x")...)),
+		"a restart at 2":                  expecting(head, follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...)),
+		"a restart with a hole":           expecting(head, renumbered(fresh(), 1, firstEpoch+5, 3)),
+		"a restart in two epochs":         expecting(head, renumbered(fresh(), 2, firstEpoch+6, 3)),
+		"no number":                       {Expect: head, Entries: contents("x")},
+		"no number, to start":             {Entries: contents("x")},
+		"a start at 2":                    expecting(replay.Cursor{}, follow(replay.Cursor{Epoch: firstEpoch + 5, Revision: 1}, contents("x")...)),
+		"a start at 0":                    renumbered(start(firstEpoch+5, contents("x")...), 0, firstEpoch+5, 0),
+		"a start with a hole":             renumbered(fresh(), 1, firstEpoch+5, 3),
+		"a start in two epochs":           renumbered(fresh(), 1, firstEpoch+6, 2),
+		"a start in epoch 0":              start(0, contents("x")...),
+		"epoch 0":                         follow(replay.Cursor{Revision: head.Revision}, contents("x")...),
+		"no number left":                  follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64}, contents("x")...),
+		"no number left for the last one": follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64 - 1}, contents("x", "y")...),
 	}
 	for name, batch := range tests {
 		for _, id := range []string{"id", "no history"} {
-			if err := s.store.Append(s.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
-				s.Errorf("Append of a batch with %s to %q: error %v; want ErrInvalidBatch", name, id, err)
+			if err := h.store.Append(h.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
+				h.Errorf("Append of a batch with %s to %q: error %v; want ErrInvalidBatch", name, id, err)
 			}
 		}
 	}
-	s.holds("id", want)
-	s.holdsNothing("no history")
+	h.holds("id", want)
+	h.holdsNothing("no history", &history{})
 }
 
 func replacesMeta(f *fixture) {
-	s := f.open()
-	want := s.started("id")
-	for i, meta := range [][]byte{[]byte("one"), []byte("two"), nil, {0, 0xff}, {}, []byte("last")} {
+	h := f.open()
+	want := h.started("id")
+	for i, meta := range [][]byte{[]byte("one"), []byte("two"), nil, {0, 0xff}, {}, []byte("last"), nil} {
 		batch := want.next(contents(fmt.Sprint("entry ", i))...)
 		batch.Meta = meta
-		s.commit("id", want, batch)
-		s.holds("id", want)
+		h.commit("id", want, batch)
+		h.holds("id", want)
 	}
-	s.commit("id", want, want.next(contents("without meta")...))
-	s.holds("id", want)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// together runs do in n goroutines that start at once, and ends the test when
-// one fails. A do must not end the test itself.
+// together runs do in n goroutines that start at once, and ends the test if one
+// fails. do must not end the test itself.
 func (f *fixture) together(n int, do func(i int) error) {
 	f.Helper()
 	errs := make([]error, n)
@@ -33,18 +33,18 @@ func (f *fixture) together(n int, do func(i int) error) {
 	}
 }
 
-// attempts bounds how often one goroutine tries to win one batch. Every
-// refusal means that somebody else won, so it is out of reach of a sound store.
+// attempts bounds how often one goroutine tries to commit one batch. Every
+// refusal means that another goroutine has won, so a correct store stays below.
 const attempts = 10_000
 
 func eachRevisionWonOnce(f *fixture) {
 	const workers, rounds = 6, 25
-	s := f.open()
-	handles := []*subject{s, f.second(s)}
-	won := make([][]replay.Entry, workers)
-	missed := make([][]replay.Entry, workers)
+	h, other := f.openTwo()
+	handles := []*handle{h, other}
+	var mu sync.Mutex
+	winners := make(map[replay.Cursor]replay.Entry)
+	var missed []replay.Entry
 	f.together(workers, func(worker int) error {
-		store := handles[worker%2].store
 		var head replay.Cursor
 		for round, tries := 0, 0; round < rounds; tries++ {
 			if tries == attempts {
@@ -55,93 +55,86 @@ func eachRevisionWonOnce(f *fixture) {
 			if head.IsZero() {
 				batch = start(firstEpoch+uint64(worker), entries...)
 			}
-			err := store.Append(f.ctx, "id", batch)
-			if err == nil {
-				won[worker] = append(won[worker], batch.Entries...)
+			err := handles[worker%2].store.Append(f.ctx, "id", batch)
+			conflict, refused := errors.AsType[*replay.ConflictError](err)
+			mu.Lock()
+			switch {
+			case err == nil:
+				for _, entry := range batch.Entries {
+					if other, twice := winners[entry.Cursor]; twice {
+						err = fmt.Errorf("%s was won twice: by %q and %q", entry.Cursor, other.Data, entry.Data)
+					}
+					winners[entry.Cursor] = entry
+				}
 				head = batch.Last()
 				round++
-				continue
+			case refused && conflict.Head != head && conflict.Reason == replay.ConflictMoved:
+				if n := len(conflict.Missed); n == 0 || conflict.Missed[0].Cursor == head.Next() && conflict.Missed[n-1].Cursor == conflict.Head {
+					err = nil
+				}
+				missed = append(missed, conflict.Missed...)
+				head = conflict.Head
 			}
-			conflict, ok := errors.AsType[*replay.ConflictError](err)
-			if !ok {
-				return fmt.Errorf("append at %s: %w", head, err)
+			mu.Unlock()
+			if err != nil {
+				return fmt.Errorf("append at %s: %w", batch.Expect, err)
 			}
-			if conflict.Head == head || conflict.Reason == replay.ConflictRemoved {
-				return fmt.Errorf("expecting %s: ConflictError has head %s, removed %t", head, conflict.Head, conflict.Reason == replay.ConflictRemoved)
-			}
-			if n := len(conflict.Missed); n > 0 && (conflict.Missed[0].Cursor != head.Next() || conflict.Missed[n-1].Cursor != conflict.Head) {
-				return fmt.Errorf("expecting %s, with the head at %s: ConflictError.Missed is from %s to %s",
-					head, conflict.Head, conflict.Missed[0].Cursor, conflict.Missed[n-1].Cursor)
-			}
-			missed[worker] = append(missed[worker], conflict.Missed...)
-			head = conflict.Head
 		}
 		return nil
 	})
 
 	// Every revision is there, and is what its one winner wrote.
-	head := s.load("id").Cursor
-	winners := make(map[replay.Cursor]replay.Entry)
-	for worker := range won {
-		for _, entry := range won[worker] {
-			if other, twice := winners[entry.Cursor]; twice {
-				s.Errorf("%s was won twice: by %q and %q", entry.Cursor, other.Data, entry.Data)
-			}
-			winners[entry.Cursor] = entry
-		}
-	}
 	want := &history{}
-	for revision := range head.Revision {
-		want.entries = append(want.entries, winners[replay.Cursor{Epoch: head.Epoch, Revision: revision + 1}])
+	for head := h.load("id").Cursor; uint64(len(want.entries)) < head.Revision; {
+		want.entries = append(want.entries, winners[replay.Cursor{Epoch: head.Epoch, Revision: uint64(len(want.entries)) + 1}])
 	}
 	if len(winners) != len(want.entries) {
-		s.Fatalf("%d revisions were won of a history at %s", len(winners), head)
+		h.Fatalf("%d revisions were won of a history of %d", len(winners), len(want.entries))
 	}
-	s.holds("id", want)
-	for worker := range missed {
-		for _, entry := range missed[worker] {
-			if difference := differ(entry, winners[entry.Cursor]); difference != "" {
-				s.Fatalf("ConflictError.Missed had what was never won: %s", difference)
-			}
-		}
+	h.holds("id", want)
+	for _, entry := range missed {
+		h.sameEntries("ConflictError.Missed", []replay.Entry{entry}, []replay.Entry{winners[entry.Cursor]})
 	}
 }
 
-func oneStartWins(f *fixture) {
-	const workers, rounds = 5, 20
-	s := f.open()
-	handles := []*subject{s, f.second(s)}
-	var last replay.Cursor
-	for range rounds {
-		// All start the history; then all who can remove it.
-		batches := make([]replay.Batch, workers)
-		for worker := range batches {
-			epoch := max(firstEpoch, last.Epoch+1) + uint64(worker)
-			batches[worker] = start(epoch, contents(fmt.Sprint(worker))...)
+func oneBatchWins(f *fixture) {
+	const workers, rounds = 6, 20
+	h, other := f.openTwo()
+	handles := []*handle{h, other}
+	want := &history{}
+	// Each round starts the history, restarts it, and removes it.
+	for round := range rounds {
+		for _, step := range []string{"start", "restart", "remove"} {
+			batches := make([]replay.Batch, workers)
+			for worker := range batches {
+				entries := keyed(fmt.Sprint(step, " ", round, " of worker ", worker), "")
+				epoch := max(firstEpoch, want.head().Epoch+1) + uint64(worker/2)
+				switch {
+				case step == "start":
+					batches[worker] = start(epoch, entries...)
+				case step == "restart" && worker < workers-1:
+					batches[worker] = want.restart(epoch, entries...)
+				default:
+					batches[worker] = want.next(entries...)
+					batches[worker].Remove = step == "remove" && worker%2 == 0
+				}
+				batches[worker].Meta = fmt.Append(nil, "meta of worker ", worker)
+			}
+			want.add(f.race(handles, batches))
+			if !want.removed {
+				h.holds("id", want)
+				other.holds("id", want)
+			}
 		}
-		winner := f.race(handles, batches)
-		want := &history{}
-		want.add(winner)
-		s.holds("id", want)
-
-		for worker := range batches {
-			batches[worker] = want.next(contents(fmt.Sprint(worker))...)
-			batches[worker].Remove = worker%2 == 0
+		if !want.removed {
+			h.commit("id", want, want.end())
 		}
-		winner = f.race(handles, batches)
-		want.add(winner)
-		if !winner.Remove {
-			s.holds("id", want)
-			s.append("id", removing(want.next(contents("the end")...)))
-			want.add(want.next(contents("the end")...))
-		}
-		s.holdsNothing("id")
-		last = want.head()
+		h.holdsNothing("id", want)
 	}
 }
 
 // race appends all batches at once and returns the one that won.
-func (f *fixture) race(handles []*subject, batches []replay.Batch) (winner replay.Batch) {
+func (f *fixture) race(handles []*handle, batches []replay.Batch) (winner replay.Batch) {
 	f.Helper()
 	won := make([]bool, len(batches))
 	f.together(len(batches), func(i int) error {
@@ -167,16 +160,16 @@ func (f *fixture) race(handles []*subject, batches []replay.Batch) (winner repla
 
 func idsAreIndependent(f *fixture) {
 	const workers, rounds = 8, 30
-	s := f.open()
-	handles := []*subject{s, f.second(s)}
+	h, other := f.openTwo()
+	handles := []*handle{h, other}
 	wants := make([]*history, workers)
 	f.together(workers, func(worker int) error {
 		store, id := handles[worker%2].store, fmt.Sprint("id ", worker)
-		want, epoch := &history{}, firstEpoch
+		want := &history{}
 		for round := range rounds {
 			name := fmt.Sprintf("worker %d round %d entry ", worker, round)
-			batch := start(epoch, many(name, 2)...)
-			if len(want.entries) > 0 {
+			batch := start(firstEpoch+uint64(round), many(name, 2)...)
+			if want.exists() {
 				batch = want.next(many(name, 2)...)
 			}
 			batch.Remove = round%10 == 8
@@ -185,10 +178,9 @@ func idsAreIndependent(f *fixture) {
 			}
 			want.add(batch)
 			if batch.Remove {
-				want, epoch = &history{}, epoch+1
 				continue
 			}
-			got, err := store.Read(f.ctx, id, want.zero(), all)
+			got, err := store.Read(f.ctx, id, want.at(0), all)
 			if err != nil || len(got) != len(want.entries) {
 				return fmt.Errorf("read of %q: %d entries, error %v; want %d", id, len(got), err, len(want.entries))
 			}
@@ -197,16 +189,54 @@ func idsAreIndependent(f *fixture) {
 		return nil
 	})
 	for worker, want := range wants {
-		s.holds(fmt.Sprint("id ", worker), want)
+		h.holds(fmt.Sprint("id ", worker), want)
 	}
 }
 
-// ended says whether the channel is closed.
+// ended reports whether the channel is closed.
 func ended(channel <-chan struct{}) bool {
 	select {
 	case <-channel:
 		return true
 	default:
 		return false
+	}
+}
+
+func oneNewKeyWins(f *fixture) {
+	const workers, rounds = 5, 12
+	h, other := f.openTwo()
+	handles := []*handle{h, other}
+	head := h.started("id", keyed("first")...).head()
+	for round := range rounds {
+		key := fmt.Sprint("key ", round)
+		winners := make([]replay.Entry, workers) // as each worker has learned
+		f.together(workers, func(worker int) error {
+			for at, tries := head, 0; tries < attempts; tries++ {
+				entries := contents(fmt.Sprint("worker ", worker), fmt.Sprint("key of worker ", worker))
+				entries[1].Key = key
+				batch := newKeys(follow(at, entries...))
+				err := handles[worker%2].store.Append(f.ctx, "id", batch)
+				conflict, refused := errors.AsType[*replay.ConflictError](err)
+				switch {
+				case err == nil:
+					winners[worker] = batch.Entries[1]
+					return nil
+				case refused && conflict.Reason == replay.ConflictMoved:
+					at = conflict.Head
+				case refused && len(conflict.Known) == 1:
+					winners[worker] = conflict.Known[0]
+					return nil
+				default:
+					return fmt.Errorf("append of one new key at %s: %w", at, err)
+				}
+			}
+			return fmt.Errorf("worker %d found no winner in %d attempts", worker, attempts)
+		})
+		found := h.find("id", key)
+		for worker := range winners {
+			h.sameEntries("the winner of a key", winners[worker:worker+1], found)
+		}
+		head = h.load("id").Cursor
 	}
 }

@@ -2,13 +2,15 @@ package replaytest
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/safe-go/safe/replay"
 )
 
-// blobs returns byte strings that a store might trip over.
+// blobs returns byte strings that a store might not keep as they are.
 func blobs() [][]byte {
 	every := make([]byte, 256)
 	for i := range every {
@@ -32,34 +34,44 @@ func blobs() [][]byte {
 }
 
 func keepsContents(f *fixture) {
-	s := f.open()
+	h := f.open()
 	for i, blob := range blobs() {
-		id := string(rune('a' + i))
-		want := &history{}
+		id, want := fmt.Sprint("id ", i), &history{}
 		first := start(firstEpoch, replay.Entry{Data: blob}, replay.Entry{State: []byte("state"), Data: []byte("data")})
 		first.Meta = blob
-		s.commit(id, want, first)
-		s.holds(id, want)
-
+		h.commit(id, want, first)
+		h.holds(id, want)
 		second := want.next(replay.Entry{Data: []byte("data"), State: blob, Key: "key"})
 		second.Meta = []byte("meta")
-		s.commit(id, want, second)
-		s.holds(id, want)
+		h.commit(id, want, second)
+		h.holds(id, want)
 
-		// Also where a refusal or a key brings them along.
-		s.sameEntries("Find", s.find(id, "key"), want.entries[2:])
-		s.conflictAt(id, want, follow(want.at(1), contents("lost")...))
-		s.conflictKnown(id, want, newKeys(want.next(keyed("key")...)), want.entries[2:])
+		// A refusal and Find return the same contents.
+		h.sameEntries("Find", h.find(id, "key"), want.entries[2:])
+		h.moved(id, want, follow(want.at(1), contents("lost")...))
+		h.refused(replay.ConflictKnownKeys, id, want, newKeys(want.next(keyed("key")...)), want.entries[2])
 	}
 	// Data may be empty, and so may the meta; the state stays what it was.
-	want := s.started("empty", replay.Entry{State: []byte("state")}, replay.Entry{Data: []byte{}}, replay.Entry{Data: nil})
-	s.holds("empty", want)
+	h.holds("empty", h.started("empty", replay.Entry{State: []byte("state")}, replay.Entry{Data: []byte{}}, replay.Entry{Data: nil}))
 
-	s.keepsHandsOff()
+	// The store does not change what it is given.
+	data, state, meta := []byte("data"), []byte("state"), []byte("meta")
+	want := &history{}
+	for i := range 4 {
+		batch := follow(want.head(), replay.Entry{Data: data, State: state, Key: "key"})
+		if i == 0 {
+			batch = start(firstEpoch, batch.Entries...)
+		}
+		batch.Meta = meta
+		h.commit("same slices", want, batch)
+	}
+	if string(data) != "data" || string(state) != "state" || string(meta) != "meta" {
+		h.Errorf("Append changed what it was given to %q, %q, %q", data, state, meta)
+	}
 }
 
-// texts returns names that a store might confuse with one another or with
-// something of its own. None is empty.
+// texts returns ids and keys that a store might confuse with one another or with
+// names of its own. None is empty.
 func texts() []string {
 	long := strings.Repeat("long ", 1024/5)
 	names := []string{
@@ -80,64 +92,140 @@ func texts() []string {
 }
 
 func keepsIDs(f *fixture) {
-	s := f.open()
+	h := f.open()
 	names := texts()
 	wants := make([]*history, len(names))
 	for i, id := range names {
-		s.holdsNothing(id)
-		wants[i] = s.started(id, replay.Entry{Data: []byte("data of " + id), State: []byte("state of " + id), Key: "key"})
+		h.holdsNothing(id, &history{})
+		wants[i] = h.started(id, replay.Entry{Data: []byte("data of " + id), State: []byte("state of " + id), Key: "key"})
 	}
-	s.sameIDs(names)
+	h.sameIDs(names...)
 	for i, id := range names {
-		s.commit(id, wants[i], wants[i].next(contents("more")...))
-		s.conflictAt(id, wants[i], start(firstEpoch+1, contents("lost")...))
+		h.commit(id, wants[i], wants[i].next(contents("more")...))
+		h.moved(id, wants[i], start(firstEpoch+1, contents("lost")...))
 	}
 	for i, id := range names {
-		s.holds(id, wants[i])
-		s.sameEntries("Find", s.find(id, "key"), wants[i].entries[:1])
+		h.holds(id, wants[i])
+		h.sameEntries("Find", h.find(id, "key"), wants[i].entries[:1])
 	}
-	for i, id := range names[:len(names)/2] {
-		s.append(id, removing(wants[i].next(contents("the end")...)))
+	half := len(names) / 2
+	for i, id := range names[:half] {
+		h.commit(id, wants[i], wants[i].end())
 	}
-	s.sameIDs(names[len(names)/2:])
-	for i, id := range names[len(names)/2:] {
-		s.holds(id, wants[len(names)/2+i])
+	h.sameIDs(names[half:]...)
+	for i, id := range names[half:] {
+		h.holds(id, wants[half+i])
 	}
 }
 
 func keepsKeys(f *fixture) {
-	s := f.open()
+	h := f.open()
 	names := texts()
-	want := s.started("id", keyed(names...)...)
-	s.holds("id", want)
+	want := h.started("id", keyed(names...)...)
+	h.holds("id", want)
 	for i, key := range names {
-		s.sameEntries("Find", s.find("id", key), want.entries[i:i+1])
+		h.sameEntries("Find", h.find("id", key), want.entries[i:i+1])
 	}
-	s.sameEntries("Find of all keys", s.find("id", names...), want.entries)
-	s.sameEntries("Find of other keys", s.find("id", "aaa", "a\x01b", "b", strings.Repeat("long ", 1024/5)+"c"), nil)
-}
+	h.sameEntries("Find of all keys", h.find("id", names...), want.entries)
+	h.sameEntries("Find of other keys", h.find("id", "aaa", "a\x01b", "b", strings.Repeat("long ", 1024/5)+"c"), nil)
 
-// keepsIDsAndKeysApart writes ids and keys that are the same text where a store
-// puts one behind the other.
-func keepsIDsAndKeysApart(f *fixture) {
-	s := f.open()
+	// An id and a key may be the same text where a store joins them.
 	wants := make(map[string]*history)
 	var keys []string
 	for _, separator := range []string{"", ":", "\x00", "/", "|", "-", ".", "}", "{", " ", "\n", "\xc3\xa9", "1", "\x01"} {
 		for _, at := range []int{1, 2, 3} {
-			name := []string{"a", "b", "c", "d"}
-			id, key := strings.Join(name[:at], separator), strings.Join(name[at:], separator)
+			parts := []string{"a", "b", "c", "d"}
+			id, key := strings.Join(parts[:at], separator), strings.Join(parts[at:], separator)
 			keys = append(keys, key)
 			if wants[id] == nil {
 				wants[id] = &history{}
-				s.commit(id, wants[id], newKeys(start(firstEpoch, keyed(key)...)))
+				h.commit(id, wants[id], newKeys(start(firstEpoch, keyed(key)...)))
 			} else if wants[id].newest(key) == nil {
-				s.commit(id, wants[id], newKeys(wants[id].next(keyed(key)...)))
+				h.commit(id, wants[id], newKeys(wants[id].next(keyed(key)...)))
 			}
 		}
 	}
 	for id, want := range wants {
-		s.holds(id, want)
-		s.finds(id, want, 1, keys...)
+		h.holds(id, want)
+		h.finds(id, want, 1, keys...)
+	}
+}
+
+// keepsLongBatches commits as many entries at once as gather for a busy history
+// while a slow medium commits the batch before.
+func keepsLongBatches(f *fixture) {
+	const n = 512
+	h := f.open()
+	entries := many("entry ", n)
+	for i := range entries {
+		entries[i].Data = append(entries[i].Data, make([]byte, 1000)...)
+		entries[i].Key = fmt.Sprint("key ", i)
+		if i%5 == 0 {
+			entries[i].State = fmt.Append(nil, "state ", i)
+		}
+	}
+	keys, want := keysOf(entries), &history{}
+	h.commit("id", want, newKeys(start(firstEpoch, entries[:3]...)))
+	h.commit("id", want, newKeys(want.next(entries[3:]...)))
+	h.holds("id", want)
+	h.sameEntries("Find", h.find("id", keys...), want.entries)
+	h.moved("id", want, follow(want.at(3), entries...))
+	h.refused(replay.ConflictKnownKeys, "id", want, newKeys(want.next(entries...)), want.entries...)
+	h.refused(replay.ConflictKnownKeys, "id", want, newKeys(want.next(append(many("new ", n-1), entries[7])...)), want.entries[7])
+	h.holds("id", want)
+
+	h.commit("id", want, want.restart(firstEpoch+1, entries...))
+	h.holds("id", want)
+	h.sameEntries("Find", h.find("id", keys...), want.entries)
+	h.commit("id", want, removing(want.next(entries...)))
+	h.holdsNothing("id", want)
+	h.commit("id", want, newKeys(start(firstEpoch+2, entries...)))
+	h.holds("id", want)
+}
+
+// keepsResults checks that what a store has returned stays unchanged, whatever
+// happens to the store then.
+func keepsResults(f *fixture) {
+	h := f.open()
+	entries := make([]replay.Entry, 20)
+	for i := range entries {
+		data := bytes.Repeat(fmt.Append(nil, "data of entry ", i, " "), 200)
+		entries[i] = replay.Entry{Key: fmt.Sprint("key ", i), Data: data, State: append(data, '.')}
+	}
+	batch, want := start(firstEpoch, entries...), &history{}
+	batch.Meta = []byte("the meta")
+	h.commit("id", want, batch)
+	before := *want
+
+	head := h.load("id")
+	read := h.read("id", want.at(0), all)
+	found := h.find("id", "key 3", "key 4")
+	moved := h.refused(replay.ConflictMoved, "id", want, follow(want.at(10), contents("lost")...))
+	known := h.refused(replay.ConflictKnownKeys, "id", want, newKeys(want.next(keyed("key 5")...)), want.entries[5])
+	ids := h.ids()
+
+	// Other contents take the same memory or pages, more than once.
+	x, y := bytes.Repeat([]byte("x"), 30_000), bytes.Repeat([]byte("y"), 30_000)
+	for i := range 20 {
+		id := "id"
+		if i > 0 {
+			id = fmt.Sprint("other ", i)
+			want = h.started(id)
+		}
+		h.commit(id, want, removing(want.next(replay.Entry{Data: x, State: []byte("x"), Key: "x"})))
+		h.commit(id, want, start(firstEpoch+1, replay.Entry{Data: y, State: y}))
+	}
+	if closer, ok := h.store.(io.Closer); ok {
+		if err := closer.Close(); err != nil {
+			h.Fatalf("Close: %v", err)
+		}
+	}
+	h.sameHead("id", head, &before, 1)
+	h.sameEntries("what was read", read, before.entries)
+	h.sameEntries("what was found", found, before.entries[3:5])
+	h.sameEntries("what was missed", moved.Missed, before.entries[10:][:len(moved.Missed)])
+	h.sameEntries("what was known", known.Known, before.entries[5:6])
+	if len(ids) != 1 || ids[0] != "id" {
+		h.Errorf("the ids that were yielded are %q now; want %q", ids, "id")
 	}
 }

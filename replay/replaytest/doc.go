@@ -1,6 +1,6 @@
-// Package replaytest is the conformance suite of replay.Store: what the
-// interface promises, as tests by the names of the promises. A store runs it
-// from a test of its own:
+// Package replaytest is the conformance suite of replay.Store: what the interface
+// promises, as tests that are named after the promises. A store runs it from a
+// test of its own:
 //
 //	func TestConformance(t *testing.T) {
 //		replaytest.Run(t, replaytest.Harness{
@@ -8,15 +8,12 @@
 //		})
 //	}
 //
-// What only some stores promise is skipped for the others: to keep content in a
-// file, to share it, and to be a replay.Follower.
+// The tests of what only some stores promise are skipped for the others: to trim
+// histories, to keep them in a file, to share them, and to be a replay.Follower.
 //
-// The suite sleeps nowhere, so a store must answer when its work is done and
-// not before; for what a Follower tells it waits as long as Harness.Patience.
-// It may be run under the race detector, and sees goroutines that following
-// leaves behind; a store's own TestMain should look for all others. A test at
-// random prints its seed when it fails; Harness.Seed repeats it.
-//
-// The package also has Shared, a medium in memory that several processes share
-// and that fails on demand, for the tests of whoever uses a shared store.
+// The suite never sleeps, so a store must have done its work when a call returns.
+// For the notifications of a Follower it waits as long as Harness.Patience. It may
+// run under the race detector. It detects goroutines that are left behind by
+// following; a store's own TestMain should detect all others. The random tests
+// log their seed; Harness.Seed repeats it.
 package replaytest

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestASoundStorePassesEveryCheck(t *testing.T) {
+func TestChecks_PassWithoutFault(t *testing.T) {
 	for _, check := range checks() {
 		kept := record(t, check, harnessOf(fault{}))
 		shared := record(t, check, followingHarness(fault{}))
@@ -20,33 +20,31 @@ func TestASoundStorePassesEveryCheck(t *testing.T) {
 	}
 }
 
-func TestAHarnessWithoutExtrasSkipsWhatNeedsThem(t *testing.T) {
+func TestHarness_SkipsWhatItLacks(t *testing.T) {
 	want := []string{
-		"a trimmed history starts over",
-		"oldest agrees with read",
-		"the newest state outlives its entry",
+		"a trimmed history restarts",
+		"trimming keeps the newest entries and the state",
 		"keys are forgotten with their entries",
 		"readers of a trimmed history see no holes",
-		"readers of a trimmed history that starts over see one epoch at a time",
-		"a reopened store has kept everything",
-		"a reopened store knows the epochs of removed histories",
-		"a reopened store knows where a history started over",
-		"a reopened store keeps what it had not trimmed",
-		"what was acknowledged is there after reopening",
 		"handles see each other's changes",
-		"a follower is told when the telling has begun",
-		"a follower is told what any handle appends",
-		"a follower is told of contents of any kind and size",
-		"a follower is told of starts, starts over and ends",
-		"a follower is told of its own history",
-		"stop ends the telling",
-		"nobody waits for tell, and tell may follow and stop",
-		"any number may follow at once",
-		"closing the store ends the telling",
-		"a claim keeps others out",
-		"a claim ends with the next append",
-		"a claim ends by itself",
-		"any sequence of operations on a trimmed store does what the model does",
+		"a reopened store has everything",
+		"a reopened store remembers epochs",
+		"a reopened store stays trimmed",
+		"acknowledged batches survive reopening",
+		"followers are notified of the start and of every append",
+		"followers get any contents",
+		"followers see starts, restarts and removals",
+		"followers see their own history only",
+		"stop ends the notifications",
+		"nothing waits for notify",
+		"many follow at once",
+		"close ends the notifications",
+		"a removed history is not found at once",
+		"a lost history is unavailable while followed",
+		"a reservation excludes others",
+		"a reservation ends with the next append",
+		"a reservation expires",
+		"random operations on a trimmed store match a model",
 	}
 	harness := Harness{Open: harnessOf(fault{}).Open}
 	for _, check := range checks() {
@@ -57,7 +55,7 @@ func TestAHarnessWithoutExtrasSkipsWhatNeedsThem(t *testing.T) {
 	}
 }
 
-func TestEveryPlantedFaultIsCaught(t *testing.T) {
+func TestFaults_AreCaught(t *testing.T) {
 	byName := make(map[string]check)
 	for _, check := range checks() {
 		byName[check.name] = check
@@ -70,12 +68,12 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 					t.Fatalf("there is no check by the name %q", name)
 				}
 				harness := harnessOf(f)
-				if f.following != nil {
+				if f.follower != nil {
 					harness = followingHarness(f)
 				}
 				r := record(t, check, harness)
 				if len(r.failures) == 0 {
-					t.Errorf("%q does not see it", name)
+					t.Errorf("%q does not detect it", name)
 				} else {
 					t.Logf("%s: %.200s", name, r.failures[0])
 				}
@@ -84,7 +82,7 @@ func TestEveryPlantedFaultIsCaught(t *testing.T) {
 	}
 }
 
-func TestEveryCheckIsSeenToFail(t *testing.T) {
+func TestChecks_EachFails(t *testing.T) {
 	caught := make(map[string]bool)
 	for _, f := range faults() {
 		for _, name := range f.caught {
@@ -98,9 +96,7 @@ func TestEveryCheckIsSeenToFail(t *testing.T) {
 	}
 }
 
-// faults returns the faults that the suite must see.
+// faults returns the faults that the suite must detect.
 func faults() []fault {
-	return slices.Concat(appendFaults(), readFaults(), retentionFaults(), keyFaults(), removalFaults(),
-		idFaults(), contentFaults(), lifecycleFaults(), reopenFaults(), demandFaults(), overFaults(),
-		holdingFaults(), followFaults())
+	return slices.Concat(faultsOfAppend, faultsOfRestart, faultsOfRead, faultsOfRemoval, faultsOfContent, faultsOfFollower)
 }

@@ -1,34 +1,25 @@
 package replaytest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/safe-go/safe/replay"
 )
 
-// These are the checks of stores that are a replay.Follower.
+// These checks are of stores that are a replay.Follower.
 
-func tellsThatItTells(f *fixture) {
-	s := f.open()
-	s.started("id")
-	for _, id := range []string{"id", "id", "no history", "{*}\x00%s\n"} {
-		s.keeps(id, nil).untilBegun()
-	}
-}
-
-func tellsWhatIsAppended(f *fixture) {
-	s := f.open()
-	handles := []*subject{s, f.second(s)}
-	want, sent := &history{}, ledger{}
-	s.send("id", want, sent, start(firstEpoch, many("first ", 3)...))
-	keepers := []*keeper{s.keeps("id", sent), s.keeps("id", sent), handles[1].keeps("id", sent)}
-	for _, k := range keepers {
-		k.untilAt(want)
-		k.untilBegun()
+func notifiesOfAppends(f *fixture) {
+	h, other := f.openTwo()
+	handles := []*handle{h, other}
+	want := h.started("id", many("first ", 3)...)
+	replicas := []*replica{h.follow("id", want), h.follow("id", want), other.follow("id", want)}
+	for _, r := range replicas {
+		r.untilCurrent()
+		r.untilNil(1)
 	}
 	for i := range 60 {
 		entries := many(fmt.Sprint("batch ", i, " entry "), 1+i%5)
@@ -36,94 +27,88 @@ func tellsWhatIsAppended(f *fixture) {
 		entries[i/2%len(entries)].State = fmt.Append(nil, "state ", i, "\x00\xff")
 		batch := want.next(entries...)
 		batch.Meta = []byte("meta")
-		handles[i%2].send("id", want, sent, batch)
-		// Now one at a time, now several before anybody looks.
+		handles[i%2].commit("id", want, batch)
+		// At first each batch is awaited, then several at once.
 		if i%4 != 3 && i > 20 {
 			continue
 		}
-		for _, k := range keepers {
-			k.untilAt(want)
+		for _, r := range replicas {
+			r.untilCurrent()
 		}
 	}
 }
 
-func tellsOfAnyContents(f *fixture) {
-	s := f.open()
-	other := f.second(s)
-	want, sent := &history{}, ledger{}
-	k := s.keeps("id", sent)
-	k.untilBegun()
-	batch := start(firstEpoch, contents("first")...)
-	for _, blob := range blobs() {
-		other.send("id", want, sent, batch)
-		k.untilAt(want)
-		batch = want.next(replay.Entry{Data: blob, Key: "key"}, replay.Entry{State: blob}, replay.Entry{Data: []byte("data")})
-		batch.Meta = blob
+func notifiesOfContents(f *fixture) {
+	h, other := f.openTwo()
+	want := h.started("id")
+	r := h.follow("id", want)
+	r.untilNil(1)
+	commit := func(batch replay.Batch) {
+		other.commit("id", want, batch)
+		r.untilCurrent()
 	}
-	other.send("id", want, sent, batch)
-	k.untilAt(want)
+	for _, blob := range blobs() {
+		batch := want.next(replay.Entry{Data: blob, Key: "key"}, replay.Entry{State: blob}, replay.Entry{Data: []byte("data")})
+		batch.Meta = blob
+		commit(batch)
+	}
 	long := many("long ", 512)
 	for i := range long {
 		long[i].Data = append(long[i].Data, make([]byte, 1000)...)
 	}
-	other.send("id", want, sent, want.next(long...))
-	k.untilAt(want)
-	other.send("id", want, sent, want.next(contents("after it")...))
-	k.untilAt(want)
+	commit(want.next(long...))
+	commit(want.next(contents("after it")...))
 }
 
-func tellsOfStartsAndEnds(f *fixture) {
-	s := f.open()
-	other := f.second(s)
-	sent := ledger{}
-	keepers := []*keeper{s.keeps("id", sent), other.keeps("id", sent)}
-	for _, k := range keepers {
-		k.untilBegun()
+func notifiesOfEpochs(f *fixture) {
+	h, other := f.openTwo()
+	want := &history{}
+	replicas := []*replica{h.follow("id", want), other.follow("id", want)}
+	for _, r := range replicas {
+		r.untilNil(1)
 	}
-	each := func(until func(k *keeper)) {
-		for _, k := range keepers {
-			until(k)
+	current := func() {
+		for _, r := range replicas {
+			r.untilCurrent()
 		}
 	}
 	for round := range uint64(6) {
-		want, epoch := &history{}, firstEpoch+10*round
-		other.send("id", want, sent, start(epoch, contents("first", "second")...))
-		each(func(k *keeper) { k.untilAt(want) })
-		other.send("id", want, sent, want.over(epoch+1, contents("over")...))
-		each(func(k *keeper) { k.untilAt(want) })
-		s.send("id", want, sent, want.next(contents("next")...))
-		other.send("id", want, sent, want.over(epoch+2, many("over ", 3)...))
-		other.send("id", want, sent, want.next(many("next ", 2)...))
+		epoch := firstEpoch + 10*round
+		other.commit("id", want, start(epoch, contents("first", "second")...))
+		current()
+		other.commit("id", want, want.restart(epoch+1, contents("over")...))
+		current()
+		h.commit("id", want, want.next(contents("next")...))
+		other.commit("id", want, want.restart(epoch+2, many("over ", 3)...))
+		other.commit("id", want, want.next(many("next ", 2)...))
 		if round%2 == 0 {
-			each(func(k *keeper) { k.untilAt(want) })
+			current()
 		}
-		end := want.next(theEnd()...)
+		end := want.end()
 		if round%3 == 1 {
-			end = want.over(epoch+3, append(contents("over"), theEnd()...)...)
+			end = removing(want.restart(epoch+3, append(contents("over"), theEnd()...)...))
 		}
-		other.send("id", want, sent, removing(end))
+		other.commit("id", want, end)
 		if round != 3 {
-			each((*keeper).untilGone)
+			current()
 		}
-		// And once it ends as soon as it has begun, whoever saw that.
-		if round == 4 {
-			other.send("id", &history{}, sent, removing(start(epoch+4, theEnd()...)))
+		if round == 4 { // a start that is a removal too
+			other.commit("id", want, removing(start(epoch+4, theEnd()...)))
 		}
 	}
 }
 
-func tellsOfOneHistory(f *fixture) {
-	s := f.open()
-	other := f.second(s)
+func notifiesOfOneHistory(f *fixture) {
+	h, other := f.openTwo()
 	names := texts()
-	wants, sents := make([]*history, len(names)), make([]ledger, len(names))
-	keepers := make([]*keeper, len(names))
+	wants := make([]*history, len(names))
+	replicas := make([]*replica, len(names))
 	for i, id := range names {
-		wants[i], sents[i] = &history{}, ledger{}
-		keepers[i] = s.keeps(id, sents[i])
+		wants[i] = &history{}
+		replicas[i] = h.follow(id, wants[i])
 	}
-	for _, k := range keepers {
-		k.untilBegun()
+	for _, r := range replicas {
+		r.untilNil(1)
 	}
 	for round := range 3 {
 		for i, id := range names {
@@ -132,61 +117,57 @@ func tellsOfOneHistory(f *fixture) {
 			if round > 0 {
 				batch = wants[i].next(data...)
 			}
-			other.send(id, wants[i], sents[i], batch)
+			other.commit(id, wants[i], batch)
 		}
-		// apply notices entries of another history: their data name it.
-		for i, k := range keepers {
+		// apply detects entries of another history by their data.
+		for i, r := range replicas {
 			if round < 2 || i%2 == 0 {
-				k.untilAt(wants[i])
+				r.untilCurrent()
 			}
 		}
 		if round == 1 {
-			for i := 1; i < len(keepers); i += 2 {
-				keepers[i].stop()
+			for i := 1; i < len(replicas); i += 2 {
+				replicas[i].stop()
 			}
 		}
 	}
 }
 
-func stopEndsTheTelling(f *fixture) {
-	s := f.open()
-	other := f.second(s)
-	want, sent := &history{}, ledger{}
-	other.send("id", want, sent, start(firstEpoch, contents("first")...))
-	goes, stays := s.keeps("id", sent), s.keeps("id", sent)
-	for _, k := range []*keeper{goes, stays} {
-		k.untilBegun()
-		k.untilAt(want)
+func stopEndsNotifications(f *fixture) {
+	h, other := f.openTwo()
+	want := other.started("id")
+	stopped, stays := h.follow("id", want), h.follow("id", want)
+	for _, r := range []*replica{stopped, stays} {
+		r.untilNil(1)
+		r.untilCurrent()
 	}
-	goes.stop()
-	goes.stop()
-	before, _ := goes.told()
+	stopped.stop()
+	stopped.stop()
+	before, _ := stopped.counts()
 	for i := range 25 {
-		other.send("id", want, sent, want.next(contents(fmt.Sprint("entry ", i))...))
-		stays.untilAt(want)
+		other.commit("id", want, want.next(contents(fmt.Sprint("entry ", i))...))
+		stays.untilCurrent()
 	}
-	again := s.keeps("id", sent)
-	again.untilBegun()
-	other.send("id", want, sent, want.next(contents("at last")...))
-	again.untilAt(want)
-	stays.untilAt(want)
+	again := h.follow("id", want)
+	again.untilNil(1)
+	other.commit("id", want, want.next(contents("at last")...))
+	again.untilCurrent()
+	stays.untilCurrent()
 	// One call may have been under way.
-	if after, _ := goes.told(); after > before+1 {
-		s.Errorf("a follower was told %d times more after stop", after-before)
+	if after, _ := stopped.counts(); after > before+1 {
+		h.Errorf("a follower was notified %d times after stop", after-before)
 	}
 }
 
-// tellIsFree checks that tell may call back, and that nobody who calls the store
-// waits for it.
-func tellIsFree(f *fixture) {
-	s := f.open()
-	other := f.second(s)
-	follower := s.follower()
-	want, sent := &history{}, ledger{}
-	s.send("id", want, sent, start(firstEpoch, contents("first")...))
+// notifyBlocksNothing checks that notify may call the store, and that no call to
+// the store waits for notify.
+func notifyBlocksNothing(f *fixture) {
+	h, other := f.openTwo()
+	follower := h.follower()
+	want := h.started("id")
 
-	// Whoever calls the store holds what tell needs.
-	s.inTime("Follow, Append and stop while tell waits for their caller", func() error {
+	// The caller of the store holds the lock that notify takes.
+	h.inTime("Follow, Append and stop to return while notify waits for their caller", func() error {
 		var mu sync.Mutex
 		mu.Lock()
 		defer mu.Unlock()
@@ -197,8 +178,7 @@ func tellIsFree(f *fixture) {
 		defer stop()
 		for range 3 {
 			batch := want.next(contents("next")...)
-			sent[firstOf(batch)] = batch
-			if err := s.store.Append(f.ctx, "id", batch); err != nil {
+			if err := h.store.Append(f.ctx, "id", batch); err != nil {
 				return fmt.Errorf("append: %w", err)
 			}
 			want.add(batch)
@@ -206,55 +186,51 @@ func tellIsFree(f *fixture) {
 		return nil
 	})
 
-	// And tell calls stop, which is its own, and Follow.
-	s.inTime("stop and Follow called by tell", func() error {
-		ready, told := make(chan struct{}), make(chan func(), 100)
+	// notify calls its own stop, and Follow.
+	h.inTime("stop and Follow to return to notify", func() error {
+		ready, notified := make(chan struct{}), make(chan func(), 100)
 		var stop func()
 		stop = follower.Follow("id", func([]replay.Entry) {
 			<-ready
 			stop()
-			told <- follower.Follow("other", func([]replay.Entry) {})
+			notified <- follower.Follow("other", func([]replay.Entry) {})
 		})
 		close(ready)
-		(<-told)()
+		(<-notified)()
 		return nil
 	})
-	k := s.keeps("id", sent)
-	k.untilBegun()
-	other.send("id", want, sent, want.next(contents("after all")...))
-	k.untilAt(want)
+	r := h.follow("id", want)
+	r.untilNil(1)
+	other.commit("id", want, want.next(contents("after all")...))
+	r.untilCurrent()
 }
 
-// inTime ends the test when do takes too long, or fails.
-func (s *subject) inTime(what string, do func() error) {
-	s.Helper()
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	late := time.NewTimer(s.patience())
-	defer late.Stop()
-	select {
-	case err := <-done:
-		if err != nil {
-			s.Fatalf("%s: %v", what, err)
-		}
-	case <-late.C:
-		s.Fatalf("%s: not done within %v", what, s.patience())
+// inTime ends the test if do takes too long or fails.
+func (h *handle) inTime(what string, do func() error) {
+	h.Helper()
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = do()
+	}()
+	h.eventually(what, func() bool { return ended(done) })
+	if err != nil {
+		h.Fatalf("%s: %v", what, err)
 	}
 }
 
 func manyFollow(f *fixture) {
 	const workers = 6
-	s := f.open()
-	other := f.second(s)
-	follower := s.follower()
-	want, sent := &history{}, ledger{}
-	s.send("id", want, sent, start(firstEpoch, contents("first")...))
-	k := s.keeps("id", sent)
+	h, other := f.openTwo()
+	follower := h.follower()
+	want := h.started("id")
+	r := h.follow("id", want)
 	var wait sync.WaitGroup
-	turns := make(chan string)
+	ids := make(chan string)
 	for range workers {
 		wait.Go(func() {
-			for id := range turns {
+			for id := range ids {
 				stop := follower.Follow(id, func([]replay.Entry) {})
 				runtime.Gosched()
 				stop()
@@ -262,82 +238,109 @@ func manyFollow(f *fixture) {
 		})
 	}
 	defer wait.Wait()
-	defer close(turns)
+	defer close(ids)
 	for i := range 50 {
 		for range workers {
-			turns <- "id"
-			turns <- "other"
+			ids <- "id"
+			ids <- "other"
 		}
-		other.send("id", want, sent, want.next(many(fmt.Sprint("batch ", i, " entry "), 1+i%3)...))
+		other.commit("id", want, want.next(many(fmt.Sprint("batch ", i, " entry "), 1+i%3)...))
 		if i%10 == 0 {
-			k.untilAt(want)
+			r.untilCurrent()
 		}
 	}
-	k.untilAt(want)
+	r.untilCurrent()
 }
 
-func closeEndsTheTelling(f *fixture) {
+func closeEndsNotifications(f *fixture) {
 	const n = 10
-	s := f.open()
-	closer, ok := s.store.(io.Closer)
-	if s.follower(); !ok {
-		f.Skipf("%T has no Close", s.store)
+	h := f.open()
+	closer, ok := h.store.(io.Closer)
+	if h.follower(); !ok {
+		f.Skipf("%T has no Close", h.store)
 	}
-	other := f.second(s)
-	sent := ledger{}
+	other := f.second(h)
 	wants := make([]*history, n)
 	for i := range wants {
-		wants[i] = &history{}
-		other.send(fmt.Sprint("id ", i), wants[i], sent, start(firstEpoch, contents("first")...))
-		s.load(fmt.Sprint("id ", i))
+		wants[i] = other.started(fmt.Sprint("id ", i))
+		h.load(fmt.Sprint("id ", i)) // starts what the store starts with its first call
 	}
 	before := runtime.NumGoroutine()
-	keepers := make([]*keeper, n)
-	for i := range keepers {
-		keepers[i] = s.keeps(fmt.Sprint("id ", i), sent)
-		keepers[i].untilBegun()
+	replicas := make([]*replica, n)
+	for i, want := range wants {
+		replicas[i] = h.follow(fmt.Sprint("id ", i), want)
+		replicas[i].untilNil(1)
 	}
 	if err := closer.Close(); err != nil {
-		s.Fatalf("Close: %v", err)
+		h.Fatalf("Close: %v", err)
 	}
-	calls := make([]int, n)
-	for i, k := range keepers {
-		calls[i], _ = k.told()
+	calls := make([]int, n+1)
+	for i, r := range replicas {
+		calls[i], _ = r.counts()
 	}
-	s.eventually(fmt.Sprintf("the goroutines of %d followers to end: %d were there before", n, before), func() bool {
+	h.eventually(fmt.Sprintf("the goroutines of %d followers to end: %d were there before", n, before), func() bool {
 		return runtime.NumGoroutine() <= before
 	})
-	late := s.keeps("id 0", sent)
+	late := h.follow("id 0", wants[0])
 	late.stop()
 	late.stop()
 	if f.harness.Second != nil {
-		for i := range wants {
+		for i, want := range wants {
 			id := fmt.Sprint("id ", i)
-			k := other.keeps(id, sent)
-			k.untilBegun()
-			other.send(id, wants[i], sent, wants[i].next(contents("next")...))
-			k.untilAt(wants[i])
+			r := other.follow(id, want)
+			r.untilNil(1)
+			other.commit(id, want, want.next(contents("next")...))
+			r.untilCurrent()
 		}
 	}
-	for i, k := range append(keepers, late) {
-		if now, _ := k.told(); i < n && now != calls[i] || i == n && now != 0 {
-			s.Errorf("follower %d of a closed store was told %d times", i, now)
+	for i, r := range append(replicas, late) {
+		if now, _ := r.counts(); now != calls[i] {
+			h.Errorf("follower %d of a closed store was notified %d times", i, now-calls[i])
 		}
 	}
 }
 
-// eventually ends the test when a condition does not come true.
-func (f *fixture) eventually(what string, done func() bool) {
-	f.Helper()
-	late := time.NewTimer(f.patience())
-	defer late.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-late.C:
-			f.Fatalf("waited %v for %s", f.patience(), what)
-		}
+func removedWhileFollowed(f *fixture) {
+	h, other := f.openFollowers()
+	want := other.started("id")
+	r := h.follow("id", want)
+	r.untilNil(1)
+	h.commit("id", want, want.end())
+	other.holdsNothing("id", want)
+	r.untilCurrent()
+	h.holdsNothing("id", want)
+}
+
+func lostWhileFollowed(f *fixture) {
+	if f.harness.Lose == nil {
+		f.Skipf("the harness has no Lose")
 	}
+	h, other := f.openFollowers()
+	want := other.started("id", many("entry ", 3)...)
+	r := h.follow("id", want)
+	r.untilNil(1)
+	r.untilCurrent()
+	f.harness.Lose(f.TB, h.store, "id")
+	_, before := r.counts()
+	for range 2 {
+		if head, err := other.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrUnavailable) {
+			f.Fatalf("Load of a lost history that another process follows: head %s, error %v; want ErrUnavailable", head.Cursor, err)
+		}
+		r.untilNil(before + 1)
+	}
+	// The follower itself finds nothing, so that it restarts the history.
+	r.until("the loss", func() bool { return r.removed })
+	if head, err := h.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrNotFound) {
+		f.Fatalf("Load of a lost history by its follower: head %s, error %v; want ErrNotFound", head.Cursor, err)
+	}
+	h.commit("id", want, start(firstEpoch+1, contents("restarted")...))
+	other.holds("id", want)
+	r.untilCurrent()
+
+	r.stop()
+	f.harness.Lose(f.TB, h.store, "id")
+	f.eventually("a lost history that nobody follows to be not found", func() bool {
+		_, err := other.store.Load(f.ctx, "id")
+		return errors.Is(err, replay.ErrNotFound)
+	})
 }

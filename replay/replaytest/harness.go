@@ -9,37 +9,42 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// Harness tells the suite how to get at the store under test. Its functions
-// are called from one goroutine at a time and end the test by themselves, with
-// Fatal or Skip, if they cannot do their part.
+// Harness gives the suite access to the store under test. Its functions are
+// called from one goroutine at a time and end the test themselves, with Fatal or
+// Skip, if they fail.
 //
-// The suite closes every store that a Harness returned and that has a Close
-// method, when the test that asked for it ends. A store may therefore be
-// closed twice.
+// When a test ends, the suite closes every store that a function returned and
+// that has a Close method. A store may therefore be closed twice.
 type Harness struct {
-	// Open returns a new, empty store. It keeps at least 1000 entries and
-	// 4 MiB of each history, of any age.
+	// Open returns a new, empty store. It keeps at least 1000 entries and 4 MiB
+	// of each history, of any age.
 	Open func(t testing.TB) replay.Store
 
 	// OpenBounded returns a new, empty store that keeps the newest entries of
-	// each history, and may keep up to 1000 more. Nil if the store cannot
-	// bound what it keeps: the tests of retention are skipped.
+	// each history, and may keep up to 1000 more. Nil if the store cannot bound
+	// what it keeps.
 	OpenBounded func(t testing.TB, entries int) replay.Store
 
-	// Reopen closes the store and returns one on the same content. Nil if
-	// nothing outlives a store.
+	// Reopen closes the store and returns one with the same content. Nil if
+	// content does not outlive a store.
 	Reopen func(t testing.TB, store replay.Store) replay.Store
 
 	// Second returns another handle on the content of the store, as another
-	// process would open it; both stay open. Nil if content cannot be shared.
-	// If the store is a replay.Follower, so is the handle.
+	// process would open it; both stay open. Nil if content cannot be shared. If
+	// the store is a replay.Follower, so is the handle.
 	Second func(t testing.TB, store replay.Store) replay.Store
 
-	// Patience is how long a replay.Follower may take to tell what it must. The
-	// default is 30 seconds.
+	// Lose deletes the history of the id and everything that the store remembers
+	// of it, also that it was there, as if the medium had been emptied or
+	// restored from an early backup. It may delete other histories too, and does
+	// not notify the handles. Nil if that cannot happen to a replay.Follower.
+	Lose func(t testing.TB, store replay.Store, id string)
+
+	// Patience is how long a replay.Follower may take to notify. 0 is the default
+	// of 30 seconds.
 	Patience time.Duration
 
-	// Seed starts the operations at random. Zero draws a seed.
+	// Seed seeds the random tests. 0 draws a seed.
 	Seed uint64
 }
 
@@ -52,7 +57,7 @@ func Run(t *testing.T, harness Harness) {
 	}
 }
 
-// check is one promise and how it is tested.
+// check tests one promise.
 type check struct {
 	name string
 	run  func(f *fixture)
@@ -61,128 +66,133 @@ type check struct {
 // checks returns the suite, in the order of the interface.
 func checks() []check {
 	return []check{
-		{"a batch commits at the head it expects", commitsAtHead},
-		{"a batch commits whole", commitsWhole},
-		{"a batch that expects another head is refused", refusesOtherHeads},
-		{"a refused batch leaves nothing behind", refusalChangesNothing},
-		{"a refusal says what was missed or nothing", refusalSaysWhatWasMissed},
-		{"a misnumbered batch is invalid", refusesMisnumberedBatches},
+		{"a batch commits whole at the expected head", commitsWhole},
+		{"a batch at another head is refused", refusesOtherHeads},
+		{"a refusal has all that was missed or nothing", refusalHasMissed},
+		{"a misnumbered batch is invalid", refusesMisnumbered},
 		{"every batch replaces the meta", replacesMeta},
-		{"a batch that expects another meta is refused", refusesOtherMetas},
-		{"a meta that is nil, or without a head, is not compared", nilMetaIsNotCompared},
-		{"a batch with a known key is refused", refusesKnownKeys},
-		{"a batch with new keys commits", takesNewKeys},
-		{"a new key is new once", oneNewKeyWins},
-		{"a refusal names one reason: the head, then the meta, then the keys", refusesInOrder},
+		{"another meta is refused", refusesOtherMetas},
+		{"a known key is refused", refusesKnownKeys},
+		{"new keys commit", acceptsNewKeys},
+		{"a refusal names the first reason", refusesInOrder},
 
-		{"a history starts over whole", startsOver},
-		{"a batch may start a history over and end it", startsOverAndEnds},
-		{"a history starts over at its head and in a later epoch", startsOverOnlyAtTheHead},
-		{"the epochs of a start over are compared exactly", startsOverInExactlyLaterEpochs},
-		{"earlier keys are found in their own epoch or not at all", findsEarlierKeysInTheirEpoch},
-		{"a trimmed history starts over", trimsWhatStartsOver},
-		{"one of many starts over wins", oneStartOverWins},
+		{"a restart replaces the history", restarts},
+		{"a restart may find earlier keys in their own epoch", findsEarlierKeys},
+		{"a trimmed history restarts", restartsTrimmed},
 
 		{"read returns exactly what followed", readsWhatFollowed},
-		{"read in pieces repeats and misses nothing", readsInPieces},
 		{"a cursor that nothing continues is refused", refusesCursors},
-		{"there is nothing to read where there is no history", readsNoHistory},
 
-		{"oldest agrees with read", oldestAgreesWithRead},
-		{"the newest state outlives its entry", stateOutlivesEntry},
-		{"keys are forgotten with their entries", keysForgottenWithEntries},
+		{"trimming keeps the newest entries and the state", trimsOldest},
+		{"keys are forgotten with their entries", forgetsKeys},
+		{"keys find their newest entries", findsNewest},
 
-		{"keys find their entries", keysFindEntries},
-		{"a repeated key finds the newest entry", repeatedKeyFindsNewest},
-
-		{"a removed history is gone", removedIsGone},
-		{"a history starts again only in a later epoch", startsInLaterEpoch},
-		{"nothing of an earlier epoch comes back", nothingComesBack},
-		{"a batch may start and end a history", startsAndEnds},
-		{"epochs are compared exactly", comparesEpochsExactly},
+		{"a removed history is gone", removes},
+		{"a removed history starts in a later epoch only", startsInLaterEpoch},
+		{"epochs are compared exactly", comparesEpochs},
 
 		{"ids are complete", idsAreComplete},
-		{"the store may be used while ids are ranged over", usableDuringIDs},
 
 		{"contents come back byte for byte", keepsContents},
 		{"ids are any text", keepsIDs},
 		{"keys are any text", keepsKeys},
-		{"ids and keys are told apart", keepsIDsAndKeysApart},
 		{"a batch may be long", keepsLongBatches},
-		{"what was returned stays as it was", keepsWhatItReturned},
+		{"results stay unchanged", keepsResults},
 
 		{"each revision is won once", eachRevisionWonOnce},
-		{"one of many starts wins", oneStartWins},
-		{"different ids do not disturb each other", idsAreIndependent},
-		{"readers see a growing history without holes", readersSeeNoHoles},
+		{"one of many batches wins", oneBatchWins},
+		{"a new key is won once", oneNewKeyWins},
+		{"ids are independent", idsAreIndependent},
+		{"readers see one epoch without holes", readersSeeNoHoles},
 		{"readers of a trimmed history see no holes", trimmedReadersSeeNoHoles},
-		{"readers of a history that starts over see one epoch at a time", readersSeeOneEpoch},
-		{"readers of a history that starts over without an end see one epoch at a time", readersSeeItStartOver},
-		{"readers of a trimmed history that starts over see one epoch at a time", trimmedReadersSeeItStartOver},
 
-		{"an ended context changes nothing", honoursContexts},
-		{"a context that ends meanwhile leaves a whole batch or none", endsContextsMeanwhile},
+		{"an ended context changes nothing", respectsContexts},
+		{"a batch stays whole when its context ends", staysWhole},
 		{"a closed store refuses everything", refusesWhenClosed},
-		{"a reopened store has kept everything", reopens},
-		{"a reopened store knows the epochs of removed histories", reopensWithEpochs},
-		{"a reopened store knows where a history started over", reopensWhatStartedOver},
-		{"a reopened store keeps what it had not trimmed", reopensTrimmed},
-		{"what was acknowledged is there after reopening", reopensWithAcknowledged},
 		{"handles see each other's changes", handlesAgree},
 
-		{"a follower is told when the telling has begun", tellsThatItTells},
-		{"a follower is told what any handle appends", tellsWhatIsAppended},
-		{"a follower is told of contents of any kind and size", tellsOfAnyContents},
-		{"a follower is told of starts, starts over and ends", tellsOfStartsAndEnds},
-		{"a follower is told of its own history", tellsOfOneHistory},
-		{"stop ends the telling", stopEndsTheTelling},
-		{"nobody waits for tell, and tell may follow and stop", tellIsFree},
-		{"any number may follow at once", manyFollow},
-		{"closing the store ends the telling", closeEndsTheTelling},
+		{"a reopened store has everything", reopens},
+		{"a reopened store remembers epochs", reopensWithEpochs},
+		{"a reopened store stays trimmed", reopensTrimmed},
+		{"acknowledged batches survive reopening", reopensWithAcknowledged},
 
-		{"a claim keeps others out", claimKeepsOthersOut},
-		{"a claim ends with the next append", claimEndsWithTheNextAppend},
-		{"a claim ends by itself", claimEndsByItself},
+		{"followers are notified of the start and of every append", notifiesOfAppends},
+		{"followers get any contents", notifiesOfContents},
+		{"followers see starts, restarts and removals", notifiesOfEpochs},
+		{"followers see their own history only", notifiesOfOneHistory},
+		{"stop ends the notifications", stopEndsNotifications},
+		{"nothing waits for notify", notifyBlocksNothing},
+		{"many follow at once", manyFollow},
+		{"close ends the notifications", closeEndsNotifications},
+		{"a removed history is not found at once", removedWhileFollowed},
+		{"a lost history is unavailable while followed", lostWhileFollowed},
 
-		{"any sequence of operations does what the model does", matchesModel},
-		{"any sequence of operations on a trimmed store does what the model does", matchesModelTrimmed},
+		{"a reservation excludes others", reservationExcludesOthers},
+		{"a reservation ends with the next append", reservationEndsWithAppend},
+		{"a reservation expires", reservationExpires},
+
+		{"random operations match a model", matchesModel},
+		{"random operations on a trimmed store match a model", matchesModelTrimmed},
 	}
 }
 
+// fixture is one run of one check.
+type fixture struct {
+	testing.TB
+	harness Harness
+	ctx     context.Context
+}
+
+func newFixture(t testing.TB, harness Harness) *fixture {
+	if harness.Patience <= 0 {
+		harness.Patience = 30 * time.Second
+	}
+	return &fixture{TB: t, harness: harness, ctx: t.Context()}
+}
+
 // open returns the store of Harness.Open.
-func (f *fixture) open() *subject {
+func (f *fixture) open() *handle {
 	f.Helper()
-	return f.closing(f.harness.Open(f.TB))
+	return f.handle(f.harness.Open(f.TB))
+}
+
+// openTwo returns two handles on one store, which are the same if the harness
+// has no Second.
+func (f *fixture) openTwo() (h, other *handle) {
+	f.Helper()
+	h = f.open()
+	return h, f.second(h)
 }
 
 // openBounded returns the store of Harness.OpenBounded or skips the test.
-func (f *fixture) openBounded(entries int) *subject {
+func (f *fixture) openBounded(entries int) *handle {
 	f.Helper()
 	if f.harness.OpenBounded == nil {
 		f.Skipf("the harness has no OpenBounded")
 	}
-	return f.closing(f.harness.OpenBounded(f.TB, entries))
+	return f.handle(f.harness.OpenBounded(f.TB, entries))
 }
 
 // reopen returns the store of Harness.Reopen or skips the test.
-func (f *fixture) reopen(s *subject) *subject {
+func (f *fixture) reopen(h *handle) *handle {
 	f.Helper()
 	if f.harness.Reopen == nil {
 		f.Skipf("the harness has no Reopen")
 	}
-	return f.closing(f.harness.Reopen(f.TB, s.store))
+	return f.handle(f.harness.Reopen(f.TB, h.store))
 }
 
-// second returns the handle of Harness.Second, and s if there is none.
-func (f *fixture) second(s *subject) *subject {
+// second returns the handle of Harness.Second, and h if there is none.
+func (f *fixture) second(h *handle) *handle {
 	f.Helper()
 	if f.harness.Second == nil {
-		return s
+		return h
 	}
-	return f.closing(f.harness.Second(f.TB, s.store))
+	return f.handle(f.harness.Second(f.TB, h.store))
 }
 
-func (f *fixture) closing(store replay.Store) *subject {
+// handle wraps a store, which it closes when the test ends.
+func (f *fixture) handle(store replay.Store) *handle {
 	f.Helper()
 	if store == nil {
 		f.Fatalf("the harness returned no store")
@@ -194,24 +204,21 @@ func (f *fixture) closing(store replay.Store) *subject {
 			}
 		})
 	}
-	return &subject{fixture: f, store: store}
+	return &handle{fixture: f, store: store}
 }
 
-// patience is Harness.Patience or its default.
-func (f *fixture) patience() time.Duration {
-	if f.harness.Patience > 0 {
-		return f.harness.Patience
+// eventually ends the test if a condition does not become true.
+func (f *fixture) eventually(what string, done func() bool) {
+	f.Helper()
+	late := time.NewTimer(f.harness.Patience)
+	defer late.Stop()
+	tick := time.NewTicker(50 * time.Microsecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-late.C:
+			f.Fatalf("waited %v for %s", f.harness.Patience, what)
+		}
 	}
-	return 30 * time.Second
-}
-
-// fixture is one run of one check.
-type fixture struct {
-	testing.TB
-	harness Harness
-	ctx     context.Context
-}
-
-func newFixture(t testing.TB, harness Harness) *fixture {
-	return &fixture{TB: t, harness: harness, ctx: t.Context()}
 }

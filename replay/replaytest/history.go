@@ -2,43 +2,61 @@ package replaytest
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/safe-go/safe/replay"
 )
 
-// firstEpoch is as large as epochs in use are: more than a float64 can tell
-// apart from its neighbours.
+// firstEpoch is as large as real epochs are: a float64 cannot tell it from its
+// neighbours.
 const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 
-// history is what an id should hold, from its start to its removal.
+// history is what a store should hold of an id.
 type history struct {
-	entries []replay.Entry // of the newest epoch
+	entries []replay.Entry // of the newest epoch; they stay when it is removed
 	meta    []byte
-	earlier []replay.Entry // from before it started over
+	removed bool
+	earlier []replay.Entry // from before it was restarted
+	epochs  []uint64       // all that it has had
+	// batches has every batch by the position of its first entry.
+	batches map[replay.Cursor]replay.Batch
 }
 
+// add notes a batch that was committed.
 func (h *history) add(batch replay.Batch) {
 	if batch.Starts() {
 		h.earlier = append(h.earlier, h.entries...)
+		if batch.Expect.IsZero() {
+			h.earlier = nil
+		}
 		h.entries = nil
+		h.epochs = append(h.epochs, batch.Last().Epoch)
 	}
 	h.entries = append(h.entries, batch.Entries...)
-	h.meta = batch.Meta
+	h.meta, h.removed = batch.Meta, batch.Remove
+	if h.batches == nil {
+		h.batches = make(map[replay.Cursor]replay.Batch)
+	}
+	h.batches[firstOf(batch)] = batch
 }
 
-func (h *history) head() replay.Cursor { return h.entries[len(h.entries)-1].Cursor }
+// exists reports whether Load should find the history.
+func (h *history) exists() bool { return len(h.entries) > 0 && !h.removed }
 
-// zero is the position before the first entry.
-func (h *history) zero() replay.Cursor { return h.at(0) }
+// head is the last position, also of a removed history. It is zero before the
+// first start.
+func (h *history) head() replay.Cursor {
+	return replay.Batch{Entries: h.entries}.Last()
+}
 
 // at is the position of a revision.
 func (h *history) at(revision uint64) replay.Cursor {
 	return replay.Cursor{Epoch: h.head().Epoch, Revision: revision}
 }
 
-// after returns the entries after a cursor, and none for one that is not of
-// this history.
+// after returns the entries after a cursor, and none if it is of another epoch
+// or after the head.
 func (h *history) after(cursor replay.Cursor) []replay.Entry {
 	if cursor.Epoch != h.head().Epoch || cursor.Revision > h.head().Revision {
 		return nil
@@ -55,15 +73,34 @@ func (h *history) state() []byte {
 	return nil
 }
 
+// newest returns the newest entry that carries the key, nil if there is none.
+func (h *history) newest(key string) *replay.Entry {
+	for _, entries := range [][]replay.Entry{h.entries, h.earlier} {
+		for i := len(entries) - 1; i >= 0 && key != ""; i-- {
+			if entries[i].Key == key {
+				return &entries[i]
+			}
+		}
+	}
+	return nil
+}
+
 // next numbers the entries as a batch after the head.
 func (h *history) next(entries ...replay.Entry) replay.Batch { return follow(h.head(), entries...) }
 
-// over numbers the entries as a batch that starts the history over.
-func (h *history) over(epoch uint64, entries ...replay.Entry) replay.Batch {
+// end returns the batch that removes the history.
+func (h *history) end() replay.Batch { return removing(h.next(theEnd()...)) }
+
+// restart numbers the entries as a batch that restarts the history.
+func (h *history) restart(epoch uint64, entries ...replay.Entry) replay.Batch {
 	batch := start(epoch, entries...)
 	batch.Expect = h.head()
 	return batch
 }
+
+// theEnd is the last entry of a removed history, by which a follower knows from
+// the entries alone that it was removed.
+func theEnd() []replay.Entry { return contents("the end") }
 
 // start numbers the entries as the first batch of an epoch.
 func start(epoch uint64, entries ...replay.Entry) replay.Batch {
@@ -89,7 +126,7 @@ func removing(batch replay.Batch) replay.Batch {
 	return batch
 }
 
-// newKeys makes the batch demand that its keys are new.
+// newKeys makes new keys a condition of the batch.
 func newKeys(batch replay.Batch) replay.Batch {
 	batch.NewKeys = true
 	return batch
@@ -104,7 +141,7 @@ func contents(data ...string) []replay.Entry {
 	return entries
 }
 
-// many returns n entries whose data name them.
+// many returns n entries with different data.
 func many(prefix string, n int) []replay.Entry {
 	entries := make([]replay.Entry, n)
 	for i := range entries {
@@ -122,6 +159,25 @@ func keyed(keys ...string) []replay.Entry {
 	return entries
 }
 
+// keysOf returns the keys of entries.
+func keysOf(entries []replay.Entry) []string {
+	keys := make([]string, len(entries))
+	for i := range entries {
+		keys[i] = entries[i].Key
+	}
+	return keys
+}
+
+// carriers returns the entries that carry the key.
+func carriers(entries []replay.Entry, key string) (carriers []replay.Entry) {
+	for _, entry := range entries {
+		if entry.Key == key {
+			carriers = append(carriers, entry)
+		}
+	}
+	return carriers
+}
+
 func firstOf(batch replay.Batch) replay.Cursor {
 	if len(batch.Entries) == 0 {
 		return replay.Cursor{}
@@ -129,9 +185,25 @@ func firstOf(batch replay.Batch) replay.Cursor {
 	return batch.Entries[0].Cursor
 }
 
-func abbreviated(text string) string {
-	if len(text) > 60 {
-		return fmt.Sprintf("%.60q… (%d bytes)", text, len(text))
+// later reports whether a is after b. Epochs of one id only grow.
+func later(a, b replay.Cursor) bool {
+	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Revision > b.Revision
+}
+
+// otherHeads returns cursors that are not the head, by what they are.
+func otherHeads(want *history) map[string]replay.Cursor {
+	head := want.head()
+	return map[string]replay.Cursor{
+		"the one before":       {Epoch: head.Epoch, Revision: head.Revision - 1},
+		"the first":            want.at(1),
+		"one in the future":    head.Next(),
+		"far in the future":    {Epoch: head.Epoch, Revision: 1 << 62},
+		"beyond 2^63":          {Epoch: head.Epoch, Revision: 1<<63 + 1},
+		"near the last":        {Epoch: head.Epoch, Revision: math.MaxUint64 - 3},
+		"before the first":     want.at(0),
+		"in a later epoch":     {Epoch: head.Epoch + 1, Revision: head.Revision},
+		"in an earlier epoch":  {Epoch: head.Epoch - 1, Revision: head.Revision},
+		"in a distant epoch":   {Epoch: 1, Revision: head.Revision},
+		"in the largest epoch": {Epoch: math.MaxUint64, Revision: head.Revision},
 	}
-	return strconv.Quote(text)
 }

@@ -14,9 +14,9 @@ import (
 func matchesModel(f *fixture)        { f.operateAtRandom(f.open(), unbounded) }
 func matchesModelTrimmed(f *fixture) { f.operateAtRandom(f.openBounded(6), 6) }
 
-// operateAtRandom applies random operations to a store and to a model of it,
-// and compares what they say.
-func (f *fixture) operateAtRandom(s *subject, bound int) {
+// operateAtRandom applies random operations to a store and to a model of it, and
+// compares the results.
+func (f *fixture) operateAtRandom(h *handle, bound int) {
 	f.Helper()
 	seed := f.harness.Seed
 	if seed == 0 {
@@ -27,8 +27,8 @@ func (f *fixture) operateAtRandom(s *subject, bound int) {
 		fixture: f,
 		random:  rand.New(rand.NewPCG(seed, 0)),
 		bound:   bound,
-		handles: []*subject{s, f.second(s)},
-		ids:     map[string]*modelled{"a": {}, "A": {}, "b {c}": {}, "🙂": {}},
+		handles: []*handle{h, f.second(h)},
+		ids:     map[string]*modelled{},
 	}
 	f.Cleanup(func() {
 		if f.Failed() {
@@ -52,47 +52,49 @@ type model struct {
 	*fixture
 	random  *rand.Rand
 	bound   int
-	handles []*subject
+	handles []*handle
 	ids     map[string]*modelled
 	keys    int
 	trace   []string
 }
 
-// modelled is what the store should hold of one id.
+// modelled is what the store should hold of one id, from the revision oldest on.
 type modelled struct {
-	now    *history      // nil where there is none
-	oldest uint64        // of now
-	last   replay.Cursor // of the last removed history
+	history
+	oldest uint64
 }
 
 func (m *model) note(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf("%5d: ", len(m.trace))+fmt.Sprintf(format, args...))
 }
 
-// step does one operation on one id and looks at the head afterwards.
+// step does one operation on one id and compares the head afterwards.
 func (m *model) step() {
 	m.Helper()
 	names := []string{"a", "A", "b {c}", "🙂"}
 	id := names[m.random.IntN(len(names))]
-	s := m.handles[m.random.IntN(len(m.handles))]
+	if m.ids[id] == nil {
+		m.ids[id] = &modelled{}
+	}
+	h := m.handles[m.random.IntN(len(m.handles))]
 	switch dice := m.random.IntN(100); {
 	case dice < 45:
-		m.commit(s, id)
+		m.commit(h, id)
 	case dice < 60:
-		m.conflict(s, id)
+		m.conflict(h, id)
 	case dice < 65:
-		m.invalid(s, id)
+		m.invalid(h, id)
 	case dice < 85:
-		m.read(s, id)
+		m.read(h, id)
 	case dice < 96:
-		m.find(s, id)
+		m.find(h, id)
 	case dice < 99:
-		m.listIDs(s)
+		m.listIDs(h)
 	default:
 		m.reopen()
 	}
 	if !m.Failed() {
-		m.look(m.handles[m.random.IntN(len(m.handles))], id)
+		m.compareHead(m.handles[m.random.IntN(len(m.handles))], id)
 	}
 }
 
@@ -114,63 +116,46 @@ func (m *model) entries() []replay.Entry {
 	return entries
 }
 
-func (m *model) commit(s *subject, id string) {
+func (m *model) commit(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
-	want := at.now
-	if want == nil {
-		want = &history{}
-	}
-	batch := start(max(at.last.Epoch, firstEpoch)+1+m.random.Uint64N(3), m.entries()...)
-	if at.now != nil {
-		batch = at.now.next(m.entries()...)
+	batch := start(max(at.head().Epoch, firstEpoch)+1+m.random.Uint64N(3), m.entries()...)
+	if at.exists() {
+		batch = at.next(m.entries()...)
 		if m.random.IntN(12) == 0 {
-			batch = at.now.over(at.now.head().Epoch+1+m.random.Uint64N(3), m.entries()...)
+			batch = at.restart(at.head().Epoch+1+m.random.Uint64N(3), m.entries()...)
 		}
 	}
 	if m.random.IntN(2) == 0 {
 		batch.Meta = fmt.Append(nil, "meta of step ", len(m.trace))
 	}
 	if m.random.IntN(2) == 0 {
-		batch.ExpectMeta = append([]byte{}, want.meta...)
+		batch = expecting(at.meta, batch)
 	}
 	batch.Remove = m.random.IntN(20) == 0
 	batch.NewKeys = m.random.IntN(3) == 0
 	m.note("Append to %q expecting %s, of %s to %s, remove %t, new keys %t",
 		id, batch.Expect, firstOf(batch), batch.Last(), batch.Remove, batch.NewKeys)
-	if batch.NewKeys && at.now != nil {
-		if known := s.finds(id, at.now, at.oldest, keysOf(batch.Entries)...); len(known) > 0 {
+	if batch.NewKeys && at.exists() {
+		if known := h.finds(id, &at.history, at.oldest, keysOf(batch.Entries)...); len(known) > 0 {
 			m.note("%d of the keys are known", len(known))
-			s.conflictKnown(id, at.now, batch, known)
+			h.refused(replay.ConflictKnownKeys, id, &at.history, batch, known...)
 			return
 		}
-	}
-	oldest := s.commit(id, want, batch)
-	if batch.Remove {
-		*at = modelled{last: batch.Last()}
-		return
 	}
 	before := at.oldest
 	if batch.Starts() {
 		before = 1
 	}
-	m.trims(want, before, oldest)
-	at.now, at.oldest = want, oldest
-}
-
-// keysOf returns the keys of entries.
-func keysOf(entries []replay.Entry) []string {
-	keys := make([]string, len(entries))
-	for i := range entries {
-		keys[i] = entries[i].Key
+	if at.oldest = h.commit(id, &at.history, batch); !batch.Remove {
+		m.mayTrim(at, before)
 	}
-	return keys
 }
 
-// trims checks that a store may trim a history so far.
-func (m *model) trims(want *history, before, oldest uint64) {
+// mayTrim checks that the store may have trimmed a history as far as it did.
+func (m *model) mayTrim(at *modelled, before uint64) {
 	m.Helper()
-	head := want.head().Revision
+	head, oldest := at.head().Revision, at.oldest
 	switch {
 	case m.bound == unbounded && oldest != 1:
 		m.Errorf("oldest is %d at revision %d, but nothing had to be trimmed", oldest, head)
@@ -183,128 +168,96 @@ func (m *model) trims(want *history, before, oldest uint64) {
 	}
 }
 
-func (m *model) conflict(s *subject, id string) {
+// conflict appends a batch that must be refused.
+func (m *model) conflict(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
-	if at.now != nil && m.random.IntN(4) == 0 {
-		m.conflictReplaced(s, id)
-		return
-	}
-	expect := replay.Cursor{Epoch: at.last.Epoch + 1, Revision: 1 + m.random.Uint64N(9)}
-	if at.now != nil {
-		expect = m.cursor(at)
-		if expect == at.now.head() || expect.Epoch == 0 {
-			expect = at.now.head().Next()
+	reason, expect := replay.ConflictMoved, replay.Cursor{Epoch: at.head().Epoch + 1, Revision: 1 + m.random.Uint64N(9)}
+	switch {
+	case at.exists() && m.random.IntN(4) == 0:
+		reason, expect = replay.ConflictReplaced, at.head()
+	case at.exists():
+		if expect = m.cursor(at); expect == at.head() || expect.Epoch == 0 {
+			expect = at.head().Next()
 		}
+	case at.removed:
+		reason = replay.ConflictRemoved
 	}
 	batch := follow(expect, m.entries()...)
 	if m.random.IntN(5) == 0 {
 		batch = start(expect.Epoch+1+m.random.Uint64N(3), m.entries()...)
 		batch.Expect = expect
 	}
-	if m.random.IntN(3) == 0 && (at.now != nil || !at.last.IsZero()) {
-		epoch := max(1, at.last.Epoch-m.random.Uint64N(3))
-		if at.now != nil {
-			epoch = at.now.head().Epoch + m.random.Uint64N(3) - 1
-		}
-		batch = start(epoch, m.entries()...)
-	}
-	batch.Meta = []byte("lost")
-	batch.Remove = m.random.IntN(5) == 0
-	batch.NewKeys = m.random.IntN(3) == 0
-	if m.random.IntN(3) == 0 {
-		batch.ExpectMeta = []byte("of no batch")
-	}
-	m.note("Append to %q expecting %s, from %s, remove %t: conflict", id, batch.Expect, firstOf(batch), batch.Remove)
 	switch {
-	case at.now != nil:
-		s.conflictAt(id, at.now, batch)
-	case !at.last.IsZero():
-		s.conflictRemoved(id, at.last, batch)
-	default:
-		s.conflict(id, batch)
-	}
-}
-
-// conflictReplaced appends at the head, but expects another meta.
-func (m *model) conflictReplaced(s *subject, id string) {
-	m.Helper()
-	now := m.ids[id].now
-	batch := now.next(m.entries()...)
-	if m.random.IntN(4) == 0 {
-		batch = now.over(now.head().Epoch+1, m.entries()...)
-	}
-	batch.ExpectMeta = []byte("of no batch")
-	if len(now.meta) > 0 && m.random.IntN(2) == 0 {
-		batch.ExpectMeta = now.meta[:len(now.meta)-1]
+	case reason == replay.ConflictMoved && at.exists() && m.random.IntN(3) == 0:
+		batch = start(at.head().Epoch+m.random.Uint64N(3)-1, m.entries()...)
+	case at.removed && m.random.IntN(3) == 0:
+		batch = start(at.head().Epoch-m.random.Uint64N(3), m.entries()...)
 	}
 	batch.Meta = []byte("lost")
 	batch.Remove = m.random.IntN(5) == 0
 	batch.NewKeys = m.random.IntN(3) == 0
-	m.note("Append to %q from %s expecting meta %q: conflict", id, firstOf(batch), batch.ExpectMeta)
-	s.conflictReplaced(id, now, batch)
+	if reason == replay.ConflictReplaced || m.random.IntN(3) == 0 {
+		batch.ExpectMeta = []byte("of no batch")
+		if len(at.meta) > 0 && m.random.IntN(2) == 0 {
+			batch.ExpectMeta = at.meta[:len(at.meta)-1]
+		}
+	}
+	m.note("Append to %q expecting %s with meta %q, from %s, remove %t: %s", id, batch.Expect, batch.ExpectMeta, firstOf(batch), batch.Remove, reason)
+	h.refused(reason, id, &at.history, batch)
 }
 
-func (m *model) invalid(s *subject, id string) {
+func (m *model) invalid(h *handle, id string) {
 	m.Helper()
 	batch := start(firstEpoch+1<<30, m.entries()...)
-	if now := m.ids[id].now; now != nil {
-		batch = now.next(m.entries()...)
+	if at := m.ids[id]; at.exists() {
+		batch = at.next(m.entries()...)
 	}
 	i := m.random.IntN(len(batch.Entries))
 	batch.Entries[i].Cursor.Revision += 1 + m.random.Uint64N(3)
 	m.note("Append to %q from %s: invalid", id, firstOf(batch))
-	if err := s.store.Append(m.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
+	if err := h.store.Append(m.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		m.Errorf("Append of a batch with entry %d numbered %s: error %v; want ErrInvalidBatch", i, batch.Entries[i].Cursor, err)
 	}
 }
 
 // cursor returns a position in the history or beside it.
 func (m *model) cursor(at *modelled) replay.Cursor {
-	cursor := at.now.at(m.random.Uint64N(at.now.head().Revision + 3))
-	if m.random.IntN(2) == 0 { // not far from the oldest
+	cursor := at.at(m.random.Uint64N(at.head().Revision + 3))
+	if m.random.IntN(2) == 0 { // close to the oldest
 		cursor.Revision = max(at.oldest, 3) + m.random.Uint64N(5) - 3
 	}
 	switch m.random.IntN(12) {
 	case 0:
-		cursor.Epoch = at.last.Epoch
-	case 1:
 		cursor.Epoch++
-	case 2:
-		if n := len(at.now.earlier); n > 0 {
-			cursor.Epoch = at.now.earlier[m.random.IntN(n)].Cursor.Epoch
-		}
+	case 1, 2:
+		cursor.Epoch = at.epochs[m.random.IntN(len(at.epochs))]
 	}
 	return cursor
 }
 
-func (m *model) read(s *subject, id string) {
+func (m *model) read(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
-	if at.now == nil {
-		m.note("Read of %q, which is not there", id)
-		entries, err := s.store.Read(m.ctx, id, at.last, all)
-		if !errors.Is(err, replay.ErrNotFound) || len(entries) > 0 {
-			m.Errorf("Read of %q: %d entries, error %v; want ErrNotFound", id, len(entries), err)
-		}
-		return
+	if !at.exists() {
+		return // compareHead reads
 	}
 	after, limit := m.cursor(at), 1+m.random.IntN(12)
 	m.note("Read of %q after %s, up to %d", id, after, limit)
-	switch head := at.now.head(); {
+	switch head := at.head(); {
 	case after.Epoch != head.Epoch:
-		s.readRefused(id, after, replay.ErrUnknownEpoch, head, at.oldest)
+		h.readRefused(id, &at.history, after, replay.ErrUnknownEpoch, at.oldest)
 	case after.Revision > head.Revision:
-		s.readRefused(id, after, replay.ErrFutureCursor, head, at.oldest)
+		h.readRefused(id, &at.history, after, replay.ErrFutureCursor, at.oldest)
 	case after.Revision+1 < at.oldest:
-		s.readRefused(id, after, replay.ErrCursorTooOld, head, at.oldest)
+		h.readRefused(id, &at.history, after, replay.ErrCursorTooOld, at.oldest)
 	default:
-		following := at.now.after(after)
-		s.sameEntries("Read", s.read(id, after, limit), following[:min(limit, len(following))])
+		following := at.after(after)
+		h.sameEntries("Read", h.read(id, after, limit), following[:min(limit, len(following))])
 	}
 }
 
-func (m *model) find(s *subject, id string) {
+func (m *model) find(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
 	keys := []string{"absent"}
@@ -312,30 +265,29 @@ func (m *model) find(s *subject, id string) {
 		keys = append(keys, fmt.Sprint("key ", m.random.IntN(m.keys+2)))
 	}
 	keys = append(keys, "repeated")
-	if at.now == nil {
-		m.note("Find in %q, which is not there, of %q", id, keys)
-		s.sameEntries("Find", s.find(id, keys...), nil)
-		return
-	}
-	for _, entry := range slices.Concat(at.now.entries, at.now.earlier) {
+	for _, entry := range slices.Concat(at.entries, at.earlier) {
 		if entry.Key != "" && m.random.IntN(4) == 0 {
 			keys = append(keys, entry.Key)
 		}
 	}
 	m.note("Find in %q of %q", id, keys)
-	s.finds(id, at.now, at.oldest, keys...)
+	if at.exists() {
+		h.finds(id, &at.history, at.oldest, keys...)
+	} else {
+		h.sameEntries("Find where there is no history", h.find(id, keys...), nil)
+	}
 }
 
-func (m *model) listIDs(s *subject) {
+func (m *model) listIDs(h *handle) {
 	m.Helper()
 	m.note("IDs")
 	var want []string
 	for id, at := range m.ids {
-		if at.now != nil {
+		if at.exists() {
 			want = append(want, id)
 		}
 	}
-	s.sameIDs(want)
+	h.sameIDs(want...)
 }
 
 func (m *model) reopen() {
@@ -347,20 +299,20 @@ func (m *model) reopen() {
 	i := m.random.IntN(len(m.handles))
 	m.handles[i] = m.fixture.reopen(m.handles[i])
 	if m.harness.Second == nil {
-		m.handles = []*subject{m.handles[i], m.handles[i]}
+		m.handles = []*handle{m.handles[i], m.handles[i]}
 	}
 }
 
-// look compares the head.
-func (m *model) look(s *subject, id string) {
+// compareHead compares the head.
+func (m *model) compareHead(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
-	if at.now == nil {
-		s.holdsNothing(id)
+	if !at.exists() {
+		h.holdsNothing(id, &at.history)
 		return
 	}
-	head := s.load(id)
-	m.trims(at.now, at.oldest, head.Oldest)
+	head, before := h.load(id), at.oldest
 	at.oldest = head.Oldest
-	s.sameHead(id, head, at.now, at.oldest)
+	m.mayTrim(at, before)
+	h.sameHead(id, head, &at.history, at.oldest)
 }

@@ -10,38 +10,30 @@ import (
 )
 
 func readersSeeNoHoles(f *fixture) {
-	f.readWhileWriting(f.open(), unbounded, epochs{number: 1})
+	for _, epochs := range []epochs{{number: 1}, {number: 12}, {number: 12, restart: true}} {
+		f.readWhileWriting(f.open(), unbounded, epochs)
+	}
 }
 
 func trimmedReadersSeeNoHoles(f *fixture) {
-	f.readWhileWriting(f.openBounded(5), 5, epochs{number: 1})
-}
-
-func readersSeeOneEpoch(f *fixture) {
-	f.readWhileWriting(f.open(), unbounded, epochs{number: 12})
-}
-
-func readersSeeItStartOver(f *fixture) {
-	f.readWhileWriting(f.open(), unbounded, epochs{number: 12, over: true})
-}
-
-func trimmedReadersSeeItStartOver(f *fixture) {
-	f.readWhileWriting(f.openBounded(5), 5, epochs{number: 12, over: true})
+	for _, epochs := range []epochs{{number: 1}, {number: 12, restart: true}} {
+		f.readWhileWriting(f.openBounded(5), 5, epochs)
+	}
 }
 
 // epochs says how a history is written.
 type epochs struct {
 	number int
-	// over starts the history over after each, instead of removing it and
+	// restart restarts the history after each epoch, instead of removing it and
 	// starting it again.
-	over bool
+	restart bool
 }
 
 // unbounded is the bound of a store that trims nothing in these tests.
 const unbounded = -1
 
-// entryAt is the entry that readWhileWriting writes at a position; whoever
-// reads it can tell that it is the right one.
+// entryAt is the entry that readWhileWriting writes at a position. It follows
+// from the position alone, so that a reader can check it.
 func entryAt(cursor replay.Cursor) replay.Entry {
 	entry := replay.Entry{Cursor: cursor, Key: "key " + cursor.String(), Data: []byte("data " + cursor.String())}
 	if cursor.Revision%3 == 1 {
@@ -50,7 +42,7 @@ func entryAt(cursor replay.Cursor) replay.Entry {
 	return entry
 }
 
-// stateAt is the newest state and metaAt the meta when cursor is the head.
+// stateAt is the newest state, and metaAt the meta, while cursor is the head.
 func stateAt(cursor replay.Cursor) []byte {
 	cursor.Revision -= (cursor.Revision + 2) % 3
 	return []byte("state " + cursor.String())
@@ -58,21 +50,21 @@ func stateAt(cursor replay.Cursor) []byte {
 
 func metaAt(cursor replay.Cursor) []byte { return []byte("meta " + cursor.String()) }
 
-// readWhileWriting writes an id while readers check each answer they get for
-// what was committed.
-func (f *fixture) readWhileWriting(s *subject, bound int, epochs epochs) {
+// readWhileWriting writes a history while readers check each result against what
+// was committed.
+func (f *fixture) readWhileWriting(h *handle, bound int, epochs epochs) {
 	f.Helper()
 	const batches, readers = 120, 3
-	handles := []*subject{s, f.second(s)}
+	handles := []*handle{h, f.second(h)}
 	written, failed := make(chan struct{}), make(chan struct{})
 	fail := sync.OnceFunc(func() { close(failed) })
-	looked := make(chan struct{})
-	// The writer waits for a reader now and then, so that they meet however
-	// fast the store is.
+	hasRead := make(chan struct{})
+	// The writer waits for a reader after every other batch, so that reads and
+	// writes alternate however fast the store is.
 	pace := func(batch int) {
 		if batch%2 == 1 {
 			select {
-			case <-looked:
+			case <-hasRead:
 			case <-failed:
 			}
 		}
@@ -80,20 +72,20 @@ func (f *fixture) readWhileWriting(s *subject, bound int, epochs epochs) {
 	f.together(1+readers, func(i int) error {
 		if i == 0 {
 			defer close(written)
-			return writeEpochs(f, s.store, epochs, batches/epochs.number, pace)
+			return writeEpochs(f, h.store, epochs, batches/epochs.number, pace)
 		}
-		r := reader{fixture: f, store: handles[i%2].store, bound: bound, over: epochs.over}
+		r := reader{fixture: f, store: handles[i%2].store, bound: bound, restart: epochs.restart}
 		for {
-			over := ended(written)
-			if err := r.look(); err != nil {
+			last := ended(written)
+			if err := r.readOn(); err != nil {
 				fail()
 				return err
 			}
-			if over {
+			if last {
 				return nil
 			}
 			select {
-			case looked <- struct{}{}:
+			case hasRead <- struct{}{}:
 			default:
 				runtime.Gosched()
 			}
@@ -101,8 +93,8 @@ func (f *fixture) readWhileWriting(s *subject, bound int, epochs epochs) {
 	})
 }
 
-// writeEpochs writes an id in epochs of that many batches each, and calls pace
-// after each batch.
+// writeEpochs writes a history in epochs of that many batches each, and calls
+// pace after each batch.
 func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pace func(batch int)) error {
 	var head replay.Cursor
 	for epoch := range epochs.number {
@@ -116,7 +108,7 @@ func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pac
 				batch.Entries = append(batch.Entries, entryAt(head))
 			}
 			batch.Meta = metaAt(head)
-			batch.Remove = !epochs.over && i == batches-1 && epoch < epochs.number-1
+			batch.Remove = !epochs.restart && i == batches-1 && epoch < epochs.number-1
 			if err := store.Append(f.ctx, "id", batch); err != nil {
 				return fmt.Errorf("the only writer, at %s: %w", batch.Expect, err)
 			}
@@ -132,23 +124,23 @@ func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pac
 // reader follows the history that writeEpochs writes.
 type reader struct {
 	*fixture
-	store replay.Store
-	bound int
-	over  bool          // and never removed
-	at    replay.Cursor // all up to here was seen, or was said to be trimmed
-	head  replay.Cursor // the newest head that was seen
+	store   replay.Store
+	bound   int
+	restart bool          // the history is restarted and never removed
+	at      replay.Cursor // the entries up to here were read or are trimmed
+	head    replay.Cursor // the newest head that was loaded
 }
 
-// look loads the head and reads on to it.
-func (r *reader) look() error {
+// readOn loads the head and reads up to it.
+func (r *reader) readOn() error {
 	head, err := r.store.Load(r.ctx, "id")
-	if errors.Is(err, replay.ErrNotFound) && (!r.over || r.head.IsZero()) {
+	if errors.Is(err, replay.ErrNotFound) && (!r.restart || r.head.IsZero()) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	if head.Cursor.Epoch < r.head.Epoch || head.Cursor.Epoch == r.head.Epoch && head.Cursor.Revision < r.head.Revision {
+	if later(r.head, head.Cursor) {
 		return fmt.Errorf("load: the head went back from %s to %s", r.head, head.Cursor)
 	}
 	if string(head.State) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {
@@ -162,20 +154,20 @@ func (r *reader) look() error {
 	}
 	r.head = head.Cursor
 	for r.at.Revision < head.Cursor.Revision {
-		over, err := r.piece()
-		if over || err != nil {
+		ended, err := r.readPage()
+		if ended || err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// piece reads a few entries. It is over when the epoch is.
-func (r *reader) piece() (over bool, err error) {
+// readPage reads a few entries. It reports whether the epoch has ended.
+func (r *reader) readPage() (ended bool, err error) {
 	entries, err := r.store.Read(r.ctx, "id", r.at, 10)
 	refusal, refused := errors.AsType[*replay.CursorError](err)
 	switch {
-	case errors.Is(err, replay.ErrNotFound) && !r.over:
+	case errors.Is(err, replay.ErrNotFound) && !r.restart:
 		return true, nil
 	case errors.Is(err, replay.ErrUnknownEpoch) && refused && refusal.Head.Epoch > r.at.Epoch:
 		return true, nil

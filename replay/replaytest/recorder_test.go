@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// recorder is a testing.TB that notes failures instead of failing the test it
-// is part of.
+// recorder is a testing.TB that notes failures instead of failing its test.
 type recorder struct {
 	testing.TB
 	mu       sync.Mutex
@@ -18,7 +17,7 @@ type recorder struct {
 	cleanups []func()
 }
 
-// record runs a check and returns what it has to say.
+// record runs a check and returns what it reported.
 func record(t *testing.T, check check, harness Harness) *recorder {
 	t.Helper()
 	r := &recorder{TB: t}
@@ -72,7 +71,7 @@ func (r *recorder) Log(...any)             {}
 func (r *recorder) Logf(string, ...any)    {}
 func (r *recorder) Helper()                {}
 
-func TestARecorderNotesWhatATestSays(t *testing.T) {
+func TestRecorder(t *testing.T) {
 	tests := []struct {
 		name     string
 		run      func(f *fixture)

@@ -27,15 +27,15 @@ const (
 	ProposingDisabled = "proposing-disabled"
 	// Unauthorized: the caller may not run the function.
 	Unauthorized = "unauthorized"
-	// RateLimited: a limit of the connection was reached; try again after
-	// retryAfterMs, or when a proposal in flight has its result. Also a code of
-	// error frames.
+	// RateLimited: the connection has as many proposals in flight as it may have,
+	// by number or in bytes; propose again after retryAfterMs, or when one of them
+	// has its result. Also a code of error frames, for subscribes that wait.
 	RateLimited = "rate-limited"
 	// Busy: the ShareData has too many proposals; nothing happened, and the same
 	// proposal may succeed a little later.
 	Busy = "busy"
-	// Unavailable: the store could not be reached, and nothing happened; the same
-	// proposal may succeed later. Also a code of error frames.
+	// Unavailable: the store failed or could not be reached, and nothing happened;
+	// the same proposal may succeed later. Also a code of error frames.
 	Unavailable = "unavailable"
 	// OutcomeUnknown: the proposal may or may not have taken effect. Sent again
 	// under the same idempotencyKey, it takes effect at most once.
@@ -47,13 +47,13 @@ const (
 	// ShuttingDown: the server is shutting down; propose again on a new
 	// connection.
 	ShuttingDown = "shutting-down"
-	// InternalError: the server failed in a way that it does not explain. Also a
-	// code of error frames.
+	// InternalError: the server failed in a way that only its log explains, and
+	// nothing happened. Also a code of error frames.
 	InternalError = "internal-error"
 )
 
-// Codes of an error frame, besides UnknownShareData, RateLimited, Unavailable
-// and InternalError.
+// Codes of an error frame, besides UnknownShareData, RateLimited, Unavailable and
+// InternalError. An authorizer may refuse a subscribe with a code of its own.
 const (
 	// InvalidMessage: the client's message does not parse or fits no schema. The
 	// connection is closed with CloseInvalidMessage.

@@ -6,7 +6,7 @@ const WebSocket = require('ws');
 const { RealtimeClient } = require('@degenerate/realtime');
 
 module.exports = (options, say) => {
-  // Heartbeats are invisible to the client, so the socket tells of them.
+  // The client does not report heartbeats, so the socket does.
   class Socket extends WebSocket {
     constructor(...parameters) {
       super(...parameters);

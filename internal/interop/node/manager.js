@@ -1,7 +1,7 @@
 'use strict';
 
 // Stands in for the manager of @degenerate/sharedata, which was never
-// published: what the published server asks of one, and no more.
+// published: the part of it that the published server uses.
 
 const { EventEmitter } = require('events');
 
@@ -15,43 +15,43 @@ class Manager extends EventEmitter {
     return this.#all.get(id);
   }
 
-  // create begins a ShareData. transactionHistory is that of an earlier process.
+  // create creates a ShareData, with the transactions of an earlier process.
   create(id, currentState, functions, transactionHistory = []) {
     this.#all.set(id, { id, currentState, functions, transactionHistory });
   }
 
   update(id, currentState) {
     this.#all.get(id).currentState = currentState;
-    this.#tell('updated', { shareDataId: id, currentState });
+    this.#notify('updated', { shareDataId: id, currentState });
   }
 
   remove(id) {
     this.#all.delete(id);
-    this.#tell('removed', { shareDataId: id });
+    this.#notify('removed', { shareDataId: id });
   }
 
   async applyTransaction(id, proposed, fn, proof) {
     const shareData = this.#all.get(id);
     let accepted = true;
     try {
-      shareData.currentState = fn.judge(shareData.currentState, proposed);
+      shareData.currentState = fn.evaluate(shareData.currentState, proposed);
     } catch (error) {
       if (!(error instanceof Rejection)) {
         throw error;
       }
       accepted = false;
     }
-    // Published stores take the ids of transactions for ascending numbers.
+    // Published stores expect the ids of transactions to be ascending numbers.
     const transactionId = String(shareData.transactionHistory.length + 1);
     shareData.transactionHistory.push({ transactionId, accepted, proof });
-    this.#tell('transaction', {
+    this.#notify('transaction', {
       shareDataId: id, transactionId, accepted, currentState: shareData.currentState,
     });
     await fn.beforeAnswer?.();
     return { accepted, transactionId };
   }
 
-  #tell(what, details) {
+  #notify(what, details) {
     const type = `share-data:${what}`;
     this.emit(type, { type, ...details });
   }

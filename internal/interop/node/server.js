@@ -19,7 +19,7 @@ const {
 } = require('@degenerate/realtime');
 const { Manager, Rejection } = require('./manager');
 
-// SlowReplayStore lets a replay wait, as a store behind a network does.
+// SlowReplayStore delays replays, as a store behind a network does.
 class SlowReplayStore extends InMemoryReplayStore {
   constructor(size, wait) {
     super(size);
@@ -40,7 +40,7 @@ function add({ value }, { by }) {
 }
 
 module.exports = async ({ tokens, deny, proposing = true, slowReplay = false, ...options }, say) => {
-  // A gate is what one waits at, telling so, until a command opens it.
+  // A gate reports an event and blocks until a command opens it.
   const gate = (event) => {
     let open = () => {};
     const wait = () => new Promise((resolve) => {
@@ -49,14 +49,14 @@ module.exports = async ({ tokens, deny, proposing = true, slowReplay = false, ..
     });
     return { wait, open: () => open() };
   };
-  const answers = gate('answer held');
-  const replays = gate('replay held');
+  const answers = gate('answer delayed');
+  const replays = gate('replay delayed');
 
   const functions = [
-    { id: 'add', judge: add },
-    { id: 'addSlowly', judge: add, beforeAnswer: answers.wait },
-    { id: 'set', judge: (_, proposed) => proposed },
-    { id: 'fail', judge: () => { throw new Error('out of order'); } },
+    { id: 'add', evaluate: add },
+    { id: 'addSlowly', evaluate: add, beforeAnswer: answers.wait },
+    { id: 'set', evaluate: (_, proposed) => proposed },
+    { id: 'fail', evaluate: () => { throw new Error('out of order'); } },
   ];
   const manager = new Manager();
   const http = createServer();

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the interoperability tests run in Node, into node_modules beside
-# this file. It needs node, npm and the npm registry; the tests need neither npm
-# nor a network. Running it again costs nothing.
+# Installs what the interoperability tests run in Node, into node_modules beside this
+# file. It needs node, npm and the npm registry; the tests need neither npm nor a
+# network. Running it again does nothing.
 #
-# @degenerate/realtime cannot be installed the usual way, because dependencies
-# that it declares were never published. So its tarball is unpacked by hand, and
-# standins/ has what it needs of them.
+# @degenerate/realtime cannot be installed with npm install, because packages that it
+# depends on were never published. Its tarball is unpacked here instead, and standins/
+# replaces the missing packages as far as its code uses them.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -10,44 +10,47 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// maxBody is the largest state that the administration takes, in bytes.
-const maxBody = 1 << 20
-
 // adminHandler serves the administration:
 //
-//	POST   /admin/{kind}/{id}     creates; the body is the initial state
-//	PUT    /admin/sharedata/{id}  updates wholesale; the body is the new state
+//	POST   /admin/{kind}/{id}     creates; the body is the first state
+//	PUT    /admin/sharedata/{id}  replaces the state by the body
 //	DELETE /admin/sharedata/{id}  removes
 //	GET    /admin/sharedata/{id}  returns the snapshot
 //	GET    /admin/history/{id}    returns the entries, one JSON text per line
 func adminHandler(manager *sharedata.Manager) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /admin/{kind}/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if state, ok := readState(w, r); ok {
-			snapshot, err := manager.CreateKind(r.Context(), r.PathValue("id"), r.PathValue("kind"), state)
-			respond(w, http.StatusCreated, snapshot, err)
-		}
+	handle := func(pattern string, do func(r *http.Request, id string, body json.RawMessage) (sharedata.Snapshot, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			snapshot, err := do(r, r.PathValue("id"), body)
+			if err != nil {
+				http.Error(w, err.Error(), statusOf(err))
+				return
+			}
+			_ = json.NewEncoder(w).Encode(snapshot)
+		})
+	}
+	handle("POST /admin/{kind}/{id}", func(r *http.Request, id string, body json.RawMessage) (sharedata.Snapshot, error) {
+		return manager.CreateKind(r.Context(), id, r.PathValue("kind"), body)
 	})
-	mux.HandleFunc("PUT /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if state, ok := readState(w, r); ok {
-			snapshot, err := manager.Update(r.Context(), r.PathValue("id"), state)
-			respond(w, http.StatusOK, snapshot, err)
-		}
+	handle("PUT /admin/sharedata/{id}", func(r *http.Request, id string, body json.RawMessage) (sharedata.Snapshot, error) {
+		return manager.Update(r.Context(), id, body)
 	})
-	mux.HandleFunc("DELETE /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
-		respond(w, http.StatusOK, sharedata.Snapshot{}, manager.Remove(r.Context(), r.PathValue("id")))
+	handle("DELETE /admin/sharedata/{id}", func(r *http.Request, id string, _ json.RawMessage) (sharedata.Snapshot, error) {
+		return sharedata.Snapshot{}, manager.Remove(r.Context(), id)
 	})
-	mux.HandleFunc("GET /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
-		snapshot, err := manager.Get(r.Context(), r.PathValue("id"))
-		respond(w, http.StatusOK, snapshot, err)
+	handle("GET /admin/sharedata/{id}", func(r *http.Request, id string, _ json.RawMessage) (sharedata.Snapshot, error) {
+		return manager.Get(r.Context(), id)
 	})
 	mux.HandleFunc("GET /admin/history/{id}", func(w http.ResponseWriter, r *http.Request) {
 		encoder := json.NewEncoder(w)
 		for e, err := range manager.History(r.Context(), r.PathValue("id"), replay.Cursor{}) {
 			if err != nil {
-				// What was written so far is no whole history. Cutting the
-				// connection is how HTTP says so.
-				panic(http.ErrAbortHandler)
+				panic(http.ErrAbortHandler) // tells the client that the history is not complete
 			}
 			if encoder.Encode(e) != nil {
 				return
@@ -55,25 +58,6 @@ func adminHandler(manager *sharedata.Manager) http.Handler {
 		}
 	})
 	return mux
-}
-
-func readState(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-	}
-	return body, err == nil
-}
-
-// respond writes the snapshot, or what went wrong.
-func respond(w http.ResponseWriter, status int, snapshot sharedata.Snapshot, err error) {
-	if err != nil {
-		http.Error(w, err.Error(), statusOf(err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(snapshot) // the peer may be gone; there is nobody else to tell
 }
 
 func statusOf(err error) int {

@@ -1,17 +1,18 @@
-// Command server is the process that package torture starts, kills and judges:
-// a manager on a store, served over WebSocket and administered over HTTP.
+// Command server is the process that package torture starts and kills: a manager on
+// a store, served over WebSocket and administered over HTTP.
 //
-// Its first line on standard output is "listening on http://HOST:PORT". It
-// starts also where its store cannot be reached. With -plant it breaks a
-// promise on purpose.
+// Its first line on standard output is "listening on http://HOST:PORT". It also
+// starts where its store cannot be reached. With -bug it breaks a promise on
+// purpose.
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,92 +25,114 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// shutdownTimeout is how long a gentle shutdown may take before it cuts.
-const shutdownTimeout = 5 * time.Second
-
-type config struct {
-	addr         string
-	store        string
-	node         string
-	window       int
-	maxBuffered  int
-	heartbeat    time.Duration
-	storeTimeout time.Duration
-	plant        string
-}
+// Time-outs are short, because a run is.
+const (
+	heartbeat       = 2 * time.Second
+	storeTimeout    = 3 * time.Second
+	shutdownTimeout = 5 * time.Second
+)
 
 func main() {
-	var c config
-	flag.StringVar(&c.addr, "addr", "127.0.0.1:0", "`host:port` to listen on; port 0 takes a free one")
-	flag.StringVar(&c.store, "store", "mem:", "`store`: mem:, bolt:FILE or redis://HOST:PORT")
-	flag.StringVar(&c.node, "node", "node", "`name` of this process")
-	flag.IntVar(&c.window, "window", 100, "replay window in `entries`")
-	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
-	flag.DurationVar(&c.heartbeat, "heartbeat", 2*time.Second, "`interval` of WebSocket pings")
-	flag.DurationVar(&c.storeTimeout, "store-timeout", 3*time.Second, "longest `time` for one call of the store")
-	flag.StringVar(&c.plant, "plant", "", "`bug` to plant: "+plantNames)
+	store := flag.String("store", "mem:", "`store`: mem:, bolt:FILE or redis://HOST:PORT")
+	node := flag.String("node", "node", "`name` of this process")
+	window := flag.Int("window", 100, "replay window in `entries`")
+	bug := flag.String("bug", "", "`bug` to have: "+bugNames)
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", c.node)
-	if err := run(ctx, c, os.Stdout, logger); err != nil {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", *node)
+	if err := run(ctx, *store, *node, *window, *bug, logger); err != nil {
 		logger.Error("server ended", "error", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends, and then shuts down gently. Its first line on out
-// says where it listens.
-func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
-	store, closeStore, err := openStore(c.store, logger)
+// run serves until ctx ends, and then shuts down gracefully.
+func run(ctx context.Context, storeName, node string, window int, bug string, logger *slog.Logger) error {
+	store, closeStore, err := openStore(storeName, logger)
 	if err != nil {
 		return err
 	}
 	defer closeStore()
-	planted, err := plant(c.plant, store)
+	store, wrap, err := withBug(bug, store)
 	if err != nil {
 		return err
 	}
 	manager, err := sharedata.NewManager(&sharedata.Options{
-		Store: planted.store, Kinds: kinds(), StoreTimeout: c.storeTimeout, Logger: logger,
+		Store: store, Kinds: kinds(), StoreTimeout: storeTimeout, Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
 
-	server := realtime.NewServer(manager, &realtime.Options{
-		ReplayWindow: c.window, MaxBufferedBytes: c.maxBuffered, Heartbeat: c.heartbeat, Logger: logger,
-	})
+	server, err := realtime.NewServer(manager, &realtime.Options{ReplayWindow: window, Heartbeat: heartbeat, Logger: logger})
+	if err != nil {
+		return err
+	}
 	defer server.Close()
 	mux := http.NewServeMux()
-	mux.Handle("/realtime", planted.wrap(identified(fmt.Sprintf("%s/%d", c.node, os.Getpid()), server)))
+	mux.Handle("/realtime", wrap(identified(fmt.Sprintf("%s/%d", node, os.Getpid()), server)))
 	mux.Handle("/admin/", adminHandler(manager))
 
-	listener, err := net.Listen("tcp", c.addr)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	httpServer := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- httpServer.Serve(listener) }()
-	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
+	fmt.Printf("listening on http://%s\n", listener.Addr())
 
 	select {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
 	}
-	patience, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	return errors.Join(server.Shutdown(patience), httpServer.Shutdown(patience))
+	return errors.Join(server.Shutdown(shutdown), httpServer.Shutdown(shutdown))
 }
 
-// identified tells whoever connects which process it is.
+// identified adds the name of the process to every response.
 func identified(name string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Served-By", name)
 		next.ServeHTTP(w, r)
 	})
+}
+
+type counter struct {
+	Value int64 `json:"value"`
+}
+
+type addInput struct {
+	By int64 `json:"by"`
+}
+
+// kinds returns the functions that checker.Counter and checker.Register model.
+func kinds() []sharedata.Kind {
+	return []sharedata.Kind{
+		sharedata.NewKind("counter",
+			sharedata.NewFunction("add", func(_ context.Context, c counter, in addInput) (counter, error) {
+				if c.Value+in.By < 0 {
+					return c, sharedata.Reject("the counter cannot go below zero")
+				}
+				c.Value += in.By
+				return c, nil
+			}),
+			sharedata.NewFunction("reset", func(context.Context, counter, json.RawMessage) (counter, error) {
+				return counter{}, nil
+			}),
+		),
+		sharedata.NewKind("register",
+			sharedata.NewRawFunction("set", func(_ context.Context, _, proposed json.RawMessage) (json.RawMessage, error) {
+				if bytes.Equal(proposed, []byte("null")) {
+					return nil, sharedata.Reject("a register cannot be set to null")
+				}
+				return proposed, nil
+			}),
+		),
+	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/safe-go/safe/replay/redis"
 )
 
-// openStore opens the store that the flag names. One that is shared need not be
-// reachable.
+// openStore opens the store that -store names, and returns it with a function that
+// closes it. Redis need not be reachable.
 func openStore(name string, logger *slog.Logger) (store replay.Store, closeStore func() error, err error) {
 	scheme, rest, _ := strings.Cut(name, ":")
 	switch scheme {
@@ -34,8 +34,8 @@ func openStore(name string, logger *slog.Logger) (store replay.Store, closeStore
 	return nil, nil, fmt.Errorf("-store %q: use mem:, bolt:FILE or redis://HOST:PORT", name)
 }
 
-// openRedis makes the timeouts short, and looks often whether an announcement
-// was missed: a run does not last long.
+// openRedis uses short time-outs, and checks often for missed notifications, because
+// a run is short.
 func openRedis(url string, logger *slog.Logger) (replay.Store, func() error, error) {
 	options, err := goredis.ParseURL(url)
 	if err != nil {

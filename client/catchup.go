@@ -1,0 +1,402 @@
+package client
+
+import (
+	"fmt"
+
+	"github.com/safe-go/safe/internal/wire"
+)
+
+// This file decides, without goroutine, clock or socket, what the frames of
+// one ShareData mean to its subscriber: which events they are, and whether a
+// reconnect resumed or left a gap.
+//
+// A round begins with a subscribe and ends with the connection, an unsubscribe
+// or the next subscribe. Its phases:
+//
+//	requested     -> state                    snapshot, resumed or a gap: live
+//	                                          resumed, frames follow:     replaying
+//	                                          not known yet:              deciding
+//	deciding      -> replayed frame           resumed:                    replaying
+//	              -> replay-cursor-not-found  a gap:                      live
+//	              -> barrier                  resumed, nothing to replay: live
+//	replaying     -> last replayed frame      if no frame is held:        live
+//	              -> barrier                                              live
+//	              -> replay-cursor-not-found  a gap after all:            awaitingState
+//	awaitingState -> state                    snapshot:                   live
+//
+// A server of this project says in the state frame how many replayed frames
+// follow, so nothing has to be guessed. Another server may have nothing to replay
+// and be silent, or have lost the cursor and say so later. For such a server the
+// client sends a ping behind the state, the barrier: what the server replays, it
+// sends before the pong.
+
+// position is a point in the history of one ShareData as a client knows it.
+// The zero position is the one before the first snapshot and after a Gap: there
+// is nothing to resume from.
+type position struct {
+	known    bool
+	cursor   string // empty where the server sent none
+	revision uint64 // 0 where the server sent none
+}
+
+// item is an event and the position after it.
+type item struct {
+	event Event
+	after position
+}
+
+type phase int
+
+const (
+	idle          phase = iota // no round; all frames belong to an earlier one
+	requested                  // the subscribe is sent, and not answered
+	awaitingState              // a Gap was delivered, and its state is to come
+	deciding
+	replaying
+	live
+)
+
+// catchUp is the state of one subscription's round. Its methods are called with
+// the client's lock held.
+type catchUp struct {
+	shareDataID string
+	phase       phase
+	// position is the one after the last event of the round.
+	position position
+	// snapshot is the round's state frame and snapshotAt its position. Where
+	// counted, remaining is how many replayed frames are still to come.
+	snapshot   *wire.State
+	snapshotAt position
+	counted    bool
+	remaining  uint64
+	// since is the cursor in the subscribe. certain is false while the outcome is
+	// unknown, or known from a barrier only.
+	since   string
+	certain bool
+	// deliveredLive: a live frame of this round was delivered.
+	deliveredLive bool
+	// held are live frames that wait for the outcome, or for the end of a replay
+	// of unknown length, which may contain them too.
+	held []wire.ServerMessage
+}
+
+// maxHeld bounds catchUp.held. One frame more has the effect of a barrier.
+const maxHeld = 256
+
+// step is the effect of one frame.
+type step struct {
+	items []item
+	// barrier: send a ping, and call barrierPassed when its pong arrives.
+	barrier bool
+	// resubscribe: the frames are not what the server promised; begin another
+	// round. The last item is a Gap.
+	resubscribe bool
+	// removed: the ShareData does not exist any more.
+	removed bool
+}
+
+// begin begins a round at from and returns the cursor to subscribe with.
+func (u *catchUp) begin(from position) (since string) {
+	*u = catchUp{shareDataID: u.shareDataID, phase: requested, position: from, since: from.cursor}
+	return from.cursor
+}
+
+// stop ends the round.
+func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID} }
+
+// receive applies a state, transaction or lifecycle frame.
+func (u *catchUp) receive(frame wire.ServerMessage) step {
+	switch frame := frame.(type) {
+	case *wire.State:
+		return u.applySnapshot(frame)
+	case *wire.Transaction:
+		if frame.Replayed {
+			return u.applyReplayed(frame)
+		}
+		return u.applyLive(frame)
+	case *wire.Lifecycle:
+		switch {
+		case frame.Event == wire.EventRemoved:
+			return u.applyRemoval(frame)
+		case frame.Replayed:
+			return u.applyReplayed(frame)
+		}
+		return u.applyLive(frame)
+	}
+	return step{}
+}
+
+// applySnapshot reads from the snapshot whether the round resumes, as far as the
+// snapshot says so. A server that cannot finish a replay sends another snapshot;
+// the round then goes on from its position.
+func (u *catchUp) applySnapshot(snapshot *wire.State) step {
+	switch {
+	case u.phase == idle:
+		return step{}
+	case len(u.held) > 0:
+		return u.broken("the server began again")
+	}
+	u.counted, u.remaining, u.deliveredLive = false, 0, false
+	u.snapshot = snapshot
+	u.snapshotAt = position{known: true, cursor: snapshot.Cursor, revision: snapshot.Revision}
+	if u.snapshotAt.cursor == "" {
+		u.snapshotAt.cursor = snapshot.LastTransactionID
+	}
+	u.certain = true
+	switch from := u.position; {
+	case !from.known:
+		u.phase, u.position = live, u.snapshotAt
+		return step{items: []item{u.stateItem(false)}}
+	case from.cursor == u.snapshotAt.cursor:
+		u.phase, u.position = live, u.snapshotAt
+		return step{items: []item{u.stateItem(true)}}
+	case from.cursor == "":
+		return u.gap("the server named no cursor to resume from")
+	case snapshot.HasReplaying && snapshot.Replaying > 0 &&
+		(from.revision == 0 || from.revision < snapshot.Revision):
+		u.phase, u.counted, u.remaining = replaying, true, snapshot.Replaying
+		return step{items: []item{u.stateItem(true)}}
+	case snapshot.HasReplaying:
+		return u.gap("the server could not replay from the cursor")
+	default:
+		u.phase, u.certain = deciding, false
+		return step{barrier: true}
+	}
+}
+
+// mayConcern reports whether a replay-cursor-not-found without a ShareData id may
+// be about this round.
+func (u *catchUp) mayConcern() bool { return u.phase >= deciding && !u.certain }
+
+// cursorNotFound applies the error frame that says that the server cannot replay.
+func (u *catchUp) cursorNotFound(message string) step {
+	switch {
+	case u.phase == deciding:
+		u.certain = true
+		return u.gap(message)
+	case u.mayConcern():
+		// The error came after the pong: the round has not resumed.
+		return u.broken(message)
+	case u.phase == replaying && u.counted:
+		// The rest of the replay does not come. A state or the end follows.
+		gap := u.gapItem(message)
+		u.phase, u.position = awaitingState, position{}
+		return step{items: []item{gap}}
+	}
+	return step{}
+}
+
+// barrierPassed applies the pong of the barrier: all that the server replays has
+// been received.
+func (u *catchUp) barrierPassed() step {
+	switch {
+	case u.phase == deciding:
+		u.phase = live
+		return u.release(step{items: []item{u.stateItem(true)}})
+	case u.phase == replaying && !u.counted:
+		u.phase = live
+		return u.release(step{})
+	}
+	return step{}
+}
+
+// applyReplayed applies a frame about a change before the snapshot.
+func (u *catchUp) applyReplayed(frame wire.ServerMessage) (s step) {
+	switch {
+	case u.phase < deciding:
+		return step{}
+	case u.phase == deciding:
+		u.phase = replaying
+		s.items = append(s.items, u.stateItem(true))
+	case u.phase == live && u.deliveredLive && !u.counted:
+		return u.broken("the server replayed after it had gone on")
+	}
+	u.certain = true
+	u.dropHeld(frame)
+	s = u.deliver(frame, s)
+	if u.phase != replaying {
+		return s
+	}
+	_, cursor := numbers(frame)
+	if u.counted {
+		u.remaining--
+	}
+	switch {
+	case u.counted && u.remaining == 0:
+		u.phase = live
+		if u.position.revision < u.snapshotAt.revision && len(s.items) > 0 {
+			// No frame is sent for the remaining revisions up to the snapshot.
+			u.position = u.snapshotAt
+			s.items[len(s.items)-1].after = u.snapshotAt
+		}
+	case !u.counted && cursor == u.snapshotAt.cursor && len(u.held) == 0:
+		u.phase = live
+	}
+	return s
+}
+
+// applyLive applies a frame about a change after the snapshot.
+func (u *catchUp) applyLive(frame wire.ServerMessage) step {
+	switch {
+	case u.phase < awaitingState:
+		return step{}
+	case u.phase == awaitingState:
+		u.stop()
+		return step{resubscribe: true}
+	case u.phase == live:
+		return u.deliver(frame, step{})
+	case u.counted:
+		// Fewer frames were replayed than announced. If one is missing, deliver
+		// sees it by the revision.
+		u.phase = live
+		return u.deliver(frame, step{})
+	}
+	u.held = append(u.held, frame)
+	if len(u.held) > maxHeld {
+		return u.barrierPassed()
+	}
+	return step{}
+}
+
+// applyRemoval applies the end of the ShareData.
+func (u *catchUp) applyRemoval(frame *wire.Lifecycle) step {
+	if u.phase < awaitingState {
+		return step{}
+	}
+	s := u.barrierPassed()
+	if s.resubscribe {
+		return s
+	}
+	s.items = append(s.items, item{event: eventOf(frame)})
+	s.removed = true
+	u.stop()
+	return s
+}
+
+// deliver adds the frame's event to the step, unless it was delivered before. A
+// frame that does not follow the one before ends the round.
+func (u *catchUp) deliver(frame wire.ServerMessage, s step) step {
+	revision, cursor := numbers(frame)
+	switch before := u.position; {
+	case revision != 0 && before.revision != 0:
+		if revision <= before.revision {
+			return s
+		}
+		if revision > before.revision+1 {
+			broken := u.broken(fmt.Sprintf("revision %d came after %d", revision, before.revision))
+			s.items, s.resubscribe = append(s.items, broken.items...), true
+			return s
+		}
+	case cursor != "" && cursor == before.cursor:
+		return s
+	}
+	if cursor != "" {
+		u.position.cursor = cursor
+	}
+	u.position.revision = revision
+	u.deliveredLive = u.deliveredLive || u.phase == live && !isReplayed(frame)
+	s.items = append(s.items, item{event: eventOf(frame), after: u.position})
+	return s
+}
+
+// release delivers the held frames.
+func (u *catchUp) release(s step) step {
+	held := u.held
+	u.held = nil
+	for _, frame := range held {
+		if s = u.deliver(frame, s); s.resubscribe {
+			break
+		}
+	}
+	return s
+}
+
+// dropHeld drops the held live frame that is also replayed.
+func (u *catchUp) dropHeld(replayed wire.ServerMessage) {
+	_, cursor := numbers(replayed)
+	for i, frame := range u.held {
+		if _, held := numbers(frame); held != "" && held == cursor {
+			u.held = append(u.held[:i:i], u.held[i+1:]...)
+			return
+		}
+	}
+}
+
+// gap delivers a Gap and then the snapshot.
+func (u *catchUp) gap(reason string) step {
+	gap := u.gapItem(reason)
+	u.phase, u.position = live, u.snapshotAt
+	return u.release(step{items: []item{gap, u.stateItem(false)}})
+}
+
+// broken ends the round with a Gap, because its frames are not what the server
+// promised.
+func (u *catchUp) broken(reason string) step {
+	gap := u.gapItem(reason)
+	u.stop()
+	return step{items: []item{gap}, resubscribe: true}
+}
+
+func (u *catchUp) gapItem(reason string) item {
+	return item{event: &Gap{ShareDataID: u.shareDataID, Cursor: u.position.cursor, Reason: reason}}
+}
+
+// stateItem is the snapshot as an event. Before a replay the position does not
+// move.
+func (u *catchUp) stateItem(resumed bool) item {
+	return item{after: u.position, event: &State{
+		ShareDataID:       u.shareDataID,
+		CurrentState:      u.snapshot.CurrentState,
+		Cursor:            u.snapshotAt.cursor,
+		Revision:          u.snapshot.Revision,
+		LastTransactionID: u.snapshot.LastTransactionID,
+		Resumed:           resumed,
+		Replaying:         u.remaining,
+	}}
+}
+
+// numbers returns the position of a transaction or lifecycle frame.
+func numbers(frame wire.ServerMessage) (revision uint64, cursor string) {
+	switch frame := frame.(type) {
+	case *wire.Transaction:
+		return frame.Revision, frame.TransactionID
+	case *wire.Lifecycle:
+		return frame.Revision, frame.Cursor
+	}
+	return 0, ""
+}
+
+func isReplayed(frame wire.ServerMessage) bool {
+	switch frame := frame.(type) {
+	case *wire.Transaction:
+		return frame.Replayed
+	case *wire.Lifecycle:
+		return frame.Replayed
+	}
+	return false
+}
+
+func eventOf(frame wire.ServerMessage) Event {
+	switch frame := frame.(type) {
+	case *wire.Transaction:
+		return &Transaction{
+			ShareDataID:   frame.ShareDataID,
+			TransactionID: frame.TransactionID,
+			Accepted:      frame.Accepted,
+			CurrentState:  frame.CurrentState,
+			Replayed:      frame.Replayed,
+			Revision:      frame.Revision,
+			FunctionID:    frame.FunctionID,
+		}
+	case *wire.Lifecycle:
+		return &Lifecycle{
+			ShareDataID:  frame.ShareDataID,
+			Removed:      frame.Event == wire.EventRemoved,
+			CurrentState: frame.CurrentState,
+			Replayed:     frame.Replayed,
+			Cursor:       frame.Cursor,
+			Revision:     frame.Revision,
+		}
+	}
+	panic(fmt.Sprintf("client: %T is no event", frame))
+}

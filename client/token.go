@@ -1,0 +1,60 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Permanent marks the error of a token source as final: where Options.Token
+// returns it, the client stops for good, and everything that waits or is called
+// later fails with ErrClosed and this error. Any other error of a token source
+// is a failed attempt to connect, after which the client tries again. The result
+// wraps err; it is nil where err is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+func isPermanent(err error) bool {
+	var permanent *permanentError
+	return errors.As(err, &permanent)
+}
+
+// StaticToken returns a source for Options.Token whose token never changes. When
+// the server rejects the token, the client stops for good with ErrUnauthorized:
+// the same token again would be rejected again.
+//
+// The client draws this conclusion for no other source. One that returns a
+// rejected token again, maybe from a cache, is asked again after a backoff, for
+// as long as the client lives; until then errors of calls name the rejection.
+func StaticToken(token string) func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if rejected, ok := RejectedToken(ctx); ok && rejected == token {
+			return "", Permanent(fmt.Errorf("the server rejected the static token: %w", ErrUnauthorized))
+		}
+		return token, nil
+	}
+}
+
+// RejectedToken returns the token that the server rejected last, with HTTP 401 or
+// close code 4002, from the context that Options.Token is called with. A source
+// that caches its token renews it then. There is none after the source returned
+// another token or a connection opened.
+func RejectedToken(ctx context.Context) (token string, ok bool) {
+	token, ok = ctx.Value(rejectedTokenKey{}).(string)
+	return token, ok
+}
+
+type rejectedTokenKey struct{}
+
+func withRejectedToken(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, rejectedTokenKey{}, token)
+}

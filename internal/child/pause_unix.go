@@ -1,0 +1,14 @@
+//go:build unix
+
+package child
+
+import (
+	"os"
+	"syscall"
+)
+
+// Pause stops a process with SIGSTOP, where signals exist.
+func Pause(process *os.Process) error { return process.Signal(syscall.SIGSTOP) }
+
+// Resume continues a paused process.
+func Resume(process *os.Process) error { return process.Signal(syscall.SIGCONT) }

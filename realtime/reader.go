@@ -1,0 +1,135 @@
+package realtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
+)
+
+// read takes messages until the connection ends, and returns why.
+func (s *session) read() error {
+	defer s.server.recoverIn(s)
+	for {
+		if err := s.readMessage(); err != nil {
+			s.drainAfter(err)
+			return err
+		}
+	}
+}
+
+func (s *session) readMessage() error {
+	// The context is not the session's: one that ends would make the library
+	// cut the connection in the middle of a close.
+	kind, message, err := s.conn.Reader(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case s.isClosing():
+		_, err := io.Copy(io.Discard, message)
+		return err
+	}
+	return s.readBody(kind, message)
+}
+
+// drainAfter lets the peer read the close frame that the library has sent over
+// a violation of the WebSocket protocol: if the network connection were closed
+// while received bytes are unread, the peer would get a reset instead.
+func (s *session) drainAfter(err error) {
+	if code, _ := s.socket.closeFrame(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
+		return
+	}
+	s.out.close()
+	s.endSubscriptions()
+	io.Copy(io.Discard, s.socket)
+}
+
+// readBody reads the rest of a message and acts on it.
+func (s *session) readBody(kind websocket.MessageType, message io.Reader) error {
+	buffer := s.server.messages.Get().(*bytes.Buffer)
+	defer s.server.putMessage(buffer)
+	limit := s.server.options.MaxMessageBytes
+	_, err := buffer.ReadFrom(io.LimitReader(message, int64(limit)+1))
+	switch {
+	case err != nil:
+		return err
+	case buffer.Len() > limit:
+		s.refuse("the message is larger than the server accepts", "")
+		_, err := io.Copy(io.Discard, message)
+		return err
+	case kind != websocket.MessageText:
+		s.refuse("the message is binary; send JSON as a text message", "")
+		return nil
+	}
+	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1})
+	if err != nil {
+		s.refuse(s.explain(buffer.Bytes(), err))
+		return nil
+	}
+	s.dispatch(m)
+	return nil
+}
+
+// dispatch acts on a message. One that may have to wait goes into the request
+// queue of its ShareData, so that nothing else waits for it.
+func (s *session) dispatch(message wire.ClientMessage) {
+	switch m := message.(type) {
+	case *wire.Ping:
+		s.out.send(encode(&wire.Pong{CorrelationID: m.CorrelationID}))
+	case *wire.Propose:
+		// It is used after the buffer that it was read into is reused.
+		m.ProposedData, m.Proof = bytes.Clone(m.ProposedData), bytes.Clone(m.Proof)
+		s.admit(m)
+	case *wire.Subscribe:
+		s.enqueueRequest(m.ShareDataID, m)
+	case *wire.Unsubscribe:
+		s.enqueueRequest(m.ShareDataID, m)
+	}
+}
+
+// refuse ends the connection because of a message that is not of the protocol.
+func (s *session) refuse(why, correlationID string) {
+	s.out.send(encode(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
+	s.close(codes.CloseInvalidMessage, "invalid message")
+}
+
+// maxExplained is the largest invalid message, in bytes, that is explained by the
+// schemas: they take much longer than the decoder, and a peer that sends garbage
+// sends more of it.
+const maxExplained = 64 << 10
+
+// explain says what is wrong with a message, by the schemas if they find it.
+func (s *session) explain(data []byte, err error) (why, correlationID string) {
+	why = err.Error()
+	var invalid *wire.DecodeError
+	if errors.As(err, &invalid) {
+		correlationID = invalid.CorrelationID
+	}
+	if len(data) > maxExplained {
+		return why, correlationID
+	}
+	validator, err := s.server.validator()
+	if err != nil {
+		s.server.log.Error("schemas are broken", "error", err)
+		return why, correlationID
+	}
+	if detail := validator.ExplainClient(data); detail != nil {
+		why = shorten(detail.Error())
+	}
+	return why, correlationID
+}
+
+// shorten bounds a text that quotes what a peer has sent.
+func shorten(text string) string {
+	const most = 2 << 10
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}
