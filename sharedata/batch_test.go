@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,36 +15,38 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestMoreThanMaxWaitingAreTurnedAway(t *testing.T) {
+// Changes beyond MaxWaiting fail with ErrBusy at once.
+func TestBatch_MaxWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, &sharedata.Options{MaxWaiting: 3}, 0, held("held", g))
-		var a answers
+		var r replies
 		p := sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{100}}
-		m.Submit(t.Context(), p, a.done("held"))
-		<-g.arrived // it waits no more, it is judged
+		m.Submit(t.Context(), p, r.done("held"))
+		<-g.arrived // it is evaluated now, so it does not count as waiting
 		for i := range 5 {
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 		}
-		early := a.all()
+		early := r.all()
 		if len(early) != 2 || early[0].name != "3" || early[1].name != "4" || !errors.Is(early[0].err, sharedata.ErrBusy) || !errors.Is(early[1].err, sharedata.ErrBusy) {
-			t.Errorf("turned away: %+v", early)
+			t.Errorf("replies beyond the limit: %+v", early)
 		}
 		if _, err := m.Update(t.Context(), "counter", 0); !errors.Is(err, sharedata.ErrBusy) {
 			t.Errorf("update: %v", err)
 		}
 		close(g.open)
 		synctest.Wait()
-		for _, answer := range a.all()[2:] {
-			if !answer.verdict.Accepted || answer.err != nil {
-				t.Errorf("%+v", answer)
+		for _, reply := range r.all()[2:] {
+			if !reply.verdict.Accepted || reply.err != nil {
+				t.Errorf("%+v", reply)
 			}
 		}
 		wantState(t, m, "counter", `{"value":103}`)
 	})
 }
 
-// countingStore notes the size of each batch and holds each append up.
+// countingStore returns a store that blocks each append at the gate, and the sizes of the
+// batches that it took.
 func countingStore(t *testing.T, g *gate) (*store, *[]int) {
 	sizes := new([]int)
 	s := &store{Store: newMemory(t, nil)}
@@ -57,7 +58,8 @@ func countingStore(t *testing.T, g *gate) (*store, *[]int) {
 	return s, sizes
 }
 
-func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
+// Proposals that arrive during an append are committed together by the next one.
+func TestBatch_GathersDuringAppend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		s, sizes := countingStore(t, g)
@@ -68,33 +70,33 @@ func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
 		if _, _, err := m.Observe(t.Context(), "counter", &seen); err != nil {
 			t.Fatal(err)
 		}
-		var a answers
+		var r replies
 		for i := range 11 {
-			m.Submit(t.Context(), addition("counter", i, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", i, ""), r.done(fmt.Sprint(i)))
 			if i == 0 {
-				synctest.Wait() // it is being appended
+				synctest.Wait() // its append is under way
 			}
 		}
 		synctest.Wait()
-		if len(a.all()) != 0 || len(seen.all()) != 0 {
-			t.Errorf("told before the store has taken anything: %+v, %+v", a.all(), seen.all())
+		if len(r.all()) != 0 || len(seen.all()) != 0 {
+			t.Errorf("before the store has taken anything: replies %+v, events %+v", r.all(), seen.all())
 		}
 		g.open <- struct{}{}
 		synctest.Wait()
-		if len(a.all()) != 1 || len(seen.all()) != 1 {
-			t.Errorf("after the first append: %+v, %+v", a.all(), seen.all())
+		if len(r.all()) != 1 || len(seen.all()) != 1 {
+			t.Errorf("after the first append: %+v, %+v", r.all(), seen.all())
 		}
 		close(g.open)
 		synctest.Wait()
 		if want := []int{1, 1, 10}; !slices.Equal(*sizes, want) {
 			t.Errorf("batches of %v, want %v", *sizes, want)
 		}
-		if len(a.all()) != 11 || len(seen.all()) != 11 || seen.commits != 2 {
-			t.Errorf("%d answers, %d events in %d commits", len(a.all()), len(seen.all()), seen.commits)
+		if len(r.all()) != 11 || len(seen.all()) != 11 || seen.commits != 2 {
+			t.Errorf("%d replies, %d events in %d commits", len(r.all()), len(seen.all()), seen.commits)
 		}
-		for i, answer := range a.all() {
-			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor.Revision != uint64(i+2) {
-				t.Errorf("answer %d is %+v", i, answer)
+		for i, reply := range r.all() {
+			if reply.name != fmt.Sprint(i) || reply.err != nil || reply.verdict.Cursor.Revision != uint64(i+2) {
+				t.Errorf("reply %d is %+v", i, reply)
 			}
 		}
 		wantState(t, m, "counter", `{"value":55}`)
@@ -102,7 +104,7 @@ func TestWhatArrivesDuringAnAppendIsCommittedTogetherByTheNext(t *testing.T) {
 	})
 }
 
-func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
+func TestBatch_MaxBatch(t *testing.T) {
 	for maxBatch, want := range map[int][]int{3: {1, 1, 3, 3, 3, 1}, 1: {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, -1: {1, 1, 10}} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGate()
@@ -110,9 +112,9 @@ func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
 			m := newManager(t, &sharedata.Options{Store: s, StoreTimeout: -1, MaxBatch: maxBatch})
 			go func() { g.open <- struct{}{} }()
 			createCounter(t, m, "counter", 0)
-			var a answers
+			var r replies
 			for i := range 11 {
-				m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+				m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 				if i == 0 {
 					synctest.Wait()
 				}
@@ -122,16 +124,18 @@ func TestNoBatchIsLargerThanMaxBatch(t *testing.T) {
 			if !slices.Equal(*sizes, want) {
 				t.Errorf("MaxBatch %d: batches of %v, want %v", maxBatch, *sizes, want)
 			}
-			for i, answer := range a.all() {
-				if answer.name != fmt.Sprint(i) || !answer.verdict.Accepted {
-					t.Errorf("MaxBatch %d: answer %d is %+v", maxBatch, i, answer)
+			for i, reply := range r.all() {
+				if reply.name != fmt.Sprint(i) || !reply.verdict.Accepted {
+					t.Errorf("MaxBatch %d: reply %d is %+v", maxBatch, i, reply)
 				}
 			}
 		})
 	}
 }
 
-func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
+// A proposal whose context ends before its turn is not evaluated, whether it is
+// still queued or its batch has begun.
+func TestBatch_ContextEndsBeforeTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		ran := 0
@@ -140,22 +144,22 @@ func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
 			return Counter{c.Value + 1000}, nil
 		})
 		m := newCounter(t, &sharedata.Options{FunctionTimeout: -1}, 0, held("held", g), counted)
-		submit := func(ctx context.Context, a *answers, function string) {
+		submit := func(ctx context.Context, r *replies, function string) {
 			p := sharedata.Proposal{ShareDataID: "counter", FunctionID: function, Data: Add{1}}
-			m.Submit(ctx, p, a.done(function))
+			m.Submit(ctx, p, r.done(function))
 		}
-		// Those behind the first are in the next batch; the one behind the
-		// second of these is in the batch whose evaluation has begun.
+		// The first "counted" is withdrawn before its batch begins, the second while
+		// the proposal before it in the batch is evaluated.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var a answers
-		submit(t.Context(), &a, "held")
+		var r replies
+		submit(t.Context(), &r, "held")
 		<-g.arrived
 		early, cancelEarly := context.WithCancel(t.Context())
-		submit(early, &a, "counted")
-		submit(t.Context(), &a, "held")
-		submit(ctx, &a, "counted")
-		submit(t.Context(), &a, "add")
+		submit(early, &r, "counted")
+		submit(t.Context(), &r, "held")
+		submit(ctx, &r, "counted")
+		submit(t.Context(), &r, "add")
 		cancelEarly()
 		g.open <- struct{}{}
 		<-g.arrived
@@ -163,39 +167,25 @@ func TestAProposalWhoseContextEndsBeforeItsTurnIsNotJudged(t *testing.T) {
 		g.open <- struct{}{}
 		synctest.Wait()
 		if ran != 0 {
-			t.Errorf("%d proposals were judged that nobody waits for", ran)
+			t.Errorf("%d withdrawn proposals were evaluated", ran)
 		}
 		cancelled := 0
-		for _, answer := range a.all() {
-			if answer.name == "counted" && errors.Is(answer.err, context.Canceled) {
+		for _, reply := range r.all() {
+			if reply.name == "counted" && errors.Is(reply.err, context.Canceled) {
 				cancelled++
-			} else if answer.err != nil || !answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
+			} else if reply.err != nil || !reply.verdict.Accepted {
+				t.Errorf("%+v", reply)
 			}
 		}
-		if cancelled != 2 || len(a.all()) != 5 {
-			t.Errorf("%d of %d were answered as cancelled", cancelled, len(a.all()))
+		if cancelled != 2 || len(r.all()) != 5 {
+			t.Errorf("%d of %d replies are the cancellation", cancelled, len(r.all()))
 		}
 		wantState(t, m, "counter", `{"value":3}`)
 	})
 }
 
-func TestAProposerWhoGivesUpIsAnsweredAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		m := newCounter(t, nil, 0, held("held", g))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		begin := time.Now()
-		_, err := m.Propose(ctx, sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}})
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(begin))
-		}
-		close(g.open)
-	})
-}
-
-func TestProposalsOfOneGoroutineAreJudgedInItsOrder(t *testing.T) {
+// Proposals that one goroutine submits are evaluated in that order.
+func TestBatch_KeepsProposerOrder(t *testing.T) {
 	const proposers, each = 4, 100
 	list := sharedata.NewFunction("append", func(_ context.Context, s []string, in string) ([]string, error) {
 		return append(s, in), nil
@@ -204,17 +194,17 @@ func TestProposalsOfOneGoroutineAreJudgedInItsOrder(t *testing.T) {
 	if _, err := m.Create(t.Context(), "list", []string{}, list); err != nil {
 		t.Fatal(err)
 	}
-	answered := make(chan error, proposers*each)
+	replied := make(chan error, proposers*each)
 	for p := range proposers {
 		go func() {
 			for i := range each {
 				proposal := sharedata.Proposal{ShareDataID: "list", FunctionID: "append", Data: fmt.Sprintf("%d:%04d", p, i)}
-				m.Submit(context.Background(), proposal, func(_ sharedata.Verdict, err error) { answered <- err })
+				m.Submit(context.Background(), proposal, func(_ sharedata.Verdict, err error) { replied <- err })
 			}
 		}()
 	}
 	for range proposers * each {
-		if err := <-answered; err != nil {
+		if err := <-replied; err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -235,33 +225,34 @@ func TestProposalsOfOneGoroutineAreJudgedInItsOrder(t *testing.T) {
 	}
 }
 
-// A function that ends its goroutine harms its own proposal only, also in the
-// middle of a batch.
-func TestAFunctionThatEndsItsGoroutineInABatch(t *testing.T) {
+// Without a time budget, everything that waits is committed by one append, however
+// slow the functions are.
+func TestBatch_NoTimeBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		exits := sharedata.NewFunction("exits", func(_ context.Context, c Counter, _ any) (Counter, error) {
-			runtime.Goexit()
-			return c, nil
+		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
+			time.Sleep(time.Second)
+			return Counter{c.Value + 1}, nil
 		})
-		m := newCounter(t, nil, 0, held("held", g), exits)
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{MaxBatchTime: -1}, 0, held("held", g), slow)
+		var seen recorder
+		mustObserve(t, m, "counter", &seen)
+		m.Submit(t.Context(), proposalFrom("", "held"), func(sharedata.Verdict, error) {})
 		<-g.arrived
-		for range 3 {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "exits"}, a.done("exits"))
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done("add"))
+		const n = 20
+		replied := make(chan time.Time, n)
+		for range n {
+			m.Submit(t.Context(), proposalFrom("", "slow"), func(sharedata.Verdict, error) { replied <- time.Now() })
 		}
+		begin := time.Now()
 		close(g.open)
-		synctest.Wait()
-		if got := a.all(); len(got) != 7 {
-			t.Fatalf("%d of 7 were answered: %+v", len(got), got)
-		}
-		for _, answer := range a.all() {
-			if failed := answer.name == "exits"; failed != errors.Is(answer.err, sharedata.ErrFunctionFailed) || failed == answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
+		for range n {
+			if took := (<-replied).Sub(begin); took != n*time.Second {
+				t.Errorf("a reply after %v, want %v", took, n*time.Second)
 			}
 		}
-		wantState(t, m, "counter", `{"value":3}`)
+		if seen.commits != 1 || len(seen.all()) != n+1 {
+			t.Errorf("%d entries in %d commits, want %d in one", len(seen.all()), seen.commits, n+1)
+		}
 	})
 }

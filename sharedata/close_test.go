@@ -13,7 +13,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestAfterCloseEverythingFailsWithErrClosed(t *testing.T) {
+func TestClose_CallsFail(t *testing.T) {
 	memory := newMemory(t, nil)
 	m := newCounter(t, &sharedata.Options{Store: memory, Kinds: []sharedata.Kind{sharedata.NewKind("kind")}}, 0)
 	mustAdd(t, m, "counter", 1)
@@ -45,13 +45,15 @@ func TestAfterCloseEverythingFailsWithErrClosed(t *testing.T) {
 	stop()
 	m.ObserveAll(&seen)()
 	if len(seen.all()) != 0 {
-		t.Errorf("told of %+v", seen.all())
+		t.Errorf("notified of %+v", seen.all())
 	}
 	// The store was handed in and is not the manager's to close.
 	wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", `{"value":1}`)
 }
 
-func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
+// Close lets the proposal that is evaluated be committed, and refuses those that
+// wait.
+func TestClose_FinishesCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		memory := newMemory(t, nil)
@@ -60,11 +62,11 @@ func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		createCounter(t, m, "counter", 0, held("held", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{10}}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{10}}, r.done("held"))
 		<-g.arrived
 		for i := range 5 {
-			m.Submit(t.Context(), addition("counter", 1, ""), a.done(fmt.Sprint(i)))
+			m.Submit(t.Context(), addition("counter", 1, ""), r.done(fmt.Sprint(i)))
 		}
 		closed := make(chan struct{})
 		for range 2 {
@@ -74,8 +76,8 @@ func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if len(closed) != 0 || len(a.all()) != 0 {
-			t.Errorf("Close did not wait: %+v", a.all())
+		if len(closed) != 0 || len(r.all()) != 0 {
+			t.Errorf("Close did not wait: %+v", r.all())
 		}
 		if _, err := m.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrClosed) {
 			t.Errorf("a proposal while it closes: %v", err)
@@ -83,23 +85,23 @@ func TestCloseLetsWhatIsBeingCommittedEndAndTurnsAwayWhatWaits(t *testing.T) {
 		close(g.open)
 		<-closed
 		<-closed
-		for _, answer := range a.all() {
-			if answer.name == "held" && (answer.err != nil || !answer.verdict.Accepted) {
-				t.Errorf("what was being judged: %+v", answer)
+		for _, reply := range r.all() {
+			if reply.name == "held" && (reply.err != nil || !reply.verdict.Accepted) {
+				t.Errorf("the proposal that was evaluated: %+v", reply)
 			}
-			if answer.name != "held" && !errors.Is(answer.err, sharedata.ErrClosed) {
-				t.Errorf("what waited: %+v", answer)
+			if reply.name != "held" && !errors.Is(reply.err, sharedata.ErrClosed) {
+				t.Errorf("a proposal that waited: %+v", reply)
 			}
 		}
-		if len(a.all()) != 6 {
-			t.Errorf("%d of 6 were answered", len(a.all()))
+		if len(r.all()) != 6 {
+			t.Errorf("%d of 6 replies", len(r.all()))
 		}
 		wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", `{"value":10}`)
 	})
 }
 
-// Otherwise Close would wait for up to MaxBatch deadlines.
-func TestCloseTurnsAwayWhatIsBehindInTheSameBatch(t *testing.T) {
+// Close refuses the rest of a batch, or it would wait for up to MaxBatch functions.
+func TestClose_RefusesRestOfBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		slow := sharedata.NewFunction("slow", func(_ context.Context, c Counter, _ any) (Counter, error) {
@@ -107,11 +109,11 @@ func TestCloseTurnsAwayWhatIsBehindInTheSameBatch(t *testing.T) {
 			return Counter{c.Value + 1}, nil
 		})
 		m := newCounter(t, nil, 0, held("held", g), slow)
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, r.done("held"))
 		<-g.arrived
 		for range 100 {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "slow"}, a.done("slow"))
+			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "slow"}, r.done("slow"))
 		}
 		close(g.open)
 		begin := time.Now()
@@ -120,40 +122,43 @@ func TestCloseTurnsAwayWhatIsBehindInTheSameBatch(t *testing.T) {
 		if took := time.Since(begin); took != 3*time.Second {
 			t.Errorf("Close returned after %v, the third run ends after 3 s", took)
 		}
-		judged := 0
-		for _, answer := range a.all() {
-			if answer.verdict.Accepted {
-				judged++
-			} else if !errors.Is(answer.err, sharedata.ErrClosed) {
-				t.Errorf("%+v", answer)
+		evaluated := 0
+		for _, reply := range r.all() {
+			if reply.verdict.Accepted {
+				evaluated++
+			} else if !errors.Is(reply.err, sharedata.ErrClosed) {
+				t.Errorf("%+v", reply)
 			}
 		}
-		if judged != 4 || len(a.all()) != 101 {
-			t.Errorf("%d of %d were judged", judged, len(a.all()))
+		if evaluated != 4 || len(r.all()) != 101 {
+			t.Errorf("%d of %d were evaluated", evaluated, len(r.all()))
 		}
 	})
 }
 
-func TestCloseDoesNotWaitForAFunctionThatIsStuck(t *testing.T) {
+// Close waits for a function until its deadline, not longer.
+func TestClose_AbandonsStuckFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("stuck", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "stuck"}, a.done("stuck"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "stuck"}, r.done("stuck"))
 		<-g.arrived
 		begin := time.Now()
 		m.Close()
 		if took := time.Since(begin); took != 5*time.Second { // its deadline
 			t.Errorf("Close took %v", took)
 		}
-		if got := a.all(); len(got) != 1 || !errors.Is(got[0].err, context.DeadlineExceeded) {
+		if got := r.all(); len(got) != 1 || !errors.Is(got[0].err, context.DeadlineExceeded) {
 			t.Errorf("%+v", got)
 		}
 		close(g.open)
 	})
 }
 
-func TestCloseDuringEverything(t *testing.T) {
+// Close while every kind of call is under way: each call ends, nothing accepted is
+// lost, and no observer is notified afterwards.
+func TestClose_Concurrent(t *testing.T) {
 	for range 20 {
 		memory := newMemory(t, nil)
 		m, err := sharedata.NewManager(&sharedata.Options{Store: memory})
@@ -208,10 +213,10 @@ func TestCloseDuringEverything(t *testing.T) {
 			closers.Go(func() { m.Close() })
 		}
 		closers.Wait()
-		told := len(seen.all())
+		notified := len(seen.all())
 		wait.Wait()
-		if len(seen.all()) != told {
-			t.Error("an observer was told of something after Close had returned")
+		if len(seen.all()) != notified {
+			t.Error("an observer was notified after Close had returned")
 		}
 		wantState(t, newManager(t, &sharedata.Options{Store: memory}), "counter", fmt.Sprintf(`{"value":%d}`, accepted))
 	}

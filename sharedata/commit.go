@@ -19,6 +19,10 @@ type committer struct {
 	// to be decided, in this order.
 	requests   []*request
 	contention contention
+	// limit is how many requests the next attempt may decide; 0 for any number.
+	// Requests that arrive while earlier verdicts are learned are not added to the
+	// batch, or one proposer could have the others wait for all its requests.
+	limit int
 	// known are earlier verdicts that were learned for this batch, at the position
 	// knownAt.
 	known   verdicts
@@ -52,7 +56,7 @@ type committer struct {
 // again with the same requests and their results.
 func (c *committer) commit(w *worker) (owner bool) {
 	s := c.shareData
-	c.contention = contention{}
+	c.contention, c.limit = contention{}, 0
 	c.known.found, c.known.missing = nil, nil // or they would grow without bound
 	for {
 		first := c.request(0)
@@ -69,7 +73,7 @@ func (c *committer) commit(w *worker) (owner bool) {
 			return false
 		}
 		if len(d.undecided) > 0 {
-			if err := c.lookUp(d.undecided); err != nil {
+			if err := c.lookUp(d); err != nil {
 				c.fail(len(d.outcomes), err)
 				return true
 			}
@@ -78,7 +82,7 @@ func (c *committer) commit(w *worker) (owner bool) {
 		var err error
 		if len(d.events) > 0 {
 			if err = c.append(d); errors.Is(err, replay.ErrConflict) {
-				if err = c.learn(err); err != nil {
+				if err = c.learn(d, err); err != nil {
 					c.fail(len(d.outcomes), err)
 					return true
 				}
@@ -195,7 +199,7 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 // isFull reports whether a batch is to be committed as it is.
 func (c *committer) isFull(d *decision) bool {
 	m, n := c.shareData.manager, len(d.outcomes)
-	return d.isFull() || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(d.now))
+	return d.isFull() || c.limit > 0 && n >= c.limit || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(d.now))
 }
 
 // isSlow reports whether evaluation has taken longer than Options.MaxBatchTime.
@@ -255,14 +259,15 @@ func (s *shareData) append(at position, d *decision, reserve time.Duration) erro
 	return failed
 }
 
-// learn takes what a conflict says into account for the next attempt.
-func (c *committer) learn(err error) error {
+// learn takes what the conflict of a decision says into account for the next attempt.
+func (c *committer) learn(d *decision, err error) error {
 	s := c.shareData
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok {
 		conflict = &replay.ConflictError{Reason: replay.ConflictMoved}
 	}
 	if conflict.Reason == replay.ConflictKnownKeys {
+		c.limit = len(d.outcomes)
 		return c.addFound(conflict.Known)
 	}
 	if err := c.contention.wait(conflict.ReservedFor, s.manager.options.StoreTimeout); err != nil {

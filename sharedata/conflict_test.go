@@ -11,11 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// twoManagers share a store, in which "counter" stands at 0. Both know it.
+// twoManagers share a store, in which "counter" is at 0. Both know it.
 func twoManagers(t *testing.T, memory *replay.MemoryOptions) (a, b *sharedata.Manager) {
 	t.Helper()
 	s := newMemory(t, memory)
@@ -27,7 +28,9 @@ func twoManagers(t *testing.T, memory *replay.MemoryOptions) (a, b *sharedata.Ma
 	return a, b
 }
 
-func TestOneWinnerForEachRevision(t *testing.T) {
+// Several managers propose at once: each revision is decided once, and every
+// observer is notified of the same entries.
+func TestConflict_OneWinner(t *testing.T) {
 	const managers, proposers, each = 3, 2, 25
 	memory := newMemory(t, nil)
 	all := make([]*sharedata.Manager, managers)
@@ -60,7 +63,7 @@ func TestOneWinnerForEachRevision(t *testing.T) {
 		t.Errorf("%d proposals got %d positions", managers*proposers*each, len(verdicts))
 	}
 	for _, m := range all {
-		mustAdd(t, m, "counter", 0) // brings it up to date
+		mustAdd(t, m, "counter", 0) // so that it knows all entries
 	}
 	history := wholeHistory(t, all[0], "counter")
 	if len(history) != managers*proposers*each+managers+1 {
@@ -71,17 +74,19 @@ func TestOneWinnerForEachRevision(t *testing.T) {
 		events := recorders[i].all()
 		wantContinuous(t, snapshots[i], events)
 		if want := len(history) - (managers - 1 - i) - 1; len(events) != want {
-			t.Errorf("the observer of manager %d was told of %d entries, want %d", i, len(events), want)
+			t.Errorf("the observer of manager %d was notified of %d entries, want %d", i, len(events), want)
 		}
 		for _, e := range events {
 			if e.Hash != history[e.Revision()-1].Hash {
-				t.Errorf("the observer of manager %d was told of another entry at %s", i, e.Cursor)
+				t.Errorf("the observer of manager %d was notified of another entry at %s", i, e.Cursor)
 			}
 		}
 	}
 }
 
-func TestAFunctionRunsAgainOnTheOutcomeOfWhoWasFirst(t *testing.T) {
+// After a conflict the function runs again, on the state that the other process
+// left.
+func TestConflict_RunsFunctionAgain(t *testing.T) {
 	memory := newMemory(t, nil)
 	a := newCounter(t, &sharedata.Options{Store: memory}, 5)
 	s := &store{Store: memory}
@@ -113,14 +118,16 @@ func TestAFunctionRunsAgainOnTheOutcomeOfWhoWasFirst(t *testing.T) {
 		`2 add {"by":-4} accepted -> {"value":1}`, `3 updated -> {"value":2}`, `4 add {"by":-3} rejected -> {"value":2}`,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	if got := mustGet(t, b, "counter"); got.LastTransaction != v.Cursor || got.Cursor != v.Cursor {
-		t.Errorf("it stands at %+v", got)
+		t.Errorf("b is at %+v", got)
 	}
 }
 
-func TestBothCreateOneWins(t *testing.T) {
+// Of several managers that create a ShareData at once, one succeeds and the others
+// get ErrExists.
+func TestConflict_Create(t *testing.T) {
 	for range 20 {
 		memory := newMemory(t, nil)
 		var created, exists atomic.Int32
@@ -144,53 +151,12 @@ func TestBothCreateOneWins(t *testing.T) {
 		}
 		wait.Wait()
 		if created.Load() != 1 || exists.Load() != 3 {
-			t.Fatalf("%d created it, %d were told that it exists", created.Load(), exists.Load())
+			t.Fatalf("%d creates succeeded, %d got ErrExists", created.Load(), exists.Load())
 		}
 	}
 }
 
-func TestWhatAnotherManagerCreatedIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		memory := newMemory(t, nil)
-		a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: memory})
-		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Fatal(err)
-		}
-		synctest.Wait() // a store that is no Follower is asked once b has come to rest
-		createCounter(t, a, "counter", 7)
-		wantState(t, b, "counter", `{"value":7}`)
-	})
-}
-
-// What a manager has just found not to exist may exist at its next look.
-func TestWhatAnotherManagerCreatesMeanwhileIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		memory := newMemory(t, nil)
-		g := newGate()
-		s := &store{Store: memory}
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := memory.Load(ctx, id)
-			g.pass()
-			return head, err
-		}
-		a, b := newManager(t, &sharedata.Options{Store: memory}), newManager(t, &sharedata.Options{Store: s})
-		get, update := make(chan error), make(chan error)
-		go func() { _, err := b.Get(t.Context(), "counter"); get <- err }()
-		<-g.arrived
-		createCounter(t, a, "counter", 7)
-		go func() { _, err := b.Update(t.Context(), "counter", Counter{8}); update <- err }()
-		synctest.Wait()
-		close(g.open)
-		if err := <-get; !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Errorf("the get: %v", err)
-		}
-		if err := <-update; err != nil {
-			t.Errorf("the update: %v", err)
-		}
-	})
-}
-
-func TestRemovedByAnotherManager(t *testing.T) {
+func TestConflict_RemovedElsewhere(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen, seenAll recorder
 	mustObserve(t, b, "counter", &seen)
@@ -206,18 +172,20 @@ func TestRemovedByAnotherManager(t *testing.T) {
 	}
 	want := []string{"reset removed -> "}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	created := createCounter(t, b, "counter", 3)
 	if events := seenAll.all(); len(events) != 2 || events[1].Type != sharedata.EntryCreated || events[1].Cursor != created.Cursor || events[0].Cursor.Epoch >= created.Cursor.Epoch {
-		t.Errorf("told of %+v", events)
+		t.Errorf("notified of %+v", events)
 	}
 	if len(seen.all()) != 1 {
-		t.Error("an observation goes on after the removal")
+		t.Error("the observation continues after the removal")
 	}
 }
 
-func TestRemovedAndCreatedAgainByAnotherManager(t *testing.T) {
+// A proposal that was made for the removed ShareData is refused where the store
+// cannot be followed. Observers get a reset.
+func TestConflict_CreatedAgainElsewhere(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen recorder
 	mustObserve(t, b, "counter", &seen)
@@ -225,9 +193,9 @@ func TestRemovedAndCreatedAgainByAnotherManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := createCounter(t, a, "counter", 50)
-	// b proposes to what it knows, which is gone.
+	// b proposes to the ShareData that it knows, which was removed.
 	if v, err := b.Propose(t.Context(), addition("counter", 1, "")); !errors.Is(err, sharedata.ErrUnknownShareData) {
-		t.Errorf("got %+v, %v: nobody at b has seen what it would apply to", v, err)
+		t.Errorf("got %+v, %v, want ErrUnknownShareData for a proposal to the removed one", v, err)
 	}
 	if got := mustGet(t, b, "counter"); got.Cursor != created.Cursor || string(got.State) != `{"value":50}` {
 		t.Errorf("b is at %+v", got)
@@ -237,12 +205,13 @@ func TestRemovedAndCreatedAgainByAnotherManager(t *testing.T) {
 	}
 	want := []string{`reset  -> {"value":50}`, `2 add {"by":1} accepted -> {"value":51}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	wantHistory(t, b, "counter", "1 created", `2 add {"by":1} accepted`)
 }
 
-func TestAManagerThatFellBehindTheRetentionIsReset(t *testing.T) {
+// A manager that misses entries which the store has trimmed resets its observers.
+func TestConflict_BehindRetention(t *testing.T) {
 	a, b := twoManagers(t, &replay.MemoryOptions{MaxEntries: 5})
 	var seen recorder
 	mustObserve(t, b, "counter", &seen)
@@ -252,7 +221,7 @@ func TestAManagerThatFellBehindTheRetentionIsReset(t *testing.T) {
 	v := mustAdd(t, b, "counter", 1)
 	want := []string{`reset  -> {"value":20}`, `22 add {"by":1} accepted -> {"value":21}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	events := seen.all()
 	if events[0].Cursor.Next() != v.Cursor {
@@ -262,83 +231,33 @@ func TestAManagerThatFellBehindTheRetentionIsReset(t *testing.T) {
 		`20 add {"by":1} accepted`, `21 add {"by":1} accepted`, `22 add {"by":1} accepted`)
 }
 
-// More than the store brings along with a conflict, and more than a page.
-func TestAManagerThatIsFarBehindMissesNothing(t *testing.T) {
+// A manager misses more entries than a conflict brings along, and more than a page.
+// Its observers are notified of all.
+func TestConflict_FarBehind(t *testing.T) {
 	a, b := twoManagers(t, &replay.MemoryOptions{MaxEntries: -1})
 	var seen recorder
 	snapshot, _ := mustObserve(t, b, "counter", &seen)
 	const n = 1300
-	answered := make(chan error, n)
+	replied := make(chan error, n)
 	for range n {
-		a.Submit(t.Context(), addition("counter", 1, ""), func(_ sharedata.Verdict, err error) { answered <- err })
+		a.Submit(t.Context(), addition("counter", 1, ""), func(_ sharedata.Verdict, err error) { replied <- err })
 	}
 	for range n {
-		if err := <-answered; err != nil {
+		if err := <-replied; err != nil {
 			t.Fatal(err)
 		}
 	}
 	mustAdd(t, b, "counter", 1)
 	wantContinuous(t, snapshot, seen.all())
 	if events := seen.all(); len(events) != n+1 {
-		t.Errorf("told of %d entries", len(events))
+		t.Errorf("notified of %d entries", len(events))
 	}
 	wantState(t, b, "counter", fmt.Sprintf(`{"value":%d}`, n+1))
 }
 
-func TestKeysAcrossManagers(t *testing.T) {
-	a, b := twoManagers(t, nil)
-	var wait sync.WaitGroup
-	var firsts atomic.Int32
-	for i := range 40 {
-		m := []*sharedata.Manager{a, b}[i%2]
-		wait.Go(func() {
-			v, err := m.Propose(context.Background(), addition("counter", 1, fmt.Sprint("key-", i/8)))
-			if err != nil || !v.Accepted {
-				t.Errorf("%+v, %v", v, err)
-			}
-			if !v.Duplicate {
-				firsts.Add(1)
-			}
-		})
-	}
-	wait.Wait()
-	if n := firsts.Load(); n != 5 {
-		t.Errorf("%d first verdicts of 5 keys", n)
-	}
-	mustAdd(t, a, "counter", 0)
-	wantState(t, a, "counter", `{"value":5}`)
-}
-
-// Who is told a verdict must be able to see its effect, also where another
-// process has reached it.
-func TestARepeatAtAnotherManagerIsAnsweredAfterItsEffectCanBeSeen(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		a, b := twoManagers(t, nil)
-		var seen recorder
-		mustObserve(t, b, "counter", &seen)
-		if again {
-			if err := a.Remove(t.Context(), "counter"); err != nil {
-				t.Fatal(err)
-			}
-			createCounter(t, a, "counter", 0)
-		}
-		first, err := a.Propose(t.Context(), addition("counter", 1, "k"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := b.Propose(t.Context(), addition("counter", 1, "k"))
-		wantRepeat(t, "at the other manager", first, got, err)
-		if at := mustGet(t, b, "counter"); at.Cursor != first.Cursor || string(at.State) != `{"value":1}` {
-			t.Errorf("after the verdict at %s it stands at %+v", got.Cursor, at)
-		}
-		events := seen.all()
-		if len(events) != 1 || events[0].Cursor != first.Cursor || events[0].Reset != again {
-			t.Errorf("after the verdict the observers have been told of %+v", events)
-		}
-	}
-}
-
-func TestAStoreThatAlwaysConflictsIsGivenUp(t *testing.T) {
+// A store that always conflicts fails the proposal with ErrBusy after about
+// StoreTimeout.
+func TestConflict_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := newMemory(t, nil)
 		attempts := 0
@@ -362,9 +281,10 @@ func TestAStoreThatAlwaysConflictsIsGivenUp(t *testing.T) {
 	})
 }
 
-// One manager ends and begins the history again and again while another
-// proposes to it: whatever is answered must be true.
-func TestProposingWhileAnotherManagerRemovesAndCreates(t *testing.T) {
+// One manager removes and creates the ShareData all the time while another one
+// proposes to it. Every verdict is one that the observers were notified of, and no
+// revision is decided twice.
+func TestConflict_RemoveAndCreateLoop(t *testing.T) {
 	a, b := twoManagers(t, nil)
 	var seen recorder
 	b.ObserveAll(&seen)
@@ -405,14 +325,43 @@ func TestProposingWhileAnotherManagerRemovesAndCreates(t *testing.T) {
 	for _, e := range seen.all() {
 		delete(accepted, e.Cursor)
 		if !e.Reset && last.Type != "" && last.Type != sharedata.EntryRemoved && e.Cursor != last.Cursor.Next() {
-			t.Fatalf("told of %s after %s without a reset", e.Cursor, last.Cursor)
+			t.Fatalf("notified of %s after %s without a reset", e.Cursor, last.Cursor)
 		}
 		if e.Cursor.Epoch < last.Cursor.Epoch {
-			t.Fatalf("told of %s after %s", e.Cursor, last.Cursor)
+			t.Fatalf("notified of %s after %s", e.Cursor, last.Cursor)
 		}
 		last = e
 	}
 	if len(accepted) != 0 {
-		t.Errorf("the observers were not told of %d proposals that were accepted", len(accepted))
+		t.Errorf("the observers were not notified of %d proposals that were accepted", len(accepted))
+	}
+}
+
+// Where the conflict does not bring the missed entries along, they are read.
+func TestConflict_WithoutMissedEntries(t *testing.T) {
+	shared := sharedstore.New()
+	a := newNode(t, shared.Process(), nil)
+	ensureCounter(t, a)
+	b, s := newProxiedNode(t, shared)
+	s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+		err := s.Store.Append(ctx, id, batch)
+		if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
+			conflict.Missed = nil
+		}
+		return err
+	}
+	ensureCounter(t, b)
+	var all recorder
+	b.ObserveAll(&all)
+	snapshot := b.get(t)
+	for range 300 {
+		a.add(t, 1)
+	}
+	if v := b.add(t, 1); v.Cursor.Revision != 302 {
+		t.Errorf("at %s", v.Cursor)
+	}
+	wantContinuous(t, snapshot, all.all())
+	if n := len(all.all()); n != 301 {
+		t.Errorf("notified of %d entries", n)
 	}
 }

@@ -2,6 +2,7 @@ package sharedata_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,9 +16,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// distant makes the store of a process take its time, the same for the way there
-// and back, more or less.
-func distant(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy {
+// withLatency returns the store of a process with a latency that varies by half, once
+// for the request and once for the reply.
+func withLatency(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy {
 	s := newProxy(p)
 	random := rand.New(rand.NewPCG(seed, 7))
 	var mu sync.Mutex
@@ -45,9 +46,9 @@ func distant(p *sharedstore.Process, latency time.Duration, seed uint64) *proxy 
 	return s
 }
 
-// contend has three proposers at each process propose for so long, and checks
-// that each revision is decided once, and told once to observers everywhere. It
-// returns how many proposals of each process were accepted.
+// contend has three proposers at each process propose for a time. It checks that each
+// revision is decided once and that the observers at each process are notified of it
+// once, and returns how many proposals of each process were accepted.
 func contend(t *testing.T, latencies []time.Duration, observed bool, long time.Duration) []int64 {
 	shared := sharedstore.New()
 	accepted := make([]int64, len(latencies))
@@ -56,7 +57,7 @@ func contend(t *testing.T, latencies []time.Duration, observed bool, long time.D
 	nodes := make([]node, len(latencies))
 	for i, latency := range latencies {
 		process := shared.Process()
-		nodes[i] = newNode(t, process, &sharedata.Options{Store: distant(process, latency, uint64(i))})
+		nodes[i] = newNode(t, process, &sharedata.Options{Store: withLatency(process, latency, uint64(i))})
 		ensureCounter(t, nodes[i])
 	}
 	for i, n := range nodes {
@@ -97,14 +98,14 @@ func contend(t *testing.T, latencies []time.Duration, observed bool, long time.D
 		}
 		wantContinuous(t, snapshots[i], recorders[i].all())
 		if n := len(recorders[i].all()); n != len(decided) {
-			t.Errorf("process %d was told of %d entries, want %d", i, n, len(decided))
+			t.Errorf("process %d was notified of %d entries, want %d", i, n, len(decided))
 		}
 	}
 	return accepted
 }
 
-// However many processes contend for however long, each of them makes progress.
-func TestEveryProcessMakesProgressUnderContention(t *testing.T) {
+// However many processes contend, each of them gets a share of the commits.
+func TestContention_Progress(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		for _, processes := range []int{2, 6} {
 			t.Run(fmt.Sprint(processes, " processes, observed ", observed), func(t *testing.T) {
@@ -127,9 +128,9 @@ func TestEveryProcessMakesProgressUnderContention(t *testing.T) {
 	}
 }
 
-// Also one that is farther from the store than the others, and so always comes
-// second where nobody waits for it.
-func TestAProcessThatIsFartherMakesProgressUnderContention(t *testing.T) {
+// A process with a higher latency to the store would always come second without
+// reservations.
+func TestContention_SlowProcessProgresses(t *testing.T) {
 	near := time.Millisecond
 	for _, latencies := range [][]time.Duration{
 		{near, 2 * near},
@@ -149,4 +150,48 @@ func TestAProcessThatIsFartherMakesProgressUnderContention(t *testing.T) {
 			})
 		})
 	}
+}
+
+// reserveNext has a process reserve the next append to "counter", and not append.
+func reserveNext(t *testing.T, process *sharedstore.Process, at replay.Cursor) {
+	t.Helper()
+	at.Revision += 1000
+	err := process.Append(t.Context(), "counter", replay.Batch{
+		Expect: at, Entries: []replay.Entry{{Cursor: at.Next(), Data: []byte("none")}}, Reserve: time.Second,
+	})
+	if !errors.Is(err, replay.ErrConflict) {
+		t.Fatal(err)
+	}
+}
+
+// A reservation that its process does not use costs the others its duration, and the
+// store no loads.
+func TestReservation_ExpiresUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, _, b := twoNodes(t)
+		reserveNext(t, shared.Process(), b.get(t).Cursor)
+		begin := time.Now()
+		loads := b.calls("Load", func() { b.add(t, 1) })
+		if took := time.Since(begin); took < 900*time.Millisecond || took > 1100*time.Millisecond || loads != 0 {
+			t.Errorf("it took %v and %d loads", took, loads)
+		}
+	})
+}
+
+// The restart of an epoch waits for another process's reservation at most as long as
+// it lasts.
+func TestReservation_RestartWaitsBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, a, b := twoNodes(t)
+		kept := a.get(t)
+		a.add(t, 1)
+		b.refresh(t)
+		shared.Rollback("counter", kept.Cursor)
+		reserveNext(t, shared.Process(), kept.Cursor)
+		begin := time.Now()
+		if got := b.refresh(t); got.Cursor.Epoch <= kept.Cursor.Epoch || time.Since(begin) > 2*time.Second {
+			t.Errorf("after %v it is at %s", time.Since(begin), got.Cursor)
+		}
+		wantRestarted(t, b, kept.Cursor)
+	})
 }

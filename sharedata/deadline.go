@@ -8,7 +8,8 @@ import (
 
 // deadlineContext is what context.WithDeadline returns, but costs a timer and a
 // channel only where somebody asks for Done. Functions and the calls of an
-// in-memory store rarely do, and every proposal makes two such contexts.
+// in-memory store rarely do, and every proposal makes two such contexts. Where
+// nobody has asked for Done, Err reports the first end that is noticed.
 type deadlineContext struct {
 	parent   context.Context
 	deadline time.Time // zero for none

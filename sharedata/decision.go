@@ -215,7 +215,7 @@ func (d *decision) fail(c *change, err error) {
 	d.outcomes = append(d.outcomes, outcome{at: d.next, err: err, pending: len(d.events) > 0})
 }
 
-// refuse decides that a change is not looked at, whatever the state.
+// refuse decides that a change is not made, whatever the state.
 func (d *decision) refuse(err error) { d.outcomes = append(d.outcomes, outcome{err: err}) }
 
 // add decides that a change adds the entry: it numbers the entry, chains it, and

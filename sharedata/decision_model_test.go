@@ -10,7 +10,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// model is the naive idea of what decide does.
+// model is what a decision does, in its simplest form.
 type model struct {
 	exists   bool
 	value    int
@@ -18,7 +18,7 @@ type model struct {
 	verdicts map[string]Verdict
 }
 
-// apply does one change and says what must become of it.
+// apply makes one change and describes its outcome.
 func (m *model) apply(c change, add int, broken bool, nextEpoch uint64) string {
 	switch {
 	case c.kind == changeNothing:
@@ -64,7 +64,7 @@ func (m *model) apply(c change, add int, broken bool, nextEpoch uint64) string {
 	return describeOutcome(c, outcome{verdict: v})
 }
 
-func TestDecideAgreesWithANaiveModel(t *testing.T) {
+func TestDecide_Model(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var m model

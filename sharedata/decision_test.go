@@ -230,7 +230,7 @@ func TestDecide(t *testing.T) {
 			entries:  []string{"7-2 transaction 4"},
 		},
 		{
-			name:     "a key that the store knows is answered with the first verdict",
+			name:     "a key that the store knows gets the first verdict",
 			at:       startedAt(7, 3),
 			changes:  []change{proposeKeyed("k", 1), proposeKeyed("j", 1), proposeKeyed("i", 1)},
 			known:    map[string]Entry{"0:k": earlier, "0:i": refused},
@@ -272,8 +272,8 @@ func entriesOf(d *decision) (entries []Entry) {
 	return entries
 }
 
-// checkDecision checks what must hold of every decision: the entries, records
-// and events say the same, and continue the chain.
+// checkDecision checks that the records and events of a decision hold the same entries,
+// and that these continue the chain.
 func checkDecision(t *testing.T, at position, d *decision) {
 	t.Helper()
 	if len(d.events) != len(d.records) {
@@ -327,7 +327,9 @@ func checkDecision(t *testing.T, at position, d *decision) {
 	}
 }
 
-func TestDecideNotesTheLastTransactionAndTheKind(t *testing.T) {
+// Each outcome has the position after its change, with the last transaction and the
+// kind.
+func TestDecide_PositionOfOutcome(t *testing.T) {
 	changes := []change{create(1), propose(1), propose(-9), update(4)}
 	d := decideAll(position{}, changes, 9, verdicts{})
 	for i, want := range []replay.Cursor{{}, {Epoch: 9, Revision: 2}, {Epoch: 9, Revision: 3}, {Epoch: 9, Revision: 3}} {
@@ -337,9 +339,9 @@ func TestDecideNotesTheLastTransactionAndTheKind(t *testing.T) {
 	}
 }
 
-// An outcome that rests on entries of the same batch must not be handed out
-// when these are not stored.
-func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
+// An outcome that rests on entries of the same batch is pending: it must not be
+// handed out if they are not stored.
+func TestDecide_Pending(t *testing.T) {
 	known := map[string]Entry{"0:old": {Type: EntryTransaction, Accepted: true, Cursor: replay.Cursor{Epoch: 7, Revision: 1}}}
 	for _, test := range []struct {
 		name    string
@@ -351,7 +353,7 @@ func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
 			[]change{create(1), nothing(), proposeBroken(""), proposeKeyed("old", 1)}, []bool{false, false, false, false}},
 		{"every entry's own outcome is pending", startedAt(7, 0),
 			[]change{propose(1), propose(-5), update(3), remove()}, []bool{true, true, true, true}},
-		{"a look after a create", position{}, []change{create(1), nothing()}, []bool{true, true}},
+		{"a read after a create", position{}, []change{create(1), nothing()}, []bool{true, true}},
 		{"a second create", position{}, []change{create(1), create(1)}, []bool{true, true}},
 		{"a failure on a state that is not stored", startedAt(7, 0),
 			[]change{propose(1), proposeBroken("")}, []bool{true, true}},
@@ -373,7 +375,8 @@ func TestOutcomesThatRestOnUnstoredEntriesArePending(t *testing.T) {
 	}
 }
 
-func TestDecideDoesNotChangeItsPosition(t *testing.T) {
+// Deciding twice gives the same entries, and leaves the position as it is.
+func TestDecide_Pure(t *testing.T) {
 	at := startedAt(7, 3)
 	state := string(at.state)
 	first := decideAll(at, []change{propose(1), update(8), remove()}, 9, verdicts{})

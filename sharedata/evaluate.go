@@ -35,8 +35,8 @@ type functionCall struct {
 	host     callHost
 	function *Function
 	request  *request // of a ShareData; nil for Function.Run
-	// over is swapped by the function's goroutine when the function ends, and by
-	// what abandons the call. The first of them decides.
+	// over is swapped when the function ends, and when the call is abandoned. The
+	// first of the two decides.
 	over atomic.Bool
 }
 

@@ -38,7 +38,7 @@ func raw(f func(ctx context.Context, state, input json.RawMessage) (json.RawMess
 	return NewRawFunction("f", f)
 }
 
-func TestEvaluateDeadline(t *testing.T) {
+func TestEvaluate_Deadline(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		manager  time.Duration
@@ -85,7 +85,9 @@ func TestEvaluateDeadline(t *testing.T) {
 	}
 }
 
-func TestAFunctionThatIgnoresItsContextIsLeftBehind(t *testing.T) {
+// A function that ignores its context is abandoned at its deadline, and its later
+// result is discarded.
+func TestEvaluate_AbandonsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedBuffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))
@@ -112,9 +114,9 @@ func TestAFunctionThatIgnoresItsContextIsLeftBehind(t *testing.T) {
 	})
 }
 
-// Each run that ignores its deadline keeps a goroutine, so their number is
-// bounded, over the copies of a function too.
-func TestAbandonedRunsAreBounded(t *testing.T) {
+// Each abandoned call keeps a goroutine, so their number is bounded for all copies
+// of a function together.
+func TestEvaluate_MaxAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
@@ -158,7 +160,9 @@ type spoiled struct{ cause error }
 func (e *spoiled) Error() string { return e.cause.Error() }
 func (e *spoiled) Unwrap() error { return e.cause }
 
-func TestAFunctionThatDoesNotReturnFailsItsProposalOnly(t *testing.T) {
+// A function that panics, exits its goroutine or returns an error fails its
+// proposal, and the log says why.
+func TestEvaluate_FunctionFails(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		f    *Function
@@ -229,7 +233,7 @@ func (p *panicking) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func TestAVerdictMayBeWrapped(t *testing.T) {
+func TestEvaluate_WrappedRejection(t *testing.T) {
 	f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
 		return json.RawMessage("1"), errors.Join(errBroken, Rejectf("use at most %d", 3))
 	})
@@ -239,8 +243,9 @@ func TestAVerdictMayBeWrapped(t *testing.T) {
 	}
 }
 
-// The run and the wait for it may end at the same moment.
-func TestAFunctionThatReturnsAtItsDeadlineIsNotAbandoned(t *testing.T) {
+// The function may return at the moment at which it is abandoned. Either way it is
+// counted once.
+func TestEvaluate_ReturnsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := raw(func(_ context.Context, _, input json.RawMessage) (json.RawMessage, error) {
 			time.Sleep(time.Second)
@@ -264,9 +269,9 @@ func TestAFunctionThatReturnsAtItsDeadlineIsNotAbandoned(t *testing.T) {
 	})
 }
 
-// A client that proposes and goes away, again and again, must not make the
-// function stuck for the others, nor have several runs of it at once.
-func TestAProposerWhoGivesUpLeavesNoRunBehind(t *testing.T) {
+// A proposer who gives up does not abandon the function. A client that proposes and
+// leaves, again and again, would make the function stuck for everybody.
+func TestEvaluate_ProposerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := raw(func(ctx context.Context, _, input json.RawMessage) (json.RawMessage, error) {
 			time.Sleep(time.Second)

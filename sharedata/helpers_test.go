@@ -138,7 +138,7 @@ func line(e sharedata.Entry) string {
 	return text
 }
 
-// recorder is an observer that keeps what it is told.
+// recorder is an observer that keeps its events.
 type recorder struct {
 	mu      sync.Mutex
 	events  []sharedata.Event
@@ -150,7 +150,7 @@ func (r *recorder) Observe(events []sharedata.Event) {
 	defer r.mu.Unlock()
 	r.commits++
 	if len(events) == 0 {
-		events = []sharedata.Event{{}} // told of nothing, which no check lets pass
+		events = []sharedata.Event{{}} // a call without events, which no check accepts
 	}
 	r.events = append(r.events, events...)
 }
@@ -246,10 +246,10 @@ func (s *store) IDs(ctx context.Context) iter.Seq2[string, error] {
 	return s.Store.IDs(ctx)
 }
 
-// gate holds up whoever passes it until it is opened.
+// gate blocks those who pass it until it is opened.
 type gate struct {
-	arrived chan struct{} // gets one value for each who arrives
-	open    chan struct{} // closed to let everybody pass, or one value for each
+	arrived chan struct{} // has one value for each call of pass
+	open    chan struct{} // lets one pass for each value, and all once it is closed
 }
 
 func newGate() *gate {
@@ -261,7 +261,7 @@ func (g *gate) pass() {
 	<-g.open
 }
 
-// held is add, behind a gate.
+// held is add, but waits at a gate first.
 func held(id string, g *gate) *sharedata.Function {
 	return sharedata.NewFunction(id, func(_ context.Context, c Counter, in Add) (Counter, error) {
 		g.pass()
@@ -270,27 +270,27 @@ func held(id string, g *gate) *sharedata.Function {
 	})
 }
 
-// answers collects what Submit answers.
-type answers struct {
+// replies collects the replies to Submit.
+type replies struct {
 	mu  sync.Mutex
-	got []answer
+	got []reply
 }
 
-type answer struct {
+type reply struct {
 	name    string
 	verdict sharedata.Verdict
 	err     error
 }
 
-func (a *answers) done(name string) func(sharedata.Verdict, error) {
+func (a *replies) done(name string) func(sharedata.Verdict, error) {
 	return func(v sharedata.Verdict, err error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.got = append(a.got, answer{name, v, err})
+		a.got = append(a.got, reply{name, v, err})
 	}
 }
 
-func (a *answers) all() []answer {
+func (a *replies) all() []reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.got)

@@ -2,6 +2,7 @@ package sharedata_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -23,7 +24,7 @@ func wantRepeat(t *testing.T, what string, first, got sharedata.Verdict, err err
 	}
 }
 
-func TestARepeatedKeyGetsTheFirstVerdict(t *testing.T) {
+func TestIdempotency_RepeatsVerdict(t *testing.T) {
 	memory := newMemory(t, nil)
 	m := newCounter(t, &sharedata.Options{Store: memory}, 0)
 	first, err := m.Propose(t.Context(), addition("counter", 1, "k"))
@@ -48,7 +49,7 @@ func TestARepeatedKeyGetsTheFirstVerdict(t *testing.T) {
 	wantState(t, restarted, "counter", `{"value":2}`)
 }
 
-func TestARepeatedKeyGetsTheFirstRejection(t *testing.T) {
+func TestIdempotency_RepeatsRejection(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	first, err := m.Propose(t.Context(), addition("counter", -5, "k"))
 	if err != nil || first.Accepted || first.Reason != "below zero" {
@@ -60,7 +61,7 @@ func TestARepeatedKeyGetsTheFirstRejection(t *testing.T) {
 	wantState(t, m, "counter", `{"value":10}`)
 }
 
-func TestAFailureIsNotRemembered(t *testing.T) {
+func TestIdempotency_FailureIsNotKept(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	for range 2 {
 		_, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: "k"})
@@ -73,7 +74,7 @@ func TestAFailureIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestConcurrentRepeatsTakeEffectOnce(t *testing.T) {
+func TestIdempotency_Concurrent(t *testing.T) {
 	const keys, repeats = 5, 12
 	m := newCounter(t, nil, 0)
 	var firsts [keys]atomic.Int32
@@ -103,50 +104,50 @@ func TestConcurrentRepeatsTakeEffectOnce(t *testing.T) {
 	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, keys))
 }
 
-func TestRepeatsWithinOneBatch(t *testing.T) {
+func TestIdempotency_WithinBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
-		var a answers
-		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
+		var r replies
+		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, r.done("held"))
 		<-g.arrived
 		for _, p := range []sharedata.Proposal{
 			addition("counter", 1, "a"), addition("counter", 1, "a"), addition("counter", -9, "b"), addition("counter", 1, "a"), addition("counter", -9, "b"),
 		} {
-			m.Submit(t.Context(), p, a.done(p.IdempotencyKey))
+			m.Submit(t.Context(), p, r.done(p.IdempotencyKey))
 		}
 		close(g.open)
 		synctest.Wait()
 		first := make(map[string]sharedata.Verdict)
-		for _, answer := range a.all() {
-			if v, repeated := first[answer.name]; repeated {
-				wantRepeat(t, answer.name, v, answer.verdict, answer.err)
-			} else if answer.err != nil || answer.verdict.Duplicate {
-				t.Errorf("%+v", answer)
+		for _, reply := range r.all() {
+			if v, repeated := first[reply.name]; repeated {
+				wantRepeat(t, reply.name, v, reply.verdict, reply.err)
+			} else if reply.err != nil || reply.verdict.Duplicate {
+				t.Errorf("%+v", reply)
 			}
-			if !answer.verdict.Duplicate {
-				first[answer.name] = answer.verdict
+			if !reply.verdict.Duplicate {
+				first[reply.name] = reply.verdict
 			}
 		}
 		wantHistory(t, m, "counter", "1 created", "2 held null accepted", `3 add {"by":1} accepted`, `4 add {"by":-9} rejected`)
 	})
 }
 
-// Nobody may learn of, or be kept from, anything by a key that somebody else
-// has used.
-func TestKeysOfDifferentCallersNeverMeet(t *testing.T) {
+// A key is a caller's own: nobody learns of another caller's verdict, or is kept
+// from one, by using the same key.
+func TestIdempotency_BySubject(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	n := 0
-	for _, who := range []struct{ subject, key string }{
+	for _, caller := range []struct{ subject, key string }{
 		{"", "k"}, {"ann", "k"}, {"bob", "k"}, {"annk", ""}, {"an", "nk"}, {"ann", "bk"}, {"annb", "k"},
 		{"1:a", "k"}, {"", "1:ak"}, {"", "3:annk"}, {"\x00", "k"}, {"", "\x00k"},
 	} {
 		for i := range 2 {
-			p := addition("counter", 1, who.key)
-			p.Caller = &sharedata.Caller{Subject: who.subject}
+			p := addition("counter", 1, caller.key)
+			p.Caller = &sharedata.Caller{Subject: caller.subject}
 			v, err := m.Propose(t.Context(), p)
-			if err != nil || !v.Accepted || v.Duplicate != (i == 1 && who.key != "") {
-				t.Errorf("%q with the key %q, time %d: %+v, %v", who.subject, who.key, i+1, v, err)
+			if err != nil || !v.Accepted || v.Duplicate != (i == 1 && caller.key != "") {
+				t.Errorf("%q with the key %q, time %d: %+v, %v", caller.subject, caller.key, i+1, v, err)
 			}
 			if !v.Duplicate {
 				n++
@@ -160,7 +161,7 @@ func TestKeysOfDifferentCallersNeverMeet(t *testing.T) {
 	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, n))
 }
 
-func TestKeysOfDifferentShareDataNeverMeet(t *testing.T) {
+func TestIdempotency_ByShareData(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	createCounter(t, m, "other", 0)
 	for _, id := range []string{"counter", "other"} {
@@ -170,7 +171,7 @@ func TestKeysOfDifferentShareDataNeverMeet(t *testing.T) {
 	}
 }
 
-func TestAKeyIsForgottenWithItsTransaction(t *testing.T) {
+func TestIdempotency_TrimmedTransaction(t *testing.T) {
 	m := newCounter(t, &sharedata.Options{Store: newMemory(t, &replay.MemoryOptions{MaxEntries: 3})}, 0)
 	for i, want := range []bool{false, true} { // whether it is a repeat
 		if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate != want {
@@ -188,7 +189,7 @@ func TestAKeyIsForgottenWithItsTransaction(t *testing.T) {
 	}
 }
 
-func TestKeysAreForgottenWithTheShareData(t *testing.T) {
+func TestIdempotency_RemovedShareData(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate {
 		t.Fatal(v, err)
@@ -202,5 +203,167 @@ func TestKeysAreForgottenWithTheShareData(t *testing.T) {
 	createCounter(t, m, "counter", 0)
 	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate || !v.Accepted {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// Repeats at several managers take effect once.
+func TestIdempotency_AcrossManagers(t *testing.T) {
+	a, b := twoManagers(t, nil)
+	var wait sync.WaitGroup
+	var firsts atomic.Int32
+	for i := range 40 {
+		m := []*sharedata.Manager{a, b}[i%2]
+		wait.Go(func() {
+			v, err := m.Propose(context.Background(), addition("counter", 1, fmt.Sprint("key-", i/8)))
+			if err != nil || !v.Accepted {
+				t.Errorf("%+v, %v", v, err)
+			}
+			if !v.Duplicate {
+				firsts.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	if n := firsts.Load(); n != 5 {
+		t.Errorf("%d first verdicts of 5 keys", n)
+	}
+	mustAdd(t, a, "counter", 0)
+	wantState(t, a, "counter", `{"value":5}`)
+}
+
+// A proposer who gets the verdict that another process reached can see its effect,
+// and the observers were notified of it.
+func TestIdempotency_EffectBeforeReply(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		a, b := twoManagers(t, nil)
+		var seen recorder
+		mustObserve(t, b, "counter", &seen)
+		if again {
+			if err := a.Remove(t.Context(), "counter"); err != nil {
+				t.Fatal(err)
+			}
+			createCounter(t, a, "counter", 0)
+		}
+		first, err := a.Propose(t.Context(), addition("counter", 1, "k"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Propose(t.Context(), addition("counter", 1, "k"))
+		wantRepeat(t, "at the other manager", first, got, err)
+		if at := mustGet(t, b, "counter"); at.Cursor != first.Cursor || string(at.State) != `{"value":1}` {
+			t.Errorf("after the verdict at %s it is at %+v", got.Cursor, at)
+		}
+		events := seen.all()
+		if len(events) != 1 || events[0].Cursor != first.Cursor || events[0].Reset != again {
+			t.Errorf("after the verdict the observers were notified of %+v", events)
+		}
+	}
+}
+
+// A batch may hold keys that are known, new, and repeated within it: each proposal
+// gets the verdict that it would have got alone.
+func TestIdempotency_KnownAndNewKeysInBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		g := newGate()
+		if _, err := b.Ensure(t.Context(), "counter", nil, add, broken, held("held", g)); err != nil {
+			t.Fatal(err)
+		}
+		firsts := make(map[string]sharedata.Verdict)
+		for i := range 10 { // at the other process, before b knows of them
+			key := fmt.Sprint("known-", i)
+			v, err := a.Propose(t.Context(), addition("counter", i%3-1, key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			firsts[key] = v
+		}
+		var got replies
+		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{0}}, got.done("held"))
+		<-g.arrived
+		for i := range 10 {
+			for _, key := range []string{"known-", "new-", "new-"} {
+				key += fmt.Sprint(i)
+				b.Submit(t.Context(), addition("counter", 1, key), got.done(key))
+			}
+			key := fmt.Sprint("known-", i)
+			b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: key}, got.done(key))
+			b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken", IdempotencyKey: "failing-" + key}, got.done("failing"))
+		}
+		close(g.open)
+		synctest.Wait()
+		if n := len(got.all()); n != 51 {
+			t.Errorf("%d of 51 replies", n)
+		}
+		for _, reply := range got.all()[1:] {
+			first, known := firsts[reply.name]
+			switch {
+			case reply.name == "failing":
+				if !errors.Is(reply.err, errBroken) {
+					t.Errorf("%+v", reply)
+				}
+			case known:
+				wantRepeat(t, reply.name, first, reply.verdict, reply.err)
+			case reply.err != nil || reply.verdict.Duplicate || !reply.verdict.Accepted:
+				t.Errorf("%+v", reply)
+			default:
+				firsts[reply.name] = reply.verdict
+			}
+		}
+		history := wholeHistory(t, b.Manager, "counter")
+		if len(history) != 1+10+1+10 {
+			t.Errorf("%d entries", len(history))
+		}
+	})
+}
+
+// flaky is a function that fails while *fail is set.
+func flaky(fail *bool) *sharedata.Function {
+	return sharedata.NewRawFunction("flaky", func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
+		if *fail {
+			return nil, errBroken
+		}
+		return state, nil
+	})
+}
+
+// A repeat gets the first verdict though its function would fail now, also where the
+// first entry is not known here yet.
+func TestIdempotency_FunctionFailsNow(t *testing.T) {
+	for _, observed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			_, a, b := twoNodes(t)
+			var fail bool
+			for _, n := range []node{a, b} {
+				if _, err := n.Ensure(t.Context(), "counter", nil, add, flaky(&fail)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var seen recorder
+			if observed {
+				mustObserve(t, b.Manager, "counter", &seen)
+				b.process.LoseAnnouncements(true)
+			}
+			p := sharedata.Proposal{ShareDataID: "counter", FunctionID: "flaky", IdempotencyKey: "k"}
+			first, err := a.Propose(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fail = true
+			for range 2 {
+				again, err := b.Propose(t.Context(), p)
+				wantRepeat(t, "at the other process", first, again, err)
+			}
+			if got := mustGet(t, b.Manager, "counter").Cursor; got != first.Cursor {
+				t.Errorf("after the verdict it is at %s", got)
+			}
+			if observed && len(seen.all()) != 1 {
+				t.Errorf("after the verdict, notified of %q", seen.lines())
+			}
+			p.IdempotencyKey = "another"
+			if _, err := b.Propose(t.Context(), p); !errors.Is(err, errBroken) {
+				t.Errorf("a new one: %v", err)
+			}
+		})
 	}
 }

@@ -311,7 +311,7 @@ func TestSubmit_DataIsCopied(t *testing.T) {
 		m := newCounter(t, nil, 0, held("held", g))
 		var seen recorder
 		mustObserve(t, m, "counter", &seen)
-		var a answers
+		var a replies
 		m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held"}, a.done("held"))
 		<-g.arrived
 		buffer := rawJSON(`{"by":3}`)

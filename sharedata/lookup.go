@@ -6,9 +6,10 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// lookUp asks the store for verdicts by the keys.
-func (c *committer) lookUp(keys []string) error {
-	s := c.shareData
+// lookUp asks the store for verdicts by the keys that are undecided.
+func (c *committer) lookUp(d *decision) error {
+	s, keys := c.shareData, d.undecided
+	c.limit = len(d.outcomes)
 	ctx, cancel := s.manager.storeContext(context.Background())
 	defer cancel()
 	stored, err := s.manager.options.Store.Find(ctx, s.id, keys)

@@ -255,7 +255,7 @@ func TestIdle_NoGoroutine(t *testing.T) {
 		m := newManager(t, nil)
 		g := newGate()
 		var seen recorder
-		var a answers
+		var a replies
 		for i := range 20 {
 			id := fmt.Sprint("counter-", i)
 			createCounter(t, m, id, 0, held("held", g))

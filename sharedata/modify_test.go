@@ -93,26 +93,3 @@ func TestModify_Refused(t *testing.T) {
 		}
 	})
 }
-
-// A history that may have lost entries continues in a later epoch before anybody is
-// given one of its cursors again.
-func TestLoad_RolledBack(t *testing.T) {
-	memory := newMemory(t, nil)
-	before := createCounter(t, newManager(t, &sharedata.Options{Store: memory}), "counter", 3)
-	s := &store{Store: memory}
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
-		head, err := memory.Load(ctx, id)
-		head.RolledBack = head.Cursor.Epoch == before.Cursor.Epoch
-		return head, err
-	}
-	m := newManager(t, &sharedata.Options{Store: s})
-	at := mustGet(t, m, "counter")
-	if at.Cursor.Epoch <= before.Cursor.Epoch || at.Cursor.Revision != 1 || string(at.State) != `{"value":3}` {
-		t.Errorf("at %s with %s after %s", at.Cursor, at.State, before.Cursor)
-	}
-	for e, err := range m.History(t.Context(), "counter", replay.Cursor{}) {
-		if err != nil || e.Continues != before.Cursor {
-			t.Errorf("entry %s continues %s, %v", e.Cursor, e.Continues, err)
-		}
-	}
-}

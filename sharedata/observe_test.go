@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/safe-go/safe/sharedata"
 )
@@ -25,13 +24,13 @@ func mustObserve(t testing.TB, m *sharedata.Manager, id string, o sharedata.Obse
 	return snapshot, stop
 }
 
-func TestAnObserverIsToldOfEveryKindOfEntryWithTheState(t *testing.T) {
+func TestObserve_EveryEntryType(t *testing.T) {
 	m := newCounter(t, nil, 1)
 	mustAdd(t, m, "counter", 1)
 	var seen recorder
 	snapshot, _ := mustObserve(t, m, "counter", &seen)
 	if string(snapshot.State) != `{"value":2}` || snapshot.Cursor.Revision != 2 || snapshot.LastTransaction != snapshot.Cursor {
-		t.Errorf("it joined at %+v", snapshot)
+		t.Errorf("it began at %+v", snapshot)
 	}
 	mustAdd(t, m, "counter", 1)
 	_, _ = m.Propose(t.Context(), addition("counter", -9, ""))
@@ -49,13 +48,13 @@ func TestAnObserverIsToldOfEveryKindOfEntryWithTheState(t *testing.T) {
 		`5 updated -> {"value":7}`, `6 removed -> `,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of\n%q, want\n%q", got, want)
+		t.Errorf("notified of\n%q, want\n%q", got, want)
 	}
 	wantContinuous(t, snapshot, seen.all())
 }
 
-// Also where the next incarnation follows without a pause.
-func TestTheRemovalEndsTheObservation(t *testing.T) {
+// Also where the ShareData is created again at once.
+func TestObserve_EndsByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
@@ -83,19 +82,20 @@ func TestTheRemovalEndsTheObservation(t *testing.T) {
 		wantContinuous(t, snapshot, seen.all())
 		want := []string{`2 held null accepted -> {"value":0}`, `3 removed -> `}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 		want = append(want, `1 created -> {"value":5}`, `2 updated -> {"value":6}`)
 		if got := all.lines(); !slices.Equal(got, want) {
-			t.Errorf("told everywhere of %q, want %q", got, want)
+			t.Errorf("the observer of every ShareData was notified of %q, want %q", got, want)
 		}
 		mustAdd(t, m, "counter", 1)
 	})
 }
 
-// The value after each add is one more than before, so a snapshot that does
-// not belong to its position shows.
-func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
+// Events continue the snapshot without a gap or a repetition. The value after each
+// add is one more than before, so a snapshot that does not belong to its position
+// shows.
+func TestObserve_JoinsSnapshot(t *testing.T) {
 	const proposers, each, observers = 4, 60, 12
 	m := newCounter(t, nil, 0)
 	var wait sync.WaitGroup
@@ -125,7 +125,7 @@ func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
 		from, events := all[i].snapshot, all[i].recorder.all()
 		wantContinuous(t, from, events)
 		if want := last.Cursor.Revision - from.Cursor.Revision; uint64(len(events)) != want {
-			t.Errorf("observer %d was told of %d entries, not %d", i, len(events), want)
+			t.Errorf("observer %d was notified of %d entries, not %d", i, len(events), want)
 		}
 		state, _ := sharedata.Decode[Counter](from.State)
 		for _, e := range events {
@@ -139,76 +139,26 @@ func TestSnapshotAndEventsJoinWithoutGapOrRepetition(t *testing.T) {
 	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, proposers*each))
 }
 
-func TestAnObserverIsToldBeforeTheProposerIsAnswered(t *testing.T) {
+// Observers are notified before the proposer gets the verdict.
+func TestObserve_BeforeReply(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var seen recorder
 	mustObserve(t, m, "counter", &seen)
 	var all recorder
 	m.ObserveAll(&all)
 	for i := range 50 {
-		told := make(chan [2]int)
+		notified := make(chan [2]int)
 		m.Submit(t.Context(), addition("counter", 1, ""), func(sharedata.Verdict, error) {
 			count := [2]int{len(seen.all()), len(all.all())}
-			go func() { told <- count }()
+			go func() { notified <- count }()
 		})
-		if got := <-told; got != [2]int{i + 1, i + 1} {
-			t.Fatalf("when verdict %d came, the observers had been told of %v", i+1, got)
+		if got := <-notified; got != [2]int{i + 1, i + 1} {
+			t.Fatalf("when verdict %d came, the observers had been notified of %v", i+1, got)
 		}
 	}
 }
 
-func TestStopInsideTheObserver(t *testing.T) {
-	m := newCounter(t, nil, 0)
-	var other recorder
-	var stop func()
-	told := 0
-	_, stop = mustObserve(t, m, "counter", sharedata.ObserverFunc(func([]sharedata.Event) {
-		told++
-		stop()
-		stop()
-	}))
-	mustObserve(t, m, "counter", &other)
-	var stopAll func()
-	toldAll := 0
-	stopAll = m.ObserveAll(sharedata.ObserverFunc(func([]sharedata.Event) {
-		toldAll++
-		stopAll()
-		stopAll()
-	}))
-	for range 3 {
-		mustAdd(t, m, "counter", 1)
-	}
-	if told != 1 || toldAll != 1 {
-		t.Errorf("told %d and %d times after being stopped at once", told, toldAll)
-	}
-	if len(other.all()) != 3 {
-		t.Errorf("another observer was told of %d", len(other.all()))
-	}
-}
-
-func TestAnObserverThatAnotherOneStopsIsNotTold(t *testing.T) {
-	m := newCounter(t, nil, 0)
-	var stops []func()
-	var told []string
-	observe := func(name string) sharedata.ObserverFunc {
-		return func([]sharedata.Event) {
-			told = append(told, name)
-			for _, stop := range stops {
-				stop()
-			}
-		}
-	}
-	_, stopFirst := mustObserve(t, m, "counter", observe("first"))
-	_, stopSecond := mustObserve(t, m, "counter", observe("second"))
-	stops = []func(){stopFirst, stopSecond, m.ObserveAll(observe("everywhere"))}
-	mustAdd(t, m, "counter", 1)
-	mustAdd(t, m, "counter", 1)
-	if !slices.Equal(told, []string{"first"}) {
-		t.Errorf("told, though stopped: %q", told)
-	}
-}
-
-func TestStopNeverBlocks(t *testing.T) {
+func TestObserve_StopDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newCounter(t, nil, 0)
 		g := newGate()
@@ -226,93 +176,42 @@ func TestStopNeverBlocks(t *testing.T) {
 		}
 		mustAdd(t, m, "counter", 1)
 		if len(g.arrived) != 0 {
-			t.Error("told after it was stopped")
+			t.Error("notified after it was stopped")
 		}
 	})
 }
 
-func TestGetInsideTheObserver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newCounter(t, nil, 0)
-		createCounter(t, m, "other", 0)
-		var got []string
-		look := func(id string) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			snapshot, err := m.Get(ctx, id)
-			switch {
-			case errors.Is(err, sharedata.ErrUnknownShareData):
-				got = append(got, id+" unknown")
-			case err != nil:
-				got = append(got, err.Error())
-			default:
-				got = append(got, id+" "+string(snapshot.State))
-			}
-		}
-		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-			look("counter")
-			look("other")
-		}))
-		mustAdd(t, m, "counter", 1)
-		if err := m.Remove(t.Context(), "counter"); err != nil {
-			t.Error(err)
-		}
-		want := []string{`counter {"value":1}`, `other {"value":0}`, "counter unknown", `other {"value":0}`}
-		if !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
-}
-
-func TestSubmitInsideTheObserver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newCounter(t, nil, 0)
-		var a answers
-		mustObserve(t, m, "counter", sharedata.ObserverFunc(func(events []sharedata.Event) {
-			if events[0].Revision() < 5 {
-				m.Submit(t.Context(), addition("counter", 1, ""), a.done("inside"))
-			}
-		}))
-		mustAdd(t, m, "counter", 1)
-		synctest.Wait()
-		for _, answer := range a.all() {
-			if answer.err != nil || !answer.verdict.Accepted {
-				t.Errorf("%+v", answer)
-			}
-		}
-		wantState(t, m, "counter", `{"value":4}`)
-	})
-}
-
-func TestAPanicInAnObserverGoesNoFurther(t *testing.T) {
+// A panic in an observer is logged, and harms neither the commit nor other
+// observers.
+func TestObserve_Panic(t *testing.T) {
 	var log strings.Builder
 	m := newCounter(t, &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
-	told := 0
-	panics := sharedata.ObserverFunc(func([]sharedata.Event) { told++; panic("observer's cause") })
+	notified := 0
+	panics := sharedata.ObserverFunc(func([]sharedata.Event) { notified++; panic("observer's cause") })
 	mustObserve(t, m, "counter", panics)
 	m.ObserveAll(panics)
 	var after recorder
 	mustObserve(t, m, "counter", &after)
 	mustAdd(t, m, "counter", 1)
 	mustAdd(t, m, "counter", 1)
-	if told != 4 || len(after.all()) != 2 {
-		t.Errorf("told %d times, the one after it of %d", told, len(after.all()))
+	if notified != 4 || len(after.all()) != 2 {
+		t.Errorf("notified %d times, the observer after it of %d", notified, len(after.all()))
 	}
 	if text := log.String(); !strings.Contains(text, "observer's cause") || !strings.Contains(text, "observe_test.go") {
 		t.Errorf("the log has no cause and stack: %s", text)
 	}
 }
 
-func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
+func TestObserveAll_FromCreation(t *testing.T) {
 	const shareData, each = 8, 20
 	m := newManager(t, nil)
 	createCounter(t, m, "before", 0)
 	var mu sync.Mutex
 	events := make(map[string][]sharedata.Event)
-	stop := m.ObserveAll(sharedata.ObserverFunc(func(told []sharedata.Event) {
+	stop := m.ObserveAll(sharedata.ObserverFunc(func(received []sharedata.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, e := range told {
+		for _, e := range received {
 			events[e.ShareDataID] = append(events[e.ShareDataID], e)
 		}
 	}))
@@ -341,7 +240,7 @@ func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
 		id := fmt.Sprint(i)
 		got := events[id]
 		if len(got) != each+3 {
-			t.Fatalf("%q: told of %d entries", id, len(got))
+			t.Fatalf("%q: notified of %d entries", id, len(got))
 		}
 		first := sharedata.Snapshot{ID: id, Cursor: got[0].Cursor}
 		if got[0].Type != sharedata.EntryCreated || got[0].Revision() != 1 {
@@ -354,7 +253,7 @@ func TestObserveAllSeesEveryShareDataFromItsCreation(t *testing.T) {
 	}
 }
 
-func TestOneCallAtATimeForEachShareData(t *testing.T) {
+func TestObserve_OneCallAtATime(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	var inside, overlaps atomic.Int32
 	o := sharedata.ObserverFunc(func([]sharedata.Event) {
@@ -379,7 +278,7 @@ func TestOneCallAtATimeForEachShareData(t *testing.T) {
 	}
 }
 
-func TestObserveFailsWhereThereIsNothingToObserve(t *testing.T) {
+func TestObserve_NotFound(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	if err := m.Remove(t.Context(), "counter"); err != nil {
 		t.Fatal(err)
@@ -391,9 +290,9 @@ func TestObserveFailsWhereThereIsNothingToObserve(t *testing.T) {
 	}
 }
 
-// Whoever observes while the ShareData is removed and created again observes
-// one of its incarnations, to its end.
-func TestObserveDuringRemovalAndReCreation(t *testing.T) {
+// An observation that begins while the ShareData is removed and created again is of
+// one incarnation, to its end.
+func TestObserve_DuringRemoveAndCreate(t *testing.T) {
 	m := newManager(t, nil)
 	stopped := make(chan struct{})
 	var wait sync.WaitGroup
@@ -438,7 +337,7 @@ func TestObserveDuringRemovalAndReCreation(t *testing.T) {
 	wait.Wait()
 	for i := range recorders {
 		if events := recorders[i].all(); events[len(events)-1].Type != sharedata.EntryRemoved {
-			t.Errorf("told of %+v after the removal", events[len(events)-1])
+			t.Errorf("notified of %+v after the removal", events[len(events)-1])
 		}
 	}
 }

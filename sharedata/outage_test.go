@@ -15,23 +15,21 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// When a store comes back, everything that is followed is looked at, but not all
-// at the same time.
-func TestLooksAfterAnOutageAreSpread(t *testing.T) {
+// When a store is available again, everything that is followed is refreshed, but not
+// all at once.
+func TestOutage_RefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
 		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
-		process := shared.Process()
-		s := newProxy(process)
-		b := newNode(t, process, &sharedata.Options{Store: s})
+		b, s := newProxiedNode(t, shared)
 		recorders := make([]recorder, many)
 		for i := range many {
 			createCounter(t, a.Manager, fmt.Sprint(i), 0)
 			mustObserve(t, b.Manager, fmt.Sprint(i), &recorders[i])
 		}
 		synctest.Wait()
-		process.SetReachable(false)
+		b.process.SetReachable(false)
 		for i := range many {
 			mustAdd(t, a.Manager, fmt.Sprint(i), 1)
 		}
@@ -42,24 +40,24 @@ func TestLooksAfterAnOutageAreSpread(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			time.Sleep(time.Millisecond)
-			return process.Load(ctx, id)
+			return b.process.Load(ctx, id)
 		}
-		process.SetReachable(true)
-		pass(time.Minute)
+		b.process.SetReachable(true)
+		advance(time.Minute)
 		for i := range recorders {
 			if n := len(recorders[i].all()); n != 1 {
-				t.Fatalf("the observer of %d was told of %d entries", i, n)
+				t.Fatalf("the observer of %d was notified of %d entries", i, n)
 			}
 		}
 		if n := most.Load(); n > 100 || n < 10 {
-			t.Errorf("%d looks at the same time", n)
+			t.Errorf("%d loads at the same time", n)
 		}
 	})
 }
 
-// A store that is out of reach fails every proposal, which nobody wants to read
-// in the log thousands of times.
-func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
+// While the store is unavailable every proposal fails. The log has one record for
+// many.
+func TestOutage_LogIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		n := newNode(t, sharedstore.New().Process(), &sharedata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -79,13 +77,13 @@ func TestTheLogIsReadableDuringAnOutage(t *testing.T) {
 			t.Errorf("%d lines in the log", lines)
 		}
 		if !strings.Contains(log.String(), "unlogged=999") && !strings.Contains(log.String(), "unlogged=1999") {
-			t.Errorf("it does not say how many were left out:\n%s", log.String())
+			t.Errorf("it does not say how many records were left out:\n%s", log.String())
 		}
 	})
 }
 
-// Proposals fail at once where the store says at once that it is out of reach.
-func TestProposalsFailFastDuringAnOutage(t *testing.T) {
+// Proposals fail at once where the store says at once that it is unavailable.
+func TestOutage_ProposalsFailAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -103,22 +101,19 @@ func TestProposalsFailFastDuringAnOutage(t *testing.T) {
 			}
 			a.add(t, 1)
 			b.process.SetReachable(true)
-			b.add(t, 1) // nobody need do anything else
-			pass(time.Minute)
+			b.add(t, 1) // without a further call
+			advance(time.Minute)
 		}
 		wantContinuous(t, snapshot, seen.all())
 		wantState(t, b.Manager, "counter", `{"value":6}`)
 	})
 }
 
-// Different ShareData do not wait for each other, also not to look at a store
-// that hangs.
-func TestProposalsDoNotWaitForTheLooksOfOthers(t *testing.T) {
+// Different ShareData do not wait for each other's refreshes, also while loads hang.
+func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 300
-		process := sharedstore.New().Process()
-		s := newProxy(process)
-		n := newNode(t, process, &sharedata.Options{Store: s})
+		n, s := newProxiedNode(t, sharedstore.New())
 		for i := range many {
 			createCounter(t, n.Manager, fmt.Sprint(i), 0)
 			mustObserve(t, n.Manager, fmt.Sprint(i), &recorder{})
@@ -128,24 +123,24 @@ func TestProposalsDoNotWaitForTheLooksOfOthers(t *testing.T) {
 			<-ctx.Done() // loads hang, appends do not
 			return replay.Head{}, ctx.Err()
 		}
-		process.SetReachable(false)
-		process.SetReachable(true) // everybody looks
+		n.process.SetReachable(false)
+		n.process.SetReachable(true) // all are refreshed
 		synctest.Wait()
 		begin := time.Now()
-		answered := make(chan time.Duration, many)
+		replied := make(chan time.Duration, many)
 		for i := range many {
 			n.Submit(t.Context(), addition(fmt.Sprint(i), 1, ""), func(_ sharedata.Verdict, err error) {
 				if err != nil {
 					t.Error(err)
 				}
-				answered <- time.Since(begin)
+				replied <- time.Since(begin)
 			})
 		}
 		slowest := time.Duration(0)
 		for range many {
-			slowest = max(slowest, <-answered)
+			slowest = max(slowest, <-replied)
 		}
-		if slowest > 11*time.Second { // one look takes 10 s
+		if slowest > 11*time.Second { // one load takes 10 s
 			t.Errorf("the slowest proposal took %v", slowest)
 		}
 	})

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -19,11 +21,11 @@ func TestOutcome_WithdrawnBeforeTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		m := newCounter(t, nil, 0, held("held", g))
-		m.Submit(t.Context(), from("a", "held"), func(sharedata.Verdict, error) {})
+		m.Submit(t.Context(), proposalFrom("a", "held"), func(sharedata.Verdict, error) {})
 		<-g.arrived
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := m.Propose(ctx, from("b", "add"))
+		_, err := m.Propose(ctx, proposalFrom("b", "add"))
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
 			t.Errorf("got %v, want the context's error alone", err)
 		}
@@ -86,77 +88,118 @@ func TestOutcome_FailedAppend(t *testing.T) {
 			}
 			return memory.Load(ctx, id)
 		}
-		var a answers
-		m.Submit(t.Context(), from("a", "held"), a.done("held"))
+		var r replies
+		m.Submit(t.Context(), proposalFrom("a", "held"), r.done("held"))
 		<-g.arrived
-		m.Submit(t.Context(), from("b", "broken"), a.done("broken"))
+		m.Submit(t.Context(), proposalFrom("b", "broken"), r.done("broken"))
 		down = true
 		close(g.open)
 		synctest.Wait()
-		if _, err := m.Propose(t.Context(), from("c", "add")); !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
+		if _, err := m.Propose(t.Context(), proposalFrom("c", "add")); !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrOutcomeUnknown) {
 			t.Errorf("after the failed append: %v, want the store to be unavailable and nothing in doubt", err)
 		}
-		for _, answer := range a.all() {
-			if !errors.Is(answer.err, sharedata.ErrStore) || errors.Is(answer.err, sharedata.ErrOutcomeUnknown) != (answer.name == "held") {
-				t.Errorf("%s: %v", answer.name, answer.err)
+		for _, reply := range r.all() {
+			if !errors.Is(reply.err, sharedata.ErrStore) || errors.Is(reply.err, sharedata.ErrOutcomeUnknown) != (reply.name == "held") {
+				t.Errorf("%s: %v", reply.name, reply.err)
 			}
 		}
-		if len(a.all()) != 2 {
-			t.Errorf("%d replies", len(a.all()))
+		if len(r.all()) != 2 {
+			t.Errorf("%d replies", len(r.all()))
 		}
 		down = false
-		if v, err := m.Propose(t.Context(), from("c", "add")); err != nil || !v.Accepted {
+		if v, err := m.Propose(t.Context(), proposalFrom("c", "add")); err != nil || !v.Accepted {
 			t.Errorf("afterwards: %+v, %v", v, err)
 		}
 	})
 }
 
-// A function runs once per proposal, also where earlier verdicts are looked up.
-func TestEvaluate_OncePerProposal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
-		runs := make(map[string]int)
-		count := sharedata.NewFunction("count", func(_ context.Context, c Counter, who string) (Counter, error) {
-			runs[who]++
-			if strings.HasPrefix(who, "failing") {
-				return c, errBroken
+// The outcome of every kind of change is unknown where its append failed and the store
+// cannot be asked about it.
+func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
+	for name, change := range map[string]func(m *sharedata.Manager) error{
+		"create": func(m *sharedata.Manager) error {
+			_, err := m.Create(context.Background(), "new", Counter{}, add)
+			return err
+		},
+		"update": func(m *sharedata.Manager) error {
+			_, err := m.Update(context.Background(), "counter", Counter{5})
+			return err
+		},
+		"update if": func(m *sharedata.Manager) error {
+			at, err := m.Get(context.Background(), "counter")
+			if err == nil {
+				_, err = m.UpdateIf(context.Background(), "counter", at.Cursor, Counter{5})
 			}
-			return Counter{c.Value + 1}, nil
+			return err
+		},
+		"modify": func(m *sharedata.Manager) error {
+			_, err := m.Modify(context.Background(), "counter", plusOne)
+			return err
+		},
+		"remove": func(m *sharedata.Manager) error { return m.Remove(context.Background(), "counter") },
+	} {
+		for _, stored := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", stored ", stored), func(t *testing.T) {
+				s := newFailingAppend(t)
+				m := newCounter(t, &sharedata.Options{Store: s}, 0)
+				if _, err := m.Get(t.Context(), "new"); !errors.Is(err, sharedata.ErrUnknownShareData) {
+					t.Fatal(err)
+				}
+				s.fail, s.lost = !stored, stored
+				load := s.load
+				s.load = func(ctx context.Context, id string) (replay.Head, error) {
+					defer func() { s.cut = true }() // the load before a create succeeds
+					return load(ctx, id)
+				}
+				s.cut = name != "create"
+				if err := change(m); !errors.Is(err, sharedata.ErrOutcomeUnknown) || !errors.Is(err, errDisk) {
+					t.Errorf("got %v, want ErrOutcomeUnknown and the store's error", err)
+				}
+			})
+		}
+	}
+}
+
+// Nothing happened where an append failed that was not the proposal's own, or that the
+// store refused as invalid: the history is restarted first after a loss, and the store is
+// asked with an append whether it was removed.
+func TestOutcome_KnownAfterFailedAppend(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		lose    func(shared *sharedstore.Medium, kept replay.Cursor)
+		appends int // up to the one that fails
+		err     error
+	}{
+		{"invalid batch", func(*sharedstore.Medium, replay.Cursor) {}, 1, replay.ErrInvalidBatch},
+		{"restart after a rollback", func(shared *sharedstore.Medium, kept replay.Cursor) { shared.Rollback("counter", kept) }, 2, errDisk},
+		{"question after a loss", func(shared *sharedstore.Medium, _ replay.Cursor) { shared.Flush() }, 2, errDisk},
+		{"restart after a loss", func(shared *sharedstore.Medium, _ replay.Cursor) { shared.Flush() }, 3, errDisk},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := sharedstore.New()
+				n, s := newProxiedNode(t, shared)
+				kept := ensureCounter(t, n)
+				mustObserve(t, n.Manager, "counter", &recorder{})
+				n.add(t, 1)
+				synctest.Wait()
+				time.Sleep(time.Second)
+				test.lose(shared, kept.Cursor)
+				appends := 0
+				s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+					if appends++; appends == test.appends {
+						return test.err
+					}
+					return n.process.Append(ctx, id, batch)
+				}
+				_, err := n.Propose(t.Context(), addition("counter", 1, ""))
+				wantStoreError(t, err, "append", "counter", test.err)
+				if errors.Is(err, sharedata.ErrOutcomeUnknown) || appends < test.appends {
+					t.Errorf("after %d appends: %v, want an error that leaves nothing in doubt", appends, err)
+				}
+			})
 		})
-		m := newCounter(t, nil, 0, held("held", g), count)
-		var a answers
-		submit := func(who, key string) {
-			m.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "count", Data: who, IdempotencyKey: key}, a.done(who))
-		}
-		submit("earlier", "known")
-		synctest.Wait()
-		m.Submit(t.Context(), from("", "held"), a.done("held"))
-		<-g.arrived
-		submit("before", "")
-		submit("failing", "new")
-		submit("failing again", "")
-		submit("between", "k")
-		submit("failing repeat", "known")
-		submit("after", "l")
-		close(g.open)
-		synctest.Wait()
-		for _, answer := range a.all() {
-			wantErr := answer.name == "failing" || answer.name == "failing again"
-			if errors.Is(answer.err, errBroken) != wantErr || !wantErr && (answer.err != nil || !answer.verdict.Accepted) {
-				t.Errorf("%s: %+v, %v", answer.name, answer.verdict, answer.err)
-			}
-			if answer.verdict.Duplicate != (answer.name == "failing repeat") {
-				t.Errorf("%s: duplicate is %t", answer.name, answer.verdict.Duplicate)
-			}
-			if n := runs[answer.name]; n != 1 && answer.name != "held" {
-				t.Errorf("%s ran %d times", answer.name, n)
-			}
-		}
-		if len(a.all()) != 8 {
-			t.Errorf("%d replies", len(a.all()))
-		}
-		wantState(t, m, "counter", `{"value":5}`)
-	})
+	}
 }
 
 // A function's ordinary error is in the log, with what is needed to find its cause,
@@ -167,7 +210,7 @@ func TestLog_FunctionFailure(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		failing := sharedata.NewFunction("failing", func(context.Context, Counter, any) (Counter, error) { return Counter{}, errBroken })
 		m := newCounter(t, &sharedata.Options{Logger: logger}, 0, failing)
-		p := from("connection-7", "failing")
+		p := proposalFrom("connection-7", "failing")
 		p.Caller = &sharedata.Caller{Subject: "ann"}
 		for range 100 {
 			if _, err := m.Propose(t.Context(), p); !errors.Is(err, errBroken) {
@@ -185,5 +228,22 @@ func TestLog_FunctionFailure(t *testing.T) {
 		if n := strings.Count(text, "function failed"); n != 2 {
 			t.Errorf("101 failures are %d records:\n%s", n, text)
 		}
+	})
+}
+
+// A context that ends while the function runs ends the wait at once. The function
+// may still return a state.
+func TestOutcome_UnknownDuringEvaluation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, nil, 0, held("held", g))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := m.Propose(ctx, sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		close(g.open)
 	})
 }

@@ -25,8 +25,8 @@ func entriesAfter(t *testing.T, m *sharedata.Manager, after replay.Cursor) ([]sh
 }
 
 // A reader who missed little is served from memory what the store would have
-// returned, and also while that is out of reach.
-func TestRecentHistoryNeedsNoStore(t *testing.T) {
+// returned, also while the store is unavailable.
+func TestRecent_NeedsNoStore(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			shared := sharedstore.New()
@@ -69,9 +69,9 @@ func TestRecentHistoryNeedsNoStore(t *testing.T) {
 	}
 }
 
-// Memory answers only what it knows: of other cursors the store says why they
-// cannot be continued.
-func TestCursorsThatAreNotRecent(t *testing.T) {
+// Of cursors that are not kept in memory, the store says why they cannot be
+// continued.
+func TestRecent_OtherCursors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		a.add(t, 1)
@@ -96,8 +96,8 @@ func TestCursorsThatAreNotRecent(t *testing.T) {
 	})
 }
 
-// After a break the cursors from before it are of another epoch.
-func TestRecentHistoryAcrossABreak(t *testing.T) {
+// After a reset the cursors from before it are of another epoch.
+func TestRecent_AfterReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -126,8 +126,7 @@ func TestRecentHistoryAcrossABreak(t *testing.T) {
 	})
 }
 
-// More than a page of it.
-func TestALongRecentHistory(t *testing.T) {
+func TestRecent_ManyPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		b := newNode(t, shared.Process(), &sharedata.Options{RecentEntries: 1000})
@@ -150,7 +149,7 @@ func TestALongRecentHistory(t *testing.T) {
 }
 
 // Nothing is kept of what is not followed, and -1 keeps nothing at all.
-func TestHistoryThatIsNotKept(t *testing.T) {
+func TestRecent_NotKept(t *testing.T) {
 	for _, entries := range []int{-1, 0} {
 		synctest.Test(t, func(t *testing.T) {
 			shared := sharedstore.New()
@@ -170,7 +169,7 @@ func TestHistoryThatIsNotKept(t *testing.T) {
 			}
 			stop()
 			if n := reads(); n == 0 {
-				t.Errorf("RecentEntries %d: it is answered from memory that is not followed", entries)
+				t.Errorf("RecentEntries %d: history that is not followed is read from memory", entries)
 			}
 		})
 	}

@@ -10,9 +10,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// keptAfter is what a recent must return after a cursor, or false, by a naive
-// model: the events since the last restart or break, of which the last ones are
-// kept.
+// keptAfter is a simple model of recentEntries.after: kept are the newest entries since
+// the last restart or reset, which is at from.
 func keptAfter(from replay.Cursor, kept []Entry, cursor replay.Cursor, limit int) ([]Entry, bool) {
 	if cursor == from {
 		return kept[:min(limit, len(kept))], true
@@ -26,7 +25,7 @@ func keptAfter(from replay.Cursor, kept []Entry, cursor replay.Cursor, limit int
 	return nil, false
 }
 
-func TestRecentAgreesWithANaiveModel(t *testing.T) {
+func TestRecent_Model(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		most := random.IntN(6)
@@ -51,6 +50,13 @@ func TestRecentAgreesWithANaiveModel(t *testing.T) {
 			if drop := len(kept) - most; drop > 0 {
 				from, kept = kept[drop-1].Cursor, kept[drop:]
 			}
+			bytes := 0
+			for _, e := range kept {
+				bytes += len(e.Data)
+			}
+			if r.bytes != bytes {
+				t.Fatalf("seed %d: %d bytes are counted, want %d", seed, r.bytes, bytes)
+			}
 			for range 5 {
 				cursor := replay.Cursor{Epoch: at.Epoch - random.Uint64N(2), Revision: max(at.Revision+2, 9) - random.Uint64N(9)}
 				limit := random.IntN(8)
@@ -68,7 +74,7 @@ func TestRecentAgreesWithANaiveModel(t *testing.T) {
 	}
 }
 
-func TestRecentIsBoundedInBytes(t *testing.T) {
+func TestRecent_Bytes(t *testing.T) {
 	r := recentEntries{max: 1000}
 	at := replay.Cursor{Epoch: 1, Revision: 1}
 	r.restart(at)
@@ -89,8 +95,8 @@ func TestRecentIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-// What is returned is not changed by what is added later.
-func TestRecentEntriesAreTheCallers(t *testing.T) {
+// Entries that were returned are not changed by those that are added later.
+func TestRecent_ReturnsCopy(t *testing.T) {
 	r := recentEntries{max: 3}
 	at := replay.Cursor{Epoch: 1, Revision: 1}
 	r.restart(at)
@@ -107,59 +113,5 @@ func TestRecentEntriesAreTheCallers(t *testing.T) {
 		if e.Cursor.Revision != uint64(i)+2 {
 			t.Errorf("entry %d is at %s now", i, e.Cursor)
 		}
-	}
-}
-
-// Entries that are announced beside a look are not thrown away.
-func TestNewsKeepsEntriesBesideALook(t *testing.T) {
-	var n notifications
-	for range 3 {
-		n.add([]replay.Entry{{}})
-		n.add(nil)
-	}
-	if !n.refresh || len(n.entries) != 3 {
-		t.Errorf("%d entries, look %v", len(n.entries), n.refresh)
-	}
-}
-
-// What is announced faster than it can be looked at must not fill the memory:
-// then the store is asked.
-func TestNewsIsBounded(t *testing.T) {
-	entries := func(n, bytes int) []replay.Entry {
-		made := make([]replay.Entry, n)
-		for i := range made {
-			made[i].Data, made[i].State = make([]byte, bytes/2), make([]byte, bytes-bytes/2)
-		}
-		return made
-	}
-	for _, test := range []struct {
-		name  string
-		batch []replay.Entry
-		times int // that fit
-	}{
-		{"small ones", entries(1, 10), maxNotified},
-		{"small ones in large batches", entries(maxNotified/4, 10), 4},
-		{"large ones", entries(1, maxNotifiedBytes/4), 4},
-		{"too many at once", entries(maxNotified+1, 0), 0},
-		{"too much at once", entries(2, maxNotifiedBytes), 0},
-		{"a look", nil, 0},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var n notifications
-			if !n.isEmpty() {
-				t.Error("there is something before anything was told")
-			}
-			for i := range test.times {
-				if n.add(test.batch); n.refresh || len(n.entries) != (i+1)*len(test.batch) {
-					t.Fatalf("batch %d: %d entries, look %v", i, len(n.entries), n.refresh)
-				}
-			}
-			for range 3 {
-				n.add(test.batch)
-				if !n.refresh || n.entries != nil || n.isEmpty() {
-					t.Fatalf("beyond the bound: %d entries, look %v", len(n.entries), n.refresh)
-				}
-			}
-		})
 	}
 }

@@ -48,8 +48,8 @@ func (c *committer) drop(n int) {
 	}
 }
 
-// keptRequests is the length of an empty list of requests that is kept for the next
-// ones.
+// keptRequests is the largest capacity of an empty list of requests that is kept for
+// the next ones.
 const keptRequests = 8
 
 // reply hands out the outcome of a request.
@@ -62,8 +62,8 @@ func (s *shareData) reply(r *request, o outcome) {
 	s.calling.Store(callingNothing)
 }
 
-// replyError hands out an error. A request that only asks where the ShareData
-// stands is told what is known here.
+// replyError hands out an error. A request that only asks for the position gets the
+// one that is cached.
 func (s *shareData) replyError(r *request, err error) {
 	at := s.current.Load()
 	if r.change.kind == changeNothing && !r.change.strict && at != nil && at.exists {

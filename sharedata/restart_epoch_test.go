@@ -7,10 +7,10 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// A clock that was ahead has named an epoch that is later than any that is named
-// now. What comes after it must be later still, also where the store has gone
-// back to before.
-func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
+// A process whose clock was ahead has used an epoch later than the present time. A
+// restarted epoch is later still, also where the store has rolled back to an epoch before
+// it.
+func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 	const ahead = 1 << 62
 	process := sharedstore.New().Process()
 	put := func(at position, changes []change, epoch uint64) position {
@@ -31,9 +31,9 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 		if at, err := m.Refresh(t.Context(), "n"); err != nil || at.Cursor != second.cursor {
 			t.Fatal(at, err)
 		}
-		if back { // another incarnation, long before
+		if back { // to another incarnation
 			shared.Rollback("n", first.cursor)
-		} else { // the same one, a little
+		} else { // within the same incarnation
 			third := put(second, []change{update(3)}, 0)
 			if _, err := m.Refresh(t.Context(), "n"); err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestAStartOverIsLaterThanEveryEpochThatIsKnown(t *testing.T) {
 		}
 		at, err := m.Refresh(t.Context(), "n")
 		if err != nil || at.Cursor.Epoch <= ahead {
-			t.Errorf("back %v: started over at %s, %v", back, at.Cursor, err)
+			t.Errorf("back %v: restarted at %s, %v", back, at.Cursor, err)
 		}
 		if chain, err := m.VerifyHistory(t.Context(), "n"); err != nil || chain.Last != at.Cursor {
 			t.Errorf("back %v: %+v, %v", back, chain, err)

@@ -31,9 +31,8 @@ func wantStoreError(t *testing.T, err error, operation, id string, cause error) 
 	}
 }
 
-// failingAppend is a store whose appends fail while fail is set, before they
-// take effect, and while lost is set, after it. While cut is set it cannot be
-// asked which.
+// failingAppend is a store whose appends fail before they take effect while fail is set,
+// and after it while lost is set. Its loads fail while cut is set.
 type failingAppend struct {
 	store
 	fail, lost, cut bool
@@ -60,7 +59,8 @@ func newFailingAppend(t *testing.T) *failingAppend {
 	return s
 }
 
-func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
+// A failed append leaves neither an entry nor a state.
+func TestStore_AppendFails(t *testing.T) {
 	var log strings.Builder
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s, Logger: slog.New(slog.NewTextHandler(&log, nil))}, 0)
@@ -82,7 +82,7 @@ func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(log.String(), "disk on fire") {
-		t.Errorf("the log does not say so: %s", log.String())
+		t.Errorf("the error is not in the log: %s", log.String())
 	}
 	s.fail = false
 	if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate || v.Cursor.Revision != 3 {
@@ -94,16 +94,16 @@ func TestAnAppendThatFailsLeavesNothing(t *testing.T) {
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
 
-// What rests on an entry of the same batch must not be answered when that was
-// not stored.
-func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
+// An outcome that rests on an entry of the same batch is not handed out if the entry
+// was not stored.
+func TestStore_AppendFailsForBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		s := newFailingAppend(t)
 		m := newManager(t, &sharedata.Options{Store: s})
 		s.load = func(ctx context.Context, id string) (replay.Head, error) {
 			if len(g.arrived) == 0 {
-				g.pass() // so that all the rest waits together
+				g.pass() // so that the other calls wait together
 			}
 			return s.Store.Load(ctx, id)
 		}
@@ -113,14 +113,14 @@ func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
 			err  error
 		}
 		done := make(chan result, 10)
-		in := func(name string, call func() error) {
+		submit := func(name string, call func() error) {
 			go func() { done <- result{name, call()} }()
 			synctest.Wait()
 		}
-		in("first get", func() error { _, err := m.Get(t.Context(), "counter"); return err })
-		in("create", func() error { _, err := m.Create(t.Context(), "counter", Counter{1}, add); return err })
-		in("create again", func() error { _, err := m.Create(t.Context(), "counter", Counter{2}, add); return err })
-		in("get", func() error {
+		submit("first get", func() error { _, err := m.Get(t.Context(), "counter"); return err })
+		submit("create", func() error { _, err := m.Create(t.Context(), "counter", Counter{1}, add); return err })
+		submit("create again", func() error { _, err := m.Create(t.Context(), "counter", Counter{2}, add); return err })
+		submit("get", func() error {
 			snapshot, err := m.Get(t.Context(), "counter")
 			if err == nil {
 				t.Errorf("a get returned %s, which was not stored", snapshot.State)
@@ -147,7 +147,7 @@ func TestNobodyIsToldOfABatchThatWasNotStored(t *testing.T) {
 	})
 }
 
-func TestAStoreThatCannotLoad(t *testing.T) {
+func TestStore_LoadFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	newCounter(t, &sharedata.Options{Store: s}, 5)
 	m := newManager(t, &sharedata.Options{Store: s})
@@ -166,7 +166,7 @@ func TestAStoreThatCannotLoad(t *testing.T) {
 	wantState(t, m, "counter", `{"value":5}`)
 }
 
-func TestAStoreThatCannotFind(t *testing.T) {
+func TestStore_FindFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	s.find = func(context.Context, string, []string) ([]replay.Entry, error) { return nil, errDisk }
@@ -175,9 +175,9 @@ func TestAStoreThatCannotFind(t *testing.T) {
 	wantStoreError(t, err, "find", "counter", errDisk) // it may have had a verdict before
 	failing.IdempotencyKey = ""
 	if _, err := m.Propose(t.Context(), failing); !errors.Is(err, errBroken) {
-		t.Errorf("without a key nothing need be looked for: %v", err)
+		t.Errorf("without a key the store need not be asked: %v", err)
 	}
-	for _, again := range []bool{false, true} { // the append itself looks for the key
+	for _, again := range []bool{false, true} { // the append itself finds the key
 		if v, err := m.Propose(t.Context(), addition("counter", 1, "k")); err != nil || v.Duplicate != again {
 			t.Errorf("%+v, %v", v, err)
 		}
@@ -185,7 +185,7 @@ func TestAStoreThatCannotFind(t *testing.T) {
 	wantState(t, m, "counter", `{"value":1}`)
 }
 
-func TestAStoreThatCannotRead(t *testing.T) {
+func TestStore_ReadFails(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -195,13 +195,13 @@ func TestAStoreThatCannotRead(t *testing.T) {
 	wantStoreError(t, err, "read", "counter", errDisk)
 	_, err = m.VerifyHistory(t.Context(), "counter")
 	wantStoreError(t, err, "read", "counter", errDisk)
-	mustAdd(t, m, "counter", 1) // for this nothing is read
+	mustAdd(t, m, "counter", 1) // which reads nothing
 
 	s.lost = true
 	_, err = m.Propose(t.Context(), addition("counter", 1, ""))
 	wantStoreError(t, err, "append", "counter", errDisk)
 	s.lost = false
-	for range 2 { // as long as it is not known what became of the append
+	for range 2 { // while the append is in doubt
 		_, err = m.Propose(t.Context(), addition("counter", 1, ""))
 		wantStoreError(t, err, "read", "counter", errDisk)
 	}
@@ -209,12 +209,12 @@ func TestAStoreThatCannotRead(t *testing.T) {
 	s.read = nil
 	mustAdd(t, m, "counter", 1)
 	s.read = cannotRead
-	mustAdd(t, m, "counter", 1) // now it is known
+	mustAdd(t, m, "counter", 1) // the doubt is resolved
 	wantContinuous(t, snapshot, seen.all())
 	wantState(t, m, "counter", `{"value":4}`)
 }
 
-func TestAStoreThatCannotList(t *testing.T) {
+func TestStore_ListFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil), ids: func(context.Context) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			_ = yield("a", nil) && yield("", errDisk)
@@ -227,9 +227,8 @@ func TestAStoreThatCannotList(t *testing.T) {
 	}
 }
 
-// A call that hangs fails after StoreTimeout, whatever the patience of the
-// caller.
-func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
+// A call that hangs fails after StoreTimeout, however long its caller would wait.
+func TestStore_Timeout(t *testing.T) {
 	hang := func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -293,8 +292,8 @@ func TestAStoreThatHangsIsGivenUpAfterStoreTimeout(t *testing.T) {
 	}
 }
 
-// Whoever waits for a hanging store need not wait as long as it hangs.
-func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
+// A caller need not wait as long as the store hangs.
+func TestStore_CallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{Store: newMemory(t, nil)}
 		m := newCounter(t, &sharedata.Options{Store: s, StoreTimeout: time.Hour}, 0)
@@ -319,7 +318,7 @@ func TestACallersContextEndsItsWaitForTheStore(t *testing.T) {
 	})
 }
 
-func TestANewManagerGoesOnWhereTheLastOneEnded(t *testing.T) {
+func TestManager_Reopen(t *testing.T) {
 	memory := newMemory(t, &replay.MemoryOptions{MaxEntries: 2})
 	var last sharedata.Snapshot
 	for i := range 5 {

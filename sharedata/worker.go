@@ -81,15 +81,16 @@ func (p *workers) close() {
 	p.parked.Wait()
 }
 
-// worker is one of the goroutines, with the timer that ends its patience with
-// functions.
+// worker is one of the goroutines, with the timer that abandons the functions which
+// overrun their deadlines.
 type worker struct {
 	watchdog *time.Timer
 	// calling is the call that the watchdog watches; nil for none.
 	calling atomic.Pointer[functionCall]
 }
 
-// watch is called by the watchdog, maybe late for a call that has ended meanwhile.
+// watch is called by the watchdog. The call for which it was set may have ended
+// meanwhile.
 func (w *worker) watch() {
 	if call := w.calling.Load(); call != nil && !time.Now().Before(call.deadline) {
 		call.abandon(context.DeadlineExceeded)

@@ -8,25 +8,25 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// judge checks what everybody was told in a run that has settled.
-func (w *world) judge() {
-	for _, id := range worldIDs {
-		history := w.judgeAgreement(id)
+// check checks what callers and observers were given, once nothing is under way.
+func (w *workload) check() {
+	for _, id := range workloadIDs {
+		history := w.checkAgreement(id)
 		if id == "kept" && !w.losses.any() {
-			w.judgeProposals(history)
+			w.checkProposals(history)
 		}
 	}
-	for _, one := range w.witnesses {
-		w.judgeWitness(one)
+	for _, one := range w.observations {
+		w.checkObservation(one)
 	}
 	for i := range w.all {
-		w.judgeEverything(i)
+		w.checkGlobal(i)
 	}
-	w.t.Logf("%d proposals, %d observations, %d breaks", len(w.proposed), len(w.witnesses), w.resets)
+	w.t.Logf("%d proposals, %d observations, %d resets", len(w.proposed), len(w.observations), w.resets)
 }
 
-// judgeAgreement checks that all processes and the store say the same.
-func (w *world) judgeAgreement(id string) []sharedata.Entry {
+// checkAgreement checks that all processes and the store have the same position.
+func (w *workload) checkAgreement(id string) []sharedata.Entry {
 	t := w.t
 	var first sharedata.Snapshot
 	var exists bool
@@ -47,21 +47,21 @@ func (w *world) judgeAgreement(id string) []sharedata.Entry {
 	}
 	for i, n := range w.nodes {
 		if again, err := n.Refresh(t.Context(), id); err != nil || again.Cursor != first.Cursor {
-			t.Errorf("process %d: asked anew, %q is at %s (%v), not at %s", i, id, again.Cursor, err, first.Cursor)
+			t.Errorf("process %d: after a refresh, %q is at %s (%v), not at %s", i, id, again.Cursor, err, first.Cursor)
 		}
 	}
 	history := wholeHistory(t, w.nodes[0].Manager, id)
 	if len(history) == 0 || history[len(history)-1].Cursor != first.Cursor || history[0].Revision() != 1 {
 		t.Fatalf("the history of %q has %d entries, and does not lead to %s", id, len(history), first.Cursor)
 	}
-	w.judgeValues(id, history, first)
+	w.checkValues(id, history, first)
 	return history
 }
 
-// judgeValues does again what a history says.
-func (w *world) judgeValues(id string, history []sharedata.Entry, last sharedata.Snapshot) {
+// checkValues applies the entries of a history again.
+func (w *workload) checkValues(id string, history []sharedata.Entry, last sharedata.Snapshot) {
 	keys := make(map[string]bool)
-	value, known := 0, false // after an update it is not known any more
+	value, known := 0, false // after an update the value is not known
 	for _, e := range history {
 		switch e.Type {
 		case sharedata.EntryCreated, sharedata.EntryUpdated:
@@ -82,14 +82,13 @@ func (w *world) judgeValues(id string, history []sharedata.Entry, last sharedata
 		}
 	}
 	if known && string(last.State) != fmt.Sprintf(`{"value":%d}`, value) {
-		w.t.Errorf("%q stands at %s, want %d", id, last.State, value)
+		w.t.Errorf("%q is at %s, want %d", id, last.State, value)
 	}
 }
 
-// judgeProposals compares the verdicts on a history that was never taken back
-// with its entries: each verdict names an entry that is there, each entry was
-// proposed, and no two verdicts name one.
-func (w *world) judgeProposals(history []sharedata.Entry) {
+// checkProposals compares the verdicts on a history that was never rolled back with its
+// entries: each verdict names an entry of it, and no two verdicts name the same one.
+func (w *workload) checkProposals(history []sharedata.Entry) {
 	at := make(map[replay.Cursor]sharedata.Entry)
 	byKey := make(map[string]sharedata.Entry)
 	for _, e := range history {
@@ -116,7 +115,7 @@ func (w *world) judgeProposals(history []sharedata.Entry) {
 			w.t.Errorf("%+v: the entry is %s %s", p, e.Cursor, line(e))
 		}
 		if claimed[e.Cursor] {
-			w.t.Errorf("%+v: another proposal was told that it is at %s", p, e.Cursor)
+			w.t.Errorf("%+v: another verdict names %s", p, e.Cursor)
 		}
 		claimed[e.Cursor] = true
 		verdicts++
@@ -129,24 +128,24 @@ func (w *world) judgeProposals(history []sharedata.Entry) {
 	}
 }
 
-// judgeWitness checks what an observer was told: everything after its snapshot,
-// once and in order, except where it was told of a break.
-func (w *world) judgeWitness(one *witness) {
+// checkObservation checks the events of an observer: every entry after its snapshot, once
+// and in order, except where there is a reset.
+func (w *workload) checkObservation(one *observation) {
 	at, removed := one.from.Cursor, false
 	for i, e := range one.events.all() {
 		id := one.from.ID
 		switch {
 		case removed:
-			w.t.Fatalf("%q, process %d: told of %s after the removal", id, one.node, e.Cursor)
+			w.t.Fatalf("%q, process %d: notified of %s after the removal", id, one.node, e.Cursor)
 		case e.ShareDataID != id:
-			w.t.Fatalf("%q, process %d: told of %q", id, one.node, e.ShareDataID)
+			w.t.Fatalf("%q, process %d: notified of %q", id, one.node, e.ShareDataID)
 		case e.Reset:
 			w.resets++
 			if id == "kept" && !w.losses.any() {
-				w.t.Fatalf("%q, process %d: event %d is a break, at %s after %s, though nothing was lost", id, one.node, i, e.Cursor, at)
+				w.t.Fatalf("%q, process %d: event %d is a reset to %s after %s, though nothing was lost", id, one.node, i, e.Cursor, at)
 			}
 			if e.Cursor.Epoch < at.Epoch || e.Cursor == at {
-				w.t.Fatalf("%q, process %d: a break leads from %s back to %s", id, one.node, at, e.Cursor)
+				w.t.Fatalf("%q, process %d: a reset leads from %s back to %s", id, one.node, at, e.Cursor)
 			}
 		case e.Cursor != at.Next():
 			w.t.Fatalf("%q, process %d: event %d is %s after %s", id, one.node, i, e.Cursor, at)
@@ -161,22 +160,22 @@ func (w *world) judgeWitness(one *witness) {
 	}
 	now, err := w.nodes[one.node].Get(w.t.Context(), one.from.ID)
 	if err != nil || at != now.Cursor {
-		w.t.Errorf("%q, process %d: told of everything up to %s, but it stands at %s (%v)", one.from.ID, one.node, at, now.Cursor, err)
+		w.t.Errorf("%q, process %d: notified of everything up to %s, but it is at %s (%v)", one.from.ID, one.node, at, now.Cursor, err)
 	}
 }
 
-// judgeEverything checks what the observer of everything was told at a process.
-// What nobody observes is not followed, so only the order is certain.
-func (w *world) judgeEverything(i int) {
+// checkGlobal checks the events of the observer of every ShareData at a process. What has
+// no observer of its own is not followed, so only the order is certain.
+func (w *workload) checkGlobal(i int) {
 	last := make(map[string]sharedata.Event)
 	for _, e := range w.all[i].all() {
 		before, some := last[e.ShareDataID]
 		switch {
 		case !some:
 		case e.Cursor.Epoch < before.Cursor.Epoch, !e.Reset && e.Cursor.Epoch == before.Cursor.Epoch && e.Cursor.Revision <= before.Cursor.Revision:
-			w.t.Fatalf("process %d: told of %s of %q after %s", i, e.Cursor, e.ShareDataID, before.Cursor)
+			w.t.Fatalf("process %d: notified of %s of %q after %s", i, e.Cursor, e.ShareDataID, before.Cursor)
 		case !e.Reset && before.Type != sharedata.EntryRemoved && e.Cursor != before.Cursor.Next():
-			w.t.Fatalf("process %d: told of %s of %q after %s without a break", i, e.Cursor, e.ShareDataID, before.Cursor)
+			w.t.Fatalf("process %d: notified of %s of %q after %s without a reset", i, e.Cursor, e.ShareDataID, before.Cursor)
 		}
 		last[e.ShareDataID] = e
 	}

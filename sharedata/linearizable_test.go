@@ -42,10 +42,9 @@ func before(a, b replay.Cursor) bool {
 	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Revision, b.Revision)) < 0
 }
 
-// TestRandomOperationsAreLinearizable has several goroutines do random things
-// to several ShareData through one or two managers, and then judges what they
-// were told by the histories that came of it.
-func TestRandomOperationsAreLinearizable(t *testing.T) {
+// Several goroutines do random things to several ShareData through one or two
+// managers. Then what they were given is checked against the histories.
+func TestManager_Linearizable(t *testing.T) {
 	for _, managers := range []int{1, 2} {
 		t.Run(fmt.Sprint("managers=", managers), func(t *testing.T) {
 			r := newRandomRun(t, managers)
@@ -54,7 +53,7 @@ func TestRandomOperationsAreLinearizable(t *testing.T) {
 				wait.Go(func() { r.work(rand.New(rand.NewPCG(worker, uint64(managers))), 250) })
 			}
 			wait.Wait()
-			r.judge(t)
+			r.check(t)
 		})
 	}
 }
@@ -62,7 +61,7 @@ func TestRandomOperationsAreLinearizable(t *testing.T) {
 type randomRun struct {
 	managers []*sharedata.Manager
 	clock    atomic.Int64
-	all      []recorder // what the observer of everything was told, by manager
+	all      []recorder // the observers of every ShareData, by manager
 
 	mu         sync.Mutex
 	operations []operation
@@ -131,15 +130,15 @@ func (r *randomRun) work(random *rand.Rand, steps int) {
 	}
 }
 
-func (r *randomRun) judge(t *testing.T) {
+func (r *randomRun) check(t *testing.T) {
 	histories := r.histories(t)
 	at := make(map[string]map[replay.Cursor]sharedata.Event)
 	for id, history := range histories {
 		at[id] = replayed(t, history)
 	}
-	r.judgeAnswers(t, at)
+	r.checkReplies(t, at)
 	for id := range histories {
-		r.judgeOrder(t, id)
+		r.checkOrder(t, id)
 	}
 	for i, observed := range r.observed {
 		events := observed.events.all()
@@ -155,8 +154,8 @@ func (r *randomRun) judge(t *testing.T) {
 	}
 }
 
-// histories puts together what the observers of everything were told: each
-// manager told of what it decided, so nothing is missing.
+// histories merges the events of the observers of every ShareData. Each manager notifies
+// its own of what it has committed, so nothing is missing.
 func (r *randomRun) histories(t *testing.T) map[string][]sharedata.Event {
 	events := make(map[string]map[replay.Cursor]sharedata.Event)
 	for i := range r.all {
@@ -168,7 +167,7 @@ func (r *randomRun) histories(t *testing.T) map[string][]sharedata.Event {
 				events[e.ShareDataID] = make(map[replay.Cursor]sharedata.Event)
 			}
 			if known, again := events[e.ShareDataID][e.Cursor]; again && (known.Hash != e.Hash || len(r.managers) == 1) {
-				t.Fatalf("told twice, or of two entries, at %s of %q", e.Cursor, e.ShareDataID)
+				t.Fatalf("notified twice, or of two entries, at %s of %q", e.Cursor, e.ShareDataID)
 			}
 			events[e.ShareDataID][e.Cursor] = e
 		}
@@ -182,7 +181,7 @@ func (r *randomRun) histories(t *testing.T) map[string][]sharedata.Event {
 	return histories
 }
 
-// replayed judges a history, of all its epochs, by doing it again.
+// replayed checks a history, of all its epochs, by applying its entries again.
 func replayed(t *testing.T, history []sharedata.Event) map[replay.Cursor]sharedata.Event {
 	byCursor := make(map[replay.Cursor]sharedata.Event)
 	var value int
@@ -224,9 +223,9 @@ func replayed(t *testing.T, history []sharedata.Event) map[replay.Cursor]shareda
 	return byCursor
 }
 
-// judgeAnswers compares every answer with the entry that it names, and every
+// checkReplies compares every reply with the entry that it names, and every
 // entry with the operations that name it.
-func (r *randomRun) judgeAnswers(t *testing.T, at map[string]map[replay.Cursor]sharedata.Event) {
+func (r *randomRun) checkReplies(t *testing.T, at map[string]map[replay.Cursor]sharedata.Event) {
 	asked := make(map[string]int) // operations by the entry that they made
 	for _, o := range r.operations {
 		e := at[o.id][o.cursor()]
@@ -270,9 +269,9 @@ func (r *randomRun) judgeAnswers(t *testing.T, at map[string]map[replay.Cursor]s
 	t.Logf("%d operations, %d removals, %d observers", len(r.operations), removals, len(r.observed))
 }
 
-// judgeOrder checks that what ended before another began is not after it in the
+// checkOrder checks that what ended before another began is not after it in the
 // history. Gets are only as fresh as what their own manager knows.
-func (r *randomRun) judgeOrder(t *testing.T, id string) {
+func (r *randomRun) checkOrder(t *testing.T, id string) {
 	var made []operation
 	for _, o := range r.operations {
 		if o.id != id || o.cursor().IsZero() || o.verdict.Duplicate || o.kind == "get" && len(r.managers) > 1 {

@@ -14,7 +14,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-func TestWhatAnotherProcessAppendsIsTold(t *testing.T) {
+// What another process appends reaches the observers without a call of the store.
+func TestNotifications_OfAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -41,19 +42,20 @@ func TestWhatAnotherProcessAppendsIsTold(t *testing.T) {
 			want = append(want, fmt.Sprint(i+2)+once[i%3])
 		}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of\n%q, want\n%q", got, want)
+			t.Errorf("notified of\n%q, want\n%q", got, want)
 		}
 		if got, there := b.get(t), a.get(t); got.Cursor != there.Cursor || got.LastTransaction != there.LastTransaction || string(got.State) != string(there.State) {
-			t.Errorf("it stands at %+v, there at %+v", got, there)
+			t.Errorf("it is at %+v, there at %+v", got, there)
 		}
 		if v := b.add(t, 1); v.Cursor.Revision != 14 {
-			t.Errorf("it goes on at %s", v.Cursor)
+			t.Errorf("it continues at %s", v.Cursor)
 		}
 	})
 }
 
-// What a process appends itself is announced to it as well.
-func TestWhatAProcessAppendsItselfIsToldOnce(t *testing.T) {
+// The store announces to a process also its own appends. Observers are notified of
+// each once.
+func TestNotifications_OfOwnAppends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var atA, atB recorder
@@ -66,19 +68,19 @@ func TestWhatAProcessAppendsItselfIsToldOnce(t *testing.T) {
 		for _, seen := range []*recorder{&atA, &atB} {
 			wantContinuous(t, snapshot, seen.all())
 			if n := len(seen.all()); n != 20 {
-				t.Errorf("told of %d entries", n)
+				t.Errorf("notified of %d entries", n)
 			}
 		}
 	})
 }
 
-func TestARemovalAndACreationCross(t *testing.T) {
+func TestNotifications_RemovedAndCreated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen, all, again recorder
 		before, stop := mustObserve(t, b.Manager, "counter", &seen)
 		b.ObserveAll(&all)
-		synctest.Wait() // for the refresh with which following begins
+		synctest.Wait() // until the refresh that begins the following is over
 		a.add(t, 1)
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)
@@ -94,10 +96,10 @@ func TestARemovalAndACreationCross(t *testing.T) {
 		wantContinuous(t, before, seen.all())
 		want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 removed -> `}
 		if got := seen.lines(); !slices.Equal(got, want) {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 		if got := all.lines(); !slices.Equal(got, want) { // nothing is followed that nobody observes
-			t.Errorf("the observer of everything was told of %q, want %q", got, want)
+			t.Errorf("the observer of every ShareData was notified of %q, want %q", got, want)
 		}
 		snapshot, _ := mustObserve(t, b.Manager, "counter", &again)
 		if snapshot.Cursor != created.Cursor.Next() || string(snapshot.State) != `{"value":6}` {
@@ -107,14 +109,14 @@ func TestARemovalAndACreationCross(t *testing.T) {
 		synctest.Wait()
 		wantContinuous(t, snapshot, again.all())
 		if len(again.all()) != 1 || len(seen.all()) != 2 {
-			t.Errorf("told of %q and %q", again.lines(), seen.lines())
+			t.Errorf("notified of %q and %q", again.lines(), seen.lines())
 		}
 	})
 }
 
-// Whoever misses a removal and a creation is told of a break, and goes on to be
-// told.
-func TestARemovalAndACreationThatWereMissedAreAReset(t *testing.T) {
+// Observers that missed a removal and a creation get a reset, and are notified of
+// what comes after it.
+func TestNotifications_MissedRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -132,12 +134,12 @@ func TestARemovalAndACreationThatWereMissedAreAReset(t *testing.T) {
 		synctest.Wait()
 		want := []string{`reset  -> {"value":5}`, `2 add {"by":1} accepted -> {"value":6}`}
 		if got := seen.lines(); !slices.Equal(got, want) || seen.all()[0].Cursor != created.Cursor {
-			t.Errorf("told of %q, want %q", got, want)
+			t.Errorf("notified of %q, want %q", got, want)
 		}
 	})
 }
 
-func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
+func TestNotifications_Missed(t *testing.T) {
 	for _, n := range []int{1, 256, 700} { // a page is 256 entries
 		for name, miss := range map[string]func(p *sharedstore.Process, meanwhile func()){
 			"lost, then checked": func(p *sharedstore.Process, meanwhile func()) {
@@ -146,7 +148,7 @@ func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
 				p.LoseAnnouncements(false)
 				p.Check()
 			},
-			"out of reach": func(p *sharedstore.Process, meanwhile func()) {
+			"unavailable": func(p *sharedstore.Process, meanwhile func()) {
 				p.SetReachable(false)
 				meanwhile()
 				p.SetReachable(true)
@@ -165,18 +167,18 @@ func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
 						}
 						synctest.Wait()
 						if len(seen.all()) != 1 {
-							t.Errorf("told of %d entries that were not announced", len(seen.all())-1)
+							t.Errorf("notified of %d entries that were not announced", len(seen.all())-1)
 						}
 					})
 					synctest.Wait()
 					if got := len(seen.all()); got != n+1 {
-						t.Errorf("told of %d entries, want %d", got, n+1)
+						t.Errorf("notified of %d entries, want %d", got, n+1)
 					}
 					a.add(t, 1)
 					synctest.Wait()
 					wantContinuous(t, snapshot, seen.all())
 					if got := len(seen.all()); got != n+2 {
-						t.Errorf("told of %d entries, want %d", got, n+2)
+						t.Errorf("notified of %d entries, want %d", got, n+2)
 					}
 				})
 			})
@@ -184,8 +186,8 @@ func TestMissedAnnouncementsAreMadeUp(t *testing.T) {
 	}
 }
 
-// A missed announcement shows at the next one.
-func TestAHoleInTheAnnouncementsIsFilled(t *testing.T) {
+// The next announcement shows that one was missed.
+func TestNotifications_GapIsFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -201,32 +203,38 @@ func TestAHoleInTheAnnouncementsIsFilled(t *testing.T) {
 		}
 		wantContinuous(t, snapshot, seen.all())
 		if got := len(seen.all()); got != 9 {
-			t.Errorf("told of %d entries, want 9", got)
+			t.Errorf("notified of %d entries, want 9", got)
 		}
 	})
 }
 
-// silent is a store whose announcements a test makes.
-type silent struct {
+// manualFollower is a store whose announcements the test makes.
+type manualFollower struct {
 	store
-	tell func(entries []replay.Entry)
+	announce func(entries []replay.Entry)
 }
 
-func (s *silent) Follow(_ string, tell func(entries []replay.Entry)) (stop func()) {
-	s.tell = tell
+func (s *manualFollower) Follow(_ string, tell func(entries []replay.Entry)) (stop func()) {
+	s.announce = tell
 	return func() {}
 }
 
+// newManualFollower returns a process with "counter" and the manager of another one, which
+// shares its store.
+func newManualFollower(t *testing.T) (a node, b *sharedata.Manager, s *manualFollower) {
+	shared := sharedstore.New()
+	a = newNode(t, shared.Process(), nil)
+	ensureCounter(t, a)
+	s = &manualFollower{store: store{Store: shared.Process()}}
+	return a, newManager(t, &sharedata.Options{Store: s}), s
+}
+
 // Announcements may come late, twice and out of order.
-func TestAnnouncementsInAnyOrder(t *testing.T) {
+func TestNotifications_AnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(30) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			shared := sharedstore.New()
-			a := newNode(t, shared.Process(), nil)
-			ensureCounter(t, a)
-			s := &silent{store: store{Store: shared.Process()}}
-			b := newManager(t, &sharedata.Options{Store: s, Kinds: []sharedata.Kind{sharedata.NewKind("counter", add)}})
+			a, b, s := newManualFollower(t)
 			var seen recorder
 			snapshot, _ := mustObserve(t, b, "counter", &seen)
 			for range 30 {
@@ -239,26 +247,26 @@ func TestAnnouncementsInAnyOrder(t *testing.T) {
 			for range 60 {
 				first := random.IntN(len(entries))
 				if random.IntN(10) == 0 {
-					s.tell(nil)
+					s.announce(nil)
 				}
-				s.tell(entries[first:min(first+random.IntN(4)+1, len(entries))])
+				s.announce(entries[first:min(first+random.IntN(4)+1, len(entries))])
 				if random.IntN(4) == 0 {
 					synctest.Wait()
 				}
 			}
 			synctest.Wait()
-			s.tell(entries[29:])
+			s.announce(entries[29:])
 			synctest.Wait()
 			wantContinuous(t, snapshot, seen.all())
 			if got := len(seen.all()); got != 30 {
-				t.Fatalf("seed %d: told of %d entries, want 30", seed, got)
+				t.Fatalf("seed %d: notified of %d entries, want 30", seed, got)
 			}
 		}
 	})
 }
 
-// What is announced is not believed blindly.
-func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
+// Where an announced entry does not continue the history, the store is read instead.
+func TestNotifications_Invalid(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
 		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
 		"a state that is not there": func(e *replay.Entry) { e.State = nil },
@@ -267,11 +275,7 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				shared := sharedstore.New()
-				a := newNode(t, shared.Process(), nil)
-				ensureCounter(t, a)
-				s := &silent{store: store{Store: shared.Process()}}
-				b := newManager(t, &sharedata.Options{Store: s})
+				a, b, s := newManualFollower(t)
 				var seen recorder
 				snapshot, _ := mustObserve(t, b, "counter", &seen)
 				a.add(t, 1)
@@ -280,25 +284,21 @@ func TestAnnouncementsThatCannotBeUsedAreLookedUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				spoil(&entries[0])
-				s.tell(entries)
+				s.announce(entries)
 				synctest.Wait()
 				wantContinuous(t, snapshot, seen.all())
 				if got := seen.lines(); !slices.Equal(got, []string{`2 add {"by":1} accepted -> {"value":1}`}) {
-					t.Errorf("told of %q", got)
+					t.Errorf("notified of %q", got)
 				}
 			})
 		})
 	}
 }
 
-// The store may tell also while, and after, the manager is closed.
-func TestAnnouncementsToAManagerThatIsClosed(t *testing.T) {
+// The store may notify while the manager is closed, and afterwards.
+func TestNotifications_AfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := sharedstore.New()
-		a := newNode(t, shared.Process(), nil)
-		ensureCounter(t, a)
-		s := &silent{store: store{Store: shared.Process()}}
-		b := newManager(t, &sharedata.Options{Store: s})
+		a, b, s := newManualFollower(t)
 		var seen recorder
 		mustObserve(t, b, "counter", &seen)
 		a.add(t, 1)
@@ -309,10 +309,10 @@ func TestAnnouncementsToAManagerThatIsClosed(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.tell(nil)
+		s.announce(nil)
 		synctest.Wait()
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q", seen.lines())
+			t.Errorf("notified of %q", seen.lines())
 		}
 	})
 }

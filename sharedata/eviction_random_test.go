@@ -12,23 +12,24 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// joined is an observation: what it was told must continue where it began.
-type joined struct {
+// sequenceObserver is an observer that checks that its events continue the snapshot at
+// which it began.
+type sequenceObserver struct {
 	from Snapshot
 
 	mu     sync.Mutex
 	events []Event
 }
 
-func (j *joined) Observe(events []Event) {
+func (j *sequenceObserver) Observe(events []Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.events = append(j.events, events...)
 }
 
-// check says what in the events does not continue, and how many there are. A
-// break leads on from where it says.
-func (j *joined) check() (told int, problem string) {
+// check returns the number of events, and the first that does not continue those before
+// it. A reset may lead anywhere.
+func (j *sequenceObserver) check() (notified int, problem string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	at := j.from.Cursor
@@ -41,10 +42,9 @@ func (j *joined) check() (told int, problem string) {
 	return len(j.events), ""
 }
 
-// storm does random things to ShareData of which few have room, with a manager
-// that has the store for itself or several on the same one, and counts what was
-// accepted.
-type storm struct {
+// workload does random things to more ShareData than may be loaded, with a manager that
+// has the store to itself or several on the same one, and counts what was accepted.
+type workload struct {
 	t        *testing.T
 	managers []*Manager
 	ids      []string
@@ -54,119 +54,119 @@ type storm struct {
 	observations int
 }
 
-func newStorm(t *testing.T, managers int) *storm {
-	s := &storm{t: t, accepted: make(map[string]int)}
+func newWorkload(t *testing.T, managers int) *workload {
+	w := &workload{t: t, accepted: make(map[string]int)}
 	shared := sharedstore.New()
 	for range managers {
 		var store replay.Store = shared.Process()
 		if managers == 1 {
-			store = struct{ replay.Store }{store} // of its own: no Follower
+			store = struct{ replay.Store }{store} // a store of one manager is no Follower
 		}
-		s.managers = append(s.managers, newManagerWith(t, &Options{
+		w.managers = append(w.managers, newManagerWith(t, &Options{
 			Store: store, MaxLoadedBytes: 10 * 1300, Kinds: []Kind{NewKind("number", increment)},
 		}))
 	}
 	for i := range 40 {
 		id := fmt.Sprint(i)
-		if _, err := s.managers[0].CreateKind(context.Background(), id, "number", 0); err != nil {
+		if _, err := w.managers[0].CreateKind(context.Background(), id, "number", 0); err != nil {
 			t.Fatal(err)
 		}
-		s.ids = append(s.ids, id)
+		w.ids = append(w.ids, id)
 	}
-	return s
+	return w
 }
 
-func (s *storm) work(random *rand.Rand, steps int) {
+func (w *workload) work(random *rand.Rand, steps int) {
 	ctx := context.Background()
 	for range steps {
-		m, id := s.managers[random.IntN(len(s.managers))], s.ids[random.IntN(len(s.ids))]
+		m, id := w.managers[random.IntN(len(w.managers))], w.ids[random.IntN(len(w.ids))]
 		switch choice := random.IntN(20); {
 		case choice < 10:
-			s.increment(m, id)
+			w.increment(m, id)
 		case choice < 14:
 			if _, err := m.Get(ctx, id); err != nil {
-				s.t.Error(err)
+				w.t.Error(err)
 			}
 		case choice < 16:
 			if _, err := m.Get(ctx, "unknown "+id); !errors.Is(err, ErrUnknownShareData) {
-				s.t.Error(err)
+				w.t.Error(err)
 			}
 		case choice < 17:
 			other := "removed " + id
 			_, _ = m.CreateKind(ctx, other, "number", 0)
 			_ = m.Remove(ctx, other)
 		default:
-			s.observe(m, id, random.IntN(3))
+			w.observe(m, id, random.IntN(3))
 		}
 	}
 }
 
-func (s *storm) increment(m *Manager, id string) {
+func (w *workload) increment(m *Manager, id string) {
 	v, err := m.Propose(context.Background(), Proposal{ShareDataID: id, FunctionID: "increment"})
 	if err != nil || !v.Accepted {
-		s.t.Errorf("%q: %+v, %v", id, v, err)
+		w.t.Errorf("%q: %+v, %v", id, v, err)
 	}
-	s.mu.Lock()
-	s.accepted[id]++
-	s.mu.Unlock()
+	w.mu.Lock()
+	w.accepted[id]++
+	w.mu.Unlock()
 }
 
-// observe joins, proposes, and must have been told of that.
-func (s *storm) observe(m *Manager, id string, proposals int) {
-	j := new(joined)
+// observe observes, proposes, and checks that the observer was notified of that.
+func (w *workload) observe(m *Manager, id string, proposals int) {
+	j := new(sequenceObserver)
 	snapshot, stop, err := m.Observe(context.Background(), id, j)
 	if err != nil {
-		s.t.Error(err)
+		w.t.Error(err)
 		return
 	}
 	j.from = snapshot
 	for range proposals {
-		s.increment(m, id)
+		w.increment(m, id)
 	}
-	if told, problem := j.check(); told < proposals || problem != "" {
-		s.t.Errorf("an observer of %q was told of %d entries after %d proposals: %s", id, told, proposals, problem)
+	if notified, problem := j.check(); notified < proposals || problem != "" {
+		w.t.Errorf("an observer of %q was notified of %d entries after %d proposals: %s", id, notified, proposals, problem)
 	}
 	stop()
-	s.mu.Lock()
-	s.observations++
-	s.mu.Unlock()
+	w.mu.Lock()
+	w.observations++
+	w.mu.Unlock()
 }
 
-// Under constant unloading nothing is lost: no update, no observer, no byte of
-// the count.
-func TestUnloadingUnderAStorm(t *testing.T) {
+// Under constant eviction nothing is lost: no update, no observer, no byte of the
+// count.
+func TestEviction_Random(t *testing.T) {
 	for _, managers := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint("managers=", managers), func(t *testing.T) {
-			s := newStorm(t, managers)
+			w := newWorkload(t, managers)
 			var wait sync.WaitGroup
 			for worker := range uint64(4) {
-				wait.Go(func() { s.work(rand.New(rand.NewPCG(worker, uint64(managers))), 120) })
+				wait.Go(func() { w.work(rand.New(rand.NewPCG(worker, uint64(managers))), 120) })
 			}
 			wait.Wait()
-			for _, id := range s.ids {
-				for _, m := range s.managers {
-					wantNumber(t, m, id, s.accepted[id])
+			for _, id := range w.ids {
+				for _, m := range w.managers {
+					wantNumber(t, m, id, w.accepted[id])
 				}
 			}
-			for i, m := range s.managers {
+			for i, m := range w.managers {
 				for _, one := range m.all() {
 					if one.observed.Load() || one.unfollow != nil {
-						t.Errorf("manager %d: %q is observed though all have stopped", i, one.id)
+						t.Errorf("manager %d: %q is observed though all observers have stopped", i, one.id)
 					}
 				}
-				m.Close() // which waits until nothing goes on
+				m.Close() // waits until nothing is under way
 				if loaded := wantCounted(t, m); m.isOverLimit() {
-					t.Errorf("manager %d: %d are loaded when nothing goes on, %d bytes", i, loaded, m.loadedBytes.Load())
+					t.Errorf("manager %d: %d are loaded when nothing is under way, %d bytes", i, loaded, m.loadedBytes.Load())
 				}
 			}
-			t.Logf("%d observations", s.observations)
+			t.Logf("%d observations", w.observations)
 		})
 	}
 }
 
-// Also where many stop to observe at the very moment at which it is removed.
-func TestNothingIsLeftOfWhatWasRemovedWhileObserversStopped(t *testing.T) {
-	m, _ := newCrowded(t, 10_000)
+// Many observers stop at the moment at which their ShareData is removed.
+func TestEviction_RemovedWhileStopping(t *testing.T) {
+	m, _ := newLimited(t, 10_000)
 	var wait sync.WaitGroup
 	for i := range 500 {
 		id := fmt.Sprint(i)
@@ -190,7 +190,7 @@ func TestNothingIsLeftOfWhatWasRemovedWhileObserversStopped(t *testing.T) {
 		}
 	}
 	wait.Wait()
-	m.Close() // which waits until nothing goes on
+	m.Close() // waits until nothing is under way
 	if loaded := wantCounted(t, m); loaded != 0 || m.loadedBytes.Load() != 0 {
 		t.Errorf("%d are loaded, %d bytes", loaded, m.loadedBytes.Load())
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/safe-go/safe/internal/sharedstore"
 )
 
-// That a ShareData does not exist is no news as long as another process may have
-// created it: then the store is asked again.
-func TestAbsenceIsNotRemembered(t *testing.T) {
+// A ShareData that was found missing is still in memory while its queue is busy. The
+// store is asked again, because another process may have created it.
+func TestLoad_NotFoundWhileLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		kinds := []Kind{NewKind("number", increment)}

@@ -10,15 +10,15 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// node is one of several processes that share a store: its manager, and its
-// way to the store.
+// node is one of several processes that share a store: its manager, and its connection to
+// the store.
 type node struct {
 	*sharedata.Manager
 	process *sharedstore.Process
 }
 
-// newNode is one more process. Nil options are the defaults; their Store, if
-// any, must be on the process.
+// newNode returns another process. Nil options are the defaults. The Store of options, if
+// any, must use the process.
 func newNode(t testing.TB, process *sharedstore.Process, options *sharedata.Options) node {
 	t.Helper()
 	var o sharedata.Options
@@ -32,8 +32,16 @@ func newNode(t testing.TB, process *sharedstore.Process, options *sharedata.Opti
 	return node{newManager(t, &o), process}
 }
 
-// twoNodes share a store, in which "counter" stands at 0. Both know add and
-// broken, also when it is created anew.
+// newProxiedNode returns another process whose calls of the store can be intercepted.
+func newProxiedNode(t testing.TB, shared *sharedstore.Medium) (node, *proxy) {
+	t.Helper()
+	process := shared.Process()
+	s := newProxy(process)
+	return newNode(t, process, &sharedata.Options{Store: s}), s
+}
+
+// twoNodes share a store, in which "counter" is at 0. Both know add and
+// broken, also after it is created again.
 func twoNodes(t testing.TB) (shared *sharedstore.Medium, a, b node) {
 	t.Helper()
 	shared = sharedstore.New()
@@ -58,13 +66,13 @@ func (n node) add(t testing.TB, by int) sharedata.Verdict {
 	return mustAdd(t, n.Manager, "counter", by)
 }
 
-// get is the snapshot of "counter".
+// get returns the snapshot of "counter".
 func (n node) get(t testing.TB) sharedata.Snapshot {
 	t.Helper()
 	return mustGet(t, n.Manager, "counter")
 }
 
-// refresh is get, after which the manager knows as much.
+// refresh returns the snapshot that Refresh gives of "counter".
 func (n node) refresh(t testing.TB) sharedata.Snapshot {
 	t.Helper()
 	snapshot, err := n.Refresh(context.Background(), "counter")
@@ -74,7 +82,7 @@ func (n node) refresh(t testing.TB) sharedata.Snapshot {
 	return snapshot
 }
 
-// calls are how often the process called a method of the store meanwhile.
+// calls returns how often the process calls a method of the store meanwhile.
 func (n node) calls(method string, meanwhile func()) int {
 	before := n.process.Calls()[method]
 	meanwhile()
@@ -91,12 +99,12 @@ func newProxy(p *sharedstore.Process) *proxy {
 	return &proxy{store: store{Store: p}, Follower: p}
 }
 
-// eventually waits until something is so, outside of synctest bubbles.
+// eventually waits for a condition, outside of synctest bubbles.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }

@@ -15,22 +15,22 @@ import (
 // increment is a function on a number.
 var increment = NewFunction("increment", func(_ context.Context, n int, _ any) (int, error) { return n + 1, nil })
 
-// loadings counts the calls of Load by id.
-type loadings struct {
+// loadCounter is a store that counts the calls of Load by id.
+type loadCounter struct {
 	replay.Store
 	mu  sync.Mutex
 	ids map[string]int
 }
 
-func (l *loadings) Load(ctx context.Context, id string) (replay.Head, error) {
+func (l *loadCounter) Load(ctx context.Context, id string) (replay.Head, error) {
 	l.mu.Lock()
 	l.ids[id]++
 	l.mu.Unlock()
 	return l.Store.Load(ctx, id)
 }
 
-// of returns how often the id was loaded since it was last asked.
-func (l *loadings) of(id string) int {
+// take returns how often the id was loaded since the last take.
+func (l *loadCounter) take(id string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := l.ids[id]
@@ -38,14 +38,14 @@ func (l *loadings) of(id string) int {
 	return n
 }
 
-// newCrowded is a manager with a store and room for about n numbers.
-func newCrowded(t *testing.T, n int) (*Manager, *loadings) {
+// newLimited returns a manager that may load about n numbers, and its store.
+func newLimited(t *testing.T, n int) (*Manager, *loadCounter) {
 	t.Helper()
 	memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &loadings{Store: memory, ids: make(map[string]int)}
+	store := &loadCounter{Store: memory, ids: make(map[string]int)}
 	return newManagerWith(t, &Options{Store: store, MaxLoadedBytes: n * 1300, Kinds: []Kind{NewKind("number", increment)}}), store
 }
 
@@ -73,15 +73,15 @@ func wantNumber(t *testing.T, m *Manager, id string, want int) {
 	}
 }
 
-// wantCounted checks, while nothing goes on, that what is loaded is what is
-// counted.
+// wantCounted checks, while nothing is under way, that the memory of what is loaded is
+// counted, and returns how many ShareData are loaded.
 func wantCounted(t *testing.T, m *Manager) (loaded int) {
 	t.Helper()
 	var bytes int64
 	for _, s := range m.all() {
 		at := s.current.Load()
 		if at == nil || !at.exists || s.evicted {
-			t.Errorf("%q is held though there is nothing to be held: %+v", s.id, at)
+			t.Errorf("%q is loaded though it does not exist: %+v", s.id, at)
 			continue
 		}
 		if want := int64(len(s.id)+len(at.state)+len(at.stored)) + loadedOverhead; s.size != want {
@@ -96,9 +96,9 @@ func wantCounted(t *testing.T, m *Manager) (loaded int) {
 	return loaded
 }
 
-func TestIdleShareDataAreUnloadedAndComeBack(t *testing.T) {
+func TestEviction_IdleAreLoadedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, _ := newCrowded(t, 20)
+		m, _ := newLimited(t, 20)
 		const n = 200
 		for i := range n {
 			if _, err := m.CreateKind(t.Context(), fmt.Sprint(i), "number", 0); err != nil {
@@ -127,10 +127,10 @@ func TestIdleShareDataAreUnloadedAndComeBack(t *testing.T) {
 	})
 }
 
-// A state counts with its size, and so does the growth of one.
-func TestLargeStatesCount(t *testing.T) {
+// A state counts with its size, also when it grows or shrinks.
+func TestEviction_CountsStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, _ := newCrowded(t, 100)
+		m, _ := newLimited(t, 100)
 		for i := range 20 {
 			if _, err := m.CreateKind(t.Context(), fmt.Sprint(i), "number", 0); err != nil {
 				t.Fatal(err)
@@ -162,9 +162,9 @@ func TestLargeStatesCount(t *testing.T) {
 	})
 }
 
-func TestThoseThatAreUsedStayLoaded(t *testing.T) {
+func TestEviction_UsedStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, store := newCrowded(t, 40)
+		m, store := newLimited(t, 40)
 		for i := range 300 {
 			if _, err := m.CreateKind(t.Context(), fmt.Sprint(i), "number", 0); err != nil {
 				t.Fatal(err)
@@ -172,7 +172,7 @@ func TestThoseThatAreUsedStayLoaded(t *testing.T) {
 		}
 		for i := range 3 {
 			wantNumber(t, m, fmt.Sprint(i), 0)
-			store.of(fmt.Sprint(i))
+			store.take(fmt.Sprint(i))
 		}
 		for i := range 300 {
 			mustIncrement(t, m, "0")
@@ -182,19 +182,19 @@ func TestThoseThatAreUsedStayLoaded(t *testing.T) {
 			wantNumber(t, m, fmt.Sprint(i), map[int]int{0: 1}[i])
 		}
 		for i := range 3 {
-			if n := store.of(fmt.Sprint(i)); n != 0 {
+			if n := store.take(fmt.Sprint(i)); n != 0 {
 				t.Errorf("%d was loaded %d times though it was used all the time", i, n)
 			}
 		}
 	})
 }
 
-func TestObservedShareDataAreNotUnloaded(t *testing.T) {
+func TestEviction_ObservedStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, store := newCrowded(t, 10)
-		var told []string
+		m, store := newLimited(t, 10)
+		var notified []string
 		var stops []func()
-		for i := range 20 { // more than there is room for
+		for i := range 20 { // more than may be loaded
 			id := fmt.Sprint("observed ", i)
 			if _, err := m.CreateKind(t.Context(), id, "number", 0); err != nil {
 				t.Fatal(err)
@@ -202,13 +202,13 @@ func TestObservedShareDataAreNotUnloaded(t *testing.T) {
 		}
 		for i := range 8 {
 			_, stop, err := m.Observe(t.Context(), fmt.Sprint("observed ", i), ObserverFunc(func(events []Event) {
-				told = append(told, events[0].ShareDataID)
+				notified = append(notified, events[0].ShareDataID)
 			}))
 			if err != nil {
 				t.Fatal(err)
 			}
 			stops = append(stops, stop)
-			store.of(fmt.Sprint("observed ", i))
+			store.take(fmt.Sprint("observed ", i))
 		}
 		for i := range 50 {
 			if _, err := m.CreateKind(t.Context(), fmt.Sprint(i), "number", 0); err != nil {
@@ -218,8 +218,8 @@ func TestObservedShareDataAreNotUnloaded(t *testing.T) {
 		for i := range 8 {
 			id := fmt.Sprint("observed ", i)
 			mustIncrement(t, m, id)
-			if n := store.of(id); n != 0 || len(told) != i+1 || told[i] != id {
-				t.Errorf("%q was loaded %d times, told of %q", id, n, told)
+			if n := store.take(id); n != 0 || len(notified) != i+1 || notified[i] != id {
+				t.Errorf("%q was loaded %d times, notified of %q", id, n, notified)
 			}
 		}
 		for _, stop := range stops {
@@ -235,62 +235,62 @@ func TestObservedShareDataAreNotUnloaded(t *testing.T) {
 	})
 }
 
-// What is loaded to be observed must not be unloaded before it is, however
-// crowded it is.
-func TestObservingWhereThereIsNoRoom(t *testing.T) {
-	m, store := newCrowded(t, 10)
+// A ShareData that is loaded to be observed is not evicted before it is, however far
+// beyond the limit.
+func TestEviction_ObserveOverLimit(t *testing.T) {
+	m, store := newLimited(t, 10)
 	m.options.MaxLoadedBytes = 1
 	for i := range 200 {
 		id := fmt.Sprint(i)
 		if _, err := m.CreateKind(t.Context(), id, "number", 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := m.Observe(t.Context(), "0", new(joined)); err != nil { // is in the way from now on
+		if _, _, err := m.Observe(t.Context(), "0", new(sequenceObserver)); err != nil { // cannot be evicted from now on
 			t.Fatal(err)
 		}
-		store.of(id)
-		j := new(joined)
+		store.take(id)
+		j := new(sequenceObserver)
 		_, stop, err := m.Observe(t.Context(), id, j)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustIncrement(t, m, id)
-		if told, _ := j.check(); told == 0 {
-			t.Errorf("the observer of %q was not told", id)
+		if notified, _ := j.check(); notified == 0 {
+			t.Errorf("the observer of %q was not notified", id)
 		}
-		if n := store.of(id); n > 2 {
+		if n := store.take(id); n > 2 {
 			t.Errorf("%q was loaded %d times", id, n)
 		}
 		stop()
 	}
 }
 
-// Who has found a ShareData just before it was unloaded must not join there.
-func TestNobodyJoinsWhatWasUnloaded(t *testing.T) {
-	m, _ := newCrowded(t, 10)
+// An Observe that found the ShareData just before it was evicted must not join there.
+func TestEviction_JoinEvicted(t *testing.T) {
+	m, _ := newLimited(t, 10)
 	if _, err := m.CreateKind(t.Context(), "n", "number", 0); err != nil {
 		t.Fatal(err)
 	}
 	m.workers.running.Wait()
 	s := m.loaded("n")
 	m.mu.Lock()
-	unloaded := m.tryEvictLocked(s)
+	evicted := m.tryEvictLocked(s)
 	m.mu.Unlock()
-	if !unloaded {
-		t.Fatal("it could not be unloaded")
+	if !evicted {
+		t.Fatal("it was not evicted")
 	}
-	o := &observation{observer: new(joined), manager: m}
+	o := &observation{observer: new(sequenceObserver), manager: m}
 	if at := s.join(o); at.exists {
 		t.Errorf("joined at %s", at.cursor)
 	}
 	if len(s.observers) != 0 {
-		t.Error("it has an observer that nobody will tell")
+		t.Error("it has an observer that would never be notified")
 	}
 }
 
-func TestBusyShareDataAreNotUnloaded(t *testing.T) {
+func TestEviction_BusyStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, _ := newCrowded(t, 3)
+		m, _ := newLimited(t, 3)
 		open := make(chan struct{})
 		slow := NewFunction("slow", func(_ context.Context, n int, _ any) (int, error) {
 			<-open
@@ -313,7 +313,7 @@ func TestBusyShareDataAreNotUnloaded(t *testing.T) {
 				t.Fatal(err)
 			}
 			if m.loaded("busy") == nil {
-				t.Fatal("it was unloaded while it was busy")
+				t.Fatal("it was evicted while it was busy")
 			}
 		}
 		close(open)
@@ -325,10 +325,10 @@ func TestBusyShareDataAreNotUnloaded(t *testing.T) {
 	})
 }
 
-// Functions that were given to Create cannot be had again from anywhere.
-func TestAShareDataThatComesBackHasItsOwnFunctions(t *testing.T) {
+// Functions that were given to Create cannot be found again from anywhere.
+func TestEviction_KeepsFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, store := newCrowded(t, 5)
+		m, store := newLimited(t, 5)
 		for i := range 50 {
 			if _, err := m.Create(t.Context(), fmt.Sprint(i), 0, increment); err != nil {
 				t.Fatal(err)
@@ -337,9 +337,9 @@ func TestAShareDataThatComesBackHasItsOwnFunctions(t *testing.T) {
 		synctest.Wait()
 		loads := 0
 		for i := range 50 {
-			store.of(fmt.Sprint(i))
+			store.take(fmt.Sprint(i))
 			mustIncrement(t, m, fmt.Sprint(i))
-			loads += store.of(fmt.Sprint(i))
+			loads += store.take(fmt.Sprint(i))
 		}
 		if loads < 45 {
 			t.Errorf("%d of 50 were loaded again", loads)
@@ -347,7 +347,7 @@ func TestAShareDataThatComesBackHasItsOwnFunctions(t *testing.T) {
 	})
 }
 
-func TestNothingIsUnloadedWithoutABound(t *testing.T) {
+func TestEviction_Off(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManagerWith(t, &Options{MaxLoadedBytes: -1})
 		for i := range 300 {
@@ -362,8 +362,8 @@ func TestNothingIsUnloadedWithoutABound(t *testing.T) {
 	})
 }
 
-// What was unloaded is as fresh as the store when it comes back.
-func TestAShareDataThatWasUnloadedWhileAnotherProcessChangedIt(t *testing.T) {
+// A ShareData that was evicted is as fresh as the store when it is loaded again.
+func TestEviction_ChangedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		options := func() *Options {

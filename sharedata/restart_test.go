@@ -1,6 +1,7 @@
 package sharedata_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,9 +14,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// wantStartedOver checks that the history of "counter" has been started over:
-// it begins in a later epoch than from, with an entry that continues it.
-func wantStartedOver(t *testing.T, n node, from replay.Cursor) {
+// wantRestarted checks that the epoch of "counter" was restarted: its history begins in a
+// later epoch than from, with an entry that continues it.
+func wantRestarted(t *testing.T, n node, from replay.Cursor) {
 	t.Helper()
 	history := wholeHistory(t, n.Manager, "counter")
 	if len(history) == 0 {
@@ -28,9 +29,8 @@ func wantStartedOver(t *testing.T, n node, from replay.Cursor) {
 	}
 }
 
-// reset checks that the events hold one break, and no other, and returns where
-// it led to.
-func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event {
+// wantOneReset checks that one of the events is a reset, and returns it.
+func wantOneReset(t *testing.T, what string, events []sharedata.Event) sharedata.Event {
 	t.Helper()
 	var resets []sharedata.Event
 	for _, e := range events {
@@ -39,14 +39,14 @@ func reset(t *testing.T, what string, events []sharedata.Event) sharedata.Event 
 		}
 	}
 	if len(resets) != 1 {
-		t.Fatalf("%s was told of %d breaks, want one", what, len(resets))
+		t.Fatalf("%s got %d resets, want one", what, len(resets))
 	}
 	return resets[0]
 }
 
-// A store that has lost the newest entries is noticed by a check, and what is
-// left goes on in an epoch of its own.
-func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
+// A check notices that the store has lost the newest entries. The rest continues in
+// a new epoch.
+func TestRestart_RolledBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var log strings.Builder
@@ -68,34 +68,34 @@ func TestAHistoryThatWentBackIsStartedOver(t *testing.T) {
 		c.process.Check()
 		synctest.Wait()
 
-		wantStartedOver(t, c, kept.Cursor)
+		wantRestarted(t, c, kept.Cursor)
 		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "counter") || !strings.Contains(text, kept.Cursor.String()) {
 			t.Errorf("the log says %s", text)
 		}
 		begin := c.get(t)
 		if begin.Cursor.Revision != 1 || string(begin.State) != `{"value":3}` || begin.LastTransaction != (replay.Cursor{}) {
-			t.Errorf("it stands at %+v", begin)
+			t.Errorf("it is at %+v", begin)
 		}
-		for range 2 { // the first with what is known of the lost part, the second without
+		for range 2 { // the first while the lost part is cached, the second without it
 			b.add(t, 10)
 		}
 		a.add(t, 1)
 		synctest.Wait()
 		for i, n := range nodes {
 			events := recorders[i].all()
-			if e := reset(t, fmt.Sprint("process ", i), events); e.Cursor != begin.Cursor || string(e.State) != string(begin.State) || e.Type != "" {
-				t.Errorf("process %d was told of a break that led to %+v, want %s", i, e, begin.Cursor)
+			if e := wantOneReset(t, fmt.Sprint("process ", i), events); e.Cursor != begin.Cursor || string(e.State) != string(begin.State) || e.Type != "" {
+				t.Errorf("process %d was reset to %+v, want %s", i, e, begin.Cursor)
 			}
 			wantContinuous(t, begin, events[len(events)-3:])
 			if got := n.get(t); string(got.State) != `{"value":24}` || got.Cursor.Epoch != begin.Cursor.Epoch {
-				t.Errorf("process %d stands at %+v", i, got)
+				t.Errorf("process %d is at %+v", i, got)
 			}
 		}
 	})
 }
 
-// However many notice at once, it is started over once.
-func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
+// However many processes notice at once, the epoch is restarted once.
+func TestRestart_Once(t *testing.T) {
 	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 5)
@@ -123,27 +123,27 @@ func TestAHistoryThatWentBackIsStartedOverOnce(t *testing.T) {
 			go n.process.Check()
 		}
 		for i := range nodes {
-			eventually(t, "the break", func() bool { return len(recorders[i].all()) == 4 })
+			eventually(t, "the reset", func() bool { return len(recorders[i].all()) == 4 })
 			if e := recorders[i].all()[3]; !e.Reset || string(e.State) != string(before.State) || e.Cursor.Revision != 1 || e.Cursor != recorders[0].all()[3].Cursor {
-				t.Fatalf("round %d: process %d was told of %+v", round, i, e)
+				t.Fatalf("round %d: process %d was notified of %+v", round, i, e)
 			}
 		}
-		wantStartedOver(t, nodes[0], before.Cursor)
+		wantRestarted(t, nodes[0], before.Cursor)
 		for _, stop := range stops {
 			stop()
 		}
 	}
 }
 
-// In place of what was lost there may be something else by the time that it is
-// noticed: less than there was, as much, or more.
-func TestAnotherBranchIsStartedOver(t *testing.T) {
+// When the rollback is noticed, the store may hold other entries in place of the
+// lost ones: fewer, as many, or more.
+func TestRestart_OtherBranch(t *testing.T) {
 	for name, notice := range map[string]func(t *testing.T, b node){
 		"a refresh":   func(t *testing.T, b node) { b.refresh(t) },
 		"a proposal":  func(t *testing.T, b node) { b.add(t, 1000) },
 		"an update":   func(t *testing.T, b node) { _, _ = b.Update(t.Context(), "counter", Counter{}) },
 		"an observer": func(t *testing.T, b node) { mustObserve(t, b.Manager, "counter", &recorder{}) },
-		"a refresh, the reply to which is lost": func(t *testing.T, b node) {
+		"a refresh whose reply is lost": func(t *testing.T, b node) {
 			b.process.LoseReplies(1)
 			_, _ = b.Refresh(t.Context(), "counter")
 			b.refresh(t)
@@ -172,13 +172,13 @@ func TestAnotherBranchIsStartedOver(t *testing.T) {
 					branch := c.get(t)
 					notice(t, b)
 					synctest.Wait()
-					begin := reset(t, "the observer", all.all())
+					begin := wantOneReset(t, "the observer", all.all())
 					if begin.Cursor.Epoch <= lost.Cursor.Epoch || string(begin.State) != string(branch.State) {
-						t.Errorf("the break leads to %s with %s, want the state %s", begin.Cursor, begin.State, branch.State)
+						t.Errorf("reset to %s with %s, want the state %s", begin.Cursor, begin.State, branch.State)
 					}
-					wantStartedOver(t, b, branch.Cursor)
+					wantRestarted(t, b, branch.Cursor)
 					if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || string(got.State) != string(there.State) {
-						t.Errorf("it stands at %+v, there at %+v", got, there)
+						t.Errorf("it is at %+v, there at %+v", got, there)
 					}
 				})
 			})
@@ -186,35 +186,11 @@ func TestAnotherBranchIsStartedOver(t *testing.T) {
 	}
 }
 
-// A branch that becomes longer than what is known shows by its announcements.
-func TestAnotherBranchIsNoticedByItsAnnouncements(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		shared, a, b := twoNodes(t)
-		var seen recorder
-		kept, _ := mustObserve(t, b.Manager, "counter", &seen)
-		for range 3 {
-			a.add(t, 1)
-		}
-		synctest.Wait()
-		shared.Rollback("counter", kept.Cursor)
-		c := newNode(t, shared.Process(), nil)
-		ensureCounter(t, c)
-		for range 4 {
-			c.add(t, 10)
-		}
-		synctest.Wait()
-		e := reset(t, "the observer", seen.all())
-		if got := c.get(t); got.Cursor.Epoch != e.Cursor.Epoch || string(got.State) != `{"value":40}` || string(b.get(t).State) != `{"value":40}` {
-			t.Errorf("reset to %s with %s, there it stands at %+v", e.Cursor, e.State, got)
-		}
-	})
-}
-
-// Also one that stays shorter: what is announced is not what is known to be in
-// that place.
-func TestAShorterBranchIsNoticedByItsAnnouncements(t *testing.T) {
+// Another branch is noticed by its announcements, also while it is shorter than what
+// is known.
+func TestRestart_OtherBranchAnnounced(t *testing.T) {
 	for lost := 1; lost <= 5; lost++ {
-		for length := 1; length <= lost; length++ {
+		for length := 1; length <= lost+1; length++ {
 			synctest.Test(t, func(t *testing.T) {
 				shared, a, b := twoNodes(t)
 				var seen recorder
@@ -230,18 +206,23 @@ func TestAShorterBranchIsNoticedByItsAnnouncements(t *testing.T) {
 					c.add(t, 10)
 				}
 				synctest.Wait()
-				reset(t, "the observer", seen.all())
-				wantState(t, b.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
-				if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
-					t.Errorf("%d of %d: it stands at %s, there at %s", length, lost, got.Cursor, there.Cursor)
+				e := wantOneReset(t, "the observer", seen.all())
+				for _, n := range []node{b, c} {
+					wantState(t, n.Manager, "counter", fmt.Sprintf(`{"value":%d}`, 10*length))
+					if at := n.get(t).Cursor; at.Epoch != e.Cursor.Epoch || at.Epoch <= kept.Cursor.Epoch {
+						t.Errorf("%d in place of %d: a process is at %s after a reset to %s", length, lost, at, e.Cursor)
+					}
+				}
+				if got, there := b.get(t), c.get(t); got.Cursor != there.Cursor {
+					t.Errorf("%d in place of %d: one process is at %s, the other at %s", length, lost, got.Cursor, there.Cursor)
 				}
 			})
 		}
 	}
 }
 
-// A backup may hold an incarnation that was over.
-func TestAnEarlierIncarnationThatIsBackIsStartedOver(t *testing.T) {
+// A backup may hold an incarnation that was removed.
+func TestRestart_EarlierIncarnation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		a.add(t, 1)
@@ -253,16 +234,16 @@ func TestAnEarlierIncarnationThatIsBackIsStartedOver(t *testing.T) {
 		shared.Rollback("counter", first.Cursor)
 		b.process.Check()
 		synctest.Wait()
-		e := reset(t, "the observer", seen.all())
+		e := wantOneReset(t, "the observer", seen.all())
 		if e.Cursor.Epoch <= second.Cursor.Epoch || string(e.State) != `{"value":1}` {
 			t.Errorf("reset to %s with %s", e.Cursor, e.State)
 		}
-		wantStartedOver(t, b, first.Cursor)
+		wantRestarted(t, b, first.Cursor)
 		b.add(t, 1)
 	})
 }
 
-func TestEpochsOnlyGrow(t *testing.T) {
+func TestRestart_EpochsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var seen recorder
@@ -275,7 +256,7 @@ func TestEpochsOnlyGrow(t *testing.T) {
 			synctest.Wait()
 			shared.Rollback("counter", before.Cursor)
 			if now := []node{b, a}[i/2%2].add(t, 1).Cursor; now.Epoch <= last.Epoch {
-				t.Fatalf("it went on at %s after %s", now, last)
+				t.Fatalf("it continued at %s after %s", now, last)
 			} else {
 				last = now
 			}
@@ -283,14 +264,14 @@ func TestEpochsOnlyGrow(t *testing.T) {
 		}
 		for i, e := range seen.all()[1:] {
 			if before := seen.all()[i]; e.Cursor.Epoch < before.Cursor.Epoch || !e.Reset && e.Cursor != before.Cursor.Next() {
-				t.Fatalf("told of %s after %s, reset %v", e.Cursor, before.Cursor, e.Reset)
+				t.Fatalf("notified of %s after %s, reset %v", e.Cursor, before.Cursor, e.Reset)
 			}
 		}
 	})
 }
 
-// Also where a manager is the store's only one.
-func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
+// The epoch is restarted also where the store has one manager, which it does not notify.
+func TestRestart_OwnStore(t *testing.T) {
 	shared := sharedstore.New()
 	s := &store{Store: shared.Process()} // not a Follower
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
@@ -301,7 +282,53 @@ func TestAStoreOfItsOwnThatWentBack(t *testing.T) {
 	mustAdd(t, m, "counter", 7)
 	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `reset  -> {"value":0}`, `2 add {"by":7} accepted -> {"value":7}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
-	wantStartedOver(t, node{Manager: m}, kept.Cursor)
+	wantRestarted(t, node{Manager: m}, kept.Cursor)
+}
+
+// Another process restarts the epoch first.
+func TestRestart_ByAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := sharedstore.New()
+		a := newNode(t, shared.Process(), nil)
+		kept := ensureCounter(t, a)
+		b, s := newProxiedNode(t, shared)
+		ensureCounter(t, b)
+		a.add(t, 1)
+		b.refresh(t)
+		shared.Rollback("counter", kept.Cursor)
+		s.append = func(ctx context.Context, id string, batch replay.Batch) error {
+			s.append = nil
+			a.refresh(t)
+			return b.process.Append(ctx, id, batch)
+		}
+		if got, there := b.refresh(t), a.get(t); got.Cursor != there.Cursor || got.Cursor.Epoch <= kept.Cursor.Epoch {
+			t.Errorf("it is at %s, there at %s", got.Cursor, there.Cursor)
+		}
+		wantHistory(t, b.Manager, "counter", "1 created")
+	})
+}
+
+// A history that may have lost entries continues in a later epoch before anybody is
+// given one of its cursors again.
+func TestLoad_RolledBack(t *testing.T) {
+	memory := newMemory(t, nil)
+	before := createCounter(t, newManager(t, &sharedata.Options{Store: memory}), "counter", 3)
+	s := &store{Store: memory}
+	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		head, err := memory.Load(ctx, id)
+		head.RolledBack = head.Cursor.Epoch == before.Cursor.Epoch
+		return head, err
+	}
+	m := newManager(t, &sharedata.Options{Store: s})
+	at := mustGet(t, m, "counter")
+	if at.Cursor.Epoch <= before.Cursor.Epoch || at.Cursor.Revision != 1 || string(at.State) != `{"value":3}` {
+		t.Errorf("at %s with %s after %s", at.Cursor, at.State, before.Cursor)
+	}
+	for e, err := range m.History(t.Context(), "counter", replay.Cursor{}) {
+		if err != nil || e.Continues != before.Cursor {
+			t.Errorf("entry %s continues %s, %v", e.Cursor, e.Continues, err)
+		}
+	}
 }

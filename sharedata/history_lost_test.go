@@ -16,8 +16,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// A store that was emptied is given back what is followed, in a new epoch.
-func TestAFollowedHistoryThatTheStoreHasLostGoesOn(t *testing.T) {
+// A process that follows a history writes it back to an emptied store, in a new
+// epoch.
+func TestHistoryLost_Followed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var log strings.Builder
@@ -41,26 +42,26 @@ func TestAFollowedHistoryThatTheStoreHasLostGoesOn(t *testing.T) {
 			t.Errorf("the log says %s", text)
 		}
 		again, err := c.Propose(t.Context(), addition("counter", 5, "k"))
-		wantRepeat(t, "a repeat of what the store has forgotten", first, again, err)
+		wantRepeat(t, "a repeat of a proposal that the store has lost", first, again, err)
 		a.add(t, 1)
 		b.add(t, 1)
 		synctest.Wait()
-		wantStartedOver(t, c, first.Cursor)
+		wantRestarted(t, c, first.Cursor)
 		for i, n := range nodes {
 			events := recorders[i].all()
-			if e := reset(t, fmt.Sprint("process ", i), events); e.Cursor.Revision != 1 || e.Cursor.Epoch <= first.Cursor.Epoch || string(e.State) != `{"value":5}` {
-				t.Errorf("process %d was told of a break that led to %s with %s", i, e.Cursor, e.State)
+			if e := wantOneReset(t, fmt.Sprint("process ", i), events); e.Cursor.Revision != 1 || e.Cursor.Epoch <= first.Cursor.Epoch || string(e.State) != `{"value":5}` {
+				t.Errorf("process %d was reset to %s with %s", i, e.Cursor, e.State)
 			}
 			if got := n.get(t); got.Cursor.Revision != 3 || string(got.State) != `{"value":7}` {
-				t.Errorf("process %d stands at %+v", i, got)
+				t.Errorf("process %d is at %+v", i, got)
 			}
 		}
 	})
 }
 
-// The verdicts that were carried over are of that ShareData, not of the next one
-// by its id.
-func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
+// The verdicts that were kept over a loss belong to that ShareData, not to the next
+// one by its id.
+func TestHistoryLost_VerdictsEndByRemoval(t *testing.T) {
 	for _, missed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			shared, a, b := twoNodes(t)
@@ -86,7 +87,9 @@ func TestVerdictsAreNotCarriedOverARemoval(t *testing.T) {
 	}
 }
 
-func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
+// Several processes notice the loss at once: one restarts the epoch and the others
+// follow it.
+func TestHistoryLost_RestartedOnce(t *testing.T) {
 	shared := sharedstore.New()
 	var nodes []node
 	recorders := make([]recorder, 4)
@@ -107,17 +110,17 @@ func TestAHistoryThatTheStoreHasLostGoesOnOnce(t *testing.T) {
 			go n.process.Check()
 		}
 		for i := range nodes {
-			eventually(t, "the break", func() bool { return len(recorders[i].all()) == want+1 })
+			eventually(t, "the reset", func() bool { return len(recorders[i].all()) == want+1 })
 			e, first := recorders[i].all()[want], recorders[0].all()[want]
 			if !e.Reset || e.Cursor != first.Cursor || string(e.State) != fmt.Sprintf(`{"value":%d}`, round+1) {
-				t.Fatalf("round %d: process %d was told of %+v", round, i, e)
+				t.Fatalf("round %d: process %d was notified of %+v", round, i, e)
 			}
 		}
 	}
 }
 
-// What is known of a history that is not followed may be old.
-func TestAHistoryThatTheStoreHasLostIsGoneWhereItIsNotFollowed(t *testing.T) {
+// A cached position that is not followed may be old, so it is not written back.
+func TestHistoryLost_NotFollowed(t *testing.T) {
 	for name, notice := range map[string]func(b node) error{
 		"refresh": func(b node) error { _, err := b.Refresh(context.Background(), "counter"); return err },
 		"propose": func(b node) error { _, err := b.Propose(context.Background(), addition("counter", 1, "")); return err },
@@ -142,19 +145,19 @@ func TestAHistoryThatTheStoreHasLostIsGoneWhereItIsNotFollowed(t *testing.T) {
 				}
 				synctest.Wait()
 				if got := all.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-					t.Errorf("told of %q", got)
+					t.Errorf("notified of %q", got)
 				}
 				if created := ensureCounter(t, b); created.Cursor.Epoch <= lost.Epoch || string(created.State) != `{"value":0}` {
 					t.Errorf("created at %+v", created)
 				}
-				b.add(t, 1) // the functions of Ensure are there
+				b.add(t, 1) // the functions of Ensure are still registered
 			})
 		})
 	}
 }
 
-// A removal is none of that, also where it was missed.
-func TestARemovalIsNotTakenForALoss(t *testing.T) {
+// A removal is no loss, also where its announcement was missed.
+func TestHistoryLost_NotByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var seen recorder
@@ -167,7 +170,7 @@ func TestARemovalIsNotTakenForALoss(t *testing.T) {
 		b.process.Check()
 		synctest.Wait()
 		if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-			t.Errorf("told of %q", got)
+			t.Errorf("notified of %q", got)
 		}
 		for _, n := range []node{a, b} {
 			if got, err := n.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
@@ -180,9 +183,9 @@ func TestARemovalIsNotTakenForALoss(t *testing.T) {
 	})
 }
 
-// Another process may have created the ShareData in the emptied store before
-// anybody has noticed.
-func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
+// Another process may create the ShareData in the emptied store before anybody has
+// noticed the loss.
+func TestHistoryLost_CreatedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		var seen recorder
@@ -191,13 +194,13 @@ func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		shared.Flush()
-		b.process.SetReachable(false) // or it would restart the history first
+		b.process.SetReachable(false) // or it would restart the epoch first
 		c := newNode(t, shared.Process(), nil)
 		created := createCounter(t, c.Manager, "counter", 100)
 		b.process.SetReachable(true)
 		synctest.Wait()
-		if e := reset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
-			t.Errorf("told of a break that led to %+v", e)
+		if e := wantOneReset(t, "the observer", seen.all()); e.Cursor != created.Cursor || string(e.State) != `{"value":100}` {
+			t.Errorf("reset to %+v", e)
 		}
 		c.add(t, 1)
 		b.add(t, 1)
@@ -207,8 +210,8 @@ func TestAHistoryThatTheStoreHasLostAndThatIsCreatedAnew(t *testing.T) {
 	})
 }
 
-// While the store cannot be reached nothing is concluded.
-func TestAStoreOutOfReachHasLostNothing(t *testing.T) {
+// While the store is unavailable, nothing is taken for lost.
+func TestHistoryLost_NotWhileUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, _, b := twoNodes(t)
 		var seen recorder
@@ -220,12 +223,12 @@ func TestAStoreOutOfReachHasLostNothing(t *testing.T) {
 		_, err := b.Propose(t.Context(), addition("counter", 1, ""))
 		wantStoreError(t, err, "append", "counter", replay.ErrUnavailable)
 		if got := b.get(t); got.Cursor != before.Cursor || len(seen.all()) != 0 {
-			t.Errorf("it stands at %+v, told of %q", got, seen.lines())
+			t.Errorf("it is at %+v, notified of %q", got, seen.lines())
 		}
 		b.process.SetReachable(true)
 		synctest.Wait()
-		if e := reset(t, "the observer", seen.all()); string(e.State) != `{"value":0}` || e.Cursor.Epoch <= before.Cursor.Epoch {
-			t.Errorf("told of a break that led to %+v", e)
+		if e := wantOneReset(t, "the observer", seen.all()); string(e.State) != `{"value":0}` || e.Cursor.Epoch <= before.Cursor.Epoch {
+			t.Errorf("reset to %+v", e)
 		}
 		b.add(t, 1)
 	})

@@ -11,22 +11,22 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// A proposal that comes to no verdict may have had one before: unless it has
-// been looked for, the decision says so, and nobody may be answered by it.
-func TestDecideIsUnsureOfWhatComesToNoVerdict(t *testing.T) {
+// A keyed proposal that comes to no verdict may have had one before. Unless the
+// store was asked for the key, the key is undecided, and the decision is not used.
+func TestDecide_UndecidedKeys(t *testing.T) {
 	earlier := Entry{Type: EntryTransaction, Accepted: true, Cursor: replay.Cursor{Epoch: 7, Revision: 1}}
 	for _, test := range []struct {
 		name    string
 		from    position
 		changes []change
 		known   []string
-		looked  []string
+		missing []string
 		want    []string
 	}{
 		{"a failure without a key", startedAt(7, 3), []change{{kind: changePropose, binding: binding{function: breaking}}}, nil, nil, nil},
 		{"a failure", startedAt(7, 3), []change{proposeBroken("k")}, nil, nil, []string{"0:k"}},
-		{"a failure that was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:k"}, nil},
-		{"a failure of which another was looked for", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:j"}, []string{"0:k"}},
+		{"a failure whose key is missing in the store", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:k"}, nil},
+		{"a failure where another key is missing", startedAt(7, 3), []change{proposeBroken("k")}, nil, []string{"0:j"}, []string{"0:k"}},
 		{"a repeat that would fail", startedAt(7, 3), []change{proposeBroken("k")}, []string{"0:k"}, nil, nil},
 		{"verdicts", startedAt(7, 3), []change{proposeKeyed("a", 1), proposeKeyed("b", -9)}, nil, nil, nil},
 		{"a verdict, then its repeat that would fail", startedAt(7, 3), []change{proposeKeyed("k", 1), proposeBroken("k")}, nil, nil, nil},
@@ -40,7 +40,7 @@ func TestDecideIsUnsureOfWhatComesToNoVerdict(t *testing.T) {
 			for _, key := range test.known {
 				known.found[key] = earlier
 			}
-			for _, key := range test.looked {
+			for _, key := range test.missing {
 				known.missing[key] = true
 			}
 			if d := decideAll(test.from, test.changes, 8, known); !slices.Equal(d.undecided, test.want) {
@@ -92,8 +92,9 @@ func TestContention_GivesUp(t *testing.T) {
 	t.Error("it never gives up")
 }
 
-// However large states are, what a store is asked to take at once is bounded.
-func TestDecideTakesFewerWhereABatchGetsLarge(t *testing.T) {
+// The bytes that a store is asked to take at once are bounded, however large states
+// are.
+func TestDecide_BatchBytes(t *testing.T) {
 	large := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	changes := slices.Repeat([]change{{kind: changeUpdate, state: large}}, 100)
 	d := decideAll(startedAt(7, 3), changes, 8, verdicts{})

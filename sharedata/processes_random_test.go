@@ -15,54 +15,55 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// TestRandomOperationsOfSeveralProcesses has three processes on one store do
-// random things while the store has all kinds of faults, and then judges what
-// everybody was told. Nothing of it depends on the time that it takes.
-func TestRandomOperationsOfSeveralProcesses(t *testing.T) {
+// Three processes on one store do random things while the store has all kinds of
+// faults. Then everything that callers and observers were given is checked. Nothing
+// depends on how long it takes.
+func TestProcesses_Random(t *testing.T) {
 	seeds := uint64(12)
 	if testing.Short() {
 		seeds = 3
 	}
 	for name, loss := range map[string]losses{
-		"nothing is lost":     {},
-		"the store goes back": {rollback: true},
-		"the store is lost":   {rollback: true, flush: true},
+		"nothing is lost":      {},
+		"the store rolls back": {rollback: true},
+		"the store is lost":    {rollback: true, flush: true},
 	} {
 		for seed := range seeds {
 			t.Run(fmt.Sprint(name, ", seed ", seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, seed, loss)
+					w := newWorkload(t, seed, loss)
 					w.run()
-					w.settle()
-					w.judge()
+					w.quiesce()
+					w.check()
 				})
 			})
 		}
 	}
 }
 
-// losses are the faults that take back what was acknowledged.
+// losses are the faults by which the store loses what it has acknowledged.
 type losses struct{ rollback, flush bool }
 
 func (l losses) any() bool { return l.rollback || l.flush }
 
-// world is a run. "kept" is never removed by anybody, "churned" now and then.
-type world struct {
+// workload is one run of random operations. "kept" is never removed, "churned" is at
+// times.
+type workload struct {
 	t      *testing.T
-	random *rand.Rand // of run alone
+	random *rand.Rand // used by run alone
 	losses losses
 	shared *sharedstore.Medium
 	nodes  []node
-	all    []recorder // of the observers of everything, by node
+	all    []recorder // the observers of every ShareData, by node
 
-	mu        sync.Mutex
-	faulty    bool // looks may fail
-	proposed  []proposed
-	witnesses []*witness
-	resets    int
+	mu           sync.Mutex
+	faulty       bool // loads may fail
+	proposed     []proposed
+	observations []*observation
+	resets       int
 }
 
-// proposed is a proposal and what its proposer was told in the end.
+// proposed is a proposal and its last reply.
 type proposed struct {
 	id, key string
 	by      int
@@ -70,8 +71,8 @@ type proposed struct {
 	err     error
 }
 
-// witness is an observation.
-type witness struct {
+// observation is an observer with the snapshot at which it began.
+type observation struct {
 	node    int
 	from    sharedata.Snapshot
 	events  recorder
@@ -79,33 +80,33 @@ type witness struct {
 	stop    func()
 }
 
-var worldIDs = []string{"kept", "churned"}
+var workloadIDs = []string{"kept", "churned"}
 
-func newWorld(t *testing.T, seed uint64, losses losses) *world {
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.New(), all: make([]recorder, 3)}
+func newWorkload(t *testing.T, seed uint64, losses losses) *workload {
+	w := &workload{t: t, random: rand.New(rand.NewPCG(seed, 3)), losses: losses, shared: sharedstore.New(), all: make([]recorder, 3)}
 	for i := range w.all {
 		options := &sharedata.Options{RecentEntries: 8}
 		process := w.shared.Process()
 		if seed%2 == 1 { // faults come also while calls are under way
-			options.Store = w.unreliable(distant(process, time.Millisecond, seed), seed)
+			options.Store = w.unreliable(withLatency(process, time.Millisecond, seed), seed)
 		}
-		if seed%3 == 2 { // what nobody observes is unloaded all the time
+		if seed%3 == 2 { // what nobody observes is evicted all the time
 			options.MaxLoadedBytes = 1
 		}
 		n := newNode(t, process, options)
-		if seed%3 != 2 { // an observer of everything is not told of what happens while it is unloaded
+		if seed%3 != 2 { // an observer of every ShareData misses what happens to one while it is evicted
 			n.ObserveAll(&w.all[i])
 		}
 		w.nodes = append(w.nodes, n)
-		for _, id := range worldIDs {
+		for _, id := range workloadIDs {
 			w.ensure(n, id)
 		}
 	}
 	return w
 }
 
-// unreliable makes a look at the store fail now and then.
-func (w *world) unreliable(s *proxy, seed uint64) *proxy {
+// unreliable makes some loads fail while w.faulty is set.
+func (w *workload) unreliable(s *proxy, seed uint64) *proxy {
 	load, random := s.load, rand.New(rand.NewPCG(seed, 9))
 	s.load = func(ctx context.Context, id string) (replay.Head, error) {
 		w.mu.Lock()
@@ -119,20 +120,20 @@ func (w *world) unreliable(s *proxy, seed uint64) *proxy {
 	return s
 }
 
-func (w *world) setFaulty(faulty bool) {
+func (w *workload) setFaulty(faulty bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faulty = faulty
 }
 
-func (w *world) ensure(n node, id string) {
+func (w *workload) ensure(n node, id string) {
 	_, err := n.Ensure(context.Background(), id, Counter{}, add, broken)
 	if err != nil && !errors.Is(err, replay.ErrUnavailable) && !errors.Is(err, sharedata.ErrUnknownShareData) {
 		w.t.Errorf("ensure: %v", err)
 	}
 }
 
-func (w *world) run() {
+func (w *workload) run() {
 	w.setFaulty(true)
 	var wait sync.WaitGroup
 	for worker := range 6 {
@@ -153,7 +154,7 @@ func (w *world) run() {
 
 func random(r *rand.Rand, from, to int) int { return from + r.IntN(to-from+1) }
 
-func (w *world) fault(p *sharedstore.Process) {
+func (w *workload) fault(p *sharedstore.Process) {
 	switch choice := w.random.IntN(20); {
 	case choice < 4:
 		p.LoseAnnouncements(true)
@@ -168,7 +169,7 @@ func (w *world) fault(p *sharedstore.Process) {
 	case choice < 18:
 		p.Check()
 	case choice < 19 && w.losses.rollback:
-		id := worldIDs[w.random.IntN(2)]
+		id := workloadIDs[w.random.IntN(2)]
 		if head, err := w.shared.Process().Load(context.Background(), id); err == nil {
 			back := min(head.Cursor.Revision, uint64(random(w.random, 1, 6)))
 			w.shared.Rollback(id, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Cursor.Revision - back})
@@ -178,8 +179,8 @@ func (w *world) fault(p *sharedstore.Process) {
 	}
 }
 
-func (w *world) step(i int, r *rand.Rand, key string) {
-	n, id := w.nodes[i], worldIDs[r.IntN(2)]
+func (w *workload) step(i int, r *rand.Rand, key string) {
+	n, id := w.nodes[i], workloadIDs[r.IntN(2)]
 	ctx := context.Background()
 	switch choice := r.IntN(20); {
 	case choice < 7:
@@ -188,7 +189,7 @@ func (w *world) step(i int, r *rand.Rand, key string) {
 		w.propose(n, proposed{id: id, by: random(r, -2, 5)}, r)
 	case choice < 11:
 		_, err := n.Propose(ctx, sharedata.Proposal{ShareDataID: id, FunctionID: "broken", IdempotencyKey: "broken " + key})
-		if !errors.Is(err, sharedata.ErrUnknownFunction) { // those of Create are gone after a removal
+		if !errors.Is(err, sharedata.ErrUnknownFunction) { // those of Create end with a removal
 			w.allow(err, errBroken)
 		}
 	case choice < 12:
@@ -213,16 +214,16 @@ func (w *world) step(i int, r *rand.Rand, key string) {
 	default:
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if len(w.witnesses) > 0 {
-			one := w.witnesses[r.IntN(len(w.witnesses))]
+		if len(w.observations) > 0 {
+			one := w.observations[r.IntN(len(w.observations))]
 			one.stop()
 			one.stopped = true
 		}
 	}
 }
 
-// allow checks that an error is one that the faults explain.
-func (w *world) allow(err, also error) {
+// allow checks that an error is explained by the faults, or is also.
+func (w *workload) allow(err, also error) {
 	var cursor *replay.CursorError
 	if err == nil || also != nil && errors.Is(err, also) || errors.As(err, &cursor) ||
 		errors.Is(err, replay.ErrUnavailable) || errors.Is(err, sharedata.ErrUnknownShareData) || errors.Is(err, sharedata.ErrBusy) {
@@ -231,14 +232,15 @@ func (w *world) allow(err, also error) {
 	w.t.Errorf("an error that no fault explains: %v", err)
 }
 
-// propose repeats a proposal with a key until it has a verdict, at any process.
-func (w *world) propose(n node, p proposed, r *rand.Rand) {
+// propose proposes, and repeats a proposal with a key, at any process, until it has a
+// verdict.
+func (w *workload) propose(n node, p proposed, r *rand.Rand) {
 	for attempt := range 40 {
 		v, err := n.Propose(context.Background(), addition(p.id, p.by, p.key))
 		p.err = err
 		if err == nil {
 			if attempt == 0 && v.Duplicate {
-				w.t.Errorf("the first proposal with the key %q is taken for a repeat", p.key)
+				w.t.Errorf("the first proposal with the key %q got a repeated verdict", p.key)
 			}
 			p.verdict = v
 			break
@@ -255,8 +257,8 @@ func (w *world) propose(n node, p proposed, r *rand.Rand) {
 	w.proposed = append(w.proposed, p)
 }
 
-func (w *world) observe(i int, id string) {
-	one := &witness{node: i}
+func (w *workload) observe(i int, id string) {
+	one := &observation{node: i}
 	from, stop, err := w.nodes[i].Observe(context.Background(), id, &one.events)
 	w.allow(err, nil)
 	if err != nil {
@@ -265,37 +267,37 @@ func (w *world) observe(i int, id string) {
 	one.from, one.stop = from, stop
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.witnesses = append(w.witnesses, one)
+	w.observations = append(w.observations, one)
 }
 
-// settle ends all faults, and lets every process learn what there is.
-func (w *world) settle() {
+// quiesce ends all faults, and has every process learn what the store holds.
+func (w *workload) quiesce() {
 	w.setFaulty(false)
 	for _, n := range w.nodes {
 		n.process.SetReachable(true)
 		n.process.LoseAnnouncements(false)
 		n.process.LoseReplies(0)
 	}
-	for range 3 { // what is started over is announced
+	for range 3 { // because a restart of one process is announced to the others
 		for _, n := range w.nodes {
 			n.process.Check()
-			w.rest()
+			w.waitIdle()
 		}
 	}
 	if !w.losses.any() {
 		return
 	}
 	for _, n := range w.nodes {
-		for _, id := range worldIDs {
+		for _, id := range workloadIDs {
 			_, err := n.Refresh(w.t.Context(), id)
 			w.allow(err, nil)
-			w.rest()
+			w.waitIdle()
 		}
 	}
 }
 
-// rest lets everything end that is under way.
-func (w *world) rest() {
+// waitIdle waits until nothing is under way.
+func (w *workload) waitIdle() {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 }

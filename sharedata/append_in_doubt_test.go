@@ -11,9 +11,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// An append that failed may have taken effect. The store is asked at once, so
-// that a proposer is told the verdict if there is one.
-func TestAnAppendWhoseReplyWasLostIsFoundOutAtOnce(t *testing.T) {
+// An append that failed may have taken effect. The store is asked at once, so that
+// the proposer gets the verdict if there is one.
+func TestInDoubt_ResolvedAtOnce(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -24,7 +24,7 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutAtOnce(t *testing.T) {
 		t.Errorf("%+v, %v", first, err)
 	}
 	if len(seen.all()) != 1 {
-		t.Errorf("when it was answered, told of %q", seen.lines())
+		t.Errorf("at the time of the reply, notified of %q", seen.lines())
 	}
 	again, err := m.Propose(t.Context(), addition("counter", 1, "k"))
 	wantRepeat(t, "the repeat", first, again, err)
@@ -44,13 +44,13 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutAtOnce(t *testing.T) {
 		`4 updated -> {"value":5}`, `5 add {"by":1} accepted -> {"value":6}`,
 	}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 }
 
-// Also where others have added to the history before the store is asked, more
-// than a page of it.
-func TestAnAppendWhoseReplyWasLostIsFoundOutBehindLaterEntries(t *testing.T) {
+// Other processes may have added entries before the store is asked, also more than a
+// page.
+func TestInDoubt_BehindLaterEntries(t *testing.T) {
 	for _, later := range []int{1, 300} {
 		memory := newMemory(t, nil)
 		a := newCounter(t, &sharedata.Options{Store: memory}, 0)
@@ -77,13 +77,13 @@ func TestAnAppendWhoseReplyWasLostIsFoundOutBehindLaterEntries(t *testing.T) {
 		}
 		wantContinuous(t, snapshot, seen.all())
 		if got := len(seen.all()); got != 1+later {
-			t.Errorf("told of %d entries, want %d", got, 1+later)
+			t.Errorf("notified of %d entries, want %d", got, 1+later)
 		}
 	}
 }
 
-// The entry at the same position may be another process's.
-func TestAnAppendThatFailedIsNotTakenForAnothersEntry(t *testing.T) {
+// The entry at the position of the failed append may be another process's.
+func TestInDoubt_EntryOfAnotherProcess(t *testing.T) {
 	for _, later := range []int{1, 2, 300} {
 		memory := newMemory(t, nil)
 		a := newCounter(t, &sharedata.Options{Store: memory}, 0)
@@ -105,9 +105,9 @@ func TestAnAppendThatFailedIsNotTakenForAnothersEntry(t *testing.T) {
 	}
 }
 
-// Where the store cannot be asked either, the proposer is told that it is not
-// known, and it is found out later.
-func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
+// Where the store cannot be asked either, the proposer gets an error, and the repeat
+// gets the verdict.
+func TestInDoubt_RepeatTakesEffectOnce(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 0)
 	var seen recorder
@@ -120,7 +120,7 @@ func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
 		}
 	}
 	if len(seen.all()) != 0 {
-		t.Errorf("before it is known, told of %q", seen.lines())
+		t.Errorf("before the outcome is known, notified of %q", seen.lines())
 	}
 	s.lost, s.cut = false, false
 	v, err := m.Propose(t.Context(), addition("counter", 1, "k"))
@@ -128,18 +128,18 @@ func TestAnAppendWhoseReplyWasLostTakesEffectOnce(t *testing.T) {
 		t.Errorf("the repeat: %+v, %v", v, err)
 	}
 	if len(seen.all()) != 1 {
-		t.Errorf("when the repeat was answered, told of %+v", seen.all())
+		t.Errorf("at the time of the reply to the repeat, notified of %+v", seen.all())
 	}
 	mustAdd(t, m, "counter", 1)
 	wantContinuous(t, snapshot, seen.all())
 	want := []string{`2 add {"by":1} accepted -> {"value":1}`, `3 add {"by":1} accepted -> {"value":2}`}
 	if got := seen.lines(); !slices.Equal(got, want) {
-		t.Errorf("told of %q, want %q", got, want)
+		t.Errorf("notified of %q, want %q", got, want)
 	}
 	wantHistory(t, m, "counter", "1 created", `2 add {"by":1} accepted`, `3 add {"by":1} accepted`)
 }
 
-func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
+func TestInDoubt_ResolvedByNextChange(t *testing.T) {
 	for name, next := range map[string]func(m *sharedata.Manager) error{
 		"a proposal": func(m *sharedata.Manager) error {
 			v, err := m.Propose(context.Background(), addition("counter", -5, ""))
@@ -182,13 +182,13 @@ func TestALostReplyIsFoundOutWhateverComesNext(t *testing.T) {
 			}
 			wantContinuous(t, snapshot, seen.all())
 			if got := seen.lines(); len(got) == 0 || got[0] != `2 add {"by":1} accepted -> {"value":1}` {
-				t.Errorf("told of %q", got)
+				t.Errorf("notified of %q", got)
 			}
 		})
 	}
 }
 
-func TestACreateWhoseReplyWasLost(t *testing.T) {
+func TestInDoubt_Create(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		s := newFailingAppend(t)
 		m := newManager(t, &sharedata.Options{Store: s})
@@ -199,7 +199,7 @@ func TestACreateWhoseReplyWasLost(t *testing.T) {
 			}
 			load := s.load
 			s.load = func(ctx context.Context, id string) (replay.Head, error) {
-				defer func() { s.cut = true }() // once it is known that there is none
+				defer func() { s.cut = true }() // after the load that finds none
 				return load(ctx, id)
 			}
 			_, err := m.Create(t.Context(), "counter", Counter{5}, add)
@@ -210,7 +210,7 @@ func TestACreateWhoseReplyWasLost(t *testing.T) {
 		}
 		s.lost = false
 		if !cut {
-			mustAdd(t, m, "counter", 1) // its functions are there
+			mustAdd(t, m, "counter", 1) // its functions are registered
 		}
 		if _, err := m.Create(t.Context(), "counter", Counter{9}, add); !errors.Is(err, sharedata.ErrExists) {
 			t.Errorf("created again: %v", err)
@@ -225,8 +225,9 @@ func TestACreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
-// Of a removal nothing is left that could say whose it was.
-func TestARemovalWhoseReplyWasLost(t *testing.T) {
+// Nothing is left of a removed history that could say who removed it, so the outcome
+// stays unknown.
+func TestInDoubt_Remove(t *testing.T) {
 	s := newFailingAppend(t)
 	m := newCounter(t, &sharedata.Options{Store: s}, 5)
 	before := mustGet(t, m, "counter")
@@ -239,7 +240,7 @@ func TestARemovalWhoseReplyWasLost(t *testing.T) {
 		t.Errorf("removed again: %v", err)
 	}
 	if got := seen.lines(); !slices.Equal(got, []string{"reset removed -> "}) {
-		t.Errorf("told of %q", got)
+		t.Errorf("notified of %q", got)
 	}
 	if again := createCounter(t, m, "counter", 1); again.Cursor.Epoch <= before.Cursor.Epoch {
 		t.Errorf("created at %s after %s", again.Cursor, before.Cursor)

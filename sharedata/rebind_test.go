@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// recreate removes and creates "counter" in another process.
+// recreate removes and creates "counter" at a process.
 func recreate(t *testing.T, n node, value int) sharedata.Snapshot {
 	t.Helper()
 	if err := n.Remove(t.Context(), "counter"); err != nil {
@@ -25,9 +25,9 @@ func recreate(t *testing.T, n node, value int) sharedata.Snapshot {
 	return created
 }
 
-// Whoever proposes to a ShareData means what goes by its id now: that another
-// process has created it anew is nothing that the proposer could know.
-func TestAProposalToWhatAnotherProcessHasCreatedAnew(t *testing.T) {
+// A proposal is for the ShareData that has the id now: its proposer cannot know that
+// another process has created it again.
+func TestRebind_CreatedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		created := recreate(t, a, 50)
@@ -42,8 +42,8 @@ func TestAProposalToWhatAnotherProcessHasCreatedAnew(t *testing.T) {
 	})
 }
 
-// It is looked at anew once, not for ever.
-func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
+// A function is found again once per proposal, not for ever.
+func TestRebind_Once(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, a, b := twoNodes(t)
 		runs := 0
@@ -51,7 +51,7 @@ func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
 		if _, err := b.Ensure(t.Context(), "counter", nil, held("held", g)); err != nil {
 			t.Fatal(err)
 		}
-		var got answers
+		var got replies
 		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "held", Data: Add{1}}, got.done("held"))
 		for range 10 {
 			synctest.Wait()
@@ -60,19 +60,18 @@ func TestAProposalToWhatIsCreatedAnewAgainAndAgain(t *testing.T) {
 			}
 			<-g.arrived
 			runs++
-			recreate(t, a, runs) // before its append
+			recreate(t, a, runs) // before the append of b
 			g.open <- struct{}{}
 		}
 		synctest.Wait()
-		if answer := got.all(); len(answer) != 1 || !errors.Is(answer[0].err, sharedata.ErrUnknownShareData) || runs != 2 {
-			t.Errorf("%+v after %d runs, want two", answer, runs)
+		if reply := got.all(); len(reply) != 1 || !errors.Is(reply[0].err, sharedata.ErrUnknownShareData) || runs != 2 {
+			t.Errorf("%+v after %d runs, want two", reply, runs)
 		}
 		wantHistory(t, newNode(t, shared.Process(), nil).Manager, "counter", "1 created")
 	})
 }
 
-// Its context and its caller are the first time's.
-func TestAProposalThatIsLookedAtAnewKeepsItsContext(t *testing.T) {
+func TestRebind_KeepsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		recreate(t, a, 0)
@@ -87,9 +86,9 @@ func TestAProposalThatIsLookedAtAnewKeepsItsContext(t *testing.T) {
 	})
 }
 
-// The functions of Ensure are there also when another process creates the
-// ShareData anew: whoever calls it at its start relies on that.
-func TestTheFunctionsOfEnsureOutliveARemovalElsewhere(t *testing.T) {
+// The functions of Ensure stay registered when another process removes the ShareData
+// and creates it again.
+func TestEnsure_FunctionsAfterRemovalElsewhere(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			_, a, b := twoNodes(t)
@@ -112,8 +111,8 @@ func TestTheFunctionsOfEnsureOutliveARemovalElsewhere(t *testing.T) {
 	}
 }
 
-// But not a removal by their own manager: that is meant.
-func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
+// A removal by the same manager ends the registration.
+func TestEnsure_FunctionsAfterOwnRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, _, b := twoNodes(t)
 		if err := b.Remove(t.Context(), "counter"); err != nil {
@@ -127,8 +126,10 @@ func TestTheFunctionsOfEnsureDoNotOutliveTheirManagersRemoval(t *testing.T) {
 	})
 }
 
-func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
-	for _, how := range []string{"unnoticed", "looked at", "observed", "missed"} {
+// The functions of Create end with the ShareData, however this process learns that
+// it was removed.
+func TestCreate_FunctionsAfterRemovalElsewhere(t *testing.T) {
+	for _, how := range []string{"unnoticed", "read", "observed", "missed"} {
 		synctest.Test(t, func(t *testing.T) {
 			shared := sharedstore.New()
 			a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
@@ -142,7 +143,7 @@ func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if how == "looked at" {
+			if how == "read" {
 				if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
 					t.Errorf("got %v", err)
 				}
@@ -158,8 +159,8 @@ func TestTheFunctionsOfCreateDoNotOutliveARemovalElsewhere(t *testing.T) {
 	}
 }
 
-// A history that is started over is still that of the same ShareData.
-func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
+// A history whose epoch was restarted is still that of the same ShareData.
+func TestCreate_FunctionsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		a, b := newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
@@ -169,7 +170,7 @@ func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
 			b.add(t, 1)
 			a.add(t, 1)
 			shared.Rollback("counter", kept.Cursor)
-			a.add(t, 1) // starts it over
+			a.add(t, 1) // restarts the epoch
 			kept = a.get(t)
 			b.add(t, 1)
 		}
@@ -177,8 +178,8 @@ func TestTheFunctionsOfCreateOutliveALoss(t *testing.T) {
 	})
 }
 
-// Create and Ensure go by what the store holds, not by what was known last.
-func TestCreatingWhatAnotherProcessHasRemoved(t *testing.T) {
+// Create and Ensure go by what the store holds, not by the cached position.
+func TestCreate_RemovedElsewhere(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			_, a, b := twoNodes(t)
@@ -209,13 +210,13 @@ func TestCreatingWhatAnotherProcessHasRemoved(t *testing.T) {
 	}
 }
 
-// Proposals of one goroutine stay in their order.
-func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
+// Proposals of one goroutine keep their order where their function is found again.
+func TestRebind_KeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		recreate(t, a, 0)
 		const n = 100
-		var got answers
+		var got replies
 		for i := range n {
 			b.Submit(t.Context(), addition("counter", i, ""), got.done(fmt.Sprint(i)))
 		}
@@ -224,16 +225,16 @@ func TestProposalsToWhatIsCreatedAnewAreJudgedInTheirOrder(t *testing.T) {
 		if len(history) != n+1 {
 			t.Fatalf("%d entries, want %d", len(history), n+1)
 		}
-		for i, answer := range got.all() {
-			if answer.name != fmt.Sprint(i) || answer.err != nil || answer.verdict.Cursor != history[i+1].Cursor || string(history[i+1].Data) != fmt.Sprintf(`{"by":%d}`, i) {
-				t.Fatalf("answer %d is %+v, the entry %s", i, answer, line(history[i+1]))
+		for i, reply := range got.all() {
+			if reply.name != fmt.Sprint(i) || reply.err != nil || reply.verdict.Cursor != history[i+1].Cursor || string(history[i+1].Data) != fmt.Sprintf(`{"by":%d}`, i) {
+				t.Fatalf("reply %d is %+v, the entry %s", i, reply, line(history[i+1]))
 			}
 		}
 	})
 }
 
-// The functions of a kind are those of the kind that it has now.
-func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
+// The functions of a ShareData are those of the kind that it has now.
+func TestRebind_OtherKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", add, broken), sharedata.NewKind("two", add)}}
@@ -250,12 +251,12 @@ func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
 		if _, err := a.CreateKind(t.Context(), "counter", "two", Counter{5}); err != nil {
 			t.Fatal(err)
 		}
-		b.add(t, 1) // both kinds know it
+		b.add(t, 1) // both kinds have it
 		if got := b.get(t); got.Kind != "two" || string(got.State) != `{"value":6}` {
 			t.Errorf("%+v", got)
 		}
 		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, sharedata.ErrUnknownFunction) {
-			t.Errorf("a function of the kind that it had: %v", err)
+			t.Errorf("a function of the earlier kind: %v", err)
 		}
 		if err := a.Remove(t.Context(), "counter"); err != nil {
 			t.Fatal(err)
@@ -264,31 +265,13 @@ func TestAProposalToWhatAnotherProcessHasCreatedOfAnotherKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := b.Propose(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "broken"}); !errors.Is(err, errBroken) {
-			t.Errorf("a function that only the kind has which it has now: %v", err)
+			t.Errorf("a function that only the present kind has: %v", err)
 		}
 	})
 }
 
-// What was just found not to exist may exist by now: that there is nothing is
-// not believed of memory.
-func TestWhatWasJustFoundMissingIsLookedForAgain(t *testing.T) {
-	_, a, b := twoNodes(t)
-	for i := range 500 {
-		if err := a.Remove(t.Context(), "counter"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.Get(t.Context(), "counter"); !errors.Is(err, sharedata.ErrUnknownShareData) {
-			t.Fatalf("round %d: %v", i, err)
-		}
-		createCounter(t, a.Manager, "counter", 0)
-		if v, err := b.Propose(t.Context(), addition("counter", 1, "")); err != nil || !v.Accepted {
-			t.Fatalf("round %d: %+v, %v", i, v, err)
-		}
-	}
-}
-
-// A Resolver may look at the ShareData, also where it is asked again.
-func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
+// A Resolver may call Get, also where the committer waits for it.
+func TestRebind_ResolverCallsGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
@@ -307,5 +290,64 @@ func TestAResolverThatLooksAtWhatIsCreatedAnew(t *testing.T) {
 		if b.add(t, 1); time.Since(begin) != 0 {
 			t.Errorf("it took %v", time.Since(begin))
 		}
+	})
+}
+
+// A proposal is made for what another process has created again, before its manager
+// knows of that.
+func TestRebind_ProposalAheadOfManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := sharedstore.New()
+		g := newGate()
+		fails := sharedata.NewFunction("fails", func(context.Context, Counter, any) (Counter, error) {
+			g.pass()
+			return Counter{}, errBroken
+		})
+		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("one", fails), sharedata.NewKind("two", add)}}
+		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
+		if _, err := a.CreateKind(t.Context(), "counter", "one", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.get(t)
+		var got replies
+		b.Submit(t.Context(), sharedata.Proposal{ShareDataID: "counter", FunctionID: "fails"}, got.done("fails"))
+		<-g.arrived
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "two", Counter{5}); err != nil {
+			t.Fatal(err)
+		}
+		b.Submit(t.Context(), addition("counter", 1, ""), got.done("add"))
+		close(g.open)
+		synctest.Wait()
+		if all := got.all(); len(all) != 2 || !errors.Is(all[0].err, errBroken) || !all[1].verdict.Accepted {
+			t.Errorf("%+v", all)
+		}
+		wantState(t, b.Manager, "counter", `{"value":6}`)
+	})
+}
+
+// Proposed data is checked against the schema of the function that the new kind has.
+func TestRebind_OtherSchema(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := sharedstore.New()
+		strict := add.WithInputSchema(`{"properties":{"by":{"maximum":5}}}`)
+		options := &sharedata.Options{Kinds: []sharedata.Kind{sharedata.NewKind("strict", strict), sharedata.NewKind("lenient", add)}}
+		a, b := newNode(t, shared.Process(), options), newNode(t, shared.Process(), options)
+		if _, err := a.CreateKind(t.Context(), "counter", "strict", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.get(t)
+		if _, err := b.Propose(t.Context(), addition("counter", 100, "")); !errors.Is(err, sharedata.ErrInvalidInput) {
+			t.Errorf("got %v", err)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.CreateKind(t.Context(), "counter", "lenient", Counter{}); err != nil {
+			t.Fatal(err)
+		}
+		b.add(t, 100)
 	})
 }

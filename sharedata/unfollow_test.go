@@ -20,7 +20,7 @@ func wantFollowing(t *testing.T, p *sharedstore.Process, want ...string) {
 	}
 }
 
-func TestAShareDataIsFollowedWhileItIsObserved(t *testing.T) {
+func TestFollow_WhileObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		createCounter(t, a.Manager, "other", 0)
@@ -43,35 +43,35 @@ func TestAShareDataIsFollowedWhileItIsObserved(t *testing.T) {
 		a.add(t, 1)
 		synctest.Wait()
 		if f, s := len(first.all()), len(second.all()); f != 0 || s != 1 {
-			t.Errorf("told of %d and %d entries, want none and one", f, s)
+			t.Errorf("notified of %d and %d entries, want none and one", f, s)
 		}
 		if got := all.lines(); !slices.Equal(got, []string{`2 add {"by":1} accepted -> {"value":1}`}) {
-			t.Errorf("the observer of everything was told of %q", got)
+			t.Errorf("the observer of every ShareData was notified of %q", got)
 		}
 		snapshot, stop := mustObserve(t, b.Manager, "counter", &first)
 		wantFollowing(t, b.process, "counter")
 		a.add(t, 1)
 		synctest.Wait()
 		if snapshot.Cursor.Revision != 3 || len(first.all()) != 1 {
-			t.Errorf("observed again at %s, told of %q", snapshot.Cursor, first.lines())
+			t.Errorf("observed again at %s, notified of %q", snapshot.Cursor, first.lines())
 		}
 		stop()
 	})
 }
 
-// An observer that ends its own observation, or another one's, ends the
-// following too if it was the last.
-func TestFollowingEndsWhereStopIsCalledInsideTheObserver(t *testing.T) {
+// An observer stops all observations, its own too. With the last one the following
+// ends.
+func TestFollow_EndsByStopInsideObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		var stops []func()
-		tell := sharedata.ObserverFunc(func([]sharedata.Event) {
+		stopAll := sharedata.ObserverFunc(func([]sharedata.Event) {
 			for _, stop := range stops {
 				stop()
 			}
 		})
 		for range 3 {
-			_, stop := mustObserve(t, b.Manager, "counter", tell)
+			_, stop := mustObserve(t, b.Manager, "counter", stopAll)
 			stops = append(stops, stop)
 		}
 		synctest.Wait()
@@ -82,9 +82,9 @@ func TestFollowingEndsWhereStopIsCalledInsideTheObserver(t *testing.T) {
 	})
 }
 
-// stop never waits, also not for the observer that is being told: then whoever
-// tells it ends the following.
-func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
+// stop does not wait for an observer that is being notified. The goroutine that
+// notifies it ends the following.
+func TestFollow_EndsByStopDuringNotification(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		g := newGate()
@@ -99,19 +99,17 @@ func TestFollowingEndsWhereStopIsCalledWhileTheObserverIsTold(t *testing.T) {
 	})
 }
 
-// Who gives up waiting to observe does not observe.
-func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
+// Nothing is followed for an Observe whose context has ended.
+func TestFollow_ObserveWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := sharedstore.New()
 		a := newNode(t, shared.Process(), nil)
 		ensureCounter(t, a)
-		process := shared.Process()
-		s := newProxy(process)
-		b := newNode(t, process, &sharedata.Options{Store: s})
+		b, s := newProxiedNode(t, shared)
 		g := newGate()
 		s.load = func(ctx context.Context, id string) (replay.Head, error) {
 			g.pass()
-			return process.Load(ctx, id)
+			return b.process.Load(ctx, id)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var seen recorder
@@ -127,16 +125,16 @@ func TestNothingIsFollowedForWhoHasGivenUp(t *testing.T) {
 		}
 		close(g.open)
 		synctest.Wait()
-		wantFollowing(t, process)
+		wantFollowing(t, b.process)
 		a.add(t, 1)
 		b.refresh(t)
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q", seen.lines())
+			t.Errorf("notified of %q", seen.lines())
 		}
 	})
 }
 
-func TestFollowingEndsWithTheShareData(t *testing.T) {
+func TestFollow_EndsByRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		for i, remover := range []node{a, b} {
@@ -150,12 +148,12 @@ func TestFollowingEndsWithTheShareData(t *testing.T) {
 			if wantFollowing(t, b.process); t.Failed() {
 				t.Fatalf("removed by process %d", i)
 			}
-			stop() // has nothing to do
+			stop() // has no effect
 		}
 	})
 }
 
-func TestFollowingEndsWithTheManager(t *testing.T) {
+func TestFollow_EndsByClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := twoNodes(t)
 		createCounter(t, a.Manager, "other", 0)
@@ -172,14 +170,14 @@ func TestFollowingEndsWithTheManager(t *testing.T) {
 		stop()
 		wantFollowing(t, b.process)
 		if len(seen.all()) != 0 {
-			t.Errorf("told of %q after Close", seen.lines())
+			t.Errorf("notified of %q after Close", seen.lines())
 		}
 	})
 }
 
-// Whatever the order in which observers come and go while another process
-// removes and creates: what is followed in the end is what is observed.
-func TestFollowingUnderAStorm(t *testing.T) {
+// Observers come and go while another process adds, removes and creates. In the end
+// exactly what is observed is followed.
+func TestFollow_Concurrent(t *testing.T) {
 	_, a, b := twoNodes(t)
 	var wait sync.WaitGroup
 	done := make(chan struct{})
@@ -215,6 +213,6 @@ func TestFollowingUnderAStorm(t *testing.T) {
 	snapshot, _ := mustObserve(t, b.Manager, "counter", &seen)
 	wantFollowing(t, b.process, "counter")
 	a.add(t, 1)
-	eventually(t, "the observer to be told", func() bool { return len(seen.all()) == 1 })
+	eventually(t, "the observer to be notified", func() bool { return len(seen.all()) == 1 })
 	wantContinuous(t, snapshot, seen.all())
 }
