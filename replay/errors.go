@@ -42,7 +42,7 @@ const (
 	ConflictRemoved
 	// ConflictReplaced: the head is at Expect, but its Meta is not the batch's
 	// ExpectMeta, so it belongs to another history than the expected one; or the
-	// head is RolledBack and the batch does not restart the history.
+	// head has RestartAfter and the batch does not restart the history.
 	ConflictReplaced
 	// ConflictKnownKeys: the batch has NewKeys, and Find finds some of its keys.
 	ConflictKnownKeys

@@ -16,11 +16,11 @@ type Head struct {
 	State []byte
 	// Meta is the Meta of the newest Batch.
 	Meta []byte
-	// RolledBack says that the store may have lost acknowledged entries after
-	// Cursor and cannot find out. Their cursors must not be given to other
-	// entries, so the next batch has to restart the history in a later epoch;
-	// until then the store refuses other batches with ConflictReplaced.
-	RolledBack bool
+	// RestartAfter is zero unless the store may have lost acknowledged entries after
+	// Cursor and cannot tell. Their cursors must not name other entries, so the
+	// next batch has to restart the history in an epoch later than RestartAfter.
+	// The store refuses other batches with ConflictReplaced.
+	RestartAfter uint64
 }
 
 // Check returns a *CursorError if a history with this head cannot return exactly

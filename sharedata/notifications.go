@@ -115,8 +115,8 @@ func (s *shareData) applyNotified(entries []replay.Entry) bool {
 // them: after an outage, that may be all.
 const maxRefreshing = 64
 
-// refreshPatience is how long a ShareData without requests waits for a refresh slot.
-const refreshPatience = 100 * time.Millisecond
+// refreshSlotTimeout is how long a ShareData without requests waits for a refresh slot.
+const refreshSlotTimeout = 100 * time.Millisecond
 
 // acquireRefreshSlot waits until few enough ShareData refresh at once, but not long,
 // and not at all where requests wait: the refresh can be done later.
@@ -129,7 +129,7 @@ func (m *Manager) acquireRefreshSlot(requestsWait bool) bool {
 	if requestsWait {
 		return false
 	}
-	late := time.NewTimer(refreshPatience)
+	late := time.NewTimer(refreshSlotTimeout)
 	defer late.Stop()
 	select {
 	case m.refreshSlots <- struct{}{}:

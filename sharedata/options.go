@@ -25,7 +25,8 @@ type Options struct {
 	// ResolveByID. ResolveNone switches proposing by id off.
 	Resolver Resolver
 	// FunctionTimeout is the deadline of functions that set none of their own.
-	// Default: 5 s.
+	// Default: 5 s. Without a deadline, a proposer that gives up leaves the function
+	// behind; 16 such calls make it fail with ErrFunctionStuck for everybody.
 	FunctionTimeout time.Duration
 	// StoreTimeout bounds each call of the store, so that a medium that hangs
 	// fails proposals instead of holding them. Default: 10 s.

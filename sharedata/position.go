@@ -27,8 +27,8 @@ type position struct {
 	// stored is the Meta that the store has with it; nil where the position did
 	// not come from the store, see meta.
 	stored []byte
-	// rolledBack is replay.Head.RolledBack.
-	rolledBack bool
+	// restartAfter is replay.Head.RestartAfter.
+	restartAfter uint64
 }
 
 func (p position) snapshot(id string) Snapshot {
@@ -57,7 +57,7 @@ func (p position) after(e *Entry, state json.RawMessage) position {
 	case EntryTransaction:
 		p.lastTransaction = e.Cursor
 	}
-	p.cursor, p.hash, p.stored, p.rolledBack = e.Cursor, e.Hash, nil, false
+	p.cursor, p.hash, p.stored, p.restartAfter = e.Cursor, e.Hash, nil, 0
 	if state != nil {
 		p.state = state
 	}
@@ -96,6 +96,6 @@ func positionOf(id string, head replay.Head) (position, error) {
 	}
 	return position{
 		exists: true, cursor: head.Cursor, origin: m.Origin, state: json.RawMessage(head.State), kind: m.Kind,
-		lastTransaction: m.LastTransaction, hash: m.Hash, stored: head.Meta, rolledBack: head.RolledBack,
+		lastTransaction: m.LastTransaction, hash: m.Hash, stored: head.Meta, restartAfter: head.RestartAfter,
 	}, nil
 }

@@ -92,7 +92,7 @@ func (m *Manager) Propose(ctx context.Context, proposal Proposal) (Verdict, erro
 func (m *Manager) Submit(ctx context.Context, proposal Proposal, done func(Verdict, error)) {
 	r, err := m.prepare(ctx, proposal)
 	if err == nil {
-		r.done = func(o outcome) { done(o.verdict, o.err) }
+		r.done, r.submitted = func(o outcome) { done(o.verdict, o.err) }, true
 		err = m.enqueue(proposal.ShareDataID, r)
 	}
 	if err != nil {

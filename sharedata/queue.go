@@ -19,8 +19,10 @@ type request struct {
 	// rebind looks the function up again, where another process may have created
 	// the ShareData again; nil where it cannot have.
 	rebind func() (binding, error)
-	// done is given the outcome. It must neither block nor panic.
-	done func(outcome)
+	// done is given the outcome. It must neither block nor panic. It is the
+	// application's where the request was submitted.
+	done      func(outcome)
+	submitted bool
 
 	// stage says whether the request can still be withdrawn.
 	stage atomic.Int32

@@ -22,7 +22,7 @@ func (s *shareData) load() error {
 		switch {
 		case err != nil:
 			return err
-		case !next.rolledBack:
+		case next.restartAfter == 0:
 			s.publish(next, nil)
 			return nil
 		}
@@ -88,7 +88,7 @@ func (s *shareData) moveTo(next position) error {
 		at = *current
 	}
 	switch {
-	case next.rolledBack:
+	case next.restartAfter != 0:
 		return s.restartEpoch(at, next)
 	case at.cursor == next.cursor && at.hash == next.hash:
 		s.publish(next, nil)

@@ -57,6 +57,10 @@ func (s *shareData) reply(r *request, o outcome) {
 	if r.observation != nil && o.err == nil {
 		o.at = s.join(r.observation)
 	}
+	if !r.submitted {
+		r.done(o)
+		return
+	}
 	s.calling.Store(callingFunctions)
 	r.done(o)
 	s.calling.Store(callingNothing)

@@ -67,7 +67,7 @@ func (s *shareData) wasRemoved(at position) (bool, error) {
 // holds what held says.
 func (s *shareData) restartIn(at, held position, state json.RawMessage) error {
 	c := &s.committer
-	c.newestEpoch = max(c.newestEpoch, at.cursor.Epoch, held.cursor.Epoch)
+	c.newestEpoch = max(c.newestEpoch, at.cursor.Epoch, held.cursor.Epoch, held.restartAfter)
 	d := decision{id: s.id, now: time.Now(), epoch: replay.NewEpoch(c.newestEpoch), next: held}
 	d.addEntry(&Entry{Type: EntryCreated, Kind: held.kind, Continues: held.cursor}, "", state)
 	if !held.exists {

@@ -312,18 +312,21 @@ func TestRestart_ByAnotherProcess(t *testing.T) {
 
 // A history that may have lost entries continues in a later epoch before anybody is
 // given one of its cursors again.
-func TestLoad_RolledBack(t *testing.T) {
+func TestLoad_RestartAfter(t *testing.T) {
 	memory := newMemory(t, nil)
 	before := createCounter(t, newManager(t, &sharedata.Options{Store: memory}), "counter", 3)
+	const ahead = 1 << 62 // an epoch of a clock that was ahead
 	s := &store{Store: memory}
 	s.load = func(ctx context.Context, id string) (replay.Head, error) {
 		head, err := memory.Load(ctx, id)
-		head.RolledBack = head.Cursor.Epoch == before.Cursor.Epoch
+		if head.Cursor.Epoch == before.Cursor.Epoch {
+			head.RestartAfter = ahead
+		}
 		return head, err
 	}
 	m := newManager(t, &sharedata.Options{Store: s})
 	at := mustGet(t, m, "counter")
-	if at.Cursor.Epoch <= before.Cursor.Epoch || at.Cursor.Revision != 1 || string(at.State) != `{"value":3}` {
+	if at.Cursor.Epoch <= ahead || at.Cursor.Revision != 1 || string(at.State) != `{"value":3}` {
 		t.Errorf("at %s with %s after %s", at.Cursor, at.State, before.Cursor)
 	}
 	for e, err := range m.History(t.Context(), "counter", replay.Cursor{}) {

@@ -74,7 +74,7 @@ func (m *Medium) Flush() {
 	m.lose(func(commit) bool { return true })
 }
 
-// MarkRolledBack sets replay.Head.RolledBack of a history: Append refuses its
+// MarkRolledBack sets replay.Head.RestartAfter of a history: Append refuses its
 // batches with replay.ConflictReplaced until one starts it over in a later epoch.
 func (m *Medium) MarkRolledBack(id string) {
 	m.mu.Lock()

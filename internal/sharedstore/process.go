@@ -116,7 +116,9 @@ func (p *Process) Load(ctx context.Context, id string) (replay.Head, error) {
 		p.medium.announceLocked(id, nil)
 		return replay.Head{}, fmt.Errorf("%w: the history was lost, and the processes that follow it have not restarted it yet", replay.ErrUnavailable)
 	}
-	head.RolledBack = err == nil && p.medium.rolledBack[id]
+	if err == nil && p.medium.rolledBack[id] {
+		head.RestartAfter = head.Cursor.Epoch
+	}
 	return head, err
 }
 

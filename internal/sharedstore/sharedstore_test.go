@@ -394,8 +394,8 @@ func TestMarkRolledBack(t *testing.T) {
 		there.wants("nil")
 		marked := func(want bool) {
 			t.Helper()
-			if got, err := b.Load(t.Context(), "id"); err != nil || got.RolledBack != want {
-				t.Errorf("Load: rolled back %t, error %v; want %t", got.RolledBack, err, want)
+			if got, err := b.Load(t.Context(), "id"); err != nil || (got.RestartAfter != 0) != want {
+				t.Errorf("Load: restart after %d, error %v; want one %t", got.RestartAfter, err, want)
 			}
 		}
 		marked(true)

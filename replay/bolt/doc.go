@@ -65,7 +65,7 @@
 //   - A meta page that is right but for its content and checksum can be what a
 //     power cut leaves of a commit that nothing was acknowledged in, or damage.
 //     Open logs it and continues with the other one. No cursor may mean two
-//     entries, so all histories are marked with replay.Head.RolledBack, and each
+//     entries, so all histories are marked with replay.Head.RestartAfter, and each
 //     continues only in a later epoch; see replay.Batch.Entries. A file that was
 //     closed has all of its content behind both meta pages.
 //

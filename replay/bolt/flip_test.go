@@ -217,7 +217,7 @@ func (w *flipWriter) readRolledBack(s *Store) {
 		if err == nil && head.Cursor.Epoch == history.head().Epoch && head.Cursor.Revision > history.head().Revision {
 			w.t.Errorf("Load of %q: %s; want %s at most", id, head.Cursor, history.head())
 		}
-		if err == nil && !head.RolledBack {
+		if err == nil && head.RestartAfter == 0 {
 			w.t.Errorf("%q is not rolled back", id)
 		}
 		w.allow("Load", id, err, replay.ErrNotFound)

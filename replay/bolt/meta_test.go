@@ -21,7 +21,7 @@ func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 	if err != nil && !missing {
 		return err
 	}
-	if !missing && !head.RolledBack {
+	if !missing && head.RestartAfter != s.rolledBack {
 		return fmt.Errorf("%w: head %s is not rolled back", errWrong, head.Cursor)
 	}
 	reason := replay.ConflictReplaced
@@ -44,8 +44,8 @@ func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 	restarted := numbered(replay.Batch{Expect: head.Cursor}, replay.Cursor{Epoch: replay.NewEpoch(later.Epoch)}, []replay.Entry{entryOf("restarted")})
 	mustAppend(t, s, k, id, restarted)
 	mustAppend(t, s, k, id, k.next(id, entryOf("continued")))
-	if head, err = s.Load(t.Context(), id); err != nil || head.RolledBack || head.Cursor.Revision != 2 {
-		return fmt.Errorf("%w: head %s after the restart, rolled back %t, %v", errWrong, head.Cursor, head.RolledBack, err)
+	if head, err = s.Load(t.Context(), id); err != nil || head.RestartAfter != 0 || head.Cursor.Revision != 2 {
+		return fmt.Errorf("%w: head %s after the restart, restart after %d, %v", errWrong, head.Cursor, head.RestartAfter, err)
 	}
 	return nil
 }
@@ -146,8 +146,8 @@ func mustRollBack(t *testing.T, path string, want model) {
 		s := open(t, path, options)
 		mustHold(t, s, want)
 		for id := range want {
-			if head, err := s.Load(t.Context(), id); err != nil || !head.RolledBack {
-				t.Errorf("%q: rolled back %t, %v; want true", id, head.RolledBack, err)
+			if head, err := s.Load(t.Context(), id); err != nil || head.RestartAfter == 0 {
+				t.Errorf("%q: restart after %d, %v; want an epoch", id, head.RestartAfter, err)
 			}
 		}
 		if err := s.Close(); err != nil {
@@ -172,7 +172,7 @@ func mustRollBack(t *testing.T, path string, want model) {
 	}
 	s = open(t, path, options)
 	for id := range want {
-		if head, err := s.Load(t.Context(), id); err != nil || head.RolledBack {
+		if head, err := s.Load(t.Context(), id); err != nil || head.RestartAfter != 0 {
 			t.Errorf("%q is still rolled back after its restart: %v", id, err)
 		}
 	}

@@ -145,11 +145,11 @@ func (r *reader) load(id string) (replay.Head, error) {
 	}
 	oldest, err := r.oldest(h)
 	return replay.Head{
-		Cursor:     h.cursor,
-		Oldest:     oldest,
-		State:      clone(state),
-		Meta:       clone(h.meta),
-		RolledBack: h.cursor.Epoch <= r.rolledBack,
+		Cursor:       h.cursor,
+		Oldest:       oldest,
+		State:        clone(state),
+		Meta:         clone(h.meta),
+		RestartAfter: r.restartAfter(h),
 	}, err
 }
 
@@ -314,4 +314,13 @@ func (r *reader) ids(from []byte) (ids []string, err error) {
 		return len(ids) < idsAtOnce && bytes < idBytesAtOnce, nil
 	})
 	return ids, err
+}
+
+// restartAfter is the epoch after which a history has to restart because the file
+// was rolled back; 0 if it need not.
+func (r *reader) restartAfter(h *head) uint64 {
+	if h.cursor.Epoch > r.rolledBack {
+		return 0
+	}
+	return r.rolledBack
 }

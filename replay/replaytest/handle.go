@@ -246,8 +246,8 @@ func (h *handle) holdsNothing(id string, want *history) {
 // sameHead compares a head.
 func (h *handle) sameHead(id string, got replay.Head, want *history, oldest uint64) {
 	h.Helper()
-	if got.Cursor != want.head() || got.Oldest != oldest || got.RolledBack {
-		h.Errorf("Load of %.40q: head %s, oldest %d, rolled back %t; want %s, %d, false", id, got.Cursor, got.Oldest, got.RolledBack, want.head(), oldest)
+	if got.Cursor != want.head() || got.Oldest != oldest || got.RestartAfter != 0 {
+		h.Errorf("Load of %.40q: head %s, oldest %d, restart after %d; want %s, %d, 0", id, got.Cursor, got.Oldest, got.RestartAfter, want.head(), oldest)
 	}
 	if !bytes.Equal(got.State, want.state()) {
 		h.Errorf("Load of %.40q: state %.60q; want %.60q", id, got.State, want.state())
