@@ -14,8 +14,9 @@ import (
 //
 // A function gets the current state and the proposed data as values of its own:
 // changing them has no effect unless they are returned. It must return soon after
-// its context ends. It may run again for the same proposal if another process
-// appended first, so it should have no effects besides its result.
+// its context ends; a run that does not return is left behind, and goes on beside
+// later ones. It may run again for the same proposal if another process appended
+// first, so it should have no effects besides its result.
 type Function struct {
 	id      string
 	timeout time.Duration // 0: the manager's

@@ -41,6 +41,9 @@ type Manager struct {
 	// notified them.
 	refreshSlots chan struct{}
 
+	// resolverCalls are the calls of resolvers that committers wait for.
+	resolverCalls functionCalls
+
 	workers *workers
 	// closed has the workers refuse what waits. It is set with mu held, so that no
 	// worker is started afterwards.

@@ -1,7 +1,8 @@
 package sharedata
 
 import (
-	"time"
+	"context"
+	"encoding/json"
 )
 
 // wantsRebind reports whether the request's function was found for another ShareData
@@ -11,7 +12,8 @@ func (c *committer) wantsRebind(r *request, at *position) bool {
 }
 
 // rebind finds the function of the request again, once. That may call the
-// application's Resolver, which gets as much time as a function.
+// application's Resolver, which is bounded like a function: in time, and in how many
+// calls go on after their deadline.
 func (c *committer) rebind(r *request) error {
 	s := c.shareData
 	if err := s.refresh(); err != nil { // the request may be for a newer ShareData
@@ -22,28 +24,30 @@ func (c *committer) rebind(r *request) error {
 	if r.change.isFor(*s.current.Load()) {
 		return nil
 	}
-	type result struct {
-		binding binding
-		err     error
+	found := make(chan binding, 1)
+	resolver := &Function{
+		timeout: s.manager.options.FunctionTimeout,
+		calls:   &s.manager.resolverCalls,
+		apply: func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+			b, err := rebind()
+			found <- b
+			return nil, err
+		},
 	}
-	found := make(chan result, 1)
 	s.calling.Store(callingFunctions) // the Resolver must not wait for this goroutine
 	defer s.calling.Store(callingNothing)
-	go func() {
-		b, err := rebind()
-		found <- result{b, err}
-	}()
-	var late <-chan time.Time
-	if timeout := s.manager.options.FunctionTimeout; timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case f := <-found:
-		r.change.binding, r.refused = f.binding, f.err
-	case <-late:
-		// It is refused because it is for the old ShareData.
+	_, err := newSoloRun().run(r.ctx, resolver, nil, nil)
+	failed, ok := err.(*FunctionError)
+	switch {
+	case err == nil:
+		r.change.binding = <-found
+	case !ok:
+		r.refused = err
+	case len(found) > 0: // the Resolver has returned, with an error of its own
+		r.refused = failed.Err
+	default:
+		// The Resolver did not return: the request is refused because it is for the
+		// old ShareData.
 	}
 	return nil
 }

@@ -37,11 +37,14 @@ func (f *Function) Run(ctx context.Context, state, data any) (json.RawMessage, e
 	if err := f.checkInput(rawData); err != nil {
 		return nil, err
 	}
-	return (&soloRun{replaced: make(chan error, 1)}).run(ctx, f, rawState, rawData)
+	return newSoloRun().run(ctx, f, rawState, rawData)
 }
 
-// soloRun is the callHost of Function.Run.
+// soloRun is the callHost of one call on a goroutine of its own, which is left behind
+// when the call overruns its deadline.
 type soloRun struct{ replaced chan error }
+
+func newSoloRun() *soloRun { return &soloRun{replaced: make(chan error, 1)} }
 
 func (s *soloRun) run(ctx context.Context, f *Function, state, data json.RawMessage) (json.RawMessage, error) {
 	if f.calls.abandoned.Load() >= maxAbandoned {
