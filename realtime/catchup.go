@@ -29,6 +29,9 @@ type catchUp struct {
 // replayInterrupted is the problem of a replay that could not be completed.
 const replayInterrupted = "the rest of what was missed could not be read; the state is current"
 
+// removedMeanwhile is the problem of a replay whose ShareData was removed.
+const removedMeanwhile = "the rest of what was missed could not be read, and the ShareData was removed meanwhile"
+
 // startCatchUp sends the state, and waits until there is room for it: what is
 // requested about the ShareData after the subscribe is processed after it, so
 // each subscribe has its own reply. It does not wait for room for a replay.

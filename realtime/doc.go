@@ -24,8 +24,8 @@
 //     updates too if the subscribe has replayLifecycle. Then the state says how
 //     many replayed frames follow; otherwise the frames are not counted. Any
 //     other cursor is answered with the state and the error
-//     codes.ReplayCursorNotFound. So is a replay that cannot be completed: with
-//     the state again, and that error.
+//     codes.ReplayCursorNotFound. If a replay breaks off, the peer is sent
+//     the state again, then that error.
 //   - Effect before result: a proposer who is subscribed is sent the transaction,
 //     or a state that contains it, before the result. Proposals of one connection
 //     on one ShareData are evaluated in the order sent.
@@ -76,8 +76,8 @@
 // Stop in this order, so that proposals in flight get their results and clients
 // are told to reconnect:
 //
-//	httpServer.Shutdown(ctx) // no more requests; it does not wait for upgraded connections
-//	server.Shutdown(ctx)     // results of what is in flight, then close frame 1001
+//	server.Shutdown(ctx)     // results of what is in flight, then close frame 1001; new connections get 503
+//	httpServer.Shutdown(ctx) // other requests; it does not wait for upgraded connections
 //	manager.Close()
 //	store.Close()            // of a store that the manager was given
 //

@@ -21,7 +21,7 @@ var ErrExpired = errors.New("credentials are no longer good")
 // error stays on the server.
 type Refusal struct {
 	// Code says for programs why the request is refused: one of the
-	// application's own, or one of package codes that says the same. Empty:
+	// application's own, or one of package codes in its documented meaning. Empty:
 	// codes.UnauthorizedSubscribe or codes.Unauthorized.
 	Code string
 	// Message says it for people. Empty: a text that names the ShareData and the

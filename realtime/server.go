@@ -74,8 +74,8 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 //
 // It returns when no goroutine of the server runs any more; the error is the
 // context's if that ended first. It may be called twice, and together with Close.
-// http.Server.Shutdown does not wait for upgraded connections: call it first, so
-// that no more requests come, then this, then Manager.Close.
+// Call it before http.Server.Shutdown, which does not wait for upgraded connections,
+// and before Manager.Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	for _, session := range s.openSessions() {

@@ -36,7 +36,7 @@ type subscription struct {
 	// interrupted says that the history was reset during the replay, so that
 	// what has been replayed leads to no state.
 	interrupted bool
-	// removed says that the last of the held frames is the ShareData's removal.
+	// removed says that a removal is among the held frames: no later commit follows.
 	removed bool
 }
 
@@ -153,7 +153,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 		return beginDone, last, nil
 	case c.ended && s.stateSent:
 		s.releaseLocked(true)
-		s.session.out.send(notResumedFrame(c.id, replayInterrupted), removedFrame(c.id))
+		s.session.out.send(notResumedFrame(c.id, removedMeanwhile), removedFrame(c.id))
 		s.endRemovedLocked()
 		return beginDone, last, nil
 	case c.ended:

@@ -80,8 +80,8 @@ func (b Batch) Validate() error {
 	return nil
 }
 
-// Starts reports whether the batch starts or restarts a history: its epoch is
-// not that of Expect. A valid one then begins with revision 1.
+// Starts reports whether the batch starts or restarts a history: its epoch is later
+// than that of Expect. A valid one then begins with revision 1.
 func (b Batch) Starts() bool {
 	return b.Expect.IsZero() || len(b.Entries) > 0 && b.Entries[0].Cursor.Epoch > b.Expect.Epoch
 }

@@ -43,13 +43,11 @@ type MemoryOptions struct {
 // Memory keeps nothing from before.
 //
 // An epoch of an id must be later than all that the id has had, also after its
-// history was removed. To remember that of every id for ever would take memory
-// without bound. So a Memory remembers the last positions of the most recently
-// removed histories, some thousands of them. Of those removed before, it
-// remembers only the latest epoch, and refuses that and earlier epochs to every
-// id that it does not remember: with ConflictRemoved, and a Head that may be
-// another id's. NewEpoch(Head.Epoch) is accepted in either case, and an epoch
-// from NewEpoch is refused only if a removed history had one that is later still.
+// history was removed. A Memory remembers where the most recently removed histories
+// ended, some thousands of them. For all that were removed before, it keeps one
+// epoch, the latest, and refuses epochs up to that to every id that it does not
+// remember: with ConflictRemoved, and a Head that may be another id's.
+// NewEpoch(Head.Epoch) is accepted in any case.
 type Memory struct {
 	limits retention
 	seed   maphash.Seed

@@ -16,10 +16,10 @@ type Head struct {
 	State []byte
 	// Meta is the Meta of the newest Batch.
 	Meta []byte
-	// RestartAfter is zero unless the store may have lost acknowledged entries after
-	// Cursor and cannot tell. Their cursors must not name other entries, so the
-	// next batch has to restart the history in an epoch later than RestartAfter.
-	// The store refuses other batches with ConflictReplaced.
+	// RestartAfter is not zero if acknowledged entries after Cursor may be lost. Their
+	// cursors must not name other entries, so the next batch has to restart the
+	// history in an epoch later than RestartAfter. The store refuses other batches
+	// with ConflictReplaced.
 	RestartAfter uint64
 }
 
@@ -101,11 +101,13 @@ type Store interface {
 type Follower interface {
 	// Follow has notify called with what any process appends to the history,
 	// until stop is called: with the entries of one batch, or with nil if the
-	// caller has to read the position from the store. nil comes once as soon as
-	// notifications arrive reliably, each time that some may have been lost, and
-	// when a periodic check finds the history elsewhere than notified. Entries
-	// may come late, twice and out of order, and a batch that is too large to be
-	// announced comes as nil.
+	// caller has to read the position from the store. nil comes
+	//   - once as soon as notifications arrive reliably,
+	//   - each time that some may have been lost,
+	//   - when a periodic check finds the history elsewhere than notified,
+	//   - for a batch that is too large to be announced.
+	//
+	// Entries may come late, twice and out of order.
 	//
 	// Follow and stop return at once and may be called from any number of
 	// goroutines, also by notify; stop may be called again. A call of notify that

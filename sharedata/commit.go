@@ -9,9 +9,9 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// committer commits the changes of one ShareData. It belongs to the goroutine that
-// runs for the ShareData, and is handed to another one with all that it has if a
-// function overruns its deadline.
+// committer commits the changes of one ShareData. One goroutine at a time owns it:
+// the one that runs for the ShareData. If a function overruns its deadline, another
+// goroutine becomes the owner of the committer as it is.
 type committer struct {
 	shareData *shareData
 
@@ -38,7 +38,7 @@ type committer struct {
 	newestEpoch uint64
 }
 
-// commit is the way of a proposal:
+// commit processes one batch:
 //
 //  1. take the requests that wait, the proposers in turn
 //  2. evaluate each on the state that the one before it left
@@ -74,7 +74,7 @@ func (c *committer) commit(w *worker) (owner bool) {
 		}
 		if len(d.undecided) > 0 {
 			if err := c.lookUp(d); err != nil {
-				c.fail(len(d.outcomes), err)
+				c.reply(d, err)
 				return true
 			}
 			continue
@@ -83,7 +83,7 @@ func (c *committer) commit(w *worker) (owner bool) {
 		if len(d.events) > 0 {
 			if err = c.append(d); errors.Is(err, replay.ErrConflict) {
 				if err = c.learn(d, err); err != nil {
-					c.fail(len(d.outcomes), err)
+					c.reply(d, err)
 					return true
 				}
 				continue
@@ -93,7 +93,6 @@ func (c *committer) commit(w *worker) (owner bool) {
 				s.publish(d.next, d.events)
 			} else if c.wasStored(d) {
 				err = nil
-				c.register(d)
 			}
 		}
 		c.reply(d, err)
@@ -117,8 +116,9 @@ func (c *committer) request(i int) *request {
 	return c.requests[i]
 }
 
-// prepare makes the current position good enough for a decision that begins with
-// the request. An append finds out by itself whether the store holds more.
+// prepare loads or refreshes the position, or finds the function of the request
+// again, if the request that begins a batch needs that. For all others, the append
+// finds out whether the store holds more.
 func (c *committer) prepare(r *request) error {
 	s := c.shareData
 	at := s.current.Load()
@@ -147,7 +147,8 @@ func (c *committer) prepare(r *request) error {
 // wantsPreparation reports whether the request has to begin a batch, because prepare
 // has something to do for it.
 func (c *committer) wantsPreparation(r *request, at *position) bool {
-	// That there is no history is not believed later than when it was read.
+	// A request that was queued after the position was read must not be answered
+	// that there is no history: it may have been created since.
 	return c.wantsRefresh(r) || c.wantsRebind(r, at) || !at.exists && r.sequence > c.refreshedUpTo
 }
 
@@ -158,16 +159,15 @@ func (c *committer) wantsRefresh(r *request) bool {
 }
 
 // decide decides the requests in their order, each on the state that the one before
-// it left. It decides fewer than all where a batch is full, where it has taken
-// Options.MaxBatchTime or the next function is likely to, so that nobody waits for
-// more than one slow function, and before a request for which prepare has something
-// to do.
+// it left. It stops when the batch is full or has taken Options.MaxBatchTime; before
+// a function that was slow the last time, so that nobody waits for more than one slow
+// function; and before a request that needs prepare.
 func (c *committer) decide(w *worker) (d *decision, owner bool) {
 	s := c.shareData
 	at := s.current.Load()
 	d = c.newDecision(*at)
 	s.calling.Store(callingFunctions)
-	for i := 0; !c.isFull(d); i++ {
+	for i := 0; !c.isComplete(d); i++ {
 		r := c.request(i)
 		if r == nil || i > 0 && c.wantsPreparation(r, &d.next) {
 			break
@@ -179,7 +179,7 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 		if d.decideAlone(&r.change) {
 			continue
 		}
-		if !r.result.isOf(d.next.state) {
+		if !r.result.isUsableFor(d.next.state) {
 			if i > 0 && r.change.function.calls.slow.Load() {
 				break
 			}
@@ -189,15 +189,15 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 		}
 		d.decide(&r.change, &r.result)
 		if r.result.final {
-			break // the function overran its deadline: nobody is to wait any longer
+			break // the call was abandoned: the others have waited long enough
 		}
 	}
 	s.calling.Store(callingNothing)
 	return d, true
 }
 
-// isFull reports whether a batch is to be committed as it is.
-func (c *committer) isFull(d *decision) bool {
+// isComplete reports whether the batch must be committed before more is decided.
+func (c *committer) isComplete(d *decision) bool {
 	m, n := c.shareData.manager, len(d.outcomes)
 	return d.isFull() || c.limit > 0 && n >= c.limit || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(d.now))
 }
@@ -218,7 +218,7 @@ func (c *committer) newDecision(at position) *decision {
 	}
 }
 
-// refusal says why a request is not to be evaluated; nil if it is.
+// refusal is why a request must not be committed; nil if it may be.
 func (c *committer) refusal(r *request) error {
 	if r.refused != nil {
 		return r.refused
@@ -228,22 +228,22 @@ func (c *committer) refusal(r *request) error {
 		err = ErrClosed
 	}
 	if err != nil && !r.result.final {
-		return fmt.Errorf("not evaluated: %w", err)
+		return fmt.Errorf("not committed: %w", err)
 	}
 	return nil
 }
 
-// append commits the decision. Any error but a conflict leaves it open whether the
-// store has taken it, which is found out before the next decision.
+// append appends the decision at the current position. After any error but a conflict
+// the store may have it, which a refresh finds out before the next decision.
 func (c *committer) append(d *decision) error {
 	s := c.shareData
 	at := s.current.Load()
 	d.next.stored = d.next.meta()
-	return s.append(*at, d, c.contention.reservation())
+	return s.appendAt(*at, d, c.contention.reservation())
 }
 
-// append commits the decision at a position.
-func (s *shareData) append(at position, d *decision, reserve time.Duration) error {
+// appendAt appends the decision at a position.
+func (s *shareData) appendAt(at position, d *decision, reserve time.Duration) error {
 	ctx, cancel := s.manager.storeContext(context.Background())
 	defer cancel()
 	err := s.manager.options.Store.Append(ctx, s.id, replay.Batch{
@@ -270,23 +270,23 @@ func (c *committer) learn(d *decision, err error) error {
 		c.limit = len(d.outcomes)
 		return c.addFound(conflict.Known)
 	}
-	if err := c.contention.wait(conflict.ReservedFor, s.manager.options.StoreTimeout); err != nil {
-		return err
+	if conflict.Reason != replay.ConflictReserved {
+		c.newestEpoch = max(c.newestEpoch, conflict.Head.Epoch)
+		if len(conflict.Missed) == 0 || s.applyEntries(conflict.Missed) != nil {
+			if err := s.refresh(); err != nil {
+				return err
+			}
+		}
 	}
-	if conflict.Reason == replay.ConflictReserved {
-		return nil
-	}
-	c.newestEpoch = max(c.newestEpoch, conflict.Head.Epoch)
-	if len(conflict.Missed) > 0 && s.applyEntries(conflict.Missed) == nil {
-		return nil
-	}
-	return s.refresh()
+	return c.contention.wait(conflict.ReservedFor, s.manager.options.StoreTimeout)
 }
 
-// wasStored finds out what became of an append that failed. It returns true where
-// the store has taken it all the same; the observers were notified then.
+// wasStored finds out what became of an append that failed. It returns true if the
+// store has the entries all the same; the refresh has notified the observers then. A
+// removal stays unknown: the store does not say whose it was.
 func (c *committer) wasStored(d *decision) bool {
 	s := c.shareData
+	c.registerCreated(d) // before the refresh, which may make the ShareData visible
 	if s.refresh() != nil {
 		return false // the next decision begins with another refresh
 	}
@@ -304,16 +304,22 @@ func (c *committer) wasStored(d *decision) bool {
 	return err == nil && e.Hash == last.Hash
 }
 
-// register makes the functions of a created ShareData callable before it is visible.
+// register registers the functions of what was created, before it is visible, and
+// forgets those of what was removed.
 func (c *committer) register(d *decision) {
-	m, id := c.shareData.manager, c.shareData.id
+	c.registerCreated(d)
+	if d.removed {
+		c.shareData.manager.setFunctions(c.shareData.id, registration{})
+		c.newestEpoch = max(c.newestEpoch, d.last().Cursor.Epoch)
+	}
+}
+
+// registerCreated registers the functions of a ShareData that the decision creates.
+// They are for the epoch of that only, so they have no effect if it is not stored.
+func (c *committer) registerCreated(d *decision) {
 	for i := range d.outcomes {
 		if r, o := c.requests[i], &d.outcomes[i]; r.change.kind == changeCreate && o.err == nil {
-			m.setFunctions(id, registration{functions: r.functions, origin: o.at.origin})
+			c.shareData.manager.setFunctions(c.shareData.id, registration{functions: r.functions, origin: o.at.origin})
 		}
-	}
-	if d.removed {
-		m.setFunctions(id, registration{})
-		c.newestEpoch = max(c.newestEpoch, d.last().Cursor.Epoch)
 	}
 }

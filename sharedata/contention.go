@@ -12,9 +12,9 @@ import (
 // one attempt to the next.
 type contention struct {
 	conflicts int
-	first     time.Time     // when the first conflict was met
+	first     time.Time     // when the first conflict came
 	began     time.Time     // when the present attempt began
-	took      time.Duration // how long the one before took
+	took      time.Duration // how long the previous attempt took
 	pauses    backoff.BackOff
 }
 
@@ -37,7 +37,8 @@ func (c *contention) reservation() time.Duration {
 // along, and after a pause there would be new ones.
 const pauseEvery = 4
 
-// The time that another process is expected to need for its reserved append.
+// The bounds of the time that another process is expected to need for its reserved
+// append: about what an attempt takes here.
 const (
 	minReserved = 100 * time.Microsecond
 	maxReserved = 20 * time.Millisecond

@@ -14,13 +14,13 @@ import (
 // values out; no goroutine, no clock, no store, and no function is run. The
 // committer (commit.go) drives it.
 
-// change is one wish to add an entry.
+// change is one requested change, or a request to read the position.
 type change struct {
 	kind changeKind
 	binding
-	// fresh asks for what the store holds by now, unless it notifies of what other
-	// processes append. strict asks for that in any case, and for an error where
-	// it cannot be had.
+	// fresh asks for a refresh first, unless the store notifies of what other
+	// processes append. strict asks for one in any case, and for an error if it
+	// fails.
 	fresh, strict bool
 	// state is the new one of a create or an update.
 	state json.RawMessage
@@ -37,8 +37,8 @@ type change struct {
 	idempotencyKey string
 }
 
-// binding is the function that decides a change, as found for the ShareData that
-// there was.
+// binding is the function that decides a change, as it was found for one incarnation
+// of the ShareData.
 type binding struct {
 	// origin is that of the only ShareData for which the function is meant; 0 for
 	// any.
@@ -68,16 +68,20 @@ type result struct {
 	final bool
 }
 
-// isOf reports whether the result is that of running the function on the state.
-func (r *result) isOf(state json.RawMessage) bool {
+// isUsableFor reports whether the function need not be run on the state: it was, or
+// the result is final.
+func (r *result) isUsableFor(state json.RawMessage) bool {
 	return r.final || len(r.before) > 0 && len(r.before) == len(state) && &r.before[0] == &state[0]
 }
 
 // outcome is what became of one change.
 type outcome struct {
 	verdict Verdict
-	// at is the position after the change.
+	// at is the position after the change; zero for repeats and refusals.
 	at position
+	// undecided says that the change came to no verdict, and that an earlier one by
+	// its key has to be looked up.
+	undecided bool
 	// pending says that the outcome rests on entries of this decision, so that it
 	// stands only once they are stored.
 	pending bool
@@ -127,8 +131,7 @@ type decision struct {
 	removed bool
 	// byKey are the verdicts of this decision.
 	byKey map[string]Verdict
-	// undecided are the keys of changes that came to no verdict: one that was
-	// reached before would stand.
+	// undecided are the keys of the undecided outcomes.
 	undecided []string
 }
 
@@ -148,11 +151,11 @@ func (d *decision) decideAlone(c *change) bool {
 		return true
 	}
 	if c.kind == changeNothing {
-		d.fail(c, nil)
+		d.addNothing(c, nil)
 		return true
 	}
 	if err := d.check(c); err != nil {
-		d.fail(c, err)
+		d.addNothing(c, err)
 		return true
 	}
 	if c.function != nil {
@@ -201,18 +204,19 @@ func (d *decision) decide(c *change, r *result) {
 		e.Code, e.Reason = strings.ToValidUTF8(rejected.Code, "\uFFFD"), strings.ToValidUTF8(rejected.Reason, "\uFFFD")
 		e.Details = rejected.Details
 	default:
-		d.fail(c, r.err)
+		d.addNothing(c, r.err)
 		return
 	}
 	d.add(&e, c, r.state)
 }
 
-// fail decides that a change adds no entry.
-func (d *decision) fail(c *change, err error) {
-	if c.key != "" && d.next.exists && !d.known.missing[c.key] {
+// addNothing decides that a change adds no entry: it failed, or only reads.
+func (d *decision) addNothing(c *change, err error) {
+	undecided := c.key != "" && d.next.exists && !d.known.missing[c.key]
+	if undecided {
 		d.undecided = append(d.undecided, c.key)
 	}
-	d.outcomes = append(d.outcomes, outcome{at: d.next, err: err, pending: len(d.events) > 0})
+	d.outcomes = append(d.outcomes, outcome{at: d.next, err: err, undecided: undecided, pending: len(d.events) > 0})
 }
 
 // refuse decides that a change is not made, whatever the state.

@@ -51,10 +51,11 @@ var (
 	// change may succeed later.
 	ErrBusy = errors.New("too many proposals wait for this ShareData")
 	// ErrOutcomeUnknown: it is not known whether the change took effect. Either the
-	// append to the store failed, and the store did not say in time whether it has
-	// the entries; or the caller's context ended during the append. Make a proposal
-	// with an idempotency key again: it takes effect at most once, and gets the
-	// first verdict if there is one. For other changes, read the state first.
+	// append to the store failed and the store does not have the entries yet, but
+	// may still get them; or the caller's context ended after the turn of the change
+	// had begun. Make a proposal with an idempotency key again: it takes effect at
+	// most once, and gets the first verdict if there is one. For other changes, read
+	// the state first.
 	ErrOutcomeUnknown = errors.New("it is not known whether the change took effect")
 	// ErrStore: a call of the store failed or took longer than
 	// Options.StoreTimeout. The error is a *StoreError. The same call may succeed

@@ -10,16 +10,18 @@ import (
 	"time"
 )
 
-// maxAbandoned bounds the calls of one function that go on after their deadline.
-// Nothing can stop a goroutine from outside; without a bound, a function that
-// loops for ever would cost one more processor with every proposal.
+// maxAbandoned is how many calls of one function may go on after their deadline
+// before no new one is begun. Nothing can stop a goroutine from outside; without a
+// bound, a function that loops for ever would cost one more processor with every
+// proposal.
 const maxAbandoned = 16
 
 // functionCalls is what the copies of one function share.
 type functionCalls struct {
 	// abandoned counts the calls that go on after their deadline.
 	abandoned atomic.Int32
-	// slow says that the last call took longer than Options.MaxBatchTime.
+	// slow says that the last call took longer than Options.MaxBatchTime, or was
+	// abandoned.
 	slow     atomic.Bool
 	failures logLimiter
 }
@@ -28,8 +30,8 @@ type functionCalls struct {
 // given.
 //
 // The function runs on the goroutine that waits for it. If it overruns its deadline,
-// the call is abandoned: the host goes on without that goroutine, on which the
-// function ends at some time, and its result is discarded.
+// the call is abandoned: the host goes on without that goroutine, which exits when the
+// function returns, and the result is discarded.
 type functionCall struct {
 	deadlineContext
 	host     callHost
@@ -76,6 +78,7 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 		w.calling.Store(call)
 		w.watchdog.Reset(timeout)
 	} else if r.ctx.Done() != nil {
+		// Without a deadline, nothing else gives the goroutine back.
 		defer context.AfterFunc(r.ctx, func() { call.abandon(r.ctx.Err()) })()
 	}
 	next, err := call.run(state, r.change.data)
@@ -135,7 +138,11 @@ func (c *functionCall) abandon(cause error) {
 	}
 	c.function.calls.abandoned.Add(1)
 	c.function.calls.slow.Store(true)
-	c.endWith(context.DeadlineExceeded)
+	ended := cause
+	if cause == errNoResult {
+		ended = context.Canceled
+	}
+	c.endWith(ended)
 	c.host.replace(c, cause)
 }
 
@@ -171,7 +178,7 @@ func (s *shareData) logFailure(r *request) {
 	}
 	message := "function failed"
 	if r.result.final && !errors.Is(failed.Err, errNoResult) {
-		message = "function overran its deadline; it goes on, and its result will be discarded"
+		message = "function was abandoned; it goes on, and its result will be discarded"
 	}
 	s.manager.options.Logger.Warn(message, "shareData", s.id, "function", failed.FunctionID,
 		"subject", subject, "connection", r.proposer.connection, "error", failed.Err, "unlogged", unlogged)

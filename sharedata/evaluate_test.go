@@ -103,7 +103,7 @@ func TestEvaluate_AbandonsAtDeadline(t *testing.T) {
 		if took := time.Since(begin); took != time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if f.calls.abandoned.Load() != 1 || !strings.Contains(log.String(), "function overran its deadline") {
+		if f.calls.abandoned.Load() != 1 || !strings.Contains(log.String(), "function was abandoned") {
 			t.Errorf("%d abandoned, log: %s", f.calls.abandoned.Load(), &log)
 		}
 		time.Sleep(time.Minute)

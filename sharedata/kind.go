@@ -58,8 +58,10 @@ func (f Functions) check() error {
 
 // Resolver decides which function a proposal's FunctionID means. It is called
 // for every proposal that names its function by id, from any number of
-// goroutines. It is called before the proposal waits for its turn, so it may
-// block without delaying others. registered are the ShareData's functions, which
+// goroutines, usually before the proposal waits for its turn. On a store that
+// processes share, it may be called again during the turn, where another process has
+// created the ShareData again, and then delays the ShareData by up to
+// Options.FunctionTimeout: it should return soon. registered are the ShareData's functions, which
 // it must not change; CallerFrom finds the caller in the context. Returning nil
 // without an error means ErrUnknownFunction.
 type Resolver func(ctx context.Context, shareDataID, functionID string, registered Functions) (*Function, error)

@@ -92,8 +92,8 @@ func NewManager(options *Options) (*Manager, error) {
 }
 
 // Close refuses what waits, lets what is being committed end, and returns when
-// nothing of the manager runs any more, except functions that ignore their deadline,
-// which nothing can end. Afterwards every method fails with ErrClosed. Closing twice
+// nothing of the manager runs any more, except functions and resolvers that ignore
+// their deadline, which nothing can end. Afterwards every method fails with ErrClosed. Closing twice
 // is fine. The store is left open.
 //
 // Close waits for functions, observers and the done of Submit, so none of these may

@@ -46,7 +46,7 @@ func (n *notifications) add(entries []replay.Entry) {
 // It never blocks.
 func (s *shareData) notify(entries []replay.Entry) {
 	if s.isApplied(entries) {
-		return // as are all that this process has appended itself
+		return // as most of what this process has appended itself
 	}
 	m := s.manager
 	m.mu.RLock()
@@ -87,7 +87,7 @@ func (s *shareData) applyNotifications(n notifications) {
 	if s.applyNotified(n.entries) && !n.refresh {
 		return
 	}
-	if !s.manager.acquireRefreshSlot(s.queue.hasRequests()) {
+	if !s.manager.acquireRefreshSlot(len(s.committer.requests) > 0 || s.queue.hasRequests()) {
 		s.scheduleRefresh(false)
 		return
 	}
@@ -101,7 +101,8 @@ func (s *shareData) applyNotifications(n notifications) {
 	}
 }
 
-// applyNotified applies the entries, and reports whether they were all.
+// applyNotified applies the entries, and reports whether nothing else has to be read
+// from the store.
 func (s *shareData) applyNotified(entries []replay.Entry) bool {
 	if len(entries) == 0 || s.isApplied(entries) {
 		return true
@@ -119,7 +120,7 @@ const maxRefreshing = 64
 const refreshSlotTimeout = 100 * time.Millisecond
 
 // acquireRefreshSlot waits until few enough ShareData refresh at once, but not long,
-// and not at all where requests wait: the refresh can be done later.
+// and not at all if requests are waiting already: the refresh can be done later.
 func (m *Manager) acquireRefreshSlot(requestsWait bool) bool {
 	select {
 	case m.refreshSlots <- struct{}{}:

@@ -16,9 +16,8 @@ type Event struct {
 	// State is the state after the entry, also where the entry did not change
 	// it; nil after a removal.
 	State json.RawMessage
-	// Reset says that the history did not continue where it had been: the
-	// store lost or replaced a part of it, and what lies between is not known.
-	// ShareDataID, Cursor and State are the new snapshot's; Type is EntryRemoved
+	// Reset says that entries between the last event and this one are lost or not
+	// known, and that State is a new snapshot. ShareDataID, Cursor and State are the new snapshot's; Type is EntryRemoved
 	// if there is none, and empty otherwise.
 	Reset bool
 	// LastTransaction is the position of the newest transaction up to a Reset;
@@ -27,11 +26,11 @@ type Event struct {
 }
 
 // Observer is notified of what is committed. A manager calls it inside the section
-// that orders a ShareData's commits: in the order of revisions, every event
-// once, one call at a time for each ShareData but from several goroutines for
-// several. It must not block, must not change events, which it shares with
-// others, and must not call Observe for the same ShareData; Get and the stop
-// function may be called. A panic is logged and goes no further.
+// that orders a ShareData's commits: with every event once, in the order of
+// revisions. Calls for one ShareData never overlap; calls for different ShareData
+// may run at the same time. It must not block, must not change events, which it shares with
+// others, and must not wait for anything about the same ShareData: Observe,
+// Propose and other changes. Get and the stop function may be called. A panic is logged and goes no further.
 type Observer interface {
 	// Observe is given the entries of one commit.
 	Observe(events []Event)
@@ -74,7 +73,7 @@ func (o *observation) notify(events []Event) {
 
 // Observe registers an observer for one ShareData and returns the snapshot at
 // which the observation begins: the observer gets every entry after that, and no
-// other. The last one is the removal, which ends the observation.
+// other, unless a Reset says that some are missing. The last one is the removal, which ends the observation.
 //
 // stop ends it earlier. It may be called at any time from anywhere, never
 // blocks, and a call of the observer that is under way may end after it.
@@ -123,6 +122,9 @@ func (s *shareData) publish(next position, events []Event) {
 	if at := s.current.Load(); at != nil && at.origin != next.origin {
 		s.committer.known.lost = nil // the verdicts were on another ShareData by this id
 	}
+	if s.unfollow != nil && len(events) > 0 {
+		s.recent.add(events) // first, so that what is current is always known there
+	}
 	s.current.Store(&next)
 	s.account(&next)
 	if !next.exists {
@@ -130,9 +132,6 @@ func (s *shareData) publish(next position, events []Event) {
 	}
 	if len(events) == 0 {
 		return
-	}
-	if s.unfollow != nil {
-		s.recent.add(events)
 	}
 	s.notifyObservers(events)
 	if !next.exists {
@@ -175,7 +174,8 @@ func isStopped(o *observation) bool { return o.stopped.Load() }
 
 // ObserveAll registers an observer for every ShareData, also those that do not exist
 // yet. It is notified of what this manager commits from now on, and of what other
-// processes commit to ShareData that are observed here with Observe. stop is that of
+// processes commit as far as this one learns of it: of everything for ShareData that
+// are observed here with Observe. stop is that of
 // Observe.
 func (m *Manager) ObserveAll(observer Observer) (stop func()) {
 	o := &observation{observer: observer, manager: m}

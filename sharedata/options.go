@@ -25,14 +25,14 @@ type Options struct {
 	// ResolveByID. ResolveNone switches proposing by id off.
 	Resolver Resolver
 	// FunctionTimeout is the deadline of functions that set none of their own.
-	// Default: 5 s. Without a deadline, a proposer that gives up leaves the function
-	// behind; 16 such calls make it fail with ErrFunctionStuck for everybody.
+	// Default: 5 s. With -1, a run whose proposer gives up is left behind and goes on;
+	// once 16 are, further calls of the function fail with ErrFunctionStuck.
 	FunctionTimeout time.Duration
 	// StoreTimeout bounds each call of the store, so that a medium that hangs
 	// fails proposals instead of holding them. Default: 10 s.
 	StoreTimeout time.Duration
-	// MaxBatch is the largest number of changes that one append commits; one that
-	// has reached 8 MiB takes no more either.
+	// MaxBatch is the largest number of changes that one append commits. An append
+	// also takes no more once its records and states have reached 8 MiB.
 	// Default: 512.
 	MaxBatch int
 	// MaxBatchTime is how long functions may run before what they have decided is

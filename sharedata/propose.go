@@ -25,7 +25,7 @@ type Proposal struct {
 	// Default: the manager's.
 	Resolver Resolver
 	// Function is run instead of what FunctionID means, if it is not nil. It
-	// need not be registered; internal functions are proposed to so.
+	// need not be registered. Internal functions run only so.
 	Function *Function
 	// Connection names the connection that the proposal came over; empty for
 	// none. The proposers of a ShareData take turns: the proposals of one
@@ -87,8 +87,9 @@ func (m *Manager) Propose(ctx context.Context, proposal Proposal) (Verdict, erro
 // evaluated in that order, and those that wait together are committed together.
 //
 // Submit blocks while the ShareData is loaded from the store and while the
-// Resolver works. A proposal whose context ends before its turn is not evaluated;
-// later the context of the proposal has no effect but on its function.
+// Resolver works. A proposal whose context ends before its turn is not evaluated.
+// After its turn has begun, the context only reaches the function, and the proposal
+// is committed all the same.
 func (m *Manager) Submit(ctx context.Context, proposal Proposal, done func(Verdict, error)) {
 	r, err := m.prepare(ctx, proposal)
 	if err == nil {

@@ -16,11 +16,11 @@ type request struct {
 	functions Functions
 	// observation is to begin at the position that is replied.
 	observation *observation
-	// rebind looks the function up again, where another process may have created
-	// the ShareData again; nil where it cannot have.
+	// rebind finds the function again after another process has created the
+	// ShareData again; nil if no other process can.
 	rebind func() (binding, error)
-	// done is given the outcome. It must neither block nor panic. It is the
-	// application's where the request was submitted.
+	// done is given the outcome. It must neither block nor panic. If submitted is
+	// set, it is code of the application.
 	done      func(outcome)
 	submitted bool
 
@@ -45,7 +45,7 @@ const (
 // evaluated.
 func (r *request) withdraw() bool { return r.stage.CompareAndSwap(stageQueued, stageWithdrawn) }
 
-// proposer is the party that takes turns with others: a connection, the subject of
+// proposer identifies one of those that take turns: a connection, the subject of
 // a caller without one, or, where both are empty, the service itself.
 type proposer struct{ connection, subject string }
 
@@ -60,9 +60,9 @@ type turn struct {
 // store's notifications.
 //
 // Proposers take turns. One that has many requests, or slow ones, delays the
-// others by one request per turn: a proposer whose request was taken comes after
-// all that wait by the time the next one is taken. The requests of one proposer
-// keep their order.
+// others by one request per turn: after one of its requests was taken, a proposer
+// goes behind all that wait when the next one is taken. The requests of one
+// proposer keep their order.
 type requestQueue struct {
 	mu          sync.Mutex
 	current     *turn              // of the request that was taken last
@@ -182,7 +182,7 @@ func (q *requestQueue) endTurnLocked() {
 	}
 }
 
-// popUpTo returns the requests up to a number of the queue. Newer ones stay.
+// popUpTo returns the requests with a sequence up to this one. Newer ones stay.
 func (q *requestQueue) popUpTo(sequence uint64) (requests []*request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -214,8 +214,9 @@ func (q *requestQueue) hasRequests() bool {
 	return q.waiting > 0
 }
 
-// take returns the notifications that came, and whether there is anything to do.
-// If not, the goroutine has to end. pending says that it has requests left.
+// take returns the notifications that came, and whether there is anything to do. If
+// not, the queue has no goroutine any more, and the caller must end. pending says
+// that the caller has requests left.
 func (q *requestQueue) take(pending bool) (notified notifications, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

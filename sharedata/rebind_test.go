@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,5 +350,38 @@ func TestRebind_OtherSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.add(t, 100)
+	})
+}
+
+// A Resolver that hangs delays the ShareData by its deadline, once, and ends no more
+// than its proposal.
+func TestRebind_ResolverHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := twoNodes(t)
+		hang := make(chan struct{})
+		var calls atomic.Int32
+		resolver := func(ctx context.Context, id, functionID string, registered sharedata.Functions) (*sharedata.Function, error) {
+			if calls.Add(1) > 1 {
+				<-hang
+			}
+			return sharedata.ResolveByID(ctx, id, functionID, registered)
+		}
+		if err := a.Remove(t.Context(), "counter"); err != nil {
+			t.Fatal(err)
+		}
+		createCounter(t, a.Manager, "counter", 5)
+		p := addition("counter", 1, "")
+		p.Resolver = resolver
+		begin := time.Now()
+		if _, err := b.Propose(t.Context(), p); !errors.Is(err, sharedata.ErrUnknownShareData) {
+			t.Errorf("got %v, want ErrUnknownShareData", err)
+		}
+		if took := time.Since(begin); calls.Load() != 2 || took > 6*time.Second {
+			t.Errorf("%d calls took %v", calls.Load(), took)
+		}
+		if v, err := b.Propose(t.Context(), addition("counter", 1, "")); err != nil || !v.Accepted {
+			t.Errorf("afterwards: %+v, %v", v, err)
+		}
+		close(hang)
 	})
 }

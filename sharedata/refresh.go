@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -58,7 +59,10 @@ const maxRefreshes = 16
 // refresh applies what the store holds beyond the current position, and notifies
 // the observers.
 func (s *shareData) refresh() error {
-	for range maxRefreshes {
+	for i := range maxRefreshes {
+		if i > 1 {
+			time.Sleep(time.Duration(i) * time.Millisecond) // for what changes it to end
+		}
 		next, err := s.manager.storedPosition(context.Background(), s.id)
 		if err != nil {
 			return err

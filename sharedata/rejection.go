@@ -22,7 +22,7 @@ type Rejection struct {
 	// the wire protocol (package schemas/codes) have meanings of their own:
 	// clients propose again on "busy" or "unavailable". Use others.
 	Code string
-	// Reason says it for people, best with what to propose instead.
+	// Reason explains the rejection to people, and what would be accepted.
 	Reason string
 	// Details is what else there is to say: one JSON value, or nil for nothing.
 	Details json.RawMessage

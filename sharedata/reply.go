@@ -1,12 +1,15 @@
 package sharedata
 
-// reply hands out the outcomes. err is why the append failed, if it did.
+// reply hands out the outcomes. err is why the batch could not be committed; outcomes
+// that do not depend on that are handed out all the same.
 func (c *committer) reply(d *decision, err error) {
 	for i := range d.outcomes {
-		if o := &d.outcomes[i]; err != nil && o.pending {
-			*o = outcome{err: errorOf(o, err)}
+		r, o := c.requests[i], &d.outcomes[i]
+		if err != nil && (o.pending || o.undecided) {
+			c.shareData.replyError(r, errorOf(o, err))
+		} else {
+			c.shareData.reply(r, *o)
 		}
-		c.shareData.reply(c.requests[i], d.outcomes[i])
 	}
 	c.drop(len(d.outcomes))
 }
@@ -20,14 +23,6 @@ func errorOf(o *outcome, err error) error {
 	return withoutDoubt(err)
 }
 
-// fail hands out an error to the first n requests.
-func (c *committer) fail(n int, err error) {
-	for _, r := range c.requests[:n] {
-		c.shareData.replyError(r, err)
-	}
-	c.drop(n)
-}
-
 // failAll hands out an error to everybody who waits at the moment: what was in the
 // way of one request is in the way of all.
 func (c *committer) failAll(err error) {
@@ -36,7 +31,10 @@ func (c *committer) failAll(err error) {
 			c.requests = append(c.requests, r)
 		}
 	}
-	c.fail(len(c.requests), err)
+	for _, r := range c.requests {
+		c.shareData.replyError(r, err)
+	}
+	c.drop(len(c.requests))
 }
 
 // drop forgets the first n requests.

@@ -50,7 +50,9 @@ func (s *shareData) restartLost(at position) error {
 func (s *shareData) wasRemoved(at position) (bool, error) {
 	probe := decision{id: s.id, now: time.Now(), next: at}
 	probe.addEntry(&Entry{Type: EntryUpdated}, "", at.state)
-	err := s.append(at, &probe, 0)
+	// Where the history is back, it must be refused as well.
+	at.stored = []byte("the meta of no entry")
+	err := s.appendAt(at, &probe, 0)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	switch {
 	case ok && conflict.Reason == replay.ConflictRemoved:
@@ -74,7 +76,7 @@ func (s *shareData) restartIn(at, held position, state json.RawMessage) error {
 		held = position{}
 	}
 	d.next.stored = d.next.meta()
-	err := s.append(held, &d, 0)
+	err := s.appendAt(held, &d, 0)
 	switch {
 	case errors.Is(err, replay.ErrConflict):
 		if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
@@ -84,7 +86,7 @@ func (s *shareData) restartIn(at, held position, state json.RawMessage) error {
 	case err != nil:
 		return withoutDoubt(err) // a restart is no change of anybody's
 	}
-	s.manager.options.Logger.Error("the store has lost a part of a history, or all of it; the history continues in a new epoch",
+	s.manager.options.Logger.Error("the store has lost, or may have lost, a part of a history or all of it; the history continues in a new epoch",
 		"shareData", s.id, "known", at.cursor.String(), "from", d.last().Continues.String(), "now", d.next.cursor.String())
 	s.resetTo(d.next)
 	return nil

@@ -82,18 +82,17 @@ func (s *cutStore) Find(ctx context.Context, id string, keys []string) ([]replay
 // ProposeWith and its errors.
 func proposeUntilVerdict(ctx context.Context, c *client.Client, p client.Proposal) (client.Result, error) {
 	p.IdempotencyKey = rand.Text()
+	var unknown error
 	for {
 		result, err := c.ProposeWith(ctx, p)
-		refused, isRefusal := errors.AsType[*client.ProposalError](err)
+		if errors.Is(err, client.ErrOutcomeUnknown) {
+			unknown = err
+		}
 		switch {
 		case err == nil:
 			return result, nil
-		case errors.Is(err, client.ErrOutcomeUnknown), errors.Is(err, client.ErrTimeout), isRefusal && refused.Temporary():
-			if ctx.Err() != nil {
-				return result, err
-			}
-		default:
-			return result, err
+		case !errors.Is(err, client.ErrTimeout) || ctx.Err() != nil:
+			return result, errors.Join(unknown, err)
 		}
 	}
 }

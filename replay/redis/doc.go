@@ -20,10 +20,10 @@
 //     cluster this applies to each master separately.
 //   - No guesses. A history of which the server has lost a part, as by eviction,
 //     is noticed: calls fail with ErrDamaged.
-//   - No contradiction. A history that the server has lost as a whole, as by
-//     FLUSHALL, is not ErrNotFound while another process follows it, which serves
-//     it from memory and can restart it: that process is notified, and Load and
-//     Read fail with ErrUnavailable meanwhile. They also do so for 5 s after this
+//   - No contradiction. If the server has lost a history as a whole, as by
+//     FLUSHALL, but another process follows it, then that process is notified, and
+//     Load and Read fail with ErrUnavailable, not ErrNotFound, until it has
+//     restarted the history from its memory. The same holds for 5 s after this
 //     Store noticed that a server was restarted or replaced, because followers may
 //     not have subscribed again. A server needs up to its tcp-keepalive (300 s by
 //     default) to notice that the machine of a follower is gone.

@@ -13,8 +13,8 @@ import (
 // Options of a Store. Nil options, and the zero value of each, are the
 // defaults: everything is kept for ever.
 //
-// MaxEntries, MaxBytes and MaxAge bound what is kept of each history. An entry
-// above one of the bounds is forgotten, together with its key. That happens when
+// MaxEntries, MaxBytes and MaxAge bound what is kept of each history. The
+// oldest entries beyond a bound are deleted, with their keys. That happens when
 // something is appended to the history, so a history without appends keeps what it
 // has. The newest entry, the newest state and the Meta stay whatever the
 // bounds. Processes that share histories should agree on the bounds: each applies
@@ -28,8 +28,8 @@ type Options struct {
 	// be kept. The default and -1 mean no bound.
 	MaxEntries int
 	// MaxBytes is how many bytes are kept per history: each entry counts the
-	// length of its key, its data and its state, and 128 more. A sixteenth less
-	// may be kept. The default and -1 mean no bound.
+	// length of its key, its data and its state, and 128 more. Up to a
+	// sixteenth less may be kept. The default and -1 mean no bound.
 	MaxBytes int
 	// MaxAge is how long an entry is kept after it was appended, by the server's
 	// clock, in milliseconds. The default and -1 mean no bound.

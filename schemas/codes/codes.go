@@ -7,7 +7,7 @@ package codes
 // code of its own (sharedata.RejectWith), and an authorizer may refuse with one
 // (realtime.Refusal); all others are listed here.
 //
-// Rejected alone, or a function's own code, comes with a transactionId: the
+// Only Rejected and a function's own codes come with a transactionId: the
 // verdict is in the history. Of every other code but OutcomeUnknown it is known
 // that nothing happened.
 const (
@@ -29,7 +29,8 @@ const (
 	Unauthorized = "unauthorized"
 	// RateLimited: the connection has as many proposals in flight as it may have,
 	// by number or in bytes; propose again after retryAfterMs, or when one of them
-	// has its result. Also a code of error frames, for subscribes that wait.
+	// has its result. Also a code of error
+	// frames, where too many subscribes and unsubscribes wait.
 	RateLimited = "rate-limited"
 	// Busy: the ShareData has too many proposals; nothing happened, and the same
 	// proposal may succeed a little later.
@@ -60,8 +61,8 @@ const (
 	InvalidMessage = "invalid-message"
 	// UnauthorizedSubscribe: the caller may not subscribe to the ShareData.
 	UnauthorizedSubscribe = "unauthorized-subscribe"
-	// ReplayCursorNotFound: what followed since cannot be replayed; the state
-	// frame before this is current.
+	// ReplayCursorNotFound: the entries after the cursor of the subscribe (since)
+	// cannot be replayed; the state frame before this is current.
 	ReplayCursorNotFound = "replay-cursor-not-found"
 	// TooManySubscriptions: the connection has as many as it may have.
 	TooManySubscriptions = "too-many-subscriptions"
