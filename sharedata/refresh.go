@@ -60,8 +60,8 @@ const maxRefreshes = 16
 // the observers.
 func (s *shareData) refresh() error {
 	for i := range maxRefreshes {
-		if i > 1 {
-			time.Sleep(time.Duration(i) * time.Millisecond) // for what changes it to end
+		if i >= maxRefreshes/2 {
+			time.Sleep(time.Duration(i) * time.Millisecond) // until other processes are done
 		}
 		next, err := s.manager.storedPosition(context.Background(), s.id)
 		if err != nil {
