@@ -17,8 +17,7 @@ type committer struct {
 
 	// requests were taken from the queue and have no reply yet. They are the next
 	// to be decided, in this order.
-	requests   []*request
-	contention contention
+	requests []*request
 	// limit is how many requests the next attempt may decide; 0 for any number.
 	// Requests that arrive while earlier verdicts are learned are not added to the
 	// batch, or one proposer could have the others wait for all its requests.
@@ -56,14 +55,15 @@ type committer struct {
 // again with the same requests and their results.
 func (c *committer) commit(w *worker) (owner bool) {
 	s := c.shareData
-	c.contention, c.limit = contention{}, 0
+	c.limit = 0
+	var conflicts contention
 	c.known.found, c.known.missing = nil, nil // or they would grow without bound
 	for {
 		first := c.request(0)
 		if first == nil {
 			return true
 		}
-		c.contention.began = time.Now()
+		conflicts.began = time.Now()
 		if err := c.prepare(first); err != nil {
 			c.failAll(err)
 			return true
@@ -81,8 +81,8 @@ func (c *committer) commit(w *worker) (owner bool) {
 		}
 		var err error
 		if len(d.events) > 0 {
-			if err = c.append(d); errors.Is(err, replay.ErrConflict) {
-				if err = c.learn(d, err); err != nil {
+			if err = c.append(d, conflicts.reservation()); errors.Is(err, replay.ErrConflict) {
+				if err = c.learn(d, err, &conflicts); err != nil {
 					c.reply(d, err)
 					return true
 				}
@@ -235,11 +235,11 @@ func (c *committer) refusal(r *request) error {
 
 // append appends the decision at the current position. After any error but a conflict
 // the store may have it, which a refresh finds out before the next decision.
-func (c *committer) append(d *decision) error {
+func (c *committer) append(d *decision, reserve time.Duration) error {
 	s := c.shareData
 	at := s.current.Load()
 	d.next.stored = d.next.meta()
-	return s.appendAt(*at, d, c.contention.reservation())
+	return s.appendAt(*at, d, reserve)
 }
 
 // appendAt appends the decision at a position.
@@ -260,7 +260,7 @@ func (s *shareData) appendAt(at position, d *decision, reserve time.Duration) er
 }
 
 // learn takes what the conflict of a decision says into account for the next attempt.
-func (c *committer) learn(d *decision, err error) error {
+func (c *committer) learn(d *decision, err error, conflicts *contention) error {
 	s := c.shareData
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok {
@@ -278,7 +278,7 @@ func (c *committer) learn(d *decision, err error) error {
 			}
 		}
 	}
-	return c.contention.wait(conflict.ReservedFor, s.manager.options.StoreTimeout)
+	return conflicts.wait(conflict.ReservedFor, s.manager.options.StoreTimeout)
 }
 
 // wasStored finds out what became of an append that failed. It returns true if the

@@ -221,6 +221,8 @@ func (q *requestQueue) take(pending bool) (notified notifications, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	notified, q.notifications = q.notifications, notifications{}
-	q.running = pending || q.waiting > 0 || !notified.isEmpty()
+	if q.running = pending || q.waiting > 0 || !notified.isEmpty(); !q.running {
+		q.endTurnLocked() // nothing is kept for an idle queue
+	}
 	return notified, q.running
 }
