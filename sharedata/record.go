@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/safe-go/safe/replay"
@@ -150,7 +151,7 @@ type record struct {
 // not check the hash; Verify does.
 func decodeRecord(data []byte) (Entry, error) {
 	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := jsonv2.Unmarshal(data, &r); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrBadRecord, err)
 	}
 	switch r.Type {
