@@ -49,5 +49,5 @@ func notResumed(why string) resumption {
 // isAhead reports whether since, if it is a cursor, is later than head.
 func isAhead(since string, head replay.Cursor) bool {
 	at, err := replay.ParseCursor(since)
-	return err == nil && (at.Epoch > head.Epoch || at.Epoch == head.Epoch && at.Revision > head.Revision)
+	return err == nil && at.After(head)
 }

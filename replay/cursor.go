@@ -66,6 +66,12 @@ func (c Cursor) IsZero() bool { return c == Cursor{} }
 // Next returns the position of the entry that follows c in the same epoch.
 func (c Cursor) Next() Cursor { return Cursor{Epoch: c.Epoch, Revision: c.Revision + 1} }
 
+// After reports whether c is a later position than the other of the same id: of a
+// later epoch, or further in the same one.
+func (c Cursor) After(other Cursor) bool {
+	return c.Epoch > other.Epoch || c.Epoch == other.Epoch && c.Revision > other.Revision
+}
+
 // MarshalText writes the cursor as String does.
 func (c Cursor) MarshalText() ([]byte, error) { return c.AppendTo(nil), nil }
 

@@ -78,6 +78,17 @@ func TestCursor_Next(t *testing.T) {
 	}
 }
 
+func TestCursor_After(t *testing.T) {
+	ascending := []replay.Cursor{{}, {Revision: 3}, {Epoch: 4}, {Epoch: 4, Revision: 1}, {Epoch: 4, Revision: 9}, {Epoch: 5, Revision: 2}, {Epoch: 1 << 63, Revision: 1}}
+	for i, a := range ascending {
+		for j, b := range ascending {
+			if a.After(b) != (i > j) {
+				t.Errorf("%s after %s is %t", a, b, a.After(b))
+			}
+		}
+	}
+}
+
 func TestCursor_AppendTo(t *testing.T) {
 	got := replay.Cursor{Epoch: 1, Revision: 2}.AppendTo([]byte("at "))
 	if string(got) != "at 1-2" {

@@ -43,7 +43,7 @@ func (m *Manager) freshPosition(ctx context.Context, id string) (position, error
 	switch {
 	case err != nil && ctx.Err() == nil && known.exists:
 		return known, nil
-	case err == nil && held.exists && held.isBefore(known):
+	case err == nil && held.exists && known.cursor.After(held.cursor):
 		s.notify(nil) // the store has rolled back
 		return known, nil
 	}

@@ -27,7 +27,7 @@ func (c *committer) lookUp(d *decision) error {
 	}
 	at := s.current.Load().cursor
 	for i := range stored {
-		if isEarlier(at, stored[i].Cursor) {
+		if stored[i].Cursor.After(at) {
 			// Another process has reached the verdict. The proposer gets it once its
 			// effect can be seen here.
 			return s.refresh()

@@ -35,13 +35,6 @@ func (p position) snapshot(id string) Snapshot {
 	return Snapshot{ID: id, Kind: p.kind, State: p.state, Cursor: p.cursor, LastTransaction: p.lastTransaction}
 }
 
-// isBefore reports whether p is the position of an older state than the other.
-func (p position) isBefore(other position) bool { return isEarlier(p.cursor, other.cursor) }
-
-func isEarlier(a, b replay.Cursor) bool {
-	return a.Epoch < b.Epoch || a.Epoch == b.Epoch && a.Revision < b.Revision
-}
-
 // after is the position that an entry leads to. state is nil where the entry did
 // not change it.
 func (p position) after(e *Entry, state json.RawMessage) position {

@@ -32,16 +32,11 @@ func newTimeline(known []knownPosition) timeline {
 	slices.SortFunc(known, func(a, b knownPosition) int { return cmp.Compare(a.at, b.at) })
 	var t timeline
 	for _, k := range known {
-		if len(t) == 0 || later(k.cursor, t[len(t)-1].cursor) {
+		if len(t) == 0 || k.cursor.After(t[len(t)-1].cursor) {
 			t = append(t, k)
 		}
 	}
 	return t
-}
-
-// later reports whether a comes after b; a later epoch has a larger number.
-func later(a, b replay.Cursor) bool {
-	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Revision > b.Revision
 }
 
 // before returns the newest position that was received before a record.
@@ -78,7 +73,7 @@ func (ev *evaluation) checkSnapshotOrder() {
 			if !ev.options.FreshReads {
 				newest, source = timelines[read.server].before(read.at), "received from the same server"
 			}
-			if later(newest, read.cursor) {
+			if newest.After(read.cursor) {
 				read.report(OneWinner, "the state is at %s, but %s was %s before the subscribe was sent", read.cursor, newest, source)
 			}
 		}

@@ -65,7 +65,7 @@ func (m *Medium) Process() *Process {
 // as by a fail-over or by restoring a backup, and no process is notified. The
 // zero Cursor loses all that the id ever had.
 func (m *Medium) Rollback(id string, to replay.Cursor) {
-	m.lose(func(c commit) bool { return c.id == id && later(c.batch.Last(), to) })
+	m.lose(func(c commit) bool { return c.id == id && c.batch.Last().After(to) })
 }
 
 // Flush loses everything, as if the medium had been emptied. No process is
@@ -97,11 +97,6 @@ func (m *Medium) lose(lost func(commit) bool) {
 		}
 		delete(m.lost, c.id)
 	}
-}
-
-// later reports whether a is after b. Epochs of one id only grow.
-func later(a, b replay.Cursor) bool {
-	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Revision > b.Revision
 }
 
 // commitLocked appends a batch and announces it.

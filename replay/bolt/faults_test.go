@@ -232,7 +232,7 @@ func watch(t *testing.T, s *Store, id string, done <-chan struct{}) {
 			t.Errorf("Load of %q: %v", id, err)
 			return
 		}
-		if head.Cursor.Epoch < last.Epoch || head.Cursor.Epoch == last.Epoch && head.Cursor.Revision < last.Revision {
+		if last.After(head.Cursor) {
 			t.Errorf("%q went back from %s to %s", id, last, head.Cursor)
 			return
 		}

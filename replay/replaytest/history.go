@@ -185,11 +185,6 @@ func firstOf(batch replay.Batch) replay.Cursor {
 	return batch.Entries[0].Cursor
 }
 
-// later reports whether a is after b. Epochs of one id only grow.
-func later(a, b replay.Cursor) bool {
-	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Revision > b.Revision
-}
-
 // otherHeads returns cursors that are not the head, by what they are.
 func otherHeads(want *history) map[string]replay.Cursor {
 	head := want.head()

@@ -140,7 +140,7 @@ func (r *reader) readOn() error {
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	if later(r.head, head.Cursor) {
+	if r.head.After(head.Cursor) {
 		return fmt.Errorf("load: the head went back from %s to %s", r.head, head.Cursor)
 	}
 	if string(head.State) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {

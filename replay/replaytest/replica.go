@@ -144,7 +144,7 @@ func (r *replica) apply(entries []replay.Entry) {
 	}
 	r.sameEntries("what a follower is notified of", entries, batch.Entries)
 	switch {
-	case !later(last, r.head):
+	case !last.After(r.head):
 	case !r.removed && first == r.head.Next(), first.Revision == 1 && first.Epoch > r.head.Epoch:
 		r.take(entries)
 	default:
@@ -175,7 +175,7 @@ func (r *replica) refresh() {
 		if err != nil {
 			r.Fatalf("Load of %.40q by a follower: %v", r.id, err)
 		}
-		if later(r.head, head.Cursor) {
+		if r.head.After(head.Cursor) {
 			r.Fatalf("Load of %.40q by a follower: the head is at %s, but it was notified of %s", r.id, head.Cursor, r.head)
 		}
 		after := r.head
