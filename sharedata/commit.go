@@ -121,22 +121,19 @@ func (c *committer) request(i int) *request {
 // finds out whether the store holds more.
 func (c *committer) prepare(r *request) error {
 	s := c.shareData
-	at := s.current.Load()
-	var err error
-	switch {
+	var read func() error
+	switch at := s.current.Load(); {
 	case at != nil && (c.needsRefresh || c.wantsRefresh(r)):
-		newest := s.queue.newest()
-		if err = s.refresh(); err == nil {
-			c.refreshedUpTo = newest
-		}
+		read = s.refresh
 	case at == nil || !at.exists: // it may exist by now
-		newest := s.queue.newest()
-		if err = s.load(); err == nil {
-			c.refreshedUpTo = newest
-		}
+		read = s.load
 	}
-	if err != nil {
-		return err
+	if read != nil {
+		newest := s.queue.newest()
+		if err := read(); err != nil {
+			return err
+		}
+		c.refreshedUpTo = newest
 	}
 	if c.wantsRebind(r, s.current.Load()) {
 		return c.rebind(r)

@@ -16,22 +16,15 @@ import (
 // pageEntries is the number of entries that are read from the store at once.
 const pageEntries = 256
 
-// load reads the position when the ShareData is first needed.
+// load reads the position where none is known, or none that exists.
 func (s *shareData) load() error {
-	for range maxRefreshes {
-		next, err := s.manager.storedPosition(context.Background(), s.id)
-		switch {
-		case err != nil:
-			return err
-		case next.restartAfter == 0:
-			s.publish(next, nil)
-			return nil
+	return s.applyStored(func(next position) error {
+		if next.restartAfter != 0 {
+			return s.restartEpoch(next, next)
 		}
-		if err := s.restartEpoch(next, next); !errors.Is(err, errOvertaken) {
-			return err
-		}
-	}
-	return errUnsteady(s.id)
+		s.publish(next, nil)
+		return nil
+	})
 }
 
 // storedPosition is where the history stands in the store.
@@ -52,13 +45,23 @@ func (m *Manager) storedPosition(ctx context.Context, id string) (position, erro
 	return at, nil
 }
 
-// maxRefreshes bounds how often refresh begins again because the history was changed
-// meanwhile. Each time means that another process removed a history or began one.
-const maxRefreshes = 16
-
 // refresh applies what the store holds beyond the current position, and notifies
 // the observers.
 func (s *shareData) refresh() error {
+	err := s.applyStored(s.moveTo)
+	if err == nil {
+		s.committer.needsRefresh = false
+	}
+	return err
+}
+
+// maxRefreshes bounds how often applyStored begins again because the history was
+// changed meanwhile, as by another process that removes or restarts it.
+const maxRefreshes = 16
+
+// applyStored reads the position from the store and applies it, until that was not
+// overtaken by another process.
+func (s *shareData) applyStored(apply func(next position) error) error {
 	for i := range maxRefreshes {
 		if i >= maxRefreshes/2 {
 			time.Sleep(time.Duration(i) * time.Millisecond) // until other processes are done
@@ -67,18 +70,11 @@ func (s *shareData) refresh() error {
 		if err != nil {
 			return err
 		}
-		if err := s.moveTo(next); !errors.Is(err, errOvertaken) {
-			if err == nil {
-				s.committer.needsRefresh = false
-			}
+		if err := apply(next); !errors.Is(err, errOvertaken) {
 			return err
 		}
 	}
-	return errUnsteady(s.id)
-}
-
-func errUnsteady(id string) error {
-	return fmt.Errorf("%w: %.60q is removed and created all the time; try again later", ErrBusy, id)
+	return fmt.Errorf("%w: %.60q is removed and created all the time; try again later", ErrBusy, s.id)
 }
 
 // errOvertaken says that the store does not hold the position any more to which a
