@@ -74,7 +74,7 @@
 // # Shutdown
 //
 // Stop in this order, so that proposals in flight get their results and clients
-// are told to reconnect:
+// are asked to reconnect:
 //
 //	server.Shutdown(ctx)     // results of what is in flight, then close frame 1001; new connections get 503
 //	httpServer.Shutdown(ctx) // other requests; it does not wait for upgraded connections

@@ -55,7 +55,7 @@ const (
 	retryAfterShutdown    = time.Second            // another process may serve
 )
 
-// failureOf says what a proposer is told about an error of the manager: one
+// failureOf says what a proposer gets for an error of the manager: one
 // documented code for each. What went wrong inside a function, a Resolver or the
 // store stays on the server. stopped says that the server was closed.
 func failureOf(m *wire.Propose, err error, stopped bool) failure {

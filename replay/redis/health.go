@@ -71,7 +71,7 @@ func (srv *server) unreachable() error {
 func (srv *server) failed(ctx context.Context, err error) error {
 	if err := callerEnded(ctx); err != nil {
 		// That proves nothing about the server, but it may be the reason.
-		srv.suspect()
+		srv.probe()
 		return err
 	}
 	if errors.Is(err, replay.ErrUnavailable) || errors.Is(err, replay.ErrClosed) || errors.Is(err, ErrRefused) {
@@ -81,7 +81,7 @@ func (srv *server) failed(ctx context.Context, err error) error {
 	case kindSilent:
 		return srv.markDown(reason, err)
 	case kindBusy:
-		srv.suspect()
+		srv.probe()
 		return unavailable(srv.name, reason, err)
 	case kindRefused:
 		return refused(srv.name, reason, err)
@@ -111,12 +111,12 @@ func (srv *server) markDown(reason string, err error) error {
 	}
 	down := srv.down
 	srv.mu.Unlock()
-	srv.suspect()
+	srv.probe()
 	return down
 }
 
-// suspect has the server pinged.
-func (srv *server) suspect() {
+// probe has the server pinged, unless it is already.
+func (srv *server) probe() {
 	srv.mu.Lock()
 	begin := !srv.pinging
 	srv.pinging = true
@@ -126,8 +126,8 @@ func (srv *server) suspect() {
 	}
 }
 
-// checkHealth pings the server until it replies. A server that was only suspected
-// is marked down if it does not.
+// checkHealth pings the server until it replies. If it does not
+// reply, it is marked down.
 func (srv *server) checkHealth(ctx context.Context) {
 	pause := newPause()
 	for {

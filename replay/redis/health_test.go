@@ -136,7 +136,7 @@ func TestHealth_CallerCanceled(t *testing.T) {
 		_, err := s.Load(ctx, "id")
 		cancel()
 		server.Resume()
-		paused = time.Since(begun) // if it was long, the server is suspected rightly
+		paused = time.Since(begun) // if it was long, the server is rightly marked down
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Load: %v; want the context's error", err)
 		}

@@ -122,7 +122,7 @@ func (c *connection) broke(err error) (worked bool) {
 		c.server.setFit(false) // calls fail with the reason
 		return worked
 	}
-	c.server.suspect()
+	c.server.probe()
 	f.store.servers.refresh()
 	return worked
 }
