@@ -5,21 +5,50 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 )
 
 // Caller is the party that makes a proposal or a change. Do not change it after
 // it was passed to a Manager.
 type Caller struct {
-	// Subject identifies the caller. It is recorded in the entry. Each subject has
-	// idempotency keys of its own.
+	// Subject identifies the caller to its Issuer. It is recorded in the entry. Each
+	// Subject of an Issuer has idempotency keys of its own.
 	Subject string
+	// Issuer names the authority that identified the caller, as the claim "iss" of a
+	// token does (RFC 7519 section 4.1.1). It is recorded; empty for none.
+	Issuer string
+	// Audience names the services that the caller's token is for, as the claim "aud"
+	// does (RFC 7519 section 4.1.3). It is recorded; nil for none.
+	Audience []string
 	// Claims is what else is recorded about the caller: one JSON value, or nil for
 	// nothing.
 	Claims json.RawMessage
+
+	// The fields below are not recorded.
+
+	// TokenID, IssuedAt and ExpiresAt are those of the caller's token, as the claims
+	// "jti", "iat" and "exp" are (RFC 7519 section 4.1). They are empty or zero
+	// where the token has none, and for a caller without a token. A server ends the
+	// connections of a caller at ExpiresAt.
+	TokenID   string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
 	// Value is for what an authenticator knows and authorizers, resolvers and
-	// functions need. It is not recorded.
+	// functions need.
 	Value any
+}
+
+// identity is what keeps callers apart: two issuers may know different callers by
+// one subject.
+type identity struct{ issuer, subject string }
+
+// identity returns that of the caller, which may be nil.
+func (c *Caller) identity() identity {
+	if c == nil {
+		return identity{}
+	}
+	return identity{issuer: c.Issuer, subject: c.Subject}
 }
 
 type callerKey struct{}
@@ -37,8 +66,9 @@ func CallerFrom(ctx context.Context) *Caller {
 	return caller
 }
 
-// ErrInvalidCaller: a caller cannot be recorded, because its Subject is not UTF-8
-// or its Claims are not one JSON value of at most MaxDepth levels.
+// ErrInvalidCaller: a caller cannot be recorded, because its Subject, its Issuer or
+// its Audience is not UTF-8, or its Claims are not one JSON value of at most MaxDepth
+// levels.
 var ErrInvalidCaller = errors.New("invalid caller")
 
 // check returns ErrInvalidCaller for a caller that cannot be recorded.
@@ -46,8 +76,10 @@ func (c *Caller) check() error {
 	if c == nil {
 		return nil
 	}
-	if !utf8.ValidString(c.Subject) {
-		return fmt.Errorf("%w: its subject %.60q is not UTF-8", ErrInvalidCaller, c.Subject)
+	for _, text := range append([]string{c.Subject, c.Issuer}, c.Audience...) {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%w: %.60q in its subject, issuer or audience is not UTF-8", ErrInvalidCaller, text)
+		}
 	}
 	if c.Claims != nil {
 		if err := validJSON(c.Claims); err != nil {

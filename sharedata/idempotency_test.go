@@ -161,6 +161,24 @@ func TestIdempotency_BySubject(t *testing.T) {
 	wantState(t, m, "counter", fmt.Sprintf(`{"value":%d}`, n))
 }
 
+// Two issuers may know different callers by one subject.
+func TestIdempotency_ByIssuer(t *testing.T) {
+	m := newCounter(t, nil, 0)
+	for _, caller := range []sharedata.Caller{
+		{Subject: "ann"}, {Issuer: "a", Subject: "ann"}, {Issuer: "b", Subject: "ann"}, {Issuer: "a3:ann"}, {Subject: "@1:a3:ann"},
+	} {
+		for i := range 2 {
+			p := addition("counter", 1, "k")
+			p.Caller = &caller
+			v, err := m.Propose(t.Context(), p)
+			if err != nil || !v.Accepted || v.Duplicate != (i == 1) {
+				t.Errorf("%+v, time %d: %+v, %v", caller, i+1, v, err)
+			}
+		}
+	}
+	wantState(t, m, "counter", `{"value":5}`)
+}
+
 func TestIdempotency_ByShareData(t *testing.T) {
 	m := newCounter(t, nil, 0)
 	createCounter(t, m, "other", 0)

@@ -39,7 +39,7 @@ type Proposal struct {
 	// Caller is who proposes. Default: the context's, see WithCaller.
 	Caller *Caller
 	// IdempotencyKey makes repeats of the proposal harmless: at most one of all
-	// proposals of one Subject with one key takes effect on a ShareData, and
+	// proposals of one Issuer and Subject with one key takes effect on a ShareData, and
 	// the others get its verdict. It is remembered as long as the store keeps
 	// the transaction, which the store's retention bounds, and forgotten when
 	// the ShareData is removed. Choose it at random, or from what the proposal
@@ -140,13 +140,10 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 }
 
 func proposerOf(p Proposal) proposer {
-	switch {
-	case p.Connection != "":
+	if p.Connection != "" {
 		return proposer{connection: p.Connection}
-	case p.Caller != nil:
-		return proposer{subject: p.Caller.Subject}
 	}
-	return proposer{}
+	return proposer{caller: p.Caller.identity()}
 }
 
 // bind finds the function that a proposal is for, where the ShareData is as
@@ -194,15 +191,17 @@ func (m *Manager) resolve(ctx context.Context, p Proposal, at position) (functio
 	return function, err
 }
 
-// storeKey is the key by which the store remembers a proposal. The subject is
-// in it so that nobody is given the verdict on somebody else's proposal.
+// storeKey is the key by which the store remembers a proposal. The subject, and its
+// issuer where there is one, are in it so that nobody is given the verdict on
+// somebody else's proposal.
 func storeKey(caller *Caller, key string) string {
 	if key == "" {
 		return ""
 	}
-	var subject string
-	if caller != nil {
-		subject = caller.Subject
+	of := caller.identity()
+	var issuer string
+	if of.issuer != "" {
+		issuer = "@" + strconv.Itoa(len(of.issuer)) + ":" + of.issuer
 	}
-	return strconv.Itoa(len(subject)) + ":" + subject + key
+	return issuer + strconv.Itoa(len(of.subject)) + ":" + of.subject + key
 }

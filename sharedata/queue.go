@@ -45,9 +45,12 @@ const (
 // evaluated.
 func (r *request) withdraw() bool { return r.stage.CompareAndSwap(stageQueued, stageWithdrawn) }
 
-// proposer identifies one of those that take turns: a connection, the subject of
-// a caller without one, or, where both are empty, the service itself.
-type proposer struct{ connection, subject string }
+// proposer identifies one of those that take turns: a connection, a caller without
+// one, or, where both are empty, the service itself.
+type proposer struct {
+	connection string
+	caller     identity
+}
 
 // turn is what one proposer has in the queue, oldest first.
 type turn struct {

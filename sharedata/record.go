@@ -27,7 +27,10 @@ func (e *Entry) recordSize() int {
 	size := 450 + len(e.ShareDataID) + len(e.Kind) + len(e.FunctionID) + len(e.Data) +
 		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey)
 	if e.Caller != nil {
-		size += 40 + len(e.Caller.Subject) + len(e.Caller.Claims)
+		size += 60 + len(e.Caller.Subject) + len(e.Caller.Issuer) + len(e.Caller.Claims)
+		for _, service := range e.Caller.Audience {
+			size += 3 + len(service)
+		}
 	}
 	return size
 }
@@ -68,16 +71,31 @@ func appendBody(dst []byte, e *Entry) []byte {
 		dst = appendString(append(dst, `,"idempotencyKey":`...), e.IdempotencyKey)
 	}
 	if e.Caller != nil {
-		dst = appendString(append(dst, `,"caller":{"subject":`...), e.Caller.Subject)
-		if e.Caller.Claims != nil {
-			dst = appendRaw(append(dst, `,"claims":`...), e.Caller.Claims)
-		}
-		dst = append(dst, '}')
+		dst = appendCaller(append(dst, `,"caller":`...), e.Caller)
 	}
 	if e.Type != EntryRemoved {
 		dst = appendHex(append(dst, `,"stateHash":"`...), e.StateHash)
 	}
 	return appendHex(append(dst, `,"previous":"`...), e.Previous)
+}
+
+func appendCaller(dst []byte, c *Caller) []byte {
+	dst = appendString(append(dst, `{"subject":`...), c.Subject)
+	if c.Issuer != "" {
+		dst = appendString(append(dst, `,"issuer":`...), c.Issuer)
+	}
+	if len(c.Audience) > 0 {
+		separator := `,"audience":[`
+		for _, service := range c.Audience {
+			dst = appendString(append(dst, separator...), service)
+			separator = ","
+		}
+		dst = append(dst, ']')
+	}
+	if c.Claims != nil {
+		dst = appendRaw(append(dst, `,"claims":`...), c.Claims)
+	}
+	return append(dst, '}')
 }
 
 // appendHash completes a record.
@@ -139,8 +157,10 @@ type record struct {
 	Details        json.RawMessage `json:"details"`
 	IdempotencyKey string          `json:"idempotencyKey"`
 	Caller         *struct {
-		Subject string          `json:"subject"`
-		Claims  json.RawMessage `json:"claims"`
+		Subject  string          `json:"subject"`
+		Issuer   string          `json:"issuer"`
+		Audience []string        `json:"audience"`
+		Claims   json.RawMessage `json:"claims"`
 	} `json:"caller"`
 	StateHash Hash `json:"stateHash"`
 	Previous  Hash `json:"previous"`
@@ -170,7 +190,7 @@ func decodeRecord(data []byte) (Entry, error) {
 		StateHash:      r.StateHash, Previous: r.Previous, Hash: r.Hash,
 	}
 	if r.Caller != nil {
-		e.Caller = &Caller{Subject: r.Caller.Subject, Claims: r.Caller.Claims}
+		e.Caller = &Caller{Subject: r.Caller.Subject, Issuer: r.Caller.Issuer, Audience: r.Caller.Audience, Claims: r.Caller.Claims}
 	}
 	return e, nil
 }

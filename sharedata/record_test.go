@@ -70,7 +70,7 @@ func fullEntry() Entry {
 		ShareDataID: "id", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
 		Time: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Kind: "kind", FunctionID: "f",
 		Data: json.RawMessage(`{"by":1}`), Code: "sold-out", Reason: "why", Details: json.RawMessage(`{"left":0}`), IdempotencyKey: "key",
-		Caller:    &Caller{Subject: "ann", Claims: json.RawMessage(`[1]`)},
+		Caller:    &Caller{Subject: "ann", Issuer: "i", Audience: []string{"a", "b"}, Claims: json.RawMessage(`[1]`)},
 		StateHash: Hash{1}, Previous: Hash{2},
 	}
 }
@@ -93,6 +93,10 @@ func TestHash_CoversEveryField(t *testing.T) {
 		"Caller": {
 			func(e *Entry) { e.Caller = nil },
 			func(e *Entry) { e.Caller.Subject = "bob" },
+			func(e *Entry) { e.Caller.Issuer = "" },
+			func(e *Entry) { e.Caller.Audience = nil },
+			func(e *Entry) { e.Caller.Audience = []string{"a,b"} },
+			func(e *Entry) { e.Caller.Audience = []string{"b", "a"} },
 			func(e *Entry) { e.Caller.Claims = nil },
 			func(e *Entry) { e.Caller.Claims = json.RawMessage(`[2]`) },
 		},
@@ -136,7 +140,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Code: s, Reason: s, Details: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryUpdated, StateHash: Hash{1}, Caller: &Caller{}},
-				{Type: EntryRemoved, Caller: &Caller{Subject: s, Claims: json.RawMessage(r)}},
+				{Type: EntryRemoved, Caller: &Caller{Subject: s, Issuer: s, Audience: []string{s}, Claims: json.RawMessage(r)}},
 			} {
 				e.ShareDataID, e.Cursor = s, replay.Cursor{Epoch: uint64(i) + 1, Revision: uint64(j) + 1}
 				e.Time = time.Date(2030, 1, 2, 3, 4, 5, i*100, time.UTC)
@@ -148,7 +152,10 @@ func TestRecord_RoundTrip(t *testing.T) {
 				want := e
 				want.Data, want.Details = remarshalled(t, e.Data), remarshalled(t, e.Details)
 				if e.Caller != nil {
-					want.Caller = &Caller{Subject: e.Caller.Subject, Claims: remarshalled(t, e.Caller.Claims)}
+					want.Caller = &Caller{
+						Subject: e.Caller.Subject, Issuer: e.Caller.Issuer, Audience: e.Caller.Audience,
+						Claims: remarshalled(t, e.Caller.Claims),
+					}
 				}
 				if !reflect.DeepEqual(got, want) {
 					t.Fatalf("got\n%+v\nwant\n%+v", got, want)
