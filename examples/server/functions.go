@@ -47,8 +47,15 @@ func kinds() []sharedata.Kind {
 		return proposed, nil
 	})
 
+	mergeInto := sharedata.NewRawFunction("merge", func(_ context.Context, state, patch json.RawMessage) (json.RawMessage, error) {
+		if !isObject(patch) {
+			return nil, sharedata.Reject("a merge patch that is no object would replace the whole document; use set")
+		}
+		return mergePatch(state, patch)
+	})
+
 	return []sharedata.Kind{
 		sharedata.NewKind("counter", add, reset),
-		sharedata.NewKind("doc", set),
+		sharedata.NewKind("doc", set, mergeInto),
 	}
 }

@@ -4,7 +4,7 @@
 //	go run ./examples/server -addr 127.0.0.1:8080
 //
 // It serves the ShareData "counter" ({"value":0}; functions add and reset) and
-// "doc" (null; function set) at -path. Its first line on standard output is
+// "doc" (null; functions set and merge) at -path. Its first line on standard output is
 // "listening on http://HOST:PORT". SIGINT and SIGTERM shut it down gracefully.
 //
 // -store says where histories are kept: in memory, in a file that outlives the

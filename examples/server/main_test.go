@@ -145,6 +145,8 @@ func TestFunctions(t *testing.T) {
 		{"counter", "set", `1`, "refused", `{"value":0}`},
 		{"doc", "set", `{"title":"<b>"}`, "accepted", `{"title":"<b>"}`},
 		{"doc", "set", `null`, "rejected", `{"title":"<b>"}`},
+		{"doc", "merge", `{"title":null,"tags":{"a":1}}`, "accepted", `{"tags":{"a":1}}`},
+		{"doc", "merge", `[]`, "rejected", `{"tags":{"a":1}}`},
 		{"doc", "set", `0`, "accepted", `0`},
 	} {
 		name := fmt.Sprintf("%s.%s(%s)", step.id, step.function, step.data)
