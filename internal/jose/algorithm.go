@@ -72,6 +72,9 @@ func algorithmsOfRaw(raw any) []string {
 	return nil
 }
 
+// CanVerify reports whether a key can verify messages at all.
+func CanVerify(key jwk.Key) bool { return may(key, jwk.KeyOpVerify) && len(AlgorithmsOf(key)) > 0 }
+
 // may reports whether the key operations allow one; a key without any allows all
 // (RFC 7517 section 4.3).
 func may(key jwk.Key, operation jwk.KeyOperation) bool {
