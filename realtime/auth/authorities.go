@@ -35,7 +35,9 @@ func NewAuthorities() *Authorities {
 }
 
 // Set registers an issuer under an audience, in place of what was registered for both
-// before: from its return on, tokens are verified with the given keys only. The
+// before: from its return on, tokens are verified with the given keys only. Connections
+// that are open go on; to end those whose key was compromised, disconnect the callers
+// of the issuer (realtime.Server.Disconnect), who come back with keys that are listed. The
 // issuer is compared with the claim iss byte by byte. If algorithms are given, only these
 // are accepted, otherwise all that the keys allow; see the package documentation. The
 // error is ErrInvalidOption.
@@ -58,8 +60,8 @@ func (a *Authorities) Set(audience, issuer string, keys KeySource, algorithms ..
 	return nil
 }
 
-// Remove makes an issuer unknown under an audience. Connections that are open go on; see
-// realtime.Server.Disconnect.
+// Remove makes an issuer unknown under an audience. Connections that are open go on, as
+// with Set.
 func (a *Authorities) Remove(audience, issuer string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,7 +92,7 @@ func (a *Authorities) verify(ctx context.Context, audience, issuer string, messa
 		return fmt.Errorf("%w: issuer %.60q: %w", ErrKeysUnavailable, issuer, err)
 	}
 	_, err = message.Verify(keys)
-	if errors.Is(err, jose.ErrUnknownKey) {
+	if mayBeNew(err, message) {
 		if newer := found.newer(ctx, keys); newer != nil {
 			_, err = message.Verify(newer)
 		}
@@ -99,6 +101,12 @@ func (a *Authorities) verify(ctx context.Context, audience, issuer string, messa
 		return invalid("issuer %.60q: %w", issuer, err)
 	}
 	return nil
+}
+
+// mayBeNew reports whether newer keys could verify a message that the known ones do not. Of a
+// message that names no key, its signature is all that tells a new key from an old one.
+func mayBeNew(err error, message *jose.Message) bool {
+	return errors.Is(err, jose.ErrUnknownKey) || errors.Is(err, jose.ErrSignature) && message.Header.KeyID == ""
 }
 
 var errNoKeys = errors.New("the source of keys returned none")

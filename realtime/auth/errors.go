@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/safe-go/safe/internal/option"
+	"github.com/safe-go/safe/realtime"
 )
 
 // Errors of authentication; errors.Is finds them. Their texts say what is wrong, for
@@ -18,8 +19,8 @@ var (
 	// Such an error is ErrInvalidToken too.
 	ErrTokenExpired = errors.New("the token has expired")
 	// ErrKeysUnavailable: the keys of the issuer cannot be had at present, so that
-	// nothing is known about the token.
-	ErrKeysUnavailable = errors.New("the keys of the issuer are not available")
+	// nothing is known about the token. Such an error is realtime.ErrUnavailable too.
+	ErrKeysUnavailable = fmt.Errorf("the keys of the issuer are not available: %w", realtime.ErrUnavailable)
 )
 
 // ErrRefused: an authorizer of this package refuses a request.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
+	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/realtime/auth"
 )
 
@@ -136,6 +137,22 @@ func TestJWKS_Rotation(t *testing.T) {
 	})
 }
 
+// An issuer with one key may neither name it in its key set nor in its tokens.
+func TestJWKS_RotationWithoutID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newJWKSFixture(t, auth.JWKSOptions{})
+		defer f.jwks.Close()
+		key1, by1 := listedKey("")
+		key2, by2 := listedKey("")
+		f.server.body = keySet(key1)
+		f.expect("first token", by1, nil, 1)
+		f.server.change(func() { f.server.body = keySet(key2) })
+		time.Sleep(31 * time.Second)
+		f.expect("new key", by2, nil, 2)
+		f.expect("old key", by1, auth.ErrInvalidToken, 2)
+	})
+}
+
 func TestJWKS_MaxAge(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"": 15 * time.Minute, "public": 15 * time.Minute, "max-age=60": time.Minute, "public, MAX-AGE=60, must-revalidate": time.Minute,
@@ -203,6 +220,7 @@ func TestJWKS_Outage(t *testing.T) {
 		f.expect("last moment", by1, nil, 3)
 		time.Sleep(time.Minute)
 		f.expect("too long", by1, auth.ErrKeysUnavailable, 4)
+		f.expect("too long, for a server", by1, realtime.ErrUnavailable, 4)
 		f.expect("no second request", by1, auth.ErrKeysUnavailable, 4)
 		f.server.change(func() { f.server.status = 200 })
 		time.Sleep(time.Minute)

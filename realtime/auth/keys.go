@@ -17,8 +17,8 @@ type KeySource interface {
 	Keys(ctx context.Context) (jwk.Set, error)
 }
 
-// Refresher is a KeySource that can be asked for newer keys, because a token was signed
-// by a key that is not in the set known. It returns a newer set if it can get one soon,
+// Refresher is a KeySource that can be asked for newer keys, because a token may have been
+// signed by a key that is not in the set known. It returns a newer set if it can get one soon,
 // otherwise the same one, and limits by itself how often it looks.
 type Refresher interface {
 	KeySource
