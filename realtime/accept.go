@@ -12,8 +12,9 @@ import (
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
 // and returns; the connection goes on without it. A request that is not
 // authenticated is answered with 401, one of another origin with 403 (see
-// Options.OriginPatterns), one that is no upgrade with 426, and every one with
-// 503 and Retry-After while the server shuts down.
+// Options.OriginPatterns), one that is no upgrade with 426, and with 503 and
+// Retry-After one that Authenticate returns ErrUnavailable for, and every one while
+// the server shuts down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -41,6 +42,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 	caller, err := s.authenticate(r)
 	if err != nil {
 		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
+		if errors.Is(err, ErrUnavailable) {
+			w.Header().Set("Retry-After", retryAfter)
+			http.Error(w, "authentication is not available", http.StatusServiceUnavailable)
+			return false
+		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false

@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -37,6 +38,22 @@ func TestAuthenticate_Refuses(t *testing.T) {
 				t.Errorf("the response has a secret: %s", body.String())
 			}
 		})
+	}
+}
+
+// A client does not try again with credentials that were answered with 401.
+func TestAuthenticate_Unavailable(t *testing.T) {
+	ts := serve(t, &realtime.Options{Authenticate: func(*http.Request) (*sharedata.Caller, error) {
+		return nil, fmt.Errorf("%s: %w", secret, realtime.ErrUnavailable)
+	}})
+	_, response, err := ts.tryDial(nil)
+	if err == nil || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		t.Fatalf("%v, %+v", err, response)
+	}
+	var body strings.Builder
+	response.Write(&body)
+	if strings.Contains(body.String(), secret) {
+		t.Errorf("the response has a secret: %s", body.String())
 	}
 }
 

@@ -26,7 +26,8 @@ import (
 type Options struct {
 	// Authenticate says who opens a connection, before the upgrade: from a
 	// header, a cookie or the query of the request. If it returns a nil Caller
-	// or an error, the request is answered with HTTP 401 and not upgraded.
+	// or an error, the request is answered with HTTP 401 and not upgraded; with 503
+	// if the error is ErrUnavailable.
 	// Default: every connection is accepted, with a nil Caller.
 	Authenticate func(r *http.Request) (*sharedata.Caller, error)
 	// AuthorizeSubscribe says whether the caller may see a ShareData; an error

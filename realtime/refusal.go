@@ -16,6 +16,12 @@ import (
 // them and reconnects.
 var ErrExpired = errors.New("credentials are no longer good")
 
+// ErrUnavailable is what Authenticate returns, alone or wrapped, when it cannot say at
+// present who opens a connection, because something that it needs is out of reach. The
+// request is answered with HTTP 503 and Retry-After, so that its client tries again
+// with the same credentials, which after a 401 it would not.
+var ErrUnavailable = errors.New("credentials cannot be checked at present")
+
 // Refusal is an error of AuthorizeSubscribe and AuthorizePropose that the client
 // is sent; errors.As finds it also where it is wrapped. The text of any other
 // error stays on the server.

@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"schemas/codes":        {},
 	"internal/option":      {},
 	"internal/wire":        {},
+	"internal/jose":        {},
 	"internal/checker":     {"client", "internal/wire", "replay", "schemas/codes", "sharedata"},
 	"internal/layout":      {},
 	"internal/promises":    {},
@@ -37,9 +38,10 @@ var allowed = map[string][]string{
 	"internal/benchmarks":  {},
 	"internal/torture": {"client", "internal/child", "internal/checker", "internal/option", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
 		"replay/bolt", "replay/redis", "sharedata"},
-	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
-	"client":   {"internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
+	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
+	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
+	"client":        {"internal/option", "internal/wire", "schemas/codes"},
+	"examples":      {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
 }
 
 // forTests lists what test files may import in addition.

@@ -1,0 +1,108 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/realtime/auth"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// lockedBuffer is a log that several goroutines write.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// TestServer_LogsNoToken sends good and bad tokens in every place to a server that logs all it
+// can, and has the client make every kind of request.
+func TestServer_LogsNoToken(t *testing.T) {
+	f := newFixture(t, &auth.Options{Cookie: "session"})
+	var logged lockedBuffer
+	manager := must(sharedata.NewManager(nil))
+	defer manager.Close()
+	must(manager.Create(context.Background(), "allowed", 1))
+	channels := auth.Channels(nil)
+	server := must(realtime.NewServer(manager, &realtime.Options{
+		Authenticate: f.authenticator.Authenticate, AuthorizeSubscribe: channels.Subscribe, AuthorizePropose: channels.Propose,
+		Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}))
+	listening := httptest.NewUnstartedServer(server)
+	listening.Config.ErrorLog = log.New(&logged, "", 0)
+	listening.Start()
+	defer listening.Close()
+	defer server.Close()
+
+	good := f.withClaims("channels", `["allowed"]`)
+	tokens := map[string]string{
+		"good": good, "expired": f.withClaims("exp", at(-60)), "forged": good[:len(good)-20] + strings.Repeat("A", 20), "malformed": good + "!",
+		"unknown key": f.signed("EdDSA", "removed", claims()), "unknown issuer": f.withClaims("iss", `"https://evil.example"`), "secret": "a-long-opaque-secret-token",
+	}
+	for name, token := range tokens {
+		for place, request := range map[string]func() (string, http.Header){
+			"header": func() (string, http.Header) { return "", http.Header{"Authorization": {"Bearer " + token}} },
+			"query":  func() (string, http.Header) { return "?token=" + token, nil },
+			"cookie": func() (string, http.Header) { return "", http.Header{"Cookie": {"session=" + token}} },
+		} {
+			query, header := request()
+			conn, response, err := websocket.Dial(context.Background(), listening.URL+"/realtime"+query, &websocket.DialOptions{HTTPHeader: header})
+			if (err == nil) != (name == "good") {
+				t.Errorf("%s in the %s: %v", name, place, err)
+			}
+			if err != nil {
+				body, _ := io.ReadAll(response.Body)
+				if response.StatusCode != http.StatusUnauthorized || strings.Contains(string(body), token) {
+					t.Errorf("%s in the %s: %d, %q", name, place, response.StatusCode, body)
+				}
+				continue
+			}
+			for _, message := range []string{
+				`{"v":1,"type":"subscribe","shareDataId":"allowed"}`, `{"v":1,"type":"subscribe","shareDataId":"forbidden"}`,
+				`{"v":1,"type":"propose","shareDataId":"forbidden","functionId":"f","proposedData":{},"correlationId":"1"}`,
+			} {
+				_ = conn.Write(context.Background(), websocket.MessageText, []byte(message))
+			}
+			var frame []byte
+			for err == nil {
+				if _, frame, err = conn.Read(context.Background()); strings.Contains(string(frame), "proposal-result") {
+					_ = conn.Write(context.Background(), websocket.MessageText, []byte("malformed"))
+				}
+			}
+		}
+	}
+	server.Close()
+	text := logged.String()
+	if strings.Count(text, "not authenticated") != 3*(len(tokens)-1) || strings.Count(text, "AuthorizeSubscribe refused") != 3 {
+		t.Errorf("what was to be logged is not in the log:\n%s", text)
+	}
+	for name, token := range tokens {
+		for _, part := range strings.Split(token, ".") {
+			if strings.Contains(text, part) || strings.Contains(text, "token=") {
+				t.Errorf("the log contains a part of the token %q:\n%s", name, text)
+			}
+		}
+	}
+}
