@@ -54,6 +54,7 @@ var forTests = map[string][]string{
 	"replay/redis":         {"replay/replaytest", "internal/redistest"},
 	"replay/replaytest":    {"internal/sharedstore"},
 	"sharedata":            {"internal/sharedstore"},
+	"sharedata/proof":      {"client", "client/proof"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
 	"realtime":             {"internal/sharedstore"},
 	"internal/sharedstore": {"replay/replaytest"},
