@@ -10,15 +10,16 @@ import (
 )
 
 // call is a propose or a ping, until it has its outcome. A proposal may take
-// several attempts, all with the same frame.
+// several attempts, which differ in the proof only.
 type call struct {
 	// Immutable.
-	id     string        // the correlation id
-	frame  []byte        // of every attempt
-	fields *wire.Propose // what the frame says; nil for a ping
-	madeAt time.Time
+	id      string        // the correlation id
+	fields  *wire.Propose // what the frame says; nil for a ping
+	madeAt  time.Time
+	proving *proving // makes the proofs; nil for none
 
 	// Guarded by the client's lock.
+	frame  []byte      // of the next attempt, or of the one that is not answered
 	sentOn *connection // the connection of an attempt that is not answered; nil: none
 	sentAt time.Time   // when the last attempt was sent
 	// ambiguous: an earlier attempt may have taken effect. sentWithInvalid: it may,
@@ -41,13 +42,22 @@ type outcome struct {
 	at     time.Time // when a pong was received
 	err    error
 	// retry: the attempt was refused for now. The caller makes the next one, not
-	// before retryAfter. Every other outcome is final.
+	// before retryAfter, and with another proof if this one was stale. Every other
+	// outcome is final.
 	retry      bool
 	retryAfter time.Duration
+	stale      bool
 }
 
 func newCall(id string, frame []byte, fields *wire.Propose) *call {
 	return &call{id: id, frame: frame, fields: fields, madeAt: time.Now(), outcomes: make(chan outcome, 2)}
+}
+
+// setFrame replaces the frame while the call is not in flight.
+func (c *call) setFrame(frame []byte) {
+	// A reply to this frame says nothing about what became of the one before.
+	c.ambiguous, c.sentWithInvalid = c.ambiguous || c.sentWithInvalid, false
+	c.frame = frame
 }
 
 // mayHaveTakenEffect reports whether any attempt may have.
@@ -179,16 +189,17 @@ func (q *calls) refuse(c *call, reply *wire.ProposalResult) {
 		reply.Code = CodeUnspecified
 	}
 	if reply.Code == codes.InvalidMessage {
-		c.sentWithInvalid = false // All attempts had this frame, so none was understood.
+		c.sentWithInvalid = false // These attempts had this frame, so none was understood.
 	}
-	if !isTemporary(reply.Code) {
+	stale := reply.Code == codes.ProofStale && c.proving != nil
+	if !stale && !isTemporary(reply.Code) {
 		q.complete(c, outcome{err: c.failure(nil)})
 		return
 	}
 	c.ambiguous = c.ambiguous || reply.Code == codes.OutcomeUnknown
 	q.remove(c)
 	q.retrying = append(q.retrying, c)
-	c.outcomes <- outcome{retry: true, retryAfter: retryAfter(reply)}
+	c.outcomes <- outcome{retry: true, retryAfter: retryAfter(reply), stale: stale}
 }
 
 // retry makes a call that was refused for now the last that waits, unless it has

@@ -73,6 +73,9 @@ type catchUp struct {
 	// unknown, or known from a barrier only.
 	since   string
 	certain bool
+	// head is where the server says that the ShareData stands; nil before the state of
+	// the round. It may be ahead of position, and proofs are for it.
+	head *head
 	// deliveredLive: a live frame of this round was delivered.
 	deliveredLive bool
 	// held are live frames that wait for the outcome, or for the end of a replay
@@ -106,6 +109,7 @@ func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID} }
 
 // receive applies a state, transaction or lifecycle frame.
 func (u *catchUp) receive(frame wire.ServerMessage) step {
+	u.moveHead(frame)
 	switch frame := frame.(type) {
 	case *wire.State:
 		return u.applySnapshot(frame)

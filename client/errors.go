@@ -125,8 +125,11 @@ func (e *ProposalError) Unwrap() error { return e.Err }
 
 // Temporary reports whether the same proposal may succeed later: the server was
 // busy, out of reach of its store or shutting down, or a limit was reached. The
-// client tried again until the time was up.
-func (e *ProposalError) Temporary() bool { return isTemporary(e.Code) }
+// client tried again until the time was up. The same holds for a proof that was stale,
+// if the proposal had a Prover.
+func (e *ProposalError) Temporary() bool {
+	return isTemporary(e.Code) || e.Code == codes.ProofStale && e.Err != nil
+}
 
 // OutcomeUnknownError says that a proposal may have taken effect or not: an
 // attempt was sent and got no reply before the connection or the time ended, or

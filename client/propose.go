@@ -29,8 +29,15 @@ type Proposal struct {
 	// ErrOutcomeUnknown or a crash. Default: 128 random bits.
 	IdempotencyKey string
 	// Proof authorizes exactly this change, where the server requires that; it is
-	// marshalled like Data. Default: nil, none.
+	// marshalled like Data. It is good for one position of the ShareData, so that it
+	// is refused where somebody else was faster: set Prove instead. Default: nil, none.
 	Proof any
+	// Prove makes the Proof for the position of the ShareData, and another one each
+	// time that a proposal of somebody else came first, until the proposal has its
+	// verdict or its time is up. The client must be subscribed to the ShareData, and
+	// a loop must range over the events, which is how the client knows the position;
+	// otherwise the proposal fails with ErrNotSubscribed, or waits. Default: nil.
+	Prove Prover
 }
 
 // Result is the verdict on a proposal. The verdict is an entry in the history.
@@ -70,7 +77,8 @@ type Result struct {
 //   - Any other error: this call changed nothing. It is a *ProposalError where the
 //     server refused; if its Temporary method returns true, the same proposal may
 //     succeed later. ErrInvalid, ErrQueueFull, and an error that says "never sent"
-//     with ErrTimeout, the context's error or ErrClosed in it: nothing was sent.
+//     with ErrTimeout, the context's error, ErrClosed, ErrNotSubscribed or the error of
+//     a Prover in it: nothing was sent.
 //
 // ErrTimeout, the context's error and ErrClosed are found by errors.Is in errors
 // of both kinds, as is the last error of the connection where there was no
@@ -92,7 +100,12 @@ func (c *Client) ProposeWith(ctx context.Context, p Proposal) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("client: %w: %w", ErrInvalid, err)
 	}
-	got, err := c.roundTrip(ctx, newCall(id, frame, fields))
+	request := newCall(id, frame, fields)
+	if p.Prove != nil {
+		request.proving = &proving{prove: p.Prove, proposal: *fields}
+	}
+	fields.ProposedData, fields.Proof = nil, nil // the frame has them
+	got, err := c.roundTrip(ctx, request)
 	if err != nil {
 		return Result{}, err
 	}
@@ -111,8 +124,7 @@ func (c *Client) ProposeWith(ctx context.Context, p Proposal) (Result, error) {
 	return result, nil
 }
 
-// encode returns the proposal as a frame. It decodes the frame as a server does,
-// because a server closes the connection over one that does not parse.
+// encode returns the proposal as a frame, without a proof where Prove makes it.
 func (p *Proposal) encode(correlationID string) (*wire.Propose, []byte, error) {
 	for _, text := range []string{p.ShareDataID, p.FunctionID, p.IdempotencyKey} {
 		if !utf8.ValidString(text) {
@@ -134,16 +146,23 @@ func (p *Proposal) encode(correlationID string) (*wire.Propose, []byte, error) {
 		fields.IdempotencyKey = rand.Text()
 	}
 	if p.Proof != nil {
+		if p.Prove != nil {
+			return nil, nil, errors.New("it has both Proof and Prove; set one of them")
+		}
 		if fields.Proof, err = json.Marshal(p.Proof); err != nil {
 			return nil, nil, fmt.Errorf("proof: %w", err)
 		}
 	}
+	frame, err := checkedFrame(fields)
+	return fields, frame, err
+}
+
+// checkedFrame encodes a proposal, and decodes it as a server does, because a server
+// closes the connection over a frame that does not parse.
+func checkedFrame(fields *wire.Propose) ([]byte, error) {
 	frame := fields.AppendTo(nil)
-	if _, err := wire.DecodeClient(frame, wire.Limits{MaxBytes: -1}); err != nil {
-		return nil, nil, err
-	}
-	fields.ProposedData, fields.Proof = nil, nil // The frame has them.
-	return fields, frame, nil
+	_, err := wire.DecodeClient(frame, wire.Limits{MaxBytes: -1})
+	return frame, err
 }
 
 // Ping returns how long the server takes to answer, from the moment the ping was
@@ -202,6 +221,9 @@ func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) 
 	if ctx.Err() != nil {
 		return outcome{}, request.failure(endOf(ctx))
 	}
+	if err := c.prove(ctx, request, false); err != nil {
+		return outcome{}, c.neverSent(request, err)
+	}
 	if err := c.submit(request); err != nil {
 		return outcome{}, err
 	}
@@ -213,12 +235,22 @@ func (c *Client) roundTrip(ctx context.Context, request *call) (outcome, error) 
 			if !got.retry {
 				return got, got.err
 			}
+			if got.stale {
+				if err := c.prove(ctx, request, true); err != nil {
+					return c.abandon(request, err)
+				}
+				c.retry(request)
+				continue
+			}
 			if delays == nil {
 				delays = newRetryDelays(c.options.Backoff.Jitter)
 			}
 			due = time.After(delays.next(got.retryAfter))
 		case <-due:
 			due = nil
+			if err := c.prove(ctx, request, false); err != nil {
+				return c.abandon(request, err)
+			}
 			c.retry(request)
 		case <-ctx.Done():
 			return c.abandon(request, endOf(ctx))
@@ -255,6 +287,13 @@ func (c *Client) retry(request *call) {
 	defer c.mu.Unlock()
 	c.calls.retry(request)
 	c.sendWaitingLocked()
+}
+
+// neverSent is the error of a call that is not submitted, for the cause.
+func (c *Client) neverSent(request *call, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return request.failure(c.withConnectionErrorLocked(cause, request))
 }
 
 // abandon ends the call for the cause, unless it has an outcome by now, and

@@ -95,6 +95,7 @@ func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessa
 	if s := conn.subscribeAnsweredLocked(shareDataID); s != nil {
 		s.subscribeBackoff = nil
 		conn.applyStepLocked(s, s.catchUp.receive(frame))
+		s.notifyProversLocked()
 	}
 }
 

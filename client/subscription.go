@@ -29,6 +29,8 @@ type Subscription struct {
 	buffered  int
 	delivered position
 	consumed  bool // a loop ranges over Events
+	// headMoved is closed when catchUp.head has moved; nil while nobody waits for that.
+	headMoved chan struct{}
 	// paused: the buffer was full; subscribe again when it is empty.
 	paused bool
 	// ended: no more events come; err is why, nil after a removal.
@@ -221,6 +223,7 @@ func (s *Subscription) endLocked(err error) {
 	s.ended, s.err, s.paused = true, err, false
 	s.catchUp.stop()
 	s.notify()
+	s.notifyProversLocked()
 }
 
 // Close unsubscribes and ends the loop over Events with ErrClosed. What was

@@ -17,6 +17,11 @@ import (
 // secret is in errors that clients must not see.
 const secret = "password of the database"
 
+// acceptAll is a ProofVerifier.
+type acceptAll struct{}
+
+func (acceptAll) VerifyProof(context.Context, sharedata.ProofRequest) error { return nil }
+
 // failureTest is a proposal to run "f" on "c" that is not accepted.
 type failureTest struct {
 	name    string
@@ -81,6 +86,12 @@ func TestProposeFailures(t *testing.T) {
 		{
 			name: "input breaks the schema", f: fails(nil), schema: `{"properties":{"by":{"type":"integer"}}}`, data: `{"by":"x"}`,
 			code: codes.InvalidInput, text: "/by", details: `{"pointer":"/by"}`,
+		},
+		{
+			name: "no proof", manager: sharedata.Options{
+				ProofVerifier: acceptAll{}, RequireProof: func(_, functionID string) bool { return functionID == "f" },
+			},
+			f: fails(nil), code: codes.ProofRequired, text: `function "f" of ShareData "c" requires a proof`,
 		},
 		{name: "proposing is off", options: realtime.Options{Resolver: sharedata.ResolveNone}, code: codes.ProposingDisabled, text: "propose is not enabled on this server"},
 		{name: "resolver finds nothing", options: resolver(func() error { return nil }), f: fails(nil), code: codes.UnknownFunction, text: `has no function "f"`},

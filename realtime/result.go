@@ -57,7 +57,7 @@ const (
 
 // failureOf says what a proposer gets for an error of the manager: one
 // documented code for each. What went wrong inside a function, a Resolver or the
-// store stays on the server. stopped says that the server was closed.
+// store stays on the server; why a proof was refused does not. stopped says that the server was closed.
 func failureOf(m *wire.Propose, err error, stopped bool) failure {
 	if e, ok := errors.AsType[*sharedata.FunctionError](err); ok {
 		// First, because the function's own error may wrap any of those below.
@@ -87,6 +87,12 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 		return failure{code: codes.UnknownShareData, text: fmt.Sprintf("there is no ShareData %q", m.ShareDataID)}
 	case errors.Is(err, sharedata.ErrUnknownFunction):
 		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %q has no function %q", m.ShareDataID, m.FunctionID)}
+	case errors.Is(err, sharedata.ErrProofRequired):
+		return failure{code: codes.ProofRequired, text: fmt.Sprintf("function %q of ShareData %q requires a proof", m.FunctionID, m.ShareDataID)}
+	case errors.Is(err, sharedata.ErrProofInvalid):
+		return failure{code: codes.ProofInvalid, text: shorten(err.Error())}
+	case errors.Is(err, sharedata.ErrProofStale):
+		return failure{code: codes.ProofStale, text: shorten(err.Error())}
 	case isInvalid:
 		return failure{code: codes.InvalidInput, text: shorten(invalid.Error()), details: pointerDetails(invalid.Pointer)}
 	case errors.Is(err, sharedata.ErrInvalidKey):

@@ -29,6 +29,8 @@ func TestExplain_ValidFrames(t *testing.T) {
 		`{"v":1,"type":"propose","shareDataId":"s","functionId":"f","proposedData":null,"correlationId":"c"}`,
 		`{"v":1,"type":"propose","shareDataId":"s","functionId":"f","proposedData":[{}],"correlationId":"c","proof":null,"idempotencyKey":"k"}`,
 		` {"v":1,"type":"ping","correlationId":"\ud83d\ude00","anything":{"goes":["here"]}} `,
+		`{"v":1,"type":"ping","correlationId":"c","tokenExpiry":true}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"a.b.c"}`,
 	} {
 		if err := v.ExplainClient([]byte(frame)); err != nil {
 			t.Errorf("%s: %v", frame, err)
@@ -41,7 +43,9 @@ func TestExplain_ValidFrames(t *testing.T) {
 		`{"v":1,"type":"lifecycle","shareDataId":"s","event":"removed"}`,
 		`{"v":1,"type":"proposal-result","correlationId":"c","accepted":true}`,
 		`{"v":1,"type":"pong","correlationId":"c"}`,
-		`{"v":1,"type":"error","code":"x","message":""}`,
+		`{"v":1,"type":"pong","correlationId":"c","tokenExpiresInMs":0}`,
+		`{"v":1,"type":"authenticated","correlationId":"c","tokenExpiresInMs":1}`,
+		`{"v":1,"type":"error","code":"x","message":"","retryAfterMs":0}`,
 	} {
 		if err := v.ExplainServer([]byte(frame)); err != nil {
 			t.Errorf("%s: %v", frame, err)
@@ -80,9 +84,9 @@ func TestExplain_Messages(t *testing.T) {
 			"out of range", v.ExplainServer, `{"v":1,"type":"state","shareDataId":"s","currentState":1,"lastTransactionId":null,"revision":-1,"replaying":1e99}`,
 			"state frame: /replaying must be at most 9007199254740991; /revision must be at least 0",
 		},
-		{"no type", v.ExplainClient, `{"v":1}`, "frame: /type is missing; it must be one of subscribe, unsubscribe, propose, ping"},
-		{"another direction's type", v.ExplainServer, `{"v":1,"type":"ping"}`, `frame: /type must be one of state, transaction, lifecycle, proposal-result, pong, error, not "ping"`},
-		{"a type of a wrong type", v.ExplainClient, `{"v":1,"type":["ping"]}`, "frame: /type must be one of subscribe, unsubscribe, propose, ping, not an array"},
+		{"no type", v.ExplainClient, `{"v":1}`, "frame: /type is missing; it must be one of subscribe, unsubscribe, propose, ping, authenticate"},
+		{"another direction's type", v.ExplainServer, `{"v":1,"type":"ping"}`, `frame: /type must be one of state, transaction, lifecycle, proposal-result, pong, authenticated, error, not "ping"`},
+		{"a type of a wrong type", v.ExplainClient, `{"v":1,"type":["ping"]}`, "frame: /type must be one of subscribe, unsubscribe, propose, ping, authenticate, not an array"},
 		{"no object", v.ExplainClient, `["ping"]`, "frame: must be a JSON object, not an array"},
 		{"nothing", v.ExplainClient, ``, "frame: is empty, but must be a JSON object"},
 		{"no JSON", v.ExplainClient, `{"v":1,"x":[nil]}`, "frame: /x/0 is not strict JSON at byte 13: invalid character 'i' in literal null (expecting 'u')"},
@@ -161,7 +165,7 @@ func TestExplain_Concurrent(t *testing.T) {
 	for worker := range 8 {
 		group.Go(func() {
 			for range 50 {
-				want := fmt.Sprintf(`frame: /type must be one of subscribe, unsubscribe, propose, ping, not "%d"`, worker)
+				want := fmt.Sprintf(`frame: /type must be one of subscribe, unsubscribe, propose, ping, authenticate, not "%d"`, worker)
 				if err := v.ExplainClient(fmt.Appendf(nil, `{"v":1,"type":"%d"}`, worker)); err == nil || err.Error() != want {
 					t.Errorf("got %v, want %s", err, want)
 				}

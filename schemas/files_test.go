@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	clientTypes = []string{"subscribe", "unsubscribe", "propose", "ping"}
-	serverTypes = []string{"state", "transaction", "lifecycle", "proposal-result", "pong", "error"}
+	clientTypes = []string{"subscribe", "unsubscribe", "propose", "ping", "authenticate"}
+	serverTypes = []string{"state", "transaction", "lifecycle", "proposal-result", "pong", "authenticated", "error"}
 	combined    = []string{"client-message", "server-message"}
 )
 

@@ -176,11 +176,11 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 		if d.decideAlone(&r.change) {
 			continue
 		}
-		if !r.result.isUsableFor(d.next.state) {
+		if !r.result.isUsableAt(&d.next, &r.change) {
 			if i > 0 && r.change.function.calls.slow.Load() {
 				break
 			}
-			if !s.evaluate(w, r, d.next.state) {
+			if !s.evaluate(w, r, &d.next) {
 				return nil, false
 			}
 		}

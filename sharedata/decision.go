@@ -31,10 +31,12 @@ type change struct {
 	// key is the proposal's idempotency key as the store knows it (storeKey);
 	// empty for none.
 	key string
-	// data, caller and idempotencyKey go into the entry, and the function's id.
+	// data, caller, idempotencyKey and proof go into the entry, and the function's
+	// id. proof is nil where there is none to verify.
 	data           json.RawMessage
 	caller         *Caller
 	idempotencyKey string
+	proof          json.RawMessage
 }
 
 // binding is the function that decides a change, as it was found for one incarnation
@@ -64,14 +66,23 @@ type result struct {
 	before json.RawMessage // the state it was run on; nil if it was not run
 	state  json.RawMessage
 	err    error // a *Rejection, or why there is no verdict
+	// provenAt is where the proof of the proposal was accepted; zero for nowhere.
+	provenAt replay.Cursor
 	// final says that the function is not to be run again on another state.
 	final bool
 }
 
-// isUsableFor reports whether the function need not be run on the state: it was, or
-// the result is final.
-func (r *result) isUsableFor(state json.RawMessage) bool {
-	return r.final || len(r.before) > 0 && len(r.before) == len(state) && &r.before[0] == &state[0]
+// isOf reports whether the function was run on the state.
+func (r *result) isOf(state json.RawMessage) bool {
+	return len(r.before) > 0 && len(r.before) == len(state) && &r.before[0] == &state[0]
+}
+
+// isUsableAt reports whether the change can be decided at the position without
+// evaluating it: the function was run on the state, or the result is final. A proof has
+// to be accepted at this very position: a rejection moves the position, but not the
+// state.
+func (r *result) isUsableAt(at *position, c *change) bool {
+	return r.final || r.isOf(at.state) && (c.proof == nil || r.provenAt == at.cursor)
 }
 
 // outcome is what became of one change.
@@ -192,7 +203,7 @@ func (d *decision) check(c *change) error {
 // decide decides a change whose function was run on next.state. A rejection or a
 // failure changes no state.
 func (d *decision) decide(c *change, r *result) {
-	e := Entry{Type: EntryTransaction, Caller: c.caller, FunctionID: c.function.id, Data: c.data, IdempotencyKey: c.idempotencyKey}
+	e := Entry{Type: EntryTransaction, Caller: c.caller, FunctionID: c.function.id, Data: c.data, IdempotencyKey: c.idempotencyKey, Proof: c.proof}
 	rejected, isRejection := r.err.(*Rejection)
 	switch {
 	case c.kind == changeUpdate && r.err == nil:

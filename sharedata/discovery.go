@@ -14,6 +14,8 @@ type FunctionInfo struct {
 	// Timeout is the deadline of each run: the function's own, or that of
 	// Options.FunctionTimeout. -1 is none.
 	Timeout time.Duration
+	// ProofRequired says that a proposal needs a proof.
+	ProofRequired bool
 }
 
 // Functions describes the functions of a ShareData that can be proposed to by
@@ -35,7 +37,7 @@ func (m *Manager) Functions(ctx context.Context, id string) ([]FunctionInfo, err
 		if f.id == "" || functions.ByID(f.id) != f {
 			continue // internal, or one of the kind that an own function replaces
 		}
-		info := FunctionInfo{ID: f.id, Timeout: f.timeout}
+		info := FunctionInfo{ID: f.id, Timeout: f.timeout, ProofRequired: m.requiresProof(id, f)}
 		if f.schema != nil {
 			info.InputSchema = f.schema.text
 		}

@@ -41,11 +41,22 @@
 // Functions are registered for one ShareData (Manager.Create, Manager.Ensure) or
 // as a named Kind (Options.Kinds, Manager.CreateKind, Manager.EnsureKind).
 //
+// # Proofs
+//
+// A proposal may carry a proof that authorizes exactly this change: by this caller, of
+// this data, by this function, at this position and state of the ShareData. So it
+// serves one change once. Options.ProofVerifier verifies proofs, in the turn of the
+// proposal; functions (Function.WithRequiredProof) and ShareData
+// (Options.RequireProof) can require them. The accepted proof is kept in the entry, so
+// that an auditor can verify it against the entry before. Package sharedata/proof has a
+// verifier of signatures.
+//
 // # Errors
 //
 // A rejection is a verdict and an entry of the history. A proposal that gets no
 // verdict leaves no entry: the ShareData or the function is unknown, the input is
-// invalid, the function failed, or the store did.
+// invalid, its proof is missing or not accepted, the function failed, or the store
+// did.
 //
 // # Stores and processes
 //

@@ -79,6 +79,9 @@ type Entry struct {
 	Details json.RawMessage
 	// IdempotencyKey is the proposal's; empty for none.
 	IdempotencyKey string
+	// Proof is the transaction's, as Options.ProofVerifier accepted it; nil for none. It
+	// has the form of Data.
+	Proof json.RawMessage
 	// Caller is the caller of the proposal or change; nil if none was named. Its
 	// Value is not recorded.
 	Caller *Caller

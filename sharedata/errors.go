@@ -23,8 +23,8 @@ var (
 	// was given has a name that is empty, not UTF-8 or used twice.
 	ErrUnknownKind = errors.New("unknown kind")
 	// ErrInvalidFunction: a function cannot be registered or run. Its schema does
-	// not compile, its timeout is below -1, its id is not UTF-8, or another
-	// function has the same id.
+	// not compile, its timeout is below -1, its id is not UTF-8, another function has
+	// the same id, or it requires a proof where Options.ProofVerifier is not set.
 	ErrInvalidFunction = errors.New("invalid function")
 	// ErrInvalidInput: the proposed data is not what the function takes. The
 	// error is an *InputError.

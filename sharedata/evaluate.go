@@ -37,6 +37,8 @@ type functionCall struct {
 	host     callHost
 	function *Function
 	request  *request // of a ShareData; nil for Function.Run
+	proving  *proving // to be verified before the function runs; nil for nothing
+	earlier  *result  // of the function on the same state; nil for none
 	// over is swapped when the function ends, and when the call is abandoned. The
 	// first of the two decides.
 	over atomic.Bool
@@ -55,18 +57,22 @@ type callHost interface {
 
 var errNoResult = errors.New("it ended its goroutine without a result")
 
-// evaluate runs the request's function on the state and sets the request's result.
-// It returns false if this goroutine was replaced meanwhile: then the ShareData
-// belongs to another one and must not be touched.
-func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool {
-	f := r.change.function
-	r.result = result{before: state}
+// evaluate verifies the proof of the request at the position, if there is one, runs the
+// function on the state there, and sets the request's result. It returns false if this
+// goroutine was replaced meanwhile: then the ShareData belongs to another one and must
+// not be touched.
+func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
+	f, earlier := r.change.function, r.result
+	r.result = result{before: at.state}
 	if f.calls.abandoned.Load() >= maxAbandoned {
 		r.result.err = failure(f.id, ErrFunctionStuck)
 		s.logFailure(r)
 		return true
 	}
-	call := &functionCall{host: s, function: f, request: r}
+	call := &functionCall{host: s, function: f, request: r, proving: s.provingOf(&r.change, at)}
+	if earlier.isOf(at.state) {
+		call.earlier = &earlier // at another position, where only the proof was accepted
+	}
 	call.parent = r.ctx
 	began := time.Now()
 	timeout := f.timeoutOr(s.manager.options.FunctionTimeout)
@@ -81,7 +87,7 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 		// Without a deadline, nothing else gives the goroutine back.
 		defer context.AfterFunc(r.ctx, func() { call.abandon(r.ctx.Err()) })()
 	}
-	next, err := call.run(state, r.change.data)
+	next, err := call.run(at.state, r.change.data)
 	if timeout > 0 {
 		w.watchdog.Stop()
 		w.calling.Store(nil)
@@ -91,11 +97,16 @@ func (s *shareData) evaluate(w *worker, r *request, state json.RawMessage) bool 
 		return false
 	}
 	r.result.state, r.result.err = next, err
+	if call.proving != nil {
+		if r.result.provenAt = at.cursor; !call.proving.accepted {
+			r.result = result{err: err} // the function was not run
+		}
+	}
 	s.logFailure(r)
 	return true
 }
 
-// run calls the function, and makes a panic an error.
+// run verifies the proof and calls the function, and makes a panic an error.
 func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, err error) {
 	returned := false
 	defer func() {
@@ -113,8 +124,17 @@ func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, e
 		next, err = nil, failure(c.function.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
 		c.host.logPanic(c, value)
 	}()
-	next, err = c.function.apply(c, state, data)
-	err = sortError(c.function.id, err)
+	if c.proving != nil {
+		err = c.proving.verify(c)
+	}
+	switch {
+	case err != nil:
+	case c.earlier != nil:
+		next, err = c.earlier.state, c.earlier.err
+	default:
+		next, err = c.function.apply(c, state, data)
+		err = sortError(c.function.id, err)
+	}
 	returned = true
 	return next, err
 }

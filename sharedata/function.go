@@ -25,7 +25,8 @@ type Function struct {
 	apply   rule
 	// strict is apply with unknown members of the input refused; nil for a raw
 	// function.
-	strict rule
+	strict        rule
+	proofRequired bool
 	// calls is shared with the copies that the With methods make.
 	calls *functionCalls
 }
@@ -126,6 +127,15 @@ func (f *Function) WithStrictInput() *Function {
 func (f *Function) WithTimeout(timeout time.Duration) *Function {
 	with := *f
 	with.timeout = timeout
+	return &with
+}
+
+// WithRequiredProof returns a copy of the function that requires a proof: a proposal
+// without one fails with ErrProofRequired. A manager without Options.ProofVerifier
+// refuses to register it, with ErrInvalidFunction. Run verifies no proofs.
+func (f *Function) WithRequiredProof() *Function {
+	with := *f
+	with.proofRequired = true
 	return &with
 }
 

@@ -20,6 +20,9 @@ func (m *Manager) Create(ctx context.Context, id string, state any, functions ..
 	if err := own.check(); err != nil {
 		return Snapshot{}, err
 	}
+	if err := m.checkVerifiable(own...); err != nil {
+		return Snapshot{}, err
+	}
 	return m.create(ctx, id, "", state, own)
 }
 

@@ -83,6 +83,9 @@ func NewManager(options *Options) (*Manager, error) {
 		if err := functions.check(); err != nil {
 			return nil, fmt.Errorf("kind %q: %w", kind.Name, err)
 		}
+		if err := m.checkVerifiable(functions...); err != nil {
+			return nil, fmt.Errorf("kind %q: %w", kind.Name, err)
+		}
 		if _, taken := m.kinds[kind.Name]; taken || kind.Name == "" || !utf8.ValidString(kind.Name) {
 			return nil, fmt.Errorf("%w: kinds need distinct names of UTF-8 that are not empty, got %q", ErrUnknownKind, kind.Name)
 		}

@@ -1,6 +1,7 @@
 package sharedata
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -24,6 +25,15 @@ type Options struct {
 	// Resolver decides which function a proposal's FunctionID means. Default:
 	// ResolveByID. ResolveNone switches proposing by id off.
 	Resolver Resolver
+	// ProofVerifier verifies the proofs of proposals. Default: none; proofs are
+	// ignored. Package sharedata/proof has one for signatures.
+	ProofVerifier ProofVerifier
+	// RequireProof says whether proposals to a function of a ShareData need a
+	// proof, besides the functions that require one themselves
+	// (Function.WithRequiredProof). It is called for every such proposal, from any
+	// number of goroutines, and should return at once; what it answers is in
+	// FunctionInfo too. It needs a ProofVerifier. Default: nil, no others.
+	RequireProof func(shareDataID, functionID string) bool
 	// FunctionTimeout is the deadline of functions that set none of their own.
 	// Default: 5 s. With -1, a run whose proposer gives up is left behind and goes on;
 	// once 16 are, further calls of the function fail with ErrFunctionStuck.
@@ -69,6 +79,9 @@ func (o *Options) withDefaults() (Options, error) {
 			return c, err
 		}
 		c.Store = memory
+	}
+	if c.RequireProof != nil && c.ProofVerifier == nil {
+		return c, errors.New("sharedata: Options.RequireProof is set; set Options.ProofVerifier too")
 	}
 	if c.Resolver == nil {
 		c.Resolver = ResolveByID

@@ -24,6 +24,8 @@ type position struct {
 	lastTransaction replay.Cursor
 	// hash is the newest entry's.
 	hash Hash
+	// stateHash is that of state; zero where it was not computed. See hashOfState.
+	stateHash Hash
 	// stored is the Meta that the store has with it; nil where the position did
 	// not come from the store, see meta.
 	stored []byte
@@ -50,11 +52,19 @@ func (p position) after(e *Entry, state json.RawMessage) position {
 	case EntryTransaction:
 		p.lastTransaction = e.Cursor
 	}
-	p.cursor, p.hash, p.stored, p.restartAfter = e.Cursor, e.Hash, nil, 0
+	p.cursor, p.hash, p.stateHash, p.stored, p.restartAfter = e.Cursor, e.Hash, e.StateHash, nil, 0
 	if state != nil {
 		p.state = state
 	}
 	return p
+}
+
+// hashOfState returns the hash of the state, which is kept in the position.
+func (p *position) hashOfState() Hash {
+	if p.stateHash == (Hash{}) {
+		p.stateHash = HashState(p.state)
+	}
+	return p.stateHash
 }
 
 // meta is what the store keeps beside the newest state: what a manager must know

@@ -41,11 +41,15 @@ func newProxiedNode(t testing.TB, shared *sharedstore.Medium) (node, *proxy) {
 }
 
 // twoNodes share a store, in which "counter" is at 0. Both know add and
-// broken, also after it is created again.
-func twoNodes(t testing.TB) (shared *sharedstore.Medium, a, b node) {
+// broken, also after it is created again. They have the options, if there are any.
+func twoNodes(t testing.TB, options ...*sharedata.Options) (shared *sharedstore.Medium, a, b node) {
 	t.Helper()
 	shared = sharedstore.New()
-	a, b = newNode(t, shared.Process(), nil), newNode(t, shared.Process(), nil)
+	var o *sharedata.Options
+	if len(options) > 0 {
+		o = options[0]
+	}
+	a, b = newNode(t, shared.Process(), o), newNode(t, shared.Process(), o)
 	ensureCounter(t, a)
 	ensureCounter(t, b)
 	return shared, a, b

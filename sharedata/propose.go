@@ -45,7 +45,9 @@ type Proposal struct {
 	// the ShareData is removed. Choose it at random, or from what the proposal
 	// is about. Default: none. At most MaxKeyBytes of UTF-8.
 	IdempotencyKey string
-	// Proof is the proof that came with the proposal; nil for none.
+	// Proof authorizes exactly this change, as Options.ProofVerifier verifies; it is
+	// one JSON object of at most MaxProofBytes, and nil for none. It is verified also
+	// where none is required. It is ignored where there is no verifier.
 	Proof json.RawMessage
 }
 
@@ -119,9 +121,12 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	if len(p.IdempotencyKey) > MaxKeyBytes || !utf8.ValidString(p.IdempotencyKey) {
 		return nil, fmt.Errorf("%w: it has %d bytes; use at most %d of UTF-8", ErrInvalidKey, len(p.IdempotencyKey), MaxKeyBytes)
 	}
+	if p.Proof, err = m.proofOf(p); err != nil {
+		return nil, err
+	}
 	r := &request{ctx: ctx, proposer: proposerOf(p), change: change{
 		kind: changePropose, key: storeKey(p.Caller, p.IdempotencyKey),
-		data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey,
+		data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey, proof: p.Proof,
 	}}
 	r.change.binding, err = m.bind(ctx, p, data, m.position)
 	if m.follower == nil {
@@ -132,7 +137,7 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 		cached := func(_ context.Context, id string) (position, error) { return m.cachedPosition(id) }
 		return m.bind(ctx, p, data, cached)
 	}
-	if errors.Is(err, ErrUnknownFunction) || errors.Is(err, ErrInvalidInput) {
+	if errors.Is(err, ErrUnknownFunction) || errors.Is(err, ErrInvalidInput) || errors.Is(err, ErrProofRequired) {
 		// Another process may have created the ShareData again, with other functions.
 		r.change.binding, err = m.bind(ctx, p, data, m.freshPosition)
 	}
@@ -164,6 +169,12 @@ func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, po
 	}
 	if err := function.check(); err != nil {
 		return binding{}, err
+	}
+	if err := m.checkVerifiable(function); err != nil {
+		return binding{}, err
+	}
+	if p.Proof == nil && m.requiresProof(p.ShareDataID, function) {
+		return binding{}, fmt.Errorf("%w for %.60q of %.60q", ErrProofRequired, function.id, p.ShareDataID)
 	}
 	if err := function.checkInput(data); err != nil {
 		return binding{}, err

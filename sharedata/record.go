@@ -25,7 +25,7 @@ func appendRecord(dst []byte, e *Entry) []byte {
 // up to 450 bytes.
 func (e *Entry) recordSize() int {
 	size := 450 + len(e.ShareDataID) + len(e.Kind) + len(e.FunctionID) + len(e.Data) +
-		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey)
+		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey) + len(e.Proof)
 	if e.Caller != nil {
 		size += 60 + len(e.Caller.Subject) + len(e.Caller.Issuer) + len(e.Caller.Claims)
 		for _, service := range e.Caller.Audience {
@@ -69,6 +69,9 @@ func appendBody(dst []byte, e *Entry) []byte {
 	}
 	if e.IdempotencyKey != "" {
 		dst = appendString(append(dst, `,"idempotencyKey":`...), e.IdempotencyKey)
+	}
+	if e.Proof != nil {
+		dst = appendRaw(append(dst, `,"proof":`...), e.Proof)
 	}
 	if e.Caller != nil {
 		dst = appendCaller(append(dst, `,"caller":`...), e.Caller)
@@ -156,6 +159,7 @@ type record struct {
 	Code           string          `json:"code"`
 	Details        json.RawMessage `json:"details"`
 	IdempotencyKey string          `json:"idempotencyKey"`
+	Proof          json.RawMessage `json:"proof"`
 	Caller         *struct {
 		Subject  string          `json:"subject"`
 		Issuer   string          `json:"issuer"`
@@ -186,8 +190,8 @@ func decodeRecord(data []byte) (Entry, error) {
 		ShareDataID: r.ShareDataID, Cursor: r.Cursor, Type: r.Type, Time: r.Time,
 		Kind: r.Kind, Continues: r.Continues, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted,
 		Code: r.Code, Reason: r.Reason, Details: r.Details,
-		IdempotencyKey: r.IdempotencyKey,
-		StateHash:      r.StateHash, Previous: r.Previous, Hash: r.Hash,
+		IdempotencyKey: r.IdempotencyKey, Proof: r.Proof,
+		StateHash: r.StateHash, Previous: r.Previous, Hash: r.Hash,
 	}
 	if r.Caller != nil {
 		e.Caller = &Caller{Subject: r.Caller.Subject, Issuer: r.Caller.Issuer, Audience: r.Caller.Audience, Claims: r.Caller.Claims}

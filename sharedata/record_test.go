@@ -17,7 +17,7 @@ import (
 )
 
 // golden are the records of someHistory("n", 7). A change to these, to
-// goldenRejected or to goldenContinued makes every stored history fail its audit.
+// goldenRejected, to goldenContinued or to goldenProven makes every stored history fail its audit.
 var golden = []string{
 	`{"shareDataId":"n","cursor":"7-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa"}`,
 	`{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":2,"accepted":true,"idempotencyKey":"k","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa","hash":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55"}`,
@@ -46,9 +46,21 @@ func rejectedEntry() Entry {
 	return e
 }
 
+// goldenProven is the record of provenEntry.
+const goldenProven = `{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"buy","proposedData":{"count":3},"accepted":true,"idempotencyKey":"k","proof":{"jws":"a..b"},"caller":{"subject":"ann"},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0100000000000000000000000000000000000000000000000000000000000000","hash":"b6dd2f8dac2fb23d674b721a1b477d26ad3b8698e7a522450f5d2e5952559ffc"}`
+
+// provenEntry is a transaction with a proof.
+func provenEntry() Entry {
+	e := rejectedEntry()
+	e.Accepted, e.Code, e.Reason, e.Details = true, "", "", nil
+	e.IdempotencyKey, e.Proof, e.Caller = "k", json.RawMessage(`{ "jws": "a..b" }`), &Caller{Subject: "ann"}
+	e.seal(Hash{1})
+	return e
+}
+
 func TestRecord_Golden(t *testing.T) {
-	history := append(someHistory("n", 7), rejectedEntry(), restartedHistory()[2])
-	want := append(slices.Clone(golden), goldenRejected, goldenContinued)
+	history := append(someHistory("n", 7), rejectedEntry(), restartedHistory()[2], provenEntry())
+	want := append(slices.Clone(golden), goldenRejected, goldenContinued, goldenProven)
 	if len(history) != len(want) {
 		t.Fatalf("%d entries, %d golden records", len(history), len(want))
 	}
@@ -69,7 +81,7 @@ func fullEntry() Entry {
 	return Entry{
 		ShareDataID: "id", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
 		Time: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Kind: "kind", FunctionID: "f",
-		Data: json.RawMessage(`{"by":1}`), Code: "sold-out", Reason: "why", Details: json.RawMessage(`{"left":0}`), IdempotencyKey: "key",
+		Data: json.RawMessage(`{"by":1}`), Code: "sold-out", Reason: "why", Details: json.RawMessage(`{"left":0}`), IdempotencyKey: "key", Proof: json.RawMessage(`{"jws":"a..b"}`),
 		Caller:    &Caller{Subject: "ann", Issuer: "i", Audience: []string{"a", "b"}, Claims: json.RawMessage(`[1]`)},
 		StateHash: Hash{1}, Previous: Hash{2},
 	}
@@ -90,6 +102,7 @@ func TestHash_CoversEveryField(t *testing.T) {
 		"Code":           {func(e *Entry) { e.Code = "" }, func(e *Entry) { e.Code = "sold" }},
 		"Details":        {func(e *Entry) { e.Details = nil }, func(e *Entry) { e.Details = json.RawMessage(`{"left":1}`) }},
 		"IdempotencyKey": {func(e *Entry) { e.IdempotencyKey = "" }, func(e *Entry) { e.IdempotencyKey = "yek" }},
+		"Proof":          {func(e *Entry) { e.Proof = nil }, func(e *Entry) { e.Proof = json.RawMessage(`{"jws":"a..c"}`) }},
 		"Caller": {
 			func(e *Entry) { e.Caller = nil },
 			func(e *Entry) { e.Caller.Subject = "bob" },
@@ -137,7 +150,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 				{Type: EntryCreated, Kind: s, StateHash: Hash{1}},
 				{Type: EntryCreated, Kind: s, Continues: replay.Cursor{Epoch: uint64(j) + 1, Revision: 1<<64 - 1}, StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Accepted: true, StateHash: Hash{1}},
-				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, StateHash: Hash{1}},
+				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, Proof: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Code: s, Reason: s, Details: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryUpdated, StateHash: Hash{1}, Caller: &Caller{}},
 				{Type: EntryRemoved, Caller: &Caller{Subject: s, Issuer: s, Audience: []string{s}, Claims: json.RawMessage(r)}},
@@ -150,7 +163,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 					t.Fatalf("%s: %v", record, err)
 				}
 				want := e
-				want.Data, want.Details = remarshalled(t, e.Data), remarshalled(t, e.Details)
+				want.Data, want.Details, want.Proof = remarshalled(t, e.Data), remarshalled(t, e.Details), remarshalled(t, e.Proof)
 				if e.Caller != nil {
 					want.Caller = &Caller{
 						Subject: e.Caller.Subject, Issuer: e.Caller.Issuer, Audience: e.Caller.Audience,
@@ -269,7 +282,7 @@ func TestRecord_OfAnotherPosition(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	for _, record := range append(slices.Clone(golden), goldenRejected, goldenContinued) {
+	for _, record := range append(slices.Clone(golden), goldenRejected, goldenContinued, goldenProven) {
 		f.Add([]byte(record))
 	}
 	f.Add([]byte(`{"type":"removed","time":"2030-01-02T03:04:05+01:00","caller":{},"proposedData": 1 }`))

@@ -15,6 +15,23 @@ import (
 // otherwise the usual one of its type: RS256, ES256, ES384, ES512, EdDSA or HS256.
 // Errors are ErrKey, and ErrMalformed for a payload that is too long for Parse.
 func Sign(payload []byte, typ string, key jwk.Key) (string, error) {
+	compact, err := sign(payload, typ, key)
+	if err != nil {
+		return "", err
+	}
+	return checkSize(compact)
+}
+
+// checkSize returns the message if it is not too long for Parse.
+func checkSize(compact string) (string, error) {
+	if len(compact) > MaxBytes {
+		return "", fmt.Errorf("%w: it has %d bytes; at most %d are accepted", ErrMalformed, len(compact), MaxBytes)
+	}
+	return compact, nil
+}
+
+// sign is Sign without a bound of the size.
+func sign(payload []byte, typ string, key jwk.Key) (string, error) {
 	var raw any
 	if err := key.Raw(&raw); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrKey, err)
@@ -45,9 +62,5 @@ func Sign(payload []byte, typ string, key jwk.Key) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	compact := signed + "." + encode(signature)
-	if len(compact) > MaxBytes {
-		return "", fmt.Errorf("%w: it has %d bytes; at most %d are accepted", ErrMalformed, len(compact), MaxBytes)
-	}
-	return compact, nil
+	return signed + "." + encode(signature), nil
 }

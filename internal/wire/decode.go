@@ -30,8 +30,10 @@ func DecodeClient(data []byte, limits Limits) (ClientMessage, error) {
 		message = f.propose()
 	case TypePing:
 		message = f.ping()
+	case TypeAuthenticate:
+		message = f.authenticate()
 	default:
-		f.failType("subscribe, unsubscribe, propose or ping")
+		f.failType("subscribe, unsubscribe, propose, ping or authenticate")
 	}
 	if f.failure != nil {
 		return nil, f.failure
@@ -56,10 +58,12 @@ func DecodeServer(data []byte, limits Limits) (ServerMessage, error) {
 		message = f.proposalResult()
 	case TypePong:
 		message = f.pong()
+	case TypeAuthenticated:
+		message = f.authenticated()
 	case TypeError:
 		message = f.error()
 	default:
-		f.failType("state, transaction, lifecycle, proposal-result, pong or error")
+		f.failType("state, transaction, lifecycle, proposal-result, pong, authenticated or error")
 	}
 	if f.failure != nil {
 		return nil, f.failure
@@ -133,7 +137,18 @@ func (f *frame) propose() *Propose {
 	return m
 }
 
-func (f *frame) ping() *Ping { return &Ping{CorrelationID: f.correlationID()} }
+func (f *frame) ping() *Ping {
+	return &Ping{CorrelationID: f.correlationID(), TokenExpiry: f.optionalFlag(memberTokenExpiry)}
+}
+
+// authenticate reads a secret: no failure of it may quote a value.
+func (f *frame) authenticate() *Authenticate {
+	m := &Authenticate{CorrelationID: f.correlationID()}
+	if f.require(memberToken) {
+		m.Token = f.checkedString(memberToken, 1, maxToken)
+	}
+	return m
+}
 
 func (f *frame) state() *State {
 	m := &State{
@@ -196,13 +211,28 @@ func (f *frame) proposalResult() *ProposalResult {
 	}
 }
 
-func (f *frame) pong() *Pong { return &Pong{CorrelationID: f.correlationID()} }
+func (f *frame) pong() *Pong {
+	m := &Pong{CorrelationID: f.correlationID()}
+	m.TokenExpiresInMs, m.HasTokenExpiresIn = f.tokenExpiresIn()
+	return m
+}
+
+func (f *frame) authenticated() *Authenticated {
+	m := &Authenticated{CorrelationID: f.correlationID()}
+	m.TokenExpiresInMs, m.HasTokenExpiresIn = f.tokenExpiresIn()
+	return m
+}
+
+func (f *frame) tokenExpiresIn() (milliseconds uint64, has bool) {
+	return f.optionalInteger(memberTokenExpiresInMs), f.has(memberTokenExpiresInMs)
+}
 
 func (f *frame) error() *Error {
 	m := &Error{
-		Code:        f.name(memberCode),
-		Message:     f.text(memberMessage),
-		ShareDataID: f.optionalText(memberShareDataID),
+		Code:         f.name(memberCode),
+		Message:      f.text(memberMessage),
+		ShareDataID:  f.optionalText(memberShareDataID),
+		RetryAfterMs: f.optionalInteger(memberRetryAfterMs),
 	}
 	if f.has(memberCorrelationID) {
 		m.CorrelationID = f.checkedString(memberCorrelationID, 0, maxCorrelationID)

@@ -49,6 +49,15 @@ func (m *Propose) AppendTo(dst []byte) []byte {
 func (m *Ping) AppendTo(dst []byte) []byte {
 	dst = begin(dst, TypePing, 0)
 	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	dst = appendIfTrue(dst, memberTokenExpiry, m.TokenExpiry)
+	return append(dst, '}')
+}
+
+// AppendTo implements [ClientMessage].
+func (m *Authenticate) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeAuthenticate, len(m.Token))
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	dst = appendText(dst, memberToken, m.Token)
 	return append(dst, '}')
 }
 
@@ -115,6 +124,19 @@ func (m *ProposalResult) AppendTo(dst []byte) []byte {
 func (m *Pong) AppendTo(dst []byte) []byte {
 	dst = begin(dst, TypePong, 0)
 	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	if m.HasTokenExpiresIn {
+		dst = appendInteger(dst, memberTokenExpiresInMs, m.TokenExpiresInMs)
+	}
+	return append(dst, '}')
+}
+
+// AppendTo implements [ServerMessage].
+func (m *Authenticated) AppendTo(dst []byte) []byte {
+	dst = begin(dst, TypeAuthenticated, 0)
+	dst = appendText(dst, memberCorrelationID, m.CorrelationID)
+	if m.HasTokenExpiresIn {
+		dst = appendInteger(dst, memberTokenExpiresInMs, m.TokenExpiresInMs)
+	}
 	return append(dst, '}')
 }
 
@@ -125,6 +147,9 @@ func (m *Error) AppendTo(dst []byte) []byte {
 	dst = appendText(dst, memberMessage, m.Message)
 	dst = appendOptionalText(dst, memberCorrelationID, m.CorrelationID)
 	dst = appendOptionalText(dst, memberShareDataID, m.ShareDataID)
+	if m.RetryAfterMs != 0 {
+		dst = appendInteger(dst, memberRetryAfterMs, m.RetryAfterMs)
+	}
 	return append(dst, '}')
 }
 

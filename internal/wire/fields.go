@@ -13,6 +13,7 @@ import (
 const (
 	maxCorrelationID  = 1024
 	maxIdempotencyKey = 256
+	maxToken          = 16384
 	anyLength         = -1
 )
 

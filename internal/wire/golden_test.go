@@ -55,7 +55,11 @@ var goldenFrames = map[string]message{
 	},
 
 	"ping":         &Ping{CorrelationID: "c-5"},
-	"ping-awkward": &Ping{CorrelationID: awkward},
+	"ping-expiry":  &Ping{CorrelationID: "c-5", TokenExpiry: true},
+	"ping-awkward": &Ping{CorrelationID: awkward, TokenExpiry: true},
+
+	"authenticate":         &Authenticate{CorrelationID: "c-6", Token: "a.b.c"},
+	"authenticate-awkward": &Authenticate{CorrelationID: awkward, Token: awkward},
 
 	"state": &State{
 		ShareDataID: "counter", CurrentState: []byte(`{"value":3}`), LastTransactionID: "1a2b3c-7",
@@ -132,14 +136,20 @@ var goldenFrames = map[string]message{
 	"proposal-result-busy": &ProposalResult{CorrelationID: "c-1", Error: "too many", Code: codes.Busy, RetryAfterMs: 250},
 
 	"pong":         &Pong{CorrelationID: "c-5"},
-	"pong-awkward": &Pong{CorrelationID: awkward},
+	"pong-expiry":  &Pong{CorrelationID: "c-5", TokenExpiresInMs: 60000, HasTokenExpiresIn: true},
+	"pong-awkward": &Pong{CorrelationID: awkward, HasTokenExpiresIn: true},
+
+	"authenticated":         &Authenticated{CorrelationID: "c-6"},
+	"authenticated-expiry":  &Authenticated{CorrelationID: "c-6", TokenExpiresInMs: 3600000, HasTokenExpiresIn: true},
+	"authenticated-awkward": &Authenticated{CorrelationID: awkward, TokenExpiresInMs: maxInteger, HasTokenExpiresIn: true},
 
 	"error": &Error{Code: codes.InvalidMessage, Message: "propose frame: /functionId is missing"},
 	"error-correlation": &Error{
 		Code: codes.InvalidMessage, Message: "", CorrelationID: "c-1",
 	},
 	"error-sharedata": &Error{Code: codes.UnknownShareData, Message: "no such ShareData", ShareDataID: "counter"},
-	"error-awkward":   &Error{Code: awkward, Message: awkward, CorrelationID: awkward, ShareDataID: awkward},
+	"error-retry":     &Error{Code: codes.RateLimited, Message: "too many messages", RetryAfterMs: 250},
+	"error-awkward":   &Error{Code: awkward, Message: awkward, CorrelationID: awkward, ShareDataID: awkward, RetryAfterMs: maxInteger},
 }
 
 // decodeLike decodes in the direction that m goes.

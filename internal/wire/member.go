@@ -30,6 +30,9 @@ const (
 	memberRetryAfterMs
 	memberCode
 	memberMessage
+	memberToken
+	memberTokenExpiry
+	memberTokenExpiresInMs
 	memberCount // the number of members; also stands for an unknown member
 )
 
@@ -61,6 +64,9 @@ var memberNames = [memberCount]string{
 	memberRetryAfterMs:      "retryAfterMs",
 	memberCode:              "code",
 	memberMessage:           "message",
+	memberToken:             "token",
+	memberTokenExpiry:       "tokenExpiry",
+	memberTokenExpiresInMs:  "tokenExpiresInMs",
 }
 
 // memberNamed returns the member with the name, or memberCount.

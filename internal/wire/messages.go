@@ -7,16 +7,18 @@ const Version = 1
 
 // Types of frames, the value of "type".
 const (
-	TypeSubscribe   = "subscribe"
-	TypeUnsubscribe = "unsubscribe"
-	TypePropose     = "propose"
-	TypePing        = "ping"
+	TypeSubscribe    = "subscribe"
+	TypeUnsubscribe  = "unsubscribe"
+	TypePropose      = "propose"
+	TypePing         = "ping"
+	TypeAuthenticate = "authenticate"
 
 	TypeState          = "state"
 	TypeTransaction    = "transaction"
 	TypeLifecycle      = "lifecycle"
 	TypeProposalResult = "proposal-result"
 	TypePong           = "pong"
+	TypeAuthenticated  = "authenticated"
 	TypeError          = "error"
 )
 
@@ -27,7 +29,7 @@ const (
 )
 
 // ClientMessage is a frame from a client to a server: *Subscribe,
-// *Unsubscribe, *Propose or *Ping.
+// *Unsubscribe, *Propose, *Ping or *Authenticate.
 type ClientMessage interface {
 	// AppendTo appends the frame's JSON text to dst.
 	AppendTo(dst []byte) []byte
@@ -35,7 +37,7 @@ type ClientMessage interface {
 }
 
 // ServerMessage is a frame from a server to a client: *State, *Transaction,
-// *Lifecycle, *ProposalResult, *Pong or *Error.
+// *Lifecycle, *ProposalResult, *Pong, *Authenticated or *Error.
 type ServerMessage interface {
 	// AppendTo appends the frame's JSON text to dst.
 	AppendTo(dst []byte) []byte
@@ -75,6 +77,19 @@ type Propose struct {
 // Ping asks for a Pong.
 type Ping struct {
 	CorrelationID string
+	// TokenExpiry asks for Pong.TokenExpiresInMs.
+	TokenExpiry bool
+}
+
+// Authenticate renews the token by which the connection was authenticated. A
+// client sends it only after a Pong that had TokenExpiresInMs, because other
+// servers do not know it. The reply is an Authenticated, or an Error with the
+// same correlationId.
+type Authenticate struct {
+	CorrelationID string
+	// Token is the new token, 1 to 16,384 characters. It is a secret: no error of
+	// this package and of package schemas has any part of it.
+	Token string
 }
 
 // State is the snapshot that begins a subscription.
@@ -144,6 +159,21 @@ type ProposalResult struct {
 // Pong is the reply to a Ping.
 type Pong struct {
 	CorrelationID string
+	// TokenExpiresInMs is the number of milliseconds until the server closes the
+	// connection because its token expires. It is written only where
+	// HasTokenExpiresIn is set: for a Ping with TokenExpiry, of a connection whose
+	// token expires and can be renewed by an Authenticate.
+	TokenExpiresInMs  uint64
+	HasTokenExpiresIn bool
+}
+
+// Authenticated is the reply to an Authenticate whose token was accepted.
+type Authenticated struct {
+	CorrelationID string
+	// TokenExpiresInMs is that of the new token. It is written only where
+	// HasTokenExpiresIn is set, as for a token that expires.
+	TokenExpiresInMs  uint64
+	HasTokenExpiresIn bool
 }
 
 // Error reports an error that is not the result of a proposal.
@@ -154,16 +184,21 @@ type Error struct {
 	// about, if it has them.
 	CorrelationID string
 	ShareDataID   string
+	// RetryAfterMs is the number of milliseconds after which the same message may
+	// succeed; 0 if that is not known.
+	RetryAfterMs uint64
 }
 
-func (*Subscribe) clientMessage()   {}
-func (*Unsubscribe) clientMessage() {}
-func (*Propose) clientMessage()     {}
-func (*Ping) clientMessage()        {}
+func (*Subscribe) clientMessage()    {}
+func (*Unsubscribe) clientMessage()  {}
+func (*Propose) clientMessage()      {}
+func (*Ping) clientMessage()         {}
+func (*Authenticate) clientMessage() {}
 
 func (*State) serverMessage()          {}
 func (*Transaction) serverMessage()    {}
 func (*Lifecycle) serverMessage()      {}
 func (*ProposalResult) serverMessage() {}
 func (*Pong) serverMessage()           {}
+func (*Authenticated) serverMessage()  {}
 func (*Error) serverMessage()          {}

@@ -30,8 +30,8 @@ func usualValues(m member) []string {
 	case memberType:
 		var types []string
 		for _, name := range []string{
-			TypeSubscribe, TypeUnsubscribe, TypePropose, TypePing,
-			TypeState, TypeTransaction, TypeLifecycle, TypeProposalResult, TypePong, TypeError,
+			TypeSubscribe, TypeUnsubscribe, TypePropose, TypePing, TypeAuthenticate,
+			TypeState, TypeTransaction, TypeLifecycle, TypeProposalResult, TypePong, TypeAuthenticated, TypeError,
 		} {
 			types = append(types, `"`+name+`"`)
 		}
@@ -40,9 +40,9 @@ func usualValues(m member) []string {
 		return []string{`"updated"`, `"removed"`, `"\u0075pdated"`}
 	case memberProposedData, memberProof, memberCurrentState, memberDetails:
 		return someRaws
-	case memberRevision, memberReplaying, memberRetryAfterMs:
+	case memberRevision, memberReplaying, memberRetryAfterMs, memberTokenExpiresInMs:
 		return someIntegers
-	case memberAccepted, memberReplayed, memberReplayLifecycle, memberKeepConnection, memberDuplicate:
+	case memberAccepted, memberReplayed, memberReplayLifecycle, memberKeepConnection, memberDuplicate, memberTokenExpiry:
 		return someFlags
 	default:
 		return someTexts

@@ -72,3 +72,35 @@ func TestRefusedFrames(t *testing.T) {
 		}
 	}
 }
+
+// A refused authenticate frame has a token, which no error may repeat.
+func TestAuthenticate_ErrorsHideToken(t *testing.T) {
+	validator := newValidator(t)
+	const secret = "eyJzZWNyZXQ"
+	long := strings.Repeat(secret, 2000)
+	for _, frame := range []string{
+		`{"v":1,"type":"authenticate","token":"` + secret + `"}`,
+		`{"v":1,"type":"authenticate","correlationId":"","token":"` + secret + `"}`,
+		`{"v":1,"type":"authenticate","correlationId":1,"token":"` + secret + `"}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"` + long + `"}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":["` + secret + `"]}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":{"jwt":"` + secret + `"}}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"` + secret + `","token":"` + secret + `"}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"` + secret,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"` + secret + `\x"}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":` + secret + `}`,
+		`{"v":1,"type":"authenticate","correlationId":"c","token":"` + secret + `"} x`,
+		`{"v":2,"type":"authenticate","correlationId":"c","token":"` + secret + `"}`,
+		`{"v":1,"type":"authenticated","correlationId":"c","token":"` + secret + `"}`,
+	} {
+		_, err := DecodeClient([]byte(frame), Limits{})
+		explained := validator.ExplainClient([]byte(frame))
+		if err == nil || explained == nil {
+			t.Errorf("accepted: %.120s", frame)
+			continue
+		}
+		if text := err.Error() + explained.Error(); strings.Contains(text, secret[:4]) {
+			t.Errorf("the errors repeat the token: %s", text)
+		}
+	}
+}

@@ -27,6 +27,14 @@ const (
 	ProposingDisabled = "proposing-disabled"
 	// Unauthorized: the caller may not run the function.
 	Unauthorized = "unauthorized"
+	// ProofRequired: the ShareData or the function takes proposals with a proof
+	// only, and this one has none.
+	ProofRequired = "proof-required"
+	// ProofInvalid: the proof does not authorize this proposal of this caller.
+	ProofInvalid = "proof-invalid"
+	// ProofStale: the proof is for another position than the current one; make a
+	// new proof and propose again, under the same idempotencyKey.
+	ProofStale = "proof-stale"
 	// RateLimited: the connection has as many proposals in flight as it may have,
 	// by number or in bytes; propose again after retryAfterMs, or when one of them
 	// has its result. Also a code of error
@@ -66,6 +74,9 @@ const (
 	ReplayCursorNotFound = "replay-cursor-not-found"
 	// TooManySubscriptions: the connection has as many as it may have.
 	TooManySubscriptions = "too-many-subscriptions"
+	// InvalidToken: the token of an authenticate frame was refused. The connection
+	// goes on until its present token expires.
+	InvalidToken = "invalid-token"
 )
 
 // Codes of a WebSocket close frame. 4000 to 4999 are for private use (RFC 6455
@@ -76,6 +87,9 @@ const (
 	// CloseGoingAway: the server is shutting down; reconnect (RFC 6455 section
 	// 7.4.1).
 	CloseGoingAway = 1001
+	// ClosePolicyViolation: the client went on exceeding a limit after it was
+	// warned; wait before reconnecting (RFC 6455 section 7.4.1).
+	ClosePolicyViolation = 1008
 	// CloseFellBehind: too much waited to be written to this connection; reconnect
 	// at once and resume.
 	CloseFellBehind = 4001

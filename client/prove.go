@@ -1,0 +1,169 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/safe-go/safe/internal/wire"
+)
+
+// ErrNotSubscribed: the proposal has a Prover, and the client no subscription to the
+// ShareData that knows its position. Subscribe to it first.
+var ErrNotSubscribed = errors.New("not subscribed to the ShareData")
+
+// Prover makes a proof, which is marshalled like Proposal.Data. It is called on the
+// goroutine of ProposeWith, before the first attempt of a proposal and again for each
+// attempt at another position, so it may be called often where many propose. Its
+// context ends when the time of the call is up. An error ends the call. Package
+// client/proof has a Prover that signs.
+type Prover func(ctx context.Context, input ProofInput) (any, error)
+
+// ProofInput is what a proof is for. The Data must not be changed.
+type ProofInput struct {
+	ShareDataID string
+	FunctionID  string
+	// Data is the proposed data as JSON.
+	Data json.RawMessage
+	// Position is the cursor of the entry that the transaction is to follow.
+	Position string
+	// StateHash is the SHA-256 of the state at the Position, as the server sent it, in
+	// lower-case hexadecimal.
+	StateHash string
+}
+
+// head is where the server has said that a ShareData stands. It is immutable.
+type head struct {
+	cursor string
+	state  json.RawMessage
+}
+
+// moveHead follows the frames that are about the present: the snapshot of the round
+// and live frames. A rejected transaction moves the position, and not the state.
+func (u *catchUp) moveHead(frame wire.ServerMessage) {
+	if snapshot, ok := frame.(*wire.State); ok && u.phase != idle {
+		u.head = &head{snapshot.Cursor, snapshot.CurrentState}
+		return
+	}
+	if u.head == nil || isReplayed(frame) {
+		return
+	}
+	state := u.head.state
+	switch frame := frame.(type) {
+	case *wire.Transaction:
+		if frame.CurrentState != nil {
+			state = frame.CurrentState
+		}
+		u.head = &head{frame.TransactionID, state}
+	case *wire.Lifecycle:
+		u.head = &head{frame.Cursor, frame.CurrentState}
+	}
+}
+
+// notifyProversLocked wakes the calls that wait for the head of the subscription.
+func (s *Subscription) notifyProversLocked() {
+	if s.headMoved != nil {
+		close(s.headMoved)
+		s.headMoved = nil
+	}
+}
+
+var errNoPosition = errors.New("the server sends no cursors, so that nothing can be proven to it")
+
+// headAfter waits until the head of the ShareData is known and not at the cursor.
+func (c *Client) headAfter(ctx context.Context, shareDataID, cursor string) (*head, error) {
+	var last *Subscription
+	for {
+		c.mu.Lock()
+		s := c.subscriptions[shareDataID]
+		if s == nil {
+			defer c.mu.Unlock()
+			return nil, c.notSubscribedLocked(shareDataID, last)
+		}
+		last = s
+		at := s.catchUp.head
+		if at != nil && (at.cursor != cursor || at.cursor == "") {
+			c.mu.Unlock()
+			if at.cursor == "" {
+				return nil, errNoPosition
+			}
+			return at, nil
+		}
+		if s.headMoved == nil {
+			s.headMoved = make(chan struct{})
+		}
+		moved := s.headMoved
+		c.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, endOf(ctx)
+		}
+	}
+}
+
+// notSubscribedLocked says why there is no subscription. last is the one that there
+// was; nil for none.
+func (c *Client) notSubscribedLocked(shareDataID string, last *Subscription) error {
+	switch {
+	case c.stopErr != nil:
+		return c.stopErr
+	case last != nil && last.err != nil:
+		return fmt.Errorf("%w, %.60q: its subscription has ended: %w", ErrNotSubscribed, shareDataID, last.err)
+	}
+	return fmt.Errorf("%w, %.60q: a proof is for its position, so subscribe to it first and range over the events", ErrNotSubscribed, shareDataID)
+}
+
+// proving makes the proofs of one proposal. The goroutine of ProposeWith owns it.
+type proving struct {
+	prove    Prover
+	proposal wire.Propose
+	// position is that of the proof in the call's frame; empty before the first.
+	position string
+}
+
+// prove gives the call a frame with a proof for the current position, unless it has
+// one. stale says that the server has passed the position of the proof in the frame,
+// so that the client waits until it has, too. Nothing is done for calls without a
+// Prover.
+func (c *Client) prove(ctx context.Context, request *call, stale bool) error {
+	p := request.proving
+	if p == nil {
+		return nil
+	}
+	passed := ""
+	if stale {
+		passed = p.position
+	}
+	at, err := c.headAfter(ctx, p.proposal.ShareDataID, passed)
+	if err != nil {
+		return err
+	}
+	if at.cursor == p.position {
+		return nil
+	}
+	hash := sha256.Sum256(at.state)
+	proof, err := p.prove(ctx, ProofInput{
+		ShareDataID: p.proposal.ShareDataID, FunctionID: p.proposal.FunctionID, Data: p.proposal.ProposedData,
+		Position: at.cursor, StateHash: hex.EncodeToString(hash[:]),
+	})
+	if err != nil {
+		return fmt.Errorf("the proof was not made: %w", err)
+	}
+	proposal := p.proposal
+	if proposal.Proof, err = json.Marshal(proof); err != nil {
+		return fmt.Errorf("%w: proof: %w", ErrInvalid, err)
+	}
+	frame, err := checkedFrame(&proposal)
+	if err != nil {
+		return fmt.Errorf("%w: proof: %w", ErrInvalid, err)
+	}
+	p.position = at.cursor
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	request.setFrame(frame)
+	return nil
+}
