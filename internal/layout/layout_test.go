@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"schemas/codes":        {},
 	"internal/option":      {},
 	"internal/wire":        {},
+	"internal/jose":        {},
 	"internal/checker":     {"client", "internal/wire", "replay", "schemas/codes", "sharedata"},
 	"internal/layout":      {},
 	"internal/promises":    {},

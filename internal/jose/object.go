@@ -1,0 +1,80 @@
+package jose
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Members returns the members of the object that raw is, each as one JSON value. The JSON must be UTF-8, nest at most depth levels, have
+// distinct names in each object, and be followed by nothing but white space; every
+// other input is ErrMalformed. Readers differ in what they make of such JSON, so
+// that what one of them checks could be something else than what another one uses.
+func Members(raw []byte, depth int) (map[string]jsontext.Value, error) {
+	if nesting(raw) > depth {
+		return nil, fmt.Errorf("%w: its JSON nests deeper than %d levels", ErrMalformed, depth)
+	}
+	value := bytes.Trim(raw, " \t\r\n")
+	if len(value) == 0 || value[0] != '{' || !jsontext.Value(value).IsValid() {
+		return nil, fmt.Errorf("%w: its JSON is not one object in UTF-8 without duplicate names", ErrMalformed)
+	}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(value))
+	members := make(map[string]jsontext.Value)
+	_, err := decoder.ReadToken() // the opening brace
+	for err == nil && decoder.PeekKind() == '"' {
+		var name jsontext.Token
+		if name, err = decoder.ReadToken(); err != nil {
+			break
+		}
+		text := name.String() // before the next read, which the token does not survive
+		var member jsontext.Value
+		if member, err = decoder.ReadValue(); err == nil {
+			members[text] = member.Clone()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: its JSON cannot be read", ErrMalformed)
+	}
+	return members, nil
+}
+
+// String returns the text of a member that must be a string; it is empty and the
+// error nil if there is no such member.
+func String(members map[string]jsontext.Value, name string) (string, error) {
+	value, there := members[name]
+	if !there {
+		return "", nil
+	}
+	if value.Kind() != '"' {
+		return "", fmt.Errorf("%w: its member %q is not a string", ErrMalformed, name)
+	}
+	text, err := jsontext.AppendUnquote(nil, value)
+	if err != nil {
+		return "", fmt.Errorf("%w: its member %q is not a string", ErrMalformed, name)
+	}
+	return string(text), nil
+}
+
+// nesting returns how deep objects and arrays nest in JSON; of other input it returns
+// some number. It looks at each byte once and does not recurse, so that deep input
+// is refused before a parser sees it.
+func nesting(raw []byte) int {
+	depth, deepest := 0, 0
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '{', '[':
+			depth++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth--
+		case '"':
+			for i++; i < len(raw) && raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return deepest
+}
