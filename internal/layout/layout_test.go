@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"replay/bolt":          {"replay", "internal/option"},
 	"replay/redis":         {"replay", "internal/option"},
 	"sharedata":            {"replay", "internal/option"},
+	"sharedata/audit":      {"sharedata", "replay", "internal/jose", "internal/option"},
 	"schemas":              {},
 	"schemas/codes":        {},
 	"internal/option":      {},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 		"replay/bolt", "replay/redis", "sharedata"},
 	"realtime": {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"client":   {"internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
+	"examples": {"client", "realtime", "sharedata", "sharedata/audit", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
 }
 
 // forTests lists what test files may import in addition.
@@ -51,6 +52,7 @@ var forTests = map[string][]string{
 	"replay/redis":         {"replay/replaytest", "internal/redistest"},
 	"replay/replaytest":    {"internal/sharedstore"},
 	"sharedata":            {"internal/sharedstore"},
+	"sharedata/audit":      {"internal/sharedstore"},
 	"realtime":             {"internal/sharedstore"},
 	"internal/sharedstore": {"replay/replaytest"},
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
