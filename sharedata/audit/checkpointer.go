@@ -144,9 +144,8 @@ func (c *Checkpointer) round(ctx context.Context) {
 	if scan {
 		r.existing(changed)
 	}
-	if r.err != nil {
-		c.options.Logger.Error("checkpoints are not signed or not delivered, and tried again in the next round",
-			"count", r.failed, "first error", r.err)
+	if r.err != nil && !errors.Is(ctx.Err(), context.Canceled) { // then the last round follows
+		c.options.Logger.Error("checkpoints are not signed or not delivered", "count", r.failed, "first error", r.err)
 	}
 }
 
