@@ -49,6 +49,16 @@ func TestReadEntries_AnyReader(t *testing.T) {
 	}
 }
 
+// Lines are numbered across chunks, and an error hides no entry before it.
+func TestReadEntries_LateError(t *testing.T) {
+	lines := chainOf(bodiesOf(1500))
+	lines[1399] = strings.Replace(lines[1399], `"by":1400`, `"by":1`, 1)
+	n, err := readAll(strings.NewReader(strings.Join(lines, "")), nil)
+	if problem, ok := errors.AsType[*audit.Error](err); n != 1399 || !ok || problem.Line != 1400 || !strings.Contains(err.Error(), "at 7-1400:") {
+		t.Errorf("%d entries, %v", n, err)
+	}
+}
+
 func TestReadEntries_Refused(t *testing.T) {
 	lines := chainOf(bodiesOf(4))
 	long := strings.Repeat(" ", 2000)

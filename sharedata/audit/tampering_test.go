@@ -44,7 +44,7 @@ func wantProblem(t *testing.T, what string, err error, line int, text string, re
 }
 
 func TestVerify_EveryBitFlipped(t *testing.T) {
-	lines, options := signedExport(t, 3)
+	lines, options := signedExport(t, 2)
 	export := []byte(strings.Join(lines, ""))
 	line := 1
 	for i := range export {
