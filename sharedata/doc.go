@@ -28,7 +28,8 @@
 //     or many proposals delays another by at most one run per turn. Different
 //     ShareData never wait for each other, and an idle one has neither a goroutine
 //     nor a timer.
-//   - Auditable: each entry carries the hash of the one before; see Verify.
+//   - Auditable: each entry carries the hash of the one before; see Verify, and
+//     package audit for exports and signed checkpoints.
 //
 // # Functions
 //

@@ -29,8 +29,11 @@ func (e *ChainError) Error() string {
 // Unwrap returns ErrChainBroken.
 func (e *ChainError) Unwrap() error { return ErrChainBroken }
 
-// Chain is the part of a history that Verify found to be unbroken.
+// Chain is a part of a history that was found to be unbroken. The zero Chain has no
+// entries.
 type Chain struct {
+	// ShareDataID is the ShareData's; empty if there was no entry.
+	ShareDataID string
 	// First and Last are the positions of the first and the last entry; zero
 	// if there was none. Where First.Revision is not 1, older entries were not
 	// given, and the Previous of the first one was not checked.
@@ -38,6 +41,8 @@ type Chain struct {
 	// Hash is the last entry's. Keep a copy elsewhere and compare it, to find out
 	// whether entries at the end were cut off or the whole rest was rewritten.
 	Hash Hash
+	// Removed says that the last entry is the removal of the ShareData.
+	Removed bool
 }
 
 // Verify checks that the entries, in this order, are an unbroken part of one
@@ -51,30 +56,42 @@ type Chain struct {
 // recomputed to hide it.
 func Verify(entries iter.Seq2[Entry, error]) (Chain, error) {
 	var chain Chain
-	var last Entry
 	for e, err := range entries {
 		if err != nil {
 			return chain, err
 		}
-		if problem := whyNotAfter(last, e); problem != "" {
-			return chain, &ChainError{Cursor: e.Cursor, Problem: problem}
+		if e.Hash != e.computeHash() {
+			return chain, changed(e)
 		}
-		if chain.First.IsZero() {
-			chain.First = e.Cursor
+		if err := chain.Extend(e); err != nil {
+			return chain, err
 		}
-		chain.Last, chain.Hash = e.Cursor, e.Hash
-		last = e
 	}
 	return chain, nil
 }
 
-// whyNotAfter says why e cannot be the entry after last, or returns "" if it can.
-// last is the zero Entry before the first.
-func whyNotAfter(last, e Entry) string {
-	first := last.Cursor.IsZero()
+// changed is the error for an entry whose hash is not that of its contents.
+func changed(e Entry) *ChainError {
+	return &ChainError{Cursor: e.Cursor, Problem: "its hash is not that of its contents: it was changed"}
+}
+
+// Extend adds the next entry, or returns a *ChainError if it cannot follow. It
+// checks the place of the entry, not that its Hash is that of its contents:
+// ParseEntry checks that, and Verify checks both.
+func (c *Chain) Extend(e Entry) error {
+	if problem := c.whyNotNext(e); problem != "" {
+		return &ChainError{Cursor: e.Cursor, Problem: problem}
+	}
+	if c.First.IsZero() {
+		c.ShareDataID, c.First = e.ShareDataID, e.Cursor
+	}
+	c.Last, c.Hash, c.Removed = e.Cursor, e.Hash, e.Type == EntryRemoved
+	return nil
+}
+
+// whyNotNext says why e cannot be the next entry, or returns "" if it can.
+func (c *Chain) whyNotNext(e Entry) string {
 	switch {
-	case e.Hash != e.computeHash():
-		return "its hash is not that of its contents: it was changed"
 	case e.Cursor.Revision == 0 || e.Cursor.Epoch == 0:
 		return "no entry has this position"
 	case (e.Cursor.Revision == 1) != (e.Type == EntryCreated):
@@ -83,16 +100,29 @@ func whyNotAfter(last, e Entry) string {
 		return "a first entry has either both a position that it continues and the hash of the entry there, or neither"
 	case !e.Continues.IsZero() && (e.Cursor.Revision != 1 || e.Continues.Epoch >= e.Cursor.Epoch):
 		return fmt.Sprintf("it cannot continue %s", e.Continues)
-	case first:
+	case c.First.IsZero():
 		return ""
-	case e.ShareDataID != last.ShareDataID:
-		return fmt.Sprintf("it belongs to %.60q, the one before to %.60q", e.ShareDataID, last.ShareDataID)
-	case e.Cursor != last.Cursor.Next() && e.Continues != last.Cursor:
-		return fmt.Sprintf("it follows %s: entries are missing, repeated or moved", last.Cursor)
-	case last.Type == EntryRemoved:
+	case e.ShareDataID != c.ShareDataID:
+		return fmt.Sprintf("it belongs to %.60q, the one before to %.60q", e.ShareDataID, c.ShareDataID)
+	case e.Cursor != c.Last.Next() && e.Continues != c.Last:
+		return c.whyNotAfterLast(e)
+	case c.Removed:
 		return "it follows a removal"
-	case e.Previous != last.Hash:
+	case e.Previous != c.Hash:
 		return "it does not refer to the entry before it: one of the two was replaced"
 	}
 	return ""
+}
+
+// whyNotAfterLast says why the position of e is not the next one.
+func (c *Chain) whyNotAfterLast(e Entry) string {
+	switch {
+	case !e.Cursor.After(c.Last):
+		return fmt.Sprintf("it follows %s: it is repeated, inserted or moved", c.Last)
+	case e.Cursor.Epoch == c.Last.Epoch:
+		return fmt.Sprintf("it follows %s: %s is missing or was moved", c.Last, c.Last.Next())
+	case !e.Continues.IsZero():
+		return fmt.Sprintf("it follows %s, but continues %s: entries are missing, repeated or moved", c.Last, e.Continues)
+	}
+	return fmt.Sprintf("it follows %s, but is of another history of the ShareData", c.Last)
 }

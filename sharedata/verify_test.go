@@ -42,7 +42,7 @@ func TestVerify_Unbroken(t *testing.T) {
 		for end := first + 1; end <= len(history); end++ {
 			chain, err := Verify(sequence(history[first:end]))
 			last := history[end-1]
-			want := Chain{First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash}
+			want := Chain{ShareDataID: "n", First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash, Removed: last.Type == EntryRemoved}
 			if err != nil || chain != want {
 				t.Errorf("entries %d to %d: %+v, %v; want %+v", first, end, chain, err, want)
 			}
@@ -73,7 +73,7 @@ func TestVerify_AcrossEpochs(t *testing.T) {
 		for end := first + 1; end <= len(history); end++ {
 			chain, err := Verify(sequence(history[first:end]))
 			last := history[end-1]
-			want := Chain{First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash}
+			want := Chain{ShareDataID: "n", First: history[first].Cursor, Last: last.Cursor, Hash: last.Hash, Removed: last.Type == EntryRemoved}
 			if err != nil || chain != want {
 				t.Errorf("entries %d to %d: %+v, %v; want %+v", first, end, chain, err, want)
 			}

@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"sharedata":            {"replay", "internal/option"},
 	"sharedata/proof":      {"sharedata", "replay", "internal/jose", "internal/proof"},
 	"client/proof":         {"client", "internal/jose", "internal/proof"},
+	"sharedata/audit":      {"sharedata", "replay", "internal/jose", "internal/option"},
 	"schemas":              {},
 	"schemas/codes":        {},
 	"internal/option":      {},
@@ -44,7 +45,8 @@ var allowed = map[string][]string{
 	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
 	"client":        {"internal/option", "internal/wire", "schemas/codes"},
-	"examples":      {"client", "realtime", "sharedata", "replay", "replay/bolt", "replay/redis", "schemas/codes"},
+	"examples": {"client", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "replay", "replay/bolt", "replay/redis",
+		"schemas/codes"},
 }
 
 // forTests lists what test files may import in addition.
@@ -57,6 +59,7 @@ var forTests = map[string][]string{
 	"sharedata":            {"internal/sharedstore"},
 	"sharedata/proof":      {"client", "client/proof"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
+	"sharedata/audit":      {"internal/sharedstore"},
 	"realtime":             {"internal/sharedstore"},
 	"internal/sharedstore": {"replay/replaytest"},
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
