@@ -279,7 +279,10 @@ func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.
 
 // serverError returns an error frame as an error.
 func serverError(frame wire.Error) *ServerError {
-	return &ServerError{Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID}
+	return &ServerError{
+		Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID,
+		RetryAfter: retryAfter(frame.RetryAfterMs),
+	}
 }
 
 // unansweredLocked returns what was sent on this connection and is not answered.

@@ -61,6 +61,9 @@ type ServerError struct {
 	Message string
 	// ShareDataID is what it is about; empty where the server did not say.
 	ShareDataID string
+	// RetryAfter is the delay after which the same may succeed; 0 where the server
+	// does not say.
+	RetryAfter time.Duration
 }
 
 // Error returns the server's words.

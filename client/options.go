@@ -75,7 +75,8 @@ type Options struct {
 // one Factor times as long, up to Max, each more or less by the share Jitter, so
 // that the clients of one server do not all return at the same time. It is reset
 // by a connection that was good: a frame was received, or it lived for ten
-// seconds.
+// seconds. After a connection that the server closed because the client exceeded a
+// limit (close code 1008) only the ten seconds count.
 type Backoff struct {
 	// Initial is the first delay. Default: 500 ms; -1: never reconnect, the
 	// client stops for good when its connection ends.

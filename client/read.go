@@ -187,9 +187,13 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		if failed.fields == nil {
 			c.calls.complete(failed, outcome{err: serverError(*frame)})
 		} else {
-			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message})
+			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message, RetryAfterMs: frame.RetryAfterMs})
 		}
 		c.sendWaitingLocked()
+		return
+	}
+	if conn.barrierRefusedLocked(frame, now) {
+		conn.attributed = true
 		return
 	}
 	c.log.Warn("the server reported an error", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
@@ -203,12 +207,28 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		}
 	case codes.Unavailable, codes.InternalError, codes.RateLimited:
 		if conn.subscribes[frame.ShareDataID] != nil {
-			conn.delaySubscribeLocked(frame.ShareDataID, now)
+			conn.delaySubscribeLocked(frame.ShareDataID, retryAfter(frame.RetryAfterMs), now)
 		}
 	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.
 	}
 	c.status.add(Status{State: Open, Err: serverError(*frame)})
+}
+
+// barrierRefusedLocked applies an error frame about a barrier: the subscription
+// begins again, later. It reports whether the error is about one.
+func (conn *connection) barrierRefusedLocked(frame *wire.Error, now time.Time) bool {
+	b, ok := conn.barriers[frame.CorrelationID]
+	if !ok {
+		return false
+	}
+	delete(conn.barriers, frame.CorrelationID)
+	s := b.subscription
+	if s.round == b.round && conn.client.subscriptions[s.id] == s {
+		conn.unsubscribeLocked(s.id)
+		conn.delaySubscribeLocked(s.id, retryAfter(frame.RetryAfterMs), now)
+	}
+	return true
 }
 
 // refuseSubscribeLocked ends the subscription that the last error frame refuses. It

@@ -89,6 +89,18 @@ func TestSubscribe_Revoked(t *testing.T) {
 	})
 }
 
+func TestSubscribe_RetriedAsServerAsks(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		c.Subscribe("x")
+		p.expect(subscribeTo("x", ""))
+		p.send(&wire.Error{Code: codes.RateLimited, ShareDataID: "x", RetryAfterMs: 90_000})
+		time.Sleep(90*time.Second - ms)
+		p.quiet()
+		p.expect(subscribeTo("x", ""))
+	})
+}
+
 func TestSubscribe_RetriedWhenUnavailable(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)

@@ -54,9 +54,9 @@ func (conn *connection) unsubscribeLocked(shareDataID string) {
 	}
 }
 
-// delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
-// serve now.
-func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
+// delaySubscribeLocked repeats, after a backoff that is at least as long as the
+// server asks for, a subscribe that the server cannot serve now.
+func (conn *connection) delaySubscribeLocked(shareDataID string, atLeast time.Duration, now time.Time) {
 	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
@@ -68,7 +68,7 @@ func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) 
 		b.Max = max(b.Max, b.Initial)
 		s.subscribeBackoff = newBackoff(b)
 	}
-	s.subscribeAt = now.Add(s.subscribeBackoff.NextBackOff())
+	s.subscribeAt = now.Add(max(s.subscribeBackoff.NextBackOff(), atLeast))
 	conn.sendDueSubscribesLocked(now)
 }
 
