@@ -83,11 +83,11 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 		c.addToken(token, &target, header)
 	}
 	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
-		HTTPClient: c.options.HTTPClient,
+		HTTPClient: handshakeClient(c.options.HTTPClient),
 		HTTPHeader: header,
 	})
 	if err != nil {
-		return nil, connectError(response, err)
+		return nil, connectError(response, err, c.lastToken)
 	}
 	limit := c.options.MaxMessageBytes
 	if limit == 0 {
@@ -109,6 +109,27 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	return token, err
 }
 
+// maxRedirects is how many redirects of a handshake are followed, unless the HTTP
+// client has a rule of its own.
+const maxRedirects = 10
+
+// handshakeClient returns a copy of the client that sends no Referer after a
+// redirect: the address of the request before may contain a token.
+func handshakeClient(given *http.Client) *http.Client {
+	own := *given
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		r.Header.Del("Referer")
+		switch {
+		case given.CheckRedirect != nil:
+			return given.CheckRedirect(r, via)
+		case len(via) >= maxRedirects:
+			return fmt.Errorf("stopped after %d redirects", maxRedirects)
+		}
+		return nil
+	}
+	return &own
+}
+
 func (c *Client) addToken(token string, target *url.URL, header http.Header) {
 	switch {
 	case token == "":
@@ -121,15 +142,16 @@ func (c *Client) addToken(token string, target *url.URL, header http.Header) {
 	}
 }
 
-// connectError drops the URL, and with it the token, from the error.
-func connectError(response *http.Response, err error) *ConnectError {
+// connectError drops the URLs, and with them the token, from the error. The error
+// of a redirect may still quote the server's Location, which may repeat the token.
+func connectError(response *http.Response, err error, token string) *ConnectError {
 	var withURL *url.Error
-	if errors.As(err, &withURL) {
+	for errors.As(err, &withURL) {
 		err = withURL.Err
 	}
 	status := 0
 	if response != nil {
 		status = response.StatusCode
 	}
-	return &ConnectError{Status: status, Err: err}
+	return &ConnectError{Status: status, Err: withoutToken(err, token)}
 }

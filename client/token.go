@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 )
 
 // Permanent marks the error of a token source as final: where Options.Token
@@ -58,3 +60,31 @@ type rejectedTokenKey struct{}
 func withRejectedToken(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, rejectedTokenKey{}, token)
 }
+
+// redacted stands in texts where a token was.
+const redacted = "[token]"
+
+// withoutToken returns the error with a text that does not contain the token.
+func withoutToken(err error, token string) error {
+	text := redact(err.Error(), token)
+	if text == err.Error() {
+		return err
+	}
+	return &redactedError{text, err}
+}
+
+func redact(text, token string) string {
+	if token == "" {
+		return text
+	}
+	return strings.NewReplacer(token, redacted, url.QueryEscape(token), redacted).Replace(text)
+}
+
+// redactedError does not unwrap to the error, whose text contains a token.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string        { return e.text }
+func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }

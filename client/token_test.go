@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,28 @@ func TestToken_NotInErrors(t *testing.T) {
 			}
 		}
 	})
+	// A redirect repeats the query, to another server and to an address that cannot be
+	// parsed.
+	referers := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		referers <- r.Header.Get("Referer")
+		w.Header().Set("Location", map[string]string{"/": "/next?", "/next": "http://%zz/?"}[r.URL.Path]+r.URL.RawQuery)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	for _, path := range []string{"/", "/next"} {
+		_, err := Dial(context.Background(), server.URL+path, &Options{HTTPClient: server.Client(), TokenInQuery: true,
+			Token: StaticToken("se&cret")})
+		if err == nil || strings.Contains(err.Error(), "cret") {
+			t.Errorf("error %v", err)
+		}
+	}
+	close(referers)
+	for referer := range referers {
+		if referer != "" {
+			t.Errorf("referer %q", referer)
+		}
+	}
 	if _, err := New("ws://user:secret@host:port", nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v", err)
 	}
