@@ -76,10 +76,11 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	}
 	target, header := *c.url, c.options.Header.Clone()
 	if c.options.Token != nil {
-		token, err := c.token(ctx)
+		token, err := c.askToken(ctx)
 		if err != nil {
 			return nil, &ConnectError{Err: fmt.Errorf("token source: %w", err)}
 		}
+		c.token = token
 		c.addToken(token, &target, header)
 	}
 	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
@@ -87,7 +88,7 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 		HTTPHeader: header,
 	})
 	if err != nil {
-		return nil, connectError(response, err, c.lastToken)
+		return nil, connectError(response, err, c.token)
 	}
 	limit := c.options.MaxMessageBytes
 	if limit == 0 {
@@ -97,14 +98,14 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	return ws, nil
 }
 
-// token calls the token source. The context says which token was rejected.
-func (c *Client) token(ctx context.Context) (string, error) {
-	if c.rejected {
-		ctx = withRejectedToken(ctx, c.lastToken)
+// askToken calls the token source. The context says which token was rejected.
+func (c *Client) askToken(ctx context.Context) (string, error) {
+	if c.rejected != nil {
+		ctx = withRejectedToken(ctx, *c.rejected)
 	}
 	token, err := c.options.Token(ctx)
-	if err == nil && token != c.lastToken {
-		c.lastToken, c.rejected = token, false
+	if err == nil && c.rejected != nil && token != *c.rejected {
+		c.rejected = nil
 	}
 	return token, err
 }

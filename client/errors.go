@@ -79,7 +79,7 @@ func (e *ServerError) Is(target error) bool {
 	switch e.Code {
 	case codes.UnknownShareData:
 		return target == ErrUnknownShareData
-	case codes.UnauthorizedSubscribe:
+	case codes.UnauthorizedSubscribe, codes.InvalidToken:
 		return target == ErrUnauthorized
 	case codes.TooManySubscriptions:
 		return target == ErrTooManySubscriptions

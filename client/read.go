@@ -79,6 +79,8 @@ func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) 
 		conn.proposalResultLocked(frame)
 	case *wire.Pong:
 		conn.pongLocked(frame, now)
+	case *wire.Authenticated:
+		conn.authenticatedLocked(frame, now)
 	case *wire.Error:
 		conn.errorLocked(frame, now)
 	}
@@ -158,9 +160,14 @@ func (conn *connection) proposalResultLocked(frame *wire.ProposalResult) {
 	c.sendWaitingLocked()
 }
 
-// pongLocked applies the reply to a ping, or to a barrier.
+// pongLocked applies the reply to a ping, to a barrier, or to the ping that asks
+// when the token expires.
 func (conn *connection) pongLocked(frame *wire.Pong, now time.Time) {
 	c := conn.client
+	if conn.expiryPing != "" && frame.CorrelationID == conn.expiryPing {
+		conn.expiryLocked(frame, now)
+		return
+	}
 	if b, ok := conn.barriers[frame.CorrelationID]; ok {
 		delete(conn.barriers, frame.CorrelationID)
 		if b.subscription.round == b.round {
@@ -192,7 +199,7 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		c.sendWaitingLocked()
 		return
 	}
-	if conn.barrierRefusedLocked(frame, now) {
+	if conn.renewalRefusedLocked(frame, now) || conn.barrierRefusedLocked(frame, now) {
 		conn.attributed = true
 		return
 	}

@@ -69,13 +69,17 @@ func (conn *connection) delaySubscribeLocked(shareDataID string, atLeast time.Du
 		s.subscribeBackoff = newBackoff(b)
 	}
 	s.subscribeAt = now.Add(max(s.subscribeBackoff.NextBackOff(), atLeast))
-	conn.sendDueSubscribesLocked(now)
+	conn.sendDueLocked(now)
 }
 
-// sendDueSubscribesLocked repeats the delayed subscribes that are due, and sets the
-// timer for the next one.
-func (conn *connection) sendDueSubscribesLocked(now time.Time) {
-	var next time.Time
+// sendDueLocked repeats the delayed subscribes that are due, and the ping that asks
+// when the token expires, and sets the timer for the next one.
+func (conn *connection) sendDueLocked(now time.Time) {
+	next := conn.expiryPingAt
+	if !next.IsZero() && !next.After(now) {
+		conn.askExpiryLocked()
+		next = time.Time{}
+	}
 	for _, s := range conn.client.orderedSubscriptionsLocked() {
 		switch {
 		case s.subscribeAt.IsZero():
@@ -117,7 +121,7 @@ func (conn *connection) write(ctx context.Context) {
 			case <-conn.retry.C:
 				c.mu.Lock()
 				if c.conn == conn {
-					conn.sendDueSubscribesLocked(time.Now())
+					conn.sendDueLocked(time.Now())
 				}
 				c.mu.Unlock()
 			case <-ctx.Done():
