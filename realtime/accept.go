@@ -11,7 +11,7 @@ import (
 
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
 // and returns; the connection goes on without it. A request that is not
-// authenticated is answered with 401, one of another origin with 403 (see
+// authenticated, is expired or was revoked is answered with 401, one of another origin with 403 (see
 // Options.OriginPatterns), one that is no upgrade with 426, and every one with
 // 503 and Retry-After while the server shuts down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,13 +38,20 @@ func refuseUpgrade(w http.ResponseWriter) {
 
 // upgrade returns whether there is a session now, which s.running counts.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
-	caller, err := s.authenticate(r)
-	if err != nil {
+	o, err := s.open(r)
+	switch {
+	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked):
+		s.log.Debug("not accepted", "remote", r.RemoteAddr, "error", err)
+		w.Header().Set("Retry-After", retryAfter)
+		http.Error(w, "the server cannot accept connections at the moment", http.StatusServiceUnavailable)
+		return false
+	case err != nil:
 		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false
 	}
+	defer s.forget(o)
 	switch {
 	case s.isDraining(): // since authenticating may take a while
 		refuseUpgrade(w)
@@ -55,7 +62,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	h := &hijacker{ResponseWriter: w}
-	session, err := newSession(s, h, r, caller)
+	session, err := newSession(s, h, r, o.info)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
@@ -64,7 +71,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
-	s.register(session)
+	s.register(session, o)
 	go func() {
 		defer s.running.done()
 		defer s.unregister(session)
@@ -97,15 +104,24 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 
 // register makes a session one of the server's. The server may have begun to shut
 // down while it was upgraded.
-func (s *Server) register(session *session) {
+func (s *Server) register(session *session, o *opening) {
 	s.mu.Lock()
 	s.lastID++
 	session.info.ID = s.lastID
 	session.name = strconv.FormatUint(s.lastID, 10) + "/" + session.info.RemoteAddr
 	s.sessions[session] = struct{}{}
-	draining := s.draining
+	o.session = session
+	refused, draining := o.refused, s.draining
+	confirm := s.startConfirmingLocked()
 	s.mu.Unlock()
+	if confirm {
+		s.spawn(nil, s.keepFresh)
+	}
 	switch {
+	case s.revocations.covers(session.caller()): // since it was checked
+		session.shutOut(reasonRevoked)
+	case refused != nil:
+		session.close(refused.Code, refused.Reason)
 	case s.ctx.Err() != nil:
 		session.cut("the server was closed")
 	case draining:
@@ -117,6 +133,9 @@ func (s *Server) unregister(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
+	if len(s.sessions) == 0 {
+		s.freshness.wakeUp()
+	}
 }
 
 func (s *Server) isDraining() bool {
