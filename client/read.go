@@ -204,22 +204,35 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		return
 	}
 	c.log.Warn("the server reported an error", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
-	switch frame.Code {
-	case codes.ReplayCursorNotFound:
+	switch {
+	case frame.Code == codes.ReplayCursorNotFound:
 		conn.cursorNotFoundLocked(frame)
 		return
-	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
+	case frame.Code == codes.InvalidMessage:
+		return // The connection is about to be closed for it.
+	case isTemporary(frame.Code) || frame.Code == codes.InternalError:
+		// The subscribe is refused, or the subscription was ended, for now. One that
+		// is paused, or waits to be repeated, is not concerned.
+		s := conn.client.subscriptions[frame.ShareDataID]
+		if conn.subscribes[frame.ShareDataID] != nil || s != nil && !s.paused && s.subscribeAt.IsZero() {
+			conn.delaySubscribeLocked(frame.ShareDataID, now, retryAfter(frame.RetryAfterMs))
+		}
+	case frame.ShareDataID != "", refusesSubscribe(frame.Code):
 		if conn.refuseSubscribeLocked() {
 			return
 		}
-	case codes.Unavailable, codes.InternalError, codes.RateLimited:
-		if conn.subscribes[frame.ShareDataID] != nil {
-			conn.delaySubscribeLocked(frame.ShareDataID, retryAfter(frame.RetryAfterMs), now)
-		}
-	case codes.InvalidMessage:
-		return // The connection is about to be closed for it.
 	}
 	c.status.add(Status{State: Open, Err: serverError(*frame)})
+}
+
+// refusesSubscribe reports whether an error with the code is about a subscribe, also
+// where it names no ShareData. An authorizer has codes of its own.
+func refusesSubscribe(code string) bool {
+	switch code {
+	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
+		return true
+	}
+	return false
 }
 
 // barrierRefusedLocked applies an error frame about a barrier: the subscription
@@ -233,7 +246,7 @@ func (conn *connection) barrierRefusedLocked(frame *wire.Error, now time.Time) b
 	s := b.subscription
 	if s.round == b.round && conn.client.subscriptions[s.id] == s {
 		conn.unsubscribeLocked(s.id)
-		conn.delaySubscribeLocked(s.id, retryAfter(frame.RetryAfterMs), now)
+		conn.delaySubscribeLocked(s.id, now, retryAfter(frame.RetryAfterMs))
 	}
 	return true
 }

@@ -54,9 +54,9 @@ func (conn *connection) unsubscribeLocked(shareDataID string) {
 	}
 }
 
-// delaySubscribeLocked repeats, after a backoff that is at least as long as the
-// server asks for, a subscribe that the server cannot serve now.
-func (conn *connection) delaySubscribeLocked(shareDataID string, atLeast time.Duration, now time.Time) {
+// delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
+// serve now: not before the time that the server asks for.
+func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time, atLeast time.Duration) {
 	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
