@@ -22,7 +22,7 @@ func TestRenewal_Repeated(t *testing.T) {
 		answer   func(call int) (string, error) // of calls that fail
 		sent     bool                           // the client sends the token
 		reply    func(*wire.Authenticate) wire.ServerMessage
-		rejected string // what the source is told then
+		rejected string // from RejectedToken, then
 	}{
 		"source fails":  {answer: func(int) (string, error) { return "", errors.New("issuer is down") }},
 		"same token":    {answer: func(int) (string, error) { return "t1", nil }},
@@ -141,7 +141,7 @@ func TestRenewal_TinyLifetimes(t *testing.T) {
 		p.quiet()
 		p.cut()
 		p = f.accept()
-		p.tellExpiry(150 * ms)
+		p.sendExpiry(150 * ms)
 		start := time.Now()
 		for n := 3; n < 13; n++ {
 			p.send(authenticated(p.expectAuthenticate(time.Second, fmt.Sprint("t", n)), 150*ms))
@@ -297,10 +297,10 @@ func TestRenewal_ConnectionLost(t *testing.T) {
 		if !errors.Is(ended, context.Canceled) {
 			t.Errorf("the renewal ended with %v", ended)
 		}
-		p.tellExpiry(time.Hour)
+		p.sendExpiry(time.Hour)
 		p.expectAuthenticate(time.Hour, "t4") // unanswered
 		p.cut()
-		f.accept().tellExpiry(time.Hour)
+		f.accept().sendExpiry(time.Hour)
 		if calls := s.made(); len(calls) != 5 || calls[4].rejected != "" || calls[4].expiring != "" {
 			t.Errorf("calls %+v", calls)
 		}
@@ -388,7 +388,7 @@ func TestRenewal_Races(t *testing.T) {
 			}
 			end.Wait()
 			if i%2 == 1 {
-				f.accept().tellExpiry(time.Hour)
+				f.accept().sendExpiry(time.Hour)
 			}
 		})
 	}

@@ -66,12 +66,12 @@ func (f *fake) connectExpiring(after time.Duration, options Options) (*Client, *
 	f.t.Helper()
 	f.set(func(f *fake) { f.renews = true })
 	c, p := f.connect(&options)
-	p.tellExpiry(after)
+	p.sendExpiry(after)
 	return c, p
 }
 
-// tellExpiry answers the ping that asks for the token's expiry.
-func (p *peer) tellExpiry(after time.Duration) {
+// sendExpiry answers the ping that asks for the token's expiry.
+func (p *peer) sendExpiry(after time.Duration) {
 	p.t.Helper()
 	ping, ok := p.receive().(*wire.Ping)
 	if !ok || !ping.TokenExpiry {
