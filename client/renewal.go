@@ -200,7 +200,7 @@ func (conn *connection) renewToken(expiresAt time.Time) (time.Time, error) {
 			conn.renewalFailed(token, reply.refusal)
 			return time.Time{}, reply.refusal
 		}
-		c.token = token
+		c.token, c.rejected = token, nil
 		return reply.expiresAt, nil
 	case <-ctx.Done():
 		return time.Time{}, errors.New("the server did not answer the authenticate in time")

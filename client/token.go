@@ -51,7 +51,7 @@ func StaticToken(token string) func(ctx context.Context) (string, error) {
 // close code 4002 or, for a token that was to replace another one, the code
 // "invalid-token", from the context that Options.Token is called with. A source that
 // caches its token renews it then. There is none after the source returned another
-// token or a connection opened.
+// token or the server accepted the token after all.
 func RejectedToken(ctx context.Context) (token string, ok bool) {
 	token, ok = ctx.Value(rejectedTokenKey{}).(string)
 	return token, ok

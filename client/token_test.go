@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -92,6 +93,33 @@ func TestToken_NotInErrors(t *testing.T) {
 	if _, err := New("ws://user:secret@host:port", nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestToken_NotInLogs(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var logged strings.Builder
+		s := source{answer: func(_ context.Context, call int) (string, error) {
+			if call == 5 {
+				return "", Permanent(errors.New("revoked"))
+			}
+			return fmt.Sprint("secret", call), nil
+		}}
+		c, p := f.connectExpiring(time.Hour, Options{
+			Token: s.token, TokenInQuery: true,
+			Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		p.send(authenticated(p.expectAuthenticate(time.Hour, "secret2"), time.Hour))
+		p.send(invalidToken(p.expectAuthenticate(time.Hour, "secret3")))
+		p.expectAuthenticate(time.Hour, "secret4") // unanswered
+		time.Sleep(30 * time.Minute)
+		f.set(func(f *fake) { f.refuse = 401 })
+		p.close(4002, "expired")
+		time.Sleep(time.Minute)
+		c.Close()
+		if text := logged.String(); strings.Contains(text, "secret") || strings.Count(text, "renew") < 4 {
+			t.Errorf("logged %s", text)
+		}
+	})
 }
 
 func TestUnauthorized(t *testing.T) {
