@@ -26,9 +26,10 @@ type Client struct {
 
 	correlationIDs atomic.Uint64 // how many there have been
 
-	// The goroutine that connects: first Dial, then run.
-	lastToken string // from Options.Token
-	rejected  bool   // the server rejected lastToken
+	// The goroutine that connects: first Dial, then run. While a connection is open,
+	// the goroutine that renews its token.
+	token    string  // of the connection or of the last attempt, from Options.Token
+	rejected *string // see RejectedToken; nil: none
 
 	// mu is the only lock. It guards the fields below, and the fields of
 	// connections, subscriptions and calls that say so. Its holder never waits for

@@ -16,25 +16,34 @@ import (
 )
 
 // connection is one WebSocket. The goroutine in Client.run owns it: it reads, and
-// waits for the goroutine that writes and the one that sends heartbeats.
+// waits for the goroutine that writes, the one that sends heartbeats and, where the
+// token expires, the one that renews it.
 type connection struct {
 	// Immutable.
 	client   *Client
+	ctx      context.Context // ends with the connection; set by serve
 	ws       *websocket.Conn
 	openedAt time.Time
 	wake     chan struct{} // has room for one: outbox is not empty
-	retry    *time.Timer   // fires when a subscribe is to be repeated
+	retry    *time.Timer   // fires when a subscribe or the expiryPing is to be repeated
+
+	helpers sync.WaitGroup // the other goroutines of the connection
 
 	// Guarded by the client's lock.
-	outbox       []outgoing
-	subscribes   map[string]*subscribeRequest // unanswered ones, by ShareData id
-	subscribed   uint64                       // how many subscribes were sent
-	barriers     map[string]barrier           // by correlation id
-	lastError    wire.Error                   // the last error frame
-	attributed   bool                         // its cause is known and is not sent again
-	received     bool
-	progressed   bool
-	giveUpReason error // why the connection was ended on this side
+	outbox     []outgoing
+	subscribes map[string]*subscribeRequest // unanswered ones, by ShareData id
+	subscribed uint64                       // how many subscribes were sent
+	barriers   map[string]barrier           // by correlation id
+	// expiryPing is the correlation id of the ping that asks when the token expires,
+	// until it is answered; expiryPingAt is when to repeat it, zero: never.
+	expiryPing     string
+	expiryPingAt   time.Time
+	authentication *authentication // nil: none is unanswered
+	lastError      wire.Error      // the last error frame
+	attributed     bool            // its cause is known and is not sent again
+	received       bool
+	progressed     bool
+	giveUpReason   error // why the connection was ended on this side
 }
 
 // outgoing is a frame that waits to be written, and its call; nil for other frames.
@@ -61,8 +70,8 @@ type barrier struct {
 }
 
 // open makes ws the client's connection and sends on it, in this order, the
-// subscribes, the calls in flight, and those that wait. It returns nil if the
-// client has stopped.
+// subscribes, the ping that asks when the token expires, the calls in flight, and
+// those that wait. It returns nil if the client has stopped.
 func (c *Client) open(ws *websocket.Conn) *connection {
 	conn := &connection{
 		client:     c,
@@ -74,7 +83,7 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 		barriers:   make(map[string]barrier),
 	}
 	conn.retry.Stop()
-	c.rejected = false
+	c.rejected = nil
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,6 +98,9 @@ func (c *Client) open(ws *websocket.Conn) *connection {
 		if !s.paused {
 			c.subscribeLocked(s)
 		}
+	}
+	if c.options.Token != nil {
+		conn.askExpiryLocked()
 	}
 	for _, unanswered := range c.calls.inFlight {
 		conn.sendLocked(unanswered.frame, unanswered)
@@ -117,7 +129,8 @@ func (c *Client) run(conn *connection) {
 			conn, attempt = nil, 0
 		}
 		if end.unauthorized() {
-			c.rejected = true
+			rejected := c.token
+			c.rejected = &rejected
 		}
 		next := reconnector.next(end)
 		if c.ctx.Err() != nil || !c.wait(attempt+1, end.err, next) {
@@ -167,16 +180,16 @@ func attemptEnd(err error) connectionEnd {
 // serve runs the connection until it ends.
 func (conn *connection) serve(ctx context.Context) connectionEnd {
 	ctx, cancel := context.WithCancel(ctx)
-	var helpers sync.WaitGroup
-	helpers.Go(func() { conn.write(ctx) })
+	conn.ctx = ctx
+	conn.helpers.Go(func() { conn.write(ctx) })
 	if interval := conn.client.options.HeartbeatInterval; interval > 0 {
-		helpers.Go(func() { conn.heartbeat(ctx, interval) })
+		conn.helpers.Go(func() { conn.heartbeat(ctx, interval) })
 	}
 	err := conn.read(ctx)
 	end := conn.detach(err)
 	cancel()
 	conn.ws.CloseNow()
-	helpers.Wait()
+	conn.helpers.Wait()
 	conn.retry.Stop()
 	return end
 }
@@ -258,6 +271,9 @@ func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.
 		return true
 	}
 	failed := c.calls.find(refused.correlationID, conn)
+	if failed == nil {
+		return true // The authenticate. Reconnecting brings the token, too.
+	}
 	if failed.fields == nil {
 		c.calls.complete(failed, outcome{err: err})
 		return true
@@ -279,7 +295,10 @@ func (conn *connection) attributeCloseLocked(lost *DisconnectError, report wire.
 
 // serverError returns an error frame as an error.
 func serverError(frame wire.Error) *ServerError {
-	return &ServerError{Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID}
+	return &ServerError{
+		Code: frame.Code, Message: frame.Message, ShareDataID: frame.ShareDataID,
+		RetryAfter: retryAfter(frame.RetryAfterMs),
+	}
 }
 
 // unansweredLocked returns what was sent on this connection and is not answered.
@@ -300,6 +319,9 @@ func (conn *connection) unansweredLocked() []sentFrame {
 			frame.shareDataID = unanswered.fields.ShareDataID
 		}
 		all = append(all, frame)
+	}
+	if sent := conn.authentication; sent != nil {
+		all = append(all, sentFrame{correlationID: sent.id, size: sent.size})
 	}
 	return all
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 func TestReconnect_SendOrder(t *testing.T) {
@@ -195,6 +196,23 @@ func TestMaxMessageBytes(t *testing.T) {
 			if status.State == Open {
 				break
 			}
+		}
+	})
+}
+
+func TestPing_RateLimited(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		pinged := make(chan error, 1)
+		go func() { _, err := c.Ping(context.Background()); pinged <- err }()
+		ping := p.receive().(*wire.Ping)
+		p.send(&wire.Error{Code: codes.RateLimited, CorrelationID: ping.CorrelationID, RetryAfterMs: 700})
+		var refused *ServerError
+		if err := <-pinged; !errors.As(err, &refused) || refused.RetryAfter != 700*ms {
+			t.Errorf("got %v", err)
+		}
+		if got := c.Status(); got.State != Open || got.Err != nil {
+			t.Errorf("status %+v", got)
 		}
 	})
 }

@@ -76,18 +76,19 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	}
 	target, header := *c.url, c.options.Header.Clone()
 	if c.options.Token != nil {
-		token, err := c.token(ctx)
+		token, err := c.askToken(ctx)
 		if err != nil {
 			return nil, &ConnectError{Err: fmt.Errorf("token source: %w", err)}
 		}
+		c.token = token
 		c.addToken(token, &target, header)
 	}
 	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
-		HTTPClient: c.options.HTTPClient,
+		HTTPClient: handshakeClient(c.options.HTTPClient),
 		HTTPHeader: header,
 	})
 	if err != nil {
-		return nil, connectError(response, err)
+		return nil, connectError(response, err, c.token)
 	}
 	limit := c.options.MaxMessageBytes
 	if limit == 0 {
@@ -97,16 +98,37 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	return ws, nil
 }
 
-// token calls the token source. The context says which token was rejected.
-func (c *Client) token(ctx context.Context) (string, error) {
-	if c.rejected {
-		ctx = withRejectedToken(ctx, c.lastToken)
+// askToken calls the token source. The context says which token was rejected.
+func (c *Client) askToken(ctx context.Context) (string, error) {
+	if c.rejected != nil {
+		ctx = withRejectedToken(ctx, *c.rejected)
 	}
 	token, err := c.options.Token(ctx)
-	if err == nil && token != c.lastToken {
-		c.lastToken, c.rejected = token, false
+	if err == nil && c.rejected != nil && token != *c.rejected {
+		c.rejected = nil
 	}
 	return token, err
+}
+
+// maxRedirects is how many redirects of a handshake are followed, unless the HTTP
+// client has a rule of its own.
+const maxRedirects = 10
+
+// handshakeClient returns a copy of the client that sends no Referer after a
+// redirect: the address of the request before may contain a token.
+func handshakeClient(given *http.Client) *http.Client {
+	own := *given
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		r.Header.Del("Referer")
+		switch {
+		case given.CheckRedirect != nil:
+			return given.CheckRedirect(r, via)
+		case len(via) >= maxRedirects:
+			return fmt.Errorf("stopped after %d redirects", maxRedirects)
+		}
+		return nil
+	}
+	return &own
 }
 
 func (c *Client) addToken(token string, target *url.URL, header http.Header) {
@@ -121,15 +143,16 @@ func (c *Client) addToken(token string, target *url.URL, header http.Header) {
 	}
 }
 
-// connectError drops the URL, and with it the token, from the error.
-func connectError(response *http.Response, err error) *ConnectError {
+// connectError drops the URLs, and with them the token, from the error. The error
+// of a redirect may still quote the server's Location, which may repeat the token.
+func connectError(response *http.Response, err error, token string) *ConnectError {
 	var withURL *url.Error
-	if errors.As(err, &withURL) {
+	for errors.As(err, &withURL) {
 		err = withURL.Err
 	}
 	status := 0
 	if response != nil {
 		status = response.StatusCode
 	}
-	return &ConnectError{Status: status, Err: err}
+	return &ConnectError{Status: status, Err: withoutToken(err, token)}
 }

@@ -27,6 +27,10 @@
 //     why there is no connection. A rejected credential stops the client where
 //     no other can be had: without [Options.Token], with [StaticToken], and where
 //     the source of tokens returns a [Permanent] error.
+//   - One connection over many tokens. Where the server can renew tokens, a token of
+//     [Options.Token] is renewed over the open connection before it expires. Where it
+//     cannot, the connection ends with the token, and the client reconnects and
+//     resumes. Either way no event is missed.
 //   - No leaks. Everything takes a context, and [Client.Close] waits for the
 //     goroutines that the client started.
 //

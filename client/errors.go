@@ -61,6 +61,9 @@ type ServerError struct {
 	Message string
 	// ShareDataID is what it is about; empty where the server did not say.
 	ShareDataID string
+	// RetryAfter is the delay after which the same may succeed; 0 where the server
+	// does not say.
+	RetryAfter time.Duration
 }
 
 // Error returns the server's words.
@@ -76,7 +79,7 @@ func (e *ServerError) Is(target error) bool {
 	switch e.Code {
 	case codes.UnknownShareData:
 		return target == ErrUnknownShareData
-	case codes.UnauthorizedSubscribe:
+	case codes.UnauthorizedSubscribe, codes.InvalidToken:
 		return target == ErrUnauthorized
 	case codes.TooManySubscriptions:
 		return target == ErrTooManySubscriptions

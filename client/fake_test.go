@@ -32,6 +32,7 @@ type fake struct {
 	requests []*http.Request         // attempts that reached the handler
 	serve    func(peer *peer)        // if set, peers go there instead of to the channel
 	wrapNear func(net.Conn) net.Conn // around the client's end
+	renews   bool                    // the test answers pings that ask for the token's expiry; set it before connecting
 }
 
 // testWithFake runs a test with a fake server in a testWithFake.

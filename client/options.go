@@ -25,14 +25,27 @@ type Options struct {
 	// from Permanent stops the client for good. For a token that never changes use
 	// StaticToken. Default: nil, no credential; then a server that answers
 	// "unauthorized" (HTTP 401 or close code 4002) stops the client for good.
+	//
+	// Where the server says when the token expires and takes a new one over the open
+	// connection, Token is also called when 60 to 80 % of that time has passed, at
+	// random, and with a context from which ExpiringToken reads. The context ends with
+	// the connection, and Token must return then: reconnecting and Close wait for it.
+	// The connection goes on with the new token, which must be of the same subject and
+	// issuer. If Token
+	// returns the same token or an error, or the server refuses the new one, Token is
+	// called again when 60 to 80 % of what is then left has passed, and so on until
+	// less than 100 ms are left. After an error from Permanent it is not called again
+	// before the connection ends. A token that is not renewed in time ends the
+	// connection (close code 4002), and the client reconnects and resumes with the
+	// token that Token returns then.
 	Token func(ctx context.Context) (string, error)
 	// TokenInQuery sends the token as the query parameter "token" instead of
 	// the header "Authorization: Bearer". Query parameters end up in the logs
 	// of proxies: prefer the header. Default: false.
 	TokenInQuery bool
 
-	// ConnectTimeout bounds one attempt to connect, the token included.
-	// Default: 15 s; -1: no bound.
+	// ConnectTimeout bounds one attempt to connect, and one attempt to renew the token
+	// of a connection, the call of Token included. Default: 15 s; -1: no bound.
 	ConnectTimeout time.Duration
 	// HeartbeatInterval is the time between WebSocket pings (RFC 6455 section
 	// 5.5.2). A connection whose ping is not answered within one interval is
@@ -75,7 +88,8 @@ type Options struct {
 // one Factor times as long, up to Max, each more or less by the share Jitter, so
 // that the clients of one server do not all return at the same time. It is reset
 // by a connection that was good: a frame was received, or it lived for ten
-// seconds.
+// seconds. After a connection that the server closed because the client exceeded a
+// limit (close code 1008) only the ten seconds count.
 type Backoff struct {
 	// Initial is the first delay. Default: 500 ms; -1: never reconnect, the
 	// client stops for good when its connection ends.

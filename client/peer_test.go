@@ -22,6 +22,7 @@ type peer struct {
 	cancel context.CancelFunc
 	frames chan wire.ClientMessage // what the client sent
 	ended  chan struct{}           // closed when nothing more comes
+	renews bool                    // see fake.renews
 	err    error                   // why, once ended
 
 	helpers sync.WaitGroup
@@ -33,7 +34,7 @@ type peer struct {
 }
 
 func newPeer(f *fake, ws *websocket.Conn) *peer {
-	p := &peer{t: f.t, ws: ws, frames: make(chan wire.ClientMessage, 10000), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p := &peer{t: f.t, ws: ws, frames: make(chan wire.ClientMessage, 10000), ended: make(chan struct{}), wake: make(chan struct{}, 1), renews: f.renews}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.helpers.Go(p.read)
 	p.helpers.Go(p.write)
@@ -53,6 +54,10 @@ func (p *peer) read() {
 		frame, err := wire.DecodeClient(data, wire.Limits{MaxBytes: -1})
 		if err != nil {
 			p.t.Errorf("the client sent %.200s: %v", data, err)
+			continue
+		}
+		if ping, ok := frame.(*wire.Ping); ok && ping.TokenExpiry && !p.renews {
+			p.send(&wire.Pong{CorrelationID: ping.CorrelationID}) // as a server that does not know the member
 			continue
 		}
 		p.frames <- frame
@@ -174,7 +179,9 @@ func (p *peer) expect(want ...wire.ClientMessage) {
 func withoutIDs(frame wire.ClientMessage) wire.ClientMessage {
 	switch frame := frame.(type) {
 	case *wire.Ping:
-		return &wire.Ping{}
+		return &wire.Ping{TokenExpiry: frame.TokenExpiry}
+	case *wire.Authenticate:
+		return &wire.Authenticate{Token: frame.Token}
 	case *wire.Propose:
 		copied := *frame
 		copied.CorrelationID = ""

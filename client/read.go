@@ -79,6 +79,8 @@ func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) 
 		conn.proposalResultLocked(frame)
 	case *wire.Pong:
 		conn.pongLocked(frame, now)
+	case *wire.Authenticated:
+		conn.authenticatedLocked(frame, now)
 	case *wire.Error:
 		conn.errorLocked(frame, now)
 	}
@@ -159,9 +161,14 @@ func (conn *connection) proposalResultLocked(frame *wire.ProposalResult) {
 	c.sendWaitingLocked()
 }
 
-// pongLocked applies the reply to a ping, or to a barrier.
+// pongLocked applies the reply to a ping, to a barrier, or to the ping that asks
+// when the token expires.
 func (conn *connection) pongLocked(frame *wire.Pong, now time.Time) {
 	c := conn.client
+	if conn.expiryPing != "" && frame.CorrelationID == conn.expiryPing {
+		conn.expiryLocked(frame, now)
+		return
+	}
 	if b, ok := conn.barriers[frame.CorrelationID]; ok {
 		delete(conn.barriers, frame.CorrelationID)
 		if b.subscription.round == b.round {
@@ -188,28 +195,61 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		if failed.fields == nil {
 			c.calls.complete(failed, outcome{err: serverError(*frame)})
 		} else {
-			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message})
+			c.calls.refuse(failed, &wire.ProposalResult{Code: frame.Code, Error: frame.Message, RetryAfterMs: frame.RetryAfterMs})
 		}
 		c.sendWaitingLocked()
 		return
 	}
+	if conn.renewalRefusedLocked(frame, now) || conn.barrierRefusedLocked(frame, now) {
+		conn.attributed = true
+		return
+	}
 	c.log.Warn("the server reported an error", "code", frame.Code, "message", frame.Message, "shareDataId", frame.ShareDataID)
-	switch frame.Code {
-	case codes.ReplayCursorNotFound:
+	switch {
+	case frame.Code == codes.ReplayCursorNotFound:
 		conn.cursorNotFoundLocked(frame)
 		return
-	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
+	case frame.Code == codes.InvalidMessage:
+		return // The connection is about to be closed for it.
+	case isTemporary(frame.Code) || frame.Code == codes.InternalError:
+		// The subscribe is refused, or the subscription was ended, for now. One that
+		// is paused, or waits to be repeated, is not concerned.
+		s := conn.client.subscriptions[frame.ShareDataID]
+		if conn.subscribes[frame.ShareDataID] != nil || s != nil && !s.paused && s.subscribeAt.IsZero() {
+			conn.delaySubscribeLocked(frame.ShareDataID, now, retryAfter(frame.RetryAfterMs))
+		}
+	case frame.ShareDataID != "", refusesSubscribe(frame.Code):
 		if conn.refuseSubscribeLocked() {
 			return
 		}
-	case codes.Unavailable, codes.InternalError, codes.RateLimited:
-		if conn.subscribes[frame.ShareDataID] != nil {
-			conn.delaySubscribeLocked(frame.ShareDataID, now)
-		}
-	case codes.InvalidMessage:
-		return // The connection is about to be closed for it.
 	}
 	c.status.add(Status{State: Open, Err: serverError(*frame)})
+}
+
+// refusesSubscribe reports whether an error with the code is about a subscribe, also
+// where it names no ShareData. An authorizer has codes of its own.
+func refusesSubscribe(code string) bool {
+	switch code {
+	case codes.UnknownShareData, codes.UnauthorizedSubscribe, codes.TooManySubscriptions:
+		return true
+	}
+	return false
+}
+
+// barrierRefusedLocked applies an error frame about a barrier: the subscription
+// begins again, later. It reports whether the error is about one.
+func (conn *connection) barrierRefusedLocked(frame *wire.Error, now time.Time) bool {
+	b, ok := conn.barriers[frame.CorrelationID]
+	if !ok {
+		return false
+	}
+	delete(conn.barriers, frame.CorrelationID)
+	s := b.subscription
+	if s.round == b.round && conn.client.subscriptions[s.id] == s {
+		conn.unsubscribeLocked(s.id)
+		conn.delaySubscribeLocked(s.id, now, retryAfter(frame.RetryAfterMs))
+	}
+	return true
 }
 
 // refuseSubscribeLocked ends the subscription that the last error frame refuses. It

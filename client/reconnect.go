@@ -15,6 +15,8 @@ import (
 //	4002, HTTP 401 unauthorized  at once, with a token from Options.Token; without
 //	                             Options.Token stop for good
 //	4003 unknown ShareData       at once, without the subscription it is about
+//	1008 policy violation        a limit was exceeded again and again: after a backoff
+//	                             that grows until a connection has lived for ten seconds
 //	4004 invalid message,        at once, without the frame it is about; if several
 //	1009 message too big         proposals may be, they are sent one at a time; if
 //	                             no frame may be, 4004 stops for good
@@ -86,7 +88,8 @@ func newBackoff(b Backoff) *backoff.ExponentialBackOff {
 // next decides what follows e.
 func (r *reconnector) next(e connectionEnd) decision {
 	stable := e.lived >= stableAfter
-	if stable || e.progressed || e.received && e.code != codes.CloseFellBehind {
+	good := e.received && e.code != codes.CloseFellBehind || e.progressed
+	if stable || good && e.code != codes.ClosePolicyViolation {
 		r.backoff.Reset()
 	}
 	if stable || e.progressed {

@@ -35,6 +35,9 @@ func TestReconnector(t *testing.T) {
 			ends: []connectionEnd{{code: 4001, received: true}, {code: 4001, received: true}, {code: 4001, received: true}, progressed(4001)},
 			want: []time.Duration{0, 500 * ms, 1000 * ms, 0}},
 
+		{name: "limits exceeded again and again: the backoff grows until a connection lives", ends: []connectionEnd{progressed(1008), progressed(1008), progressed(1008),
+			{code: 1008, progressed: true, lived: 10 * time.Second}}, want: []time.Duration{500 * ms, 1000 * ms, 2000 * ms, 500 * ms}},
+
 		{name: "4002: at once with a new token, then backoff", ends: []connectionEnd{progressed(4002), {status: 401}, {status: 401}, progressed(4002)},
 			want: []time.Duration{0, 500 * ms, 1000 * ms, 0}},
 		{name: "401: at once with a new token, then backoff", ends: []connectionEnd{{status: 401}, {status: 401}}, want: []time.Duration{0, 500 * ms}},

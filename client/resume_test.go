@@ -3,6 +3,7 @@ package client
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
@@ -119,6 +120,22 @@ func TestPublishedServer_Barrier(t *testing.T) {
 			x.quiet()
 			p.send(&wire.Pong{CorrelationID: ping.CorrelationID})
 			x.expect("state t6 resumed")
+		})
+	})
+	t.Run("the barrier is refused", func(t *testing.T) {
+		testWithFake(t, func(t *testing.T, f *fake) {
+			p, x, _ := reconnected(t, f)
+			p.send(plainState("t6"))
+			ping := p.receive().(*wire.Ping)
+			p.send(&wire.Error{Code: codes.RateLimited, CorrelationID: ping.CorrelationID, RetryAfterMs: 2000})
+			p.expect(unsubscribeFrom("x"))
+			time.Sleep(2*time.Second - ms)
+			p.quiet()
+			p.expect(subscribeTo("x", "t5"))
+			p.send(plainState("t6"))
+			ping = p.receive().(*wire.Ping)
+			p.send(plainReplayed("t6"), &wire.Pong{CorrelationID: ping.CorrelationID})
+			x.expect("state t6 resumed", "tx t6 replayed")
 		})
 	})
 	t.Run("one cursor of two is lost", func(t *testing.T) {

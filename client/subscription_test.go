@@ -78,6 +78,20 @@ func TestSubscribe_Refused(t *testing.T) {
 	}
 }
 
+// An authorizer has codes of its own.
+func TestSubscribe_RefusedWithOwnCode(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		s := follow(t, c.Subscribe("x"))
+		p.expect(subscribeTo("x", ""))
+		p.send(&wire.Error{Code: "payment-required", ShareDataID: "x"})
+		if err, ok := s.receive().(*ServerError); !ok || err.Code != "payment-required" {
+			t.Errorf("got %v", err)
+		}
+		s.expectEnd()
+	})
+}
+
 func TestSubscribe_Revoked(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)
@@ -86,6 +100,34 @@ func TestSubscribe_Revoked(t *testing.T) {
 		p.send(snapshot("e", 5, 0), &wire.Error{Code: codes.UnauthorizedSubscribe, Message: "revoked", ShareDataID: "x"})
 		s.expect("state e-5")
 		s.expectError(ErrUnauthorized)
+	})
+}
+
+// The server may end a subscription for now, too: the client subscribes again and
+// resumes.
+func TestSubscribe_EndedForNow(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		p, s := f.subscribe(nil)
+		p.send(transaction(6), &wire.Error{Code: codes.Unavailable, ShareDataID: "x", RetryAfterMs: 5000},
+			&wire.Error{Code: codes.Unavailable, ShareDataID: "x", RetryAfterMs: 9000})
+		s.expect("tx e-6")
+		time.Sleep(5*time.Second - ms)
+		p.quiet()
+		p.expect(subscribeTo("x", "e-6"))
+		p.send(snapshot("e", 7, 1), replayed(7))
+		s.expect("state e-7 resumed +1", "tx e-7 replayed")
+	})
+}
+
+func TestSubscribe_RetriedAsServerAsks(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		c.Subscribe("x")
+		p.expect(subscribeTo("x", ""))
+		p.send(&wire.Error{Code: codes.RateLimited, ShareDataID: "x", RetryAfterMs: 90_000})
+		time.Sleep(90*time.Second - ms)
+		p.quiet()
+		p.expect(subscribeTo("x", ""))
 	})
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
+	"time"
 )
 
 // Permanent marks the error of a token source as final: where Options.Token
@@ -44,13 +47,37 @@ func StaticToken(token string) func(ctx context.Context) (string, error) {
 	}
 }
 
-// RejectedToken returns the token that the server rejected last, with HTTP 401 or
-// close code 4002, from the context that Options.Token is called with. A source
-// that caches its token renews it then. There is none after the source returned
-// another token or a connection opened.
+// RejectedToken returns the token that the server rejected last, with HTTP 401,
+// close code 4002 or, for a token that was to replace another one, the code
+// "invalid-token", from the context that Options.Token is called with. A source that
+// caches its token renews it then. There is none after the source returned another
+// token or the server accepted the token after all.
 func RejectedToken(ctx context.Context) (token string, ok bool) {
 	token, ok = ctx.Value(rejectedTokenKey{}).(string)
 	return token, ok
+}
+
+// ExpiringToken returns the token of the open connection and the time, by this
+// process's clock, at which the server will end the connection because the token
+// expires, from the context that Options.Token is called with. There is one where
+// the client asks for the next token in time. A source that caches its token renews
+// it then; one that returns the same token again is asked again, before the token
+// expires.
+func ExpiringToken(ctx context.Context) (token string, expiresAt time.Time, ok bool) {
+	expiring, ok := ctx.Value(expiringTokenKey{}).(expiringToken)
+	return expiring.token, expiring.expiresAt, ok
+}
+
+type (
+	expiringTokenKey struct{}
+	expiringToken    struct {
+		token     string
+		expiresAt time.Time
+	}
+)
+
+func withExpiringToken(ctx context.Context, token string, expiresAt time.Time) context.Context {
+	return context.WithValue(ctx, expiringTokenKey{}, expiringToken{token, expiresAt})
 }
 
 type rejectedTokenKey struct{}
@@ -58,3 +85,31 @@ type rejectedTokenKey struct{}
 func withRejectedToken(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, rejectedTokenKey{}, token)
 }
+
+// redacted stands in texts where a token was.
+const redacted = "[token]"
+
+// withoutToken returns the error with a text that does not contain the token.
+func withoutToken(err error, token string) error {
+	text := redact(err.Error(), token)
+	if text == err.Error() {
+		return err
+	}
+	return &redactedError{text, err}
+}
+
+func redact(text, token string) string {
+	if token == "" {
+		return text
+	}
+	return strings.NewReplacer(token, redacted, url.QueryEscape(token), redacted).Replace(text)
+}
+
+// redactedError does not unwrap to the error, whose text contains a token.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string        { return e.text }
+func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,9 +68,58 @@ func TestToken_NotInErrors(t *testing.T) {
 			}
 		}
 	})
+	// A redirect repeats the query, to another server and to an address that cannot be
+	// parsed.
+	referers := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		referers <- r.Header.Get("Referer")
+		w.Header().Set("Location", map[string]string{"/": "/next?", "/next": "http://%zz/?"}[r.URL.Path]+r.URL.RawQuery)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	for _, path := range []string{"/", "/next"} {
+		_, err := Dial(context.Background(), server.URL+path, &Options{HTTPClient: server.Client(), TokenInQuery: true,
+			Token: StaticToken("se&cret")})
+		if err == nil || strings.Contains(err.Error(), "cret") {
+			t.Errorf("error %v", err)
+		}
+	}
+	close(referers)
+	for referer := range referers {
+		if referer != "" {
+			t.Errorf("referer %q", referer)
+		}
+	}
 	if _, err := New("ws://user:secret@host:port", nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestToken_NotInLogs(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		var logged strings.Builder
+		s := source{answer: func(_ context.Context, call int) (string, error) {
+			if call == 5 {
+				return "", Permanent(errors.New("revoked"))
+			}
+			return fmt.Sprint("secret", call), nil
+		}}
+		c, p := f.connectExpiring(time.Hour, Options{
+			Token: s.token, TokenInQuery: true,
+			Logger: slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		p.send(authenticated(p.expectAuthenticate(time.Hour, "secret2"), time.Hour))
+		p.send(invalidToken(p.expectAuthenticate(time.Hour, "secret3")))
+		p.expectAuthenticate(time.Hour, "secret4") // unanswered
+		time.Sleep(30 * time.Minute)
+		f.set(func(f *fake) { f.refuse = 401 })
+		p.close(4002, "expired")
+		time.Sleep(time.Minute)
+		c.Close()
+		if text := logged.String(); strings.Contains(text, "secret") || strings.Count(text, "renew") < 4 {
+			t.Errorf("logged %s", text)
+		}
+	})
 }
 
 func TestUnauthorized(t *testing.T) {

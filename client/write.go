@@ -55,8 +55,8 @@ func (conn *connection) unsubscribeLocked(shareDataID string) {
 }
 
 // delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
-// serve now.
-func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
+// serve now: not before the time that the server asks for.
+func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time, atLeast time.Duration) {
 	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
@@ -68,14 +68,18 @@ func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) 
 		b.Max = max(b.Max, b.Initial)
 		s.subscribeBackoff = newBackoff(b)
 	}
-	s.subscribeAt = now.Add(s.subscribeBackoff.NextBackOff())
-	conn.sendDueSubscribesLocked(now)
+	s.subscribeAt = now.Add(max(s.subscribeBackoff.NextBackOff(), atLeast))
+	conn.sendDueLocked(now)
 }
 
-// sendDueSubscribesLocked repeats the delayed subscribes that are due, and sets the
-// timer for the next one.
-func (conn *connection) sendDueSubscribesLocked(now time.Time) {
-	var next time.Time
+// sendDueLocked repeats the delayed subscribes that are due, and the ping that asks
+// when the token expires, and sets the timer for the next one.
+func (conn *connection) sendDueLocked(now time.Time) {
+	next := conn.expiryPingAt
+	if !next.IsZero() && !next.After(now) {
+		conn.askExpiryLocked()
+		next = time.Time{}
+	}
 	for _, s := range conn.client.orderedSubscriptionsLocked() {
 		switch {
 		case s.subscribeAt.IsZero():
@@ -117,7 +121,7 @@ func (conn *connection) write(ctx context.Context) {
 			case <-conn.retry.C:
 				c.mu.Lock()
 				if c.conn == conn {
-					conn.sendDueSubscribesLocked(time.Now())
+					conn.sendDueLocked(time.Now())
 				}
 				c.mu.Unlock()
 			case <-ctx.Done():

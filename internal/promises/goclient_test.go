@@ -28,13 +28,15 @@ type goClient struct {
 }
 
 func (h *harness) newGoClient(name string, events int) *goClient {
+	return h.newGoClientWith(name, client.Options{EventBuffer: events})
+}
+
+func (h *harness) newGoClientWith(name string, options client.Options) *goClient {
 	network := &flakyNetwork{}
-	c, err := client.New(h.url, &client.Options{
-		HTTPClient:     &http.Client{Transport: &http.Transport{DialContext: network.dial}},
-		Backoff:        client.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond},
-		EventBuffer:    events,
-		RequestTimeout: testTimeout,
-	})
+	options.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: network.dial}}
+	options.Backoff = client.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond}
+	options.RequestTimeout = testTimeout
+	c, err := client.New(h.url, &options)
 	if err != nil {
 		h.t.Fatal(err)
 	}
