@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/sharedata"
+	"github.com/safe-go/safe/sharedata/audit"
 )
 
 // maxBody is the largest state that the administration accepts, in bytes.
@@ -18,9 +20,11 @@ const maxBody = 1 << 20
 //	PUT    /admin/sharedata/{id}  replaces the state by the body
 //	DELETE /admin/sharedata/{id}  removes
 //	GET    /admin/sharedata/{id}  returns state and cursor
+//	GET    /admin/history/{id}    returns the history as JSON Lines, for an audit
+//	POST   /admin/revocations     {"subject":…,"issuer":…,"tokenId":…} ends connections, and keeps the tokens out
 //
 // What it creates is of kind "doc", except for the ShareData of initial.
-func adminHandler(manager *sharedata.Manager) http.Handler {
+func adminHandler(manager *sharedata.Manager, server *realtime.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if state, ok := readState(w, r); ok {
@@ -49,7 +53,42 @@ func adminHandler(manager *sharedata.Manager) http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /admin/history/{id}", func(w http.ResponseWriter, r *http.Request) {
+		// A failure shows as a response without an end, or as a status if nothing was sent.
+		w.Header().Set("Content-Type", "application/jsonl")
+		_, err := audit.Export(r.Context(), w, manager, r.PathValue("id"), nil)
+		switch {
+		case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
+			respond(w, 0, sharedata.Snapshot{}, err)
+		case err != nil:
+			panic(http.ErrAbortHandler)
+		}
+	})
+	mux.HandleFunc("POST /admin/revocations", func(w http.ResponseWriter, r *http.Request) {
+		revoke(w, r, server)
+	})
 	return mux
+}
+
+// revoke replies when no server on the store sends anything more to those whom the
+// revocation covers.
+func revoke(w http.ResponseWriter, r *http.Request, server *realtime.Server) {
+	var revocation realtime.Revocation
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&revocation)
+	status := http.StatusBadRequest
+	if err == nil {
+		err = server.Revoke(r.Context(), revocation)
+		if !errors.Is(err, realtime.ErrInvalidRevocation) {
+			status = statusOf(err)
+		}
+	}
+	if err != nil {
+		writeJSON(w, status, map[string]string{"error": err.Error()})
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func readState(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {

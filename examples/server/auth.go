@@ -1,47 +1,159 @@
 package main
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/realtime/auth"
 	"github.com/safe-go/safe/sharedata"
 )
 
+// access says who may connect, subscribe, propose and administrate.
+type access struct {
+	// authenticate and authenticateToken are the hooks of the realtime server; nil
+	// where everybody may connect.
+	authenticate      func(*http.Request) (*sharedata.Caller, error)
+	authenticateToken func(context.Context, string) (*sharedata.Caller, error)
+	// may authorizes subscribes and proposals, admin requests to the administration.
+	may, admin auth.Authorizer
+	close      func() error
+}
+
+// adminClaim is the claim that the administration requires: "admin": true.
+const adminClaim = "admin"
+
+// newAccess returns who may do what by the flags: everybody everything; those who know
+// the static token everything; or what signed tokens allow.
+func newAccess(c config, logger *slog.Logger) (*access, error) {
+	everybody := auth.AllOf()
+	switch {
+	case c.token != "" && (c.secret != "" || c.jwks != ""):
+		return nil, errors.New("-token excludes -jwt-hs256 and -jwks: use one kind of tokens")
+	case c.secret != "" && c.jwks != "":
+		return nil, errors.New("-jwt-hs256 excludes -jwks: an issuer either shares a secret or publishes keys")
+	case c.secret != "" || c.jwks != "":
+		return newTokenAccess(c, logger)
+	case c.requireProof:
+		return nil, errors.New("-require-proof needs -jwt-hs256 or -jwks: the key of a proposer is in the token")
+	case c.token != "":
+		return &access{authenticate: authenticateStatic(c.token), may: everybody, admin: everybody, close: noClose}, nil
+	}
+	return &access{may: everybody, admin: everybody, close: noClose}, nil
+}
+
+func noClose() error { return nil }
+
+// newTokenAccess returns access by signed tokens (RFC 7519).
+func newTokenAccess(c config, logger *slog.Logger) (*access, error) {
+	a := &access{
+		may:   auth.Channels(&auth.ChannelsOptions{Claim: c.channelsClaim}),
+		admin: auth.HasClaim(adminClaim, true),
+		close: noClose,
+	}
+	keys, err := a.keys(c, logger)
+	if err != nil {
+		return nil, err
+	}
+	authorities := auth.NewAuthorities()
+	if err := authorities.Set(c.audience, c.issuer, keys); err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.NewAuthenticator(authorities, &auth.Options{Audience: c.audience})
+	if err != nil {
+		return nil, err
+	}
+	a.authenticate, a.authenticateToken = authenticator.Authenticate, authenticator.AuthenticateToken
+	return a, nil
+}
+
+func (a *access) keys(c config, logger *slog.Logger) (auth.KeySource, error) {
+	if c.jwks != "" {
+		jwks, err := auth.NewJWKS(c.jwks, &auth.JWKSOptions{Logger: logger})
+		if err != nil {
+			return nil, fmt.Errorf("-jwks: %w", err)
+		}
+		a.close = jwks.Close
+		return jwks, nil
+	}
+	secret, err := readSecret(c.secret)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := auth.NewKeys(secret)
+	if err != nil {
+		return nil, fmt.Errorf("-jwt-hs256: %w", err)
+	}
+	return keys, nil
+}
+
+// minSecretBytes is the length of the shortest secret of HS256 (RFC 7518 section 3.2):
+// whoever has one token can try out shorter ones at leisure.
+const minSecretBytes = 32
+
+// readSecret returns a secret, or that in the file if it is written @FILE: other users
+// of a machine can see the arguments of a process.
+func readSecret(secret string) ([]byte, error) {
+	value := []byte(secret)
+	if name, isFile := strings.CutPrefix(secret, "@"); isFile {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("-jwt-hs256: %w", err)
+		}
+		value = []byte(strings.TrimSpace(string(text)))
+	}
+	if len(value) < minSecretBytes {
+		return nil, fmt.Errorf("-jwt-hs256: the secret has %d bytes; use at least %d, for example those of: openssl rand -base64 32",
+			len(value), minSecretBytes)
+	}
+	return value, nil
+}
+
 var errBadToken = errors.New("the token is missing or wrong")
 
-// authenticate accepts requests that carry the token.
-func authenticate(token string) func(*http.Request) (*sharedata.Caller, error) {
+// authenticateStatic accepts requests that carry the token. The Authorization header
+// has precedence over ?token=, which is for browsers: they cannot set headers on a
+// WebSocket.
+func authenticateStatic(token string) func(*http.Request) (*sharedata.Caller, error) {
 	return func(r *http.Request) (*sharedata.Caller, error) {
-		if !hasToken(r, token) {
+		given := r.URL.Query().Get("token")
+		if scheme, credentials, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
+			given = strings.TrimSpace(credentials)
+		}
+		if subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
 			return nil, errBadToken
 		}
 		return &sharedata.Caller{}, nil
 	}
 }
 
-// hasToken reports whether a request carries the token; an empty token admits
-// every request. The Authorization header has precedence over ?token=, which is
-// for browsers: they cannot set headers on a WebSocket.
-func hasToken(r *http.Request, token string) bool {
-	if token == "" {
-		return true
-	}
-	given := r.URL.Query().Get("token")
-	if scheme, credentials, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
-		given = strings.TrimSpace(credentials)
-	}
-	return subtle.ConstantTimeCompare([]byte(given), []byte(token)) == 1
-}
-
-func requireToken(token string, next http.Handler) http.Handler {
+// requireAdmin lets those through to next whom admin allows. Their names are in the
+// history of what they change.
+func (a *access) requireAdmin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hasToken(r, token) {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": errBadToken.Error()})
+		var caller *sharedata.Caller
+		if a.authenticate != nil {
+			var err error
+			switch caller, err = a.authenticate(r); {
+			case errors.Is(err, realtime.ErrUnavailable):
+				writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "tokens cannot be checked at the moment"})
+				return
+			case err != nil:
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				writeJSON(w, http.StatusUnauthorized, map[string]string{"error": errBadToken.Error()})
+				return
+			}
+		}
+		if err := a.admin(r.Context(), caller, auth.Request{}); err != nil {
+			writeJSON(w, http.StatusForbidden, map[string]string{"error": "the token has no claim \"" + adminClaim + "\": true"})
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(sharedata.WithCaller(r.Context(), caller)))
 	})
 }

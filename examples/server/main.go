@@ -11,6 +11,13 @@
 // process, or in a Redis server that any number of these processes share. If the
 // store loses "counter" or "doc", the service creates them again when a client
 // next uses them; if an operator removes them, they stay removed.
+//
+// Without further flags everybody may do everything. -jwt-hs256 and -jwks admit
+// callers by signed tokens, which say what they may use; the administration needs a
+// token with the claim "admin": true. With -require-proof, proposals must be proven by
+// the key that is in the caller's token. The command "token" prints a token:
+//
+//	go run ./examples/server token -jwt-hs256 SECRET -channels counter,doc
 package main
 
 import (
@@ -28,7 +35,10 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/realtime/auth"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
+	"github.com/safe-go/safe/sharedata/proof"
 )
 
 const (
@@ -50,9 +60,30 @@ type config struct {
 	heartbeat   time.Duration
 	readTimeout time.Duration
 	token       string
+
+	// Signed tokens.
+	secret, jwks     string
+	issuer, audience string
+	channelsClaim    string
+	requireProof     bool
+}
+
+// tokenFlags are the flags that say what tokens are like.
+func tokenFlags(flags *flag.FlagSet, c *config) {
+	flags.StringVar(&c.secret, "jwt-hs256", os.Getenv("SAFE_JWT_HS256"), "the `SECRET` of tokens with HS256, or @FILE to read it from a file; default: the environment variable SAFE_JWT_HS256")
+	flags.StringVar(&c.issuer, "issuer", "https://issuer.example", "the claim `iss` of tokens")
+	flags.StringVar(&c.audience, "audience", auth.DefaultAudience, "the claim `aud` of tokens")
+	flags.StringVar(&c.channelsClaim, "channels-claim", "channels", "the `claim` that lists the ids of ShareData that a caller may use; without it, all")
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "token" {
+		if err := printToken(os.Args[2:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "token:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var c config
 	flag.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 takes a free one")
 	flag.StringVar(&c.path, "path", "/realtime", "URL `path` of the WebSocket endpoint")
@@ -62,6 +93,9 @@ func main() {
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
 	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
 	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
+	tokenFlags(flag.CommandLine, &c)
+	flag.StringVar(&c.jwks, "jwks", "", "`URL` or file of the public keys that sign tokens (a JSON Web Key Set)")
+	flag.BoolVar(&c.requireProof, "require-proof", false, "whether every proposal needs a proof by the key in the caller's token (claim cnf)")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -81,7 +115,12 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		return err
 	}
 	defer closeStore()
-	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds(), Logger: logger})
+	access, err := newAccess(c, logger)
+	if err != nil {
+		return err
+	}
+	defer access.close()
+	manager, err := sharedata.NewManager(managerOptions(c, store, logger))
 	if err != nil {
 		return err
 	}
@@ -92,9 +131,10 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	}
 
 	server, err := realtime.NewServer(manager, &realtime.Options{
-		Authenticate:       authenticate(c.token),
-		AuthorizeSubscribe: owner.authorizeSubscribe,
-		AuthorizePropose:   owner.authorizePropose,
+		Authenticate:       access.authenticate,
+		AuthenticateToken:  access.authenticateToken,
+		AuthorizeSubscribe: owner.afterwards(access.may).Subscribe,
+		AuthorizePropose:   owner.afterwards(access.may).Propose,
 		ReplayWindow:       orOff(c.replay),
 		MaxBufferedBytes:   c.maxBuffered,
 		Heartbeat:          orOff(c.heartbeat),
@@ -106,7 +146,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle(c.path, server)
-	mux.Handle("/admin/", requireToken(c.token, adminHandler(manager)))
+	mux.Handle("/admin/", access.requireAdmin(adminHandler(manager, server)))
 
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
@@ -138,6 +178,16 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	// clients reconnect to another process soon. The deferred calls above then
 	// close the manager and, after it, the store.
 	return errors.Join(server.Shutdown(shutdown), httpServer.Shutdown(shutdown))
+}
+
+// managerOptions are those of the flags.
+func managerOptions(c config, store replay.Store, logger *slog.Logger) *sharedata.Options {
+	options := &sharedata.Options{Store: store, Kinds: kinds(), Logger: logger}
+	if c.requireProof {
+		options.ProofVerifier = proof.NewVerifier(proof.ConfirmationKeys{})
+		options.RequireProof = func(string, string) bool { return true }
+	}
+	return options
 }
 
 // orOff turns a flag's 0, which means off, into the options' -1.

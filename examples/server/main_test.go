@@ -33,6 +33,7 @@ func start(t *testing.T, c config) string {
 	if c.path == "" {
 		c.path = "/realtime"
 	}
+	c.issuer, c.audience, c.channelsClaim = "issuer", "SHAREDATA", "channels"
 	if c.readTimeout == 0 {
 		c.readTimeout = 10 * time.Second
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/safe-go/safe/realtime/auth"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -108,14 +109,11 @@ func (o *owner) isRemoved(id string) bool {
 	return o.removed[id]
 }
 
-// authorizeSubscribe lets everybody in.
-func (o *owner) authorizeSubscribe(ctx context.Context, _ *sharedata.Caller, id string) error {
-	o.ensure(ctx, id)
-	return nil
-}
-
-// authorizePropose lets everybody in.
-func (o *owner) authorizePropose(ctx context.Context, _ *sharedata.Caller, id, _ string) error {
-	o.ensure(ctx, id)
-	return nil
+// afterwards creates what is missing after a request was authorized, so that only
+// those create who may use it.
+func (o *owner) afterwards(may auth.Authorizer) auth.Authorizer {
+	return auth.AllOf(may, func(ctx context.Context, _ *sharedata.Caller, request auth.Request) error {
+		o.ensure(ctx, request.ShareDataID)
+		return nil
+	})
 }

@@ -3,6 +3,8 @@
 //
 //	go run ./examples/watch counter                   # print events, until interrupted
 //	go run ./examples/watch counter add '{"by":1}'    # propose, and print the verdict
+//
+// With -proof-key it proves proposals, as a server with -require-proof demands.
 package main
 
 import (
@@ -22,6 +24,7 @@ import (
 func main() {
 	url := flag.String("url", "ws://127.0.0.1:8080/realtime", "`URL` of the WebSocket endpoint")
 	token := flag.String("token", "", "the `token` that the server requires, if any")
+	proofKey := flag.String("proof-key", "", "`FILE` with the private key (a JWK) that proves proposals of the token's owner")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [flags] SHAREDATA [FUNCTION DATA]")
 		flag.PrintDefaults()
@@ -33,12 +36,13 @@ func main() {
 	if *token != "" {
 		options.Token = client.StaticToken(*token)
 	}
-	var err error
-	switch args := flag.Args(); len(args) {
-	case 1:
+	prove, err := newProver(*proofKey, *token)
+	switch args := flag.Args(); {
+	case err != nil:
+	case len(args) == 1:
 		err = watch(ctx, *url, &options, args[0], os.Stdout)
-	case 3:
-		err = propose(ctx, *url, &options, args[0], args[1], args[2], os.Stdout)
+	case len(args) == 3:
+		err = propose(ctx, *url, &options, client.Proposal{ShareDataID: args[0], FunctionID: args[1], Data: json.RawMessage(args[2]), Prove: prove}, os.Stdout)
 	default:
 		flag.Usage()
 		os.Exit(2)
@@ -102,13 +106,16 @@ func describe(event client.Event) string {
 }
 
 // propose proposes once and prints the verdict.
-func propose(ctx context.Context, url string, options *client.Options, shareDataID, functionID, data string, out io.Writer) error {
+func propose(ctx context.Context, url string, options *client.Options, proposal client.Proposal, out io.Writer) error {
 	c, err := client.New(url, options)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	result, err := c.Propose(ctx, shareDataID, functionID, json.RawMessage(data))
+	if proposal.Prove != nil {
+		defer c.Subscribe(proposal.ShareDataID).Close() // a proof names the position
+	}
+	result, err := c.ProposeWith(ctx, proposal)
 	switch {
 	case errors.Is(err, client.ErrOutcomeUnknown):
 		return fmt.Errorf("%w; propose again with the key to learn it", err)

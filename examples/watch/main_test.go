@@ -64,7 +64,7 @@ func TestWatch(t *testing.T) {
 		{`null`, "rejected at ", `transaction  set rejected at %s, now {"a":1}`},
 	} {
 		var answer strings.Builder
-		if err := propose(t.Context(), web.URL, &client.Options{}, "thing", "set", step.data, &answer); err != nil {
+		if err := propose(t.Context(), web.URL, &client.Options{}, client.Proposal{ShareDataID: "thing", FunctionID: "set", Data: json.RawMessage(step.data)}, &answer); err != nil {
 			t.Fatal(err)
 		}
 		cursor, found := strings.CutPrefix(strings.TrimSpace(answer.String()), step.answer)
