@@ -50,9 +50,9 @@ type Report struct {
 	// BeforeStart is how many of Options.Checkpoints are of entries before the start of the
 	// export; see AllowTrimmed.
 	BeforeStart int
-	// Newest is the checkpoint with the latest position: the service has signed all
-	// entries up to that. Entries after it are not vouched for, and nor is it that
-	// entries after Newest.Time are there. Zero if there was none.
+	// Newest is the checkpoint with the latest position; zero if there was none. The service
+	// has signed all entries up to that. No checkpoint covers the entries after it, nor
+	// shows whether the service had more entries after Newest.Time.
 	Newest Checkpoint
 }
 
