@@ -40,7 +40,7 @@ type Message struct {
 // Parse reads a JWS in the compact serialization. It accepts exactly what Sign and
 // other conforming signers write: three parts of base64url without padding, white
 // space or other characters in between; a header that is a strict JSON object
-// (Members) with an algorithm that this package knows. It does not look at any key.
+// (Members) with an algorithm that this package knows. It needs no key.
 // Errors are ErrMalformed and ErrAlgorithm.
 func Parse(compact string) (*Message, error) {
 	if len(compact) > MaxBytes {

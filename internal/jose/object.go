@@ -57,7 +57,7 @@ func String(members map[string]jsontext.Value, name string) (string, error) {
 }
 
 // nesting returns how deep objects and arrays nest in JSON; of other input it returns
-// some number. It looks at each byte once and does not recurse, so that deep input
+// some number. It reads each byte once and does not recurse, so that deep input
 // is refused before a parser sees it.
 func nesting(raw []byte) int {
 	depth, deepest := 0, 0

@@ -33,7 +33,7 @@ type Options struct {
 	MaxTokenBytes int
 
 	// Cookie is the name of the cookie that a token may be in. Default: no cookie is
-	// looked at.
+	// read.
 	Cookie string
 	// RefuseQuery switches the query parameter token off. Default: it is allowed.
 	RefuseQuery bool

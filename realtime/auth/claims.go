@@ -110,8 +110,9 @@ func (c claims) date(name string) (time.Time, error) {
 	if !there {
 		return time.Time{}, nil
 	}
+	// Of all JSON values only a number is parsed, and one that is too large is not.
 	seconds, err := strconv.ParseFloat(string(value), 64)
-	if value.Kind() != '0' || err != nil || seconds < 0 || seconds > maxDate {
+	if err != nil || seconds < 0 || seconds > maxDate {
 		return time.Time{}, invalid("its claim %s is not a number of seconds since 1970 up to the year 9999", name)
 	}
 	whole, fraction := math.Modf(seconds)

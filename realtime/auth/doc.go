@@ -36,8 +36,9 @@
 //     JWKSOptions.MinInterval.
 //   - Keys rotate while the server runs. A JWKS address is fetched again after a
 //     while and when a token names a key that is not known; Authorities.Set replaces
-//     the keys of an issuer. Nobody whose key is still listed notices. While the
-//     address is out of reach, the keys that are known serve for JWKSOptions.MaxStale.
+//     the keys of an issuer. Tokens of keys that are still listed stay good. While the
+//     address is out of reach, the keys that are known serve for JWKSOptions.MaxStale;
+//     as long as there are none, requests are answered with 503 (realtime.ErrUnavailable).
 //   - Tokens are in no error and in no log record. This package logs nothing but
 //     failures to fetch keys.
 //
@@ -54,7 +55,7 @@
 // # Lifetime of a connection
 //
 // Caller.ExpiresAt is the moment from which the token would be refused: the claim exp
-// and the leeway. The same time-out holds however the token came.
+// and the leeway.
 //
 // # Concurrency
 //

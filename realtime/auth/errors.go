@@ -11,7 +11,7 @@ import (
 // Errors of authentication; errors.Is finds them. Their texts say what is wrong, for
 // the log of the server, and never contain a token.
 var (
-	// ErrNoToken: the request carries no token where the Authenticator looks for one.
+	// ErrNoToken: the request carries no token in any of the places that Options allow.
 	ErrNoToken = errors.New("no token; send it in the header Authorization: Bearer")
 	// ErrInvalidToken: the token is refused. It is in every error about a token.
 	ErrInvalidToken = errors.New("invalid token")

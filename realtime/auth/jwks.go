@@ -172,7 +172,7 @@ func (j *JWKS) fetch(began time.Time) {
 	j.failures, j.keys, j.fetched, j.due = 0, read.keys, began, began.Add(interval)
 }
 
-// readSafely makes an error of a panic, because nobody above this goroutine could.
+// readSafely makes an error of a panic, which would end the process in this goroutine.
 func (j *JWKS) readSafely(ctx context.Context) (read document, err error) {
 	defer func() {
 		if value := recover(); value != nil {

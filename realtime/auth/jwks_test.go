@@ -215,8 +215,10 @@ func TestJWKS_Outage(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		f.expect("out of reach", by1, nil, 2)
 		f.expect("soon after", by1, nil, 2)
+		time.Sleep(29 * time.Second)
+		f.expect("within MinInterval", by1, nil, 2)
 		f.expect("unknown key meanwhile", by2, auth.ErrInvalidToken, 2)
-		time.Sleep(30 * time.Minute)
+		time.Sleep(30*time.Minute - 29*time.Second)
 		f.expect("last moment", by1, nil, 3)
 		time.Sleep(time.Minute)
 		f.expect("too long", by1, auth.ErrKeysUnavailable, 4)
@@ -270,7 +272,7 @@ func TestJWKS_CloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newJWKSFixture(t, auth.JWKSOptions{})
 		_, signed := listedKey("1")
-		release := make(chan struct{})
+		release, began := make(chan struct{}), time.Now()
 		f.server.wait = func(ctx context.Context) { <-ctx.Done(); <-release }
 		authenticated, closed := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -289,6 +291,9 @@ func TestJWKS_CloseWaits(t *testing.T) {
 		}
 		if err := <-closed; err != nil {
 			t.Error(err)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("Close did not end the request, which took %v", waited)
 		}
 		time.Sleep(time.Hour)
 		f.expect("closed", signed, auth.ErrKeysUnavailable, 1)

@@ -55,6 +55,8 @@ func TestJWKS_Responses(t *testing.T) {
 		"not UTF-8":          {body("{\"keys\":[" + key + "],\"x\":\"\xff\"}"), signed, auth.ErrKeysUnavailable, "not a key set"},
 		"one key":            {body(key), signed, auth.ErrKeysUnavailable, "not a key set"},
 		"keys an object":     {body(`{"keys":{}}`), signed, auth.ErrKeysUnavailable, "not a key set"},
+		"keys null":          {body(`{"keys":null}`), signed, auth.ErrKeysUnavailable, "not a key set"},
+		"keys missing":       {body(`{}`), signed, auth.ErrKeysUnavailable, "not a key set"},
 		"duplicate keys":     {body(`{"keys":[],"keys":[` + key + `]}`), signed, auth.ErrKeysUnavailable, "not a key set"},
 		"deep":               {body(`{"keys":[` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `]}`), signed, auth.ErrKeysUnavailable, "not a key set"},
 		"101 keys":           {body(keySet(strings.Split(strings.Repeat("{},", 100)+"{}", ",")...)), signed, auth.ErrKeysUnavailable, "has 101 keys"},
@@ -113,6 +115,35 @@ func TestJWKS_FloodOverSockets(t *testing.T) {
 	running.Wait()
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// The checks of a client come after those of this package, and do not replace them.
+func TestJWKS_ClientChecksRedirects(t *testing.T) {
+	key, signed := listedKey("1")
+	target := "/keys"
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) })
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, keySet(key)) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for _, test := range []struct {
+		target       string
+		client, want error
+	}{
+		{target: "/keys"},
+		{target: "/keys", client: errors.New("no"), want: auth.ErrKeysUnavailable},
+		{target: "http://id.example/", want: auth.ErrKeysUnavailable},
+	} {
+		target = test.target
+		client := server.Client()
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return test.client }
+		jwks := must(auth.NewJWKS(server.URL, &auth.JWKSOptions{Client: client}))
+		_, err := authenticatorFor(t, jwks).AuthenticateToken(context.Background(), signed)
+		if !errors.Is(err, test.want) || test.want != nil && test.client == nil && !strings.Contains(err.Error(), "not protected by TLS") {
+			t.Errorf("%s: %v", test.target, err)
+		}
+		jwks.Close()
 	}
 }
 

@@ -19,7 +19,7 @@ type KeySource interface {
 
 // Refresher is a KeySource that can be asked for newer keys, because a token may have been
 // signed by a key that is not in the set known. It returns a newer set if it can get one soon,
-// otherwise the same one, and limits by itself how often it looks.
+// otherwise the same one, and limits by itself how often it reads them.
 type Refresher interface {
 	KeySource
 	Refresh(ctx context.Context, known jwk.Set) (jwk.Set, error)

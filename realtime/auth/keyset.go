@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxKeys        = 100 // of one key set, because each is looked at for every token
+	maxKeys        = 100 // of one key set, because each is checked for every token
 	maxKeySetDepth = 16
 )
 

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -52,6 +53,9 @@ func TestAuthenticate_Places(t *testing.T) {
 		caller, err := f.authenticator.Authenticate(r)
 		if !errors.Is(err, test.err) || (caller != nil) != (test.err == nil) || caller != nil && caller.Subject != test.want {
 			t.Errorf("%s: %+v, %v; want %q, %v", name, caller, err, test.want, test.err)
+		}
+		if strings.HasPrefix(name, "empty") && !strings.Contains(fmt.Sprint(err), "is empty") {
+			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil {
 			checkNoToken(t, err, anna)
