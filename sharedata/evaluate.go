@@ -71,7 +71,8 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 	}
 	call := &functionCall{host: s, function: f, request: r, proving: s.provingOf(&r.change, at)}
 	if earlier.isOf(at.state) {
-		call.earlier = &earlier // at another position, where only the proof was accepted
+		same := earlier // a copy, so that only this rare case costs memory
+		call.earlier = &same
 	}
 	call.parent = r.ctx
 	began := time.Now()
@@ -97,10 +98,12 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 		return false
 	}
 	r.result.state, r.result.err = next, err
-	if call.proving != nil {
-		if r.result.provenAt = at.cursor; !call.proving.accepted {
-			r.result = result{err: err} // the function was not run
-		}
+	switch {
+	case call.proving == nil:
+	case call.proving.accepted:
+		r.result.provenAt = at.cursor
+	default:
+		r.result = result{err: err} // the function was not run
 	}
 	s.logFailure(r)
 	return true

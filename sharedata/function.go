@@ -80,7 +80,7 @@ func NewRawFunction(id string, f func(ctx context.Context, state, input json.Raw
 		if err := validJSON(next); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 		}
-		return next, nil
+		return bytes.TrimSpace(next), nil
 	}
 	return newFunction(id, apply)
 }

@@ -1,6 +1,7 @@
 package sharedata
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,5 +150,5 @@ func toState(state any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}
-	return raw, nil
+	return bytes.TrimSpace(raw), nil
 }

@@ -61,7 +61,7 @@ type Options struct {
 	// ShareData that is observed, where other processes append to the store (a
 	// replay.Follower): History reads those without asking the store, so that
 	// subscribers are replayed what they missed also while the store cannot be
-	// reached. Data of up to 256 KiB is kept. Default: 128.
+	// reached. Proposed data and proofs of up to 256 KiB are kept. Default: 128.
 	RecentEntries int
 	// Logger gets panics of functions and observers with their stacks, runs
 	// left behind, and failures of the store. Default: none, nothing is logged.

@@ -368,3 +368,29 @@ func TestProof_RepeatAtAnotherProcess(t *testing.T) {
 		t.Errorf("after another process: %v", err)
 	}
 }
+
+// White space around a state is not part of it: frames do not have it, so that a
+// subscriber computes the hash without it.
+func TestState_SpaceAround(t *testing.T) {
+	m := newManager(t, nil)
+	spaces := sharedata.NewRawFunction("f", func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+		return rawJSON("\r\n2\t"), nil
+	})
+	if _, err := m.Create(t.Context(), "x", rawJSON(" 1 \n"), spaces); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, m, "x", "1")
+	if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, m, "x", "2")
+	if _, err := m.Update(t.Context(), "x", rawJSON("\t3")); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, m, "x", "3")
+	for i, e := range wholeHistory(t, m, "x") {
+		if e.StateHash != sharedata.HashState(rawJSON(fmt.Sprint(i+1))) {
+			t.Errorf("%s has the hash of another state", e.Cursor)
+		}
+	}
+}

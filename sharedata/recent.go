@@ -6,7 +6,7 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// recentBytes bounds the data of the entries that a recentEntries keeps.
+// recentBytes bounds the data and the proofs of the entries that a recentEntries keeps.
 const recentBytes = 256 << 10
 
 // recentEntries keeps the newest entries of a history that is followed: what a
@@ -41,12 +41,12 @@ func (r *recentEntries) add(events []Event) {
 			continue
 		}
 		r.entries = append(r.entries, e.Entry)
-		r.bytes += len(e.Data)
+		r.bytes += recentSize(&e.Entry)
 	}
 	drop := 0
 	for ; drop < len(r.entries) && (len(r.entries)-drop > r.max || r.bytes > recentBytes); drop++ {
 		r.from = r.entries[drop].Cursor
-		r.bytes -= len(r.entries[drop].Data)
+		r.bytes -= recentSize(&r.entries[drop])
 	}
 	if drop > 0 {
 		// Moved within the array, which stays as large as it ever needs to be.
@@ -55,6 +55,9 @@ func (r *recentEntries) add(events []Event) {
 		r.entries = r.entries[:kept]
 	}
 }
+
+// recentSize is what an entry counts for: what its proposer made large.
+func recentSize(e *Entry) int { return len(e.Data) + len(e.Proof) }
 
 // after returns up to limit entries that come after a cursor; ok is false where
 // they have to be read from the store.

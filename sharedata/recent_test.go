@@ -81,7 +81,7 @@ func TestRecent_Bytes(t *testing.T) {
 	large := json.RawMessage(strings.Repeat("x", recentBytes/4))
 	for range 50 {
 		at = at.Next()
-		r.add([]Event{{Entry: Entry{Cursor: at, Data: large}}})
+		r.add([]Event{{Entry: Entry{Cursor: at, Data: large[:100], Proof: large[100:]}}})
 		if len(r.entries) > 4 || cap(r.entries) > 16 {
 			t.Fatalf("%d entries of a quarter of the bound are kept, in an array of %d", len(r.entries), cap(r.entries))
 		}

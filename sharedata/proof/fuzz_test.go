@@ -3,8 +3,10 @@ package proof_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,6 +40,14 @@ func FuzzVerifyProof(f *testing.F) {
 	f.Add([]byte(good), []byte(signed.Data), "counter", "sub", "issuer", "bob", uint64(4), hash)
 	f.Add(bytes.Replace(good, []byte(`"add"`), []byte(`"sub"`), 1), []byte(`[1]`), "counter", "sub", "issuer", "ann", uint64(3), hash)
 	f.Add([]byte(`{"jws":".."}`), []byte(`1`), "", "", "", "", uint64(0), []byte{})
+	for _, header := range []string{
+		`{"alg":"none","kid":"a1","typ":"safe-proof+jws"}`, `{"alg":"ES256","kid":"a1","typ":"safe-proof+jws"}`, `{"alg":"EdDSA","kid":"a1","typ":"JWT"}`,
+		`{"alg":"EdDSA","kid":"a1","typ":"safe-proof+jws","crit":["b64"],"b64":false}`, `{"alg":"EdDSA","typ":"safe-proof+jws"}`, `{"alg":"EdDSA","alg":"none"}`,
+	} {
+		p := prove(f, signed, key)
+		p.JWS = base64.RawURLEncoding.EncodeToString([]byte(header)) + p.JWS[strings.Index(p.JWS, "."):]
+		f.Add([]byte(raw(f, p)), []byte(signed.Data), "counter", "add", "issuer", "ann", uint64(3), hash)
+	}
 	f.Fuzz(func(t *testing.T, p, data []byte, id, function, issuer, subject string, revision uint64, hash []byte) {
 		if !jsontext.Value(data).IsValid() || !jsontext.Value(p).IsValid() {
 			return // the manager refuses these before
