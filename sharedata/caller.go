@@ -27,10 +27,11 @@ type Caller struct {
 
 	// The fields below are not recorded.
 
-	// TokenID, IssuedAt and ExpiresAt are those of the caller's token, as the claims
-	// "jti", "iat" and "exp" are (RFC 7519 section 4.1). They are empty or zero
-	// where the token has none, and for a caller without a token. A server ends the
-	// connections of a caller at ExpiresAt.
+	// TokenID and IssuedAt are those of the caller's token, as the claims "jti" and
+	// "iat" are (RFC 7519 section 4.1). ExpiresAt is the moment from which the token
+	// is refused: the claim "exp" and what the authenticator allows for clocks that
+	// differ. A server ends the connections of a caller then. They are empty or zero
+	// where the token has none, and for a caller without a token.
 	TokenID   string
 	IssuedAt  time.Time
 	ExpiresAt time.Time
