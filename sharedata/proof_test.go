@@ -350,25 +350,6 @@ func TestProof_RepeatIsStale(t *testing.T) {
 	})
 }
 
-func TestProof_RepeatAtAnotherProcess(t *testing.T) {
-	_, a, b := twoNodes(t, verifying(verifyPosition))
-	for _, by := range []int{1, -5} { // accepted, rejected
-		p := proven(t, a.Manager, by, fmt.Sprint("k", by))
-		first, err := a.Propose(t.Context(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustAdd(t, a.Manager, "counter", 1)
-		again, err := b.Propose(t.Context(), p)
-		wantRepeat(t, "at another process", first, again, err)
-	}
-	p := proven(t, a.Manager, 1, "k")
-	mustAdd(t, b.Manager, "counter", 1)
-	if _, err := a.Propose(t.Context(), p); !errors.Is(err, sharedata.ErrProofStale) {
-		t.Errorf("after another process: %v", err)
-	}
-}
-
 // White space around a state is not part of it: frames do not have it, so that a
 // subscriber computes the hash without it.
 func TestState_SpaceAround(t *testing.T) {

@@ -127,6 +127,10 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	r := &request{ctx: ctx, proposer: proposerOf(p), change: change{
 		kind: changePropose, key: storeKey(p.Caller, p.IdempotencyKey),
 		data: data, caller: p.Caller, idempotencyKey: p.IdempotencyKey, proof: p.Proof,
+		// A proof for the position of another process must not be called stale because
+		// this one has not read that position: a refusal appends nothing, so that no
+		// conflict would show it.
+		fresh: p.Proof != nil && m.follower != nil,
 	}}
 	r.change.binding, err = m.bind(ctx, p, data, m.position)
 	if m.follower == nil {

@@ -65,3 +65,33 @@ func TestProof_Race(t *testing.T) {
 		}
 	}
 }
+
+// A proof for the current position is accepted by a process that nobody has told of it.
+func TestProof_AtProcessBehind(t *testing.T) {
+	_, a, b := twoNodes(t, verifying(verifyPosition))
+	for range 3 {
+		mustAdd(t, a.Manager, "counter", 1)
+		if v, err := b.Propose(t.Context(), proven(t, a.Manager, 1, "")); err != nil || !v.Accepted {
+			t.Errorf("got %+v, %v", v, err)
+		}
+	}
+}
+
+func TestProof_RepeatAtAnotherProcess(t *testing.T) {
+	_, a, b := twoNodes(t, verifying(verifyPosition))
+	for _, by := range []int{1, -5} { // accepted, rejected
+		p := proven(t, a.Manager, by, fmt.Sprint("k", by))
+		first, err := a.Propose(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustAdd(t, a.Manager, "counter", 1)
+		again, err := b.Propose(t.Context(), p)
+		wantRepeat(t, "at another process", first, again, err)
+	}
+	p := proven(t, a.Manager, 1, "k")
+	mustAdd(t, b.Manager, "counter", 1)
+	if _, err := a.Propose(t.Context(), p); !errors.Is(err, sharedata.ErrProofStale) {
+		t.Errorf("after another process: %v", err)
+	}
+}
