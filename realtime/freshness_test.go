@@ -169,19 +169,29 @@ func TestRevoke_AcrossServers(t *testing.T) {
 }
 
 // While commits are held, subscribers are shown what was there before, results
-// wait for their effects, and what was never shown is not available.
+// wait for their effects, and nothing else is served.
 func TestHeldCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveProcesses(t)
 		p.a.create("d")
 		p.b.ensure("d")
+		function, unblock := blockingFunction("wait")
+		if _, err := p.b.manager.Ensure(t.Context(), "c", nil, add, function); err != nil {
+			t.Fatal(err)
+		}
 		resident, visitor := p.b.dialToken("bob"), p.b.dialToken("bob")
 		resident.join("c", "")
+		resident.propose("c", "wait", `null`, "before")
+		synctest.Wait()
 		p.storeB.cut.Store(true)
 		time.Sleep(2 * time.Second)
 		p.a.add("c", 2)
-		resident.propose("c", "add", `{"by":1}`, "own")
+		unblock()
 		resident.wantPong("held")
+		resident.propose("c", "add", `{"by":1}`, "meanwhile")
+		if result := want[*wire.ProposalResult](resident); result.Code != codes.Unavailable {
+			t.Errorf("got %+v", result)
+		}
 		if state := visitor.join("c", ""); state.Revision != 1 {
 			t.Errorf("shown %+v", state)
 		}
@@ -190,7 +200,7 @@ func TestHeldCommits(t *testing.T) {
 		p.b.wantAccepted("ada")
 		p.storeB.cut.Store(false)
 		resident.wantTransactions(2, 4)
-		if result := want[*wire.ProposalResult](resident); !result.Accepted {
+		if result := want[*wire.ProposalResult](resident); result.CorrelationID != "before" || !result.Accepted {
 			t.Errorf("got %+v", result)
 		}
 		visitor.wantTransactions(2, 4)
@@ -289,6 +299,11 @@ func TestFreshness_CutOff(t *testing.T) {
 		p.a.revoke(realtime.Revocation{Subject: "ada"})
 		returned := p.a.cursor("c").Revision
 		p.a.add("c", 5)
+		proposer := p.b.dialToken("ada")
+		proposer.propose("c", "add", `{"by":1}`, "revoked")
+		if result := want[*wire.ProposalResult](proposer); result.Code != codes.Unavailable {
+			t.Errorf("got %+v", result)
+		}
 		ada := followC(p.b.dialToken("ada"))
 		time.Sleep(time.Second)
 		p.storeB.cut.Store(false)
