@@ -24,10 +24,10 @@ import (
 //     it reads them from the store (Manager.Refresh). The confirmation is as old
 //     as the time before the read.
 //  2. A channel hands a commit to subscribers only if the last confirmation is
-//     younger than leaseTime when the commit has arrived. Otherwise it holds the
-//     commit, until a confirmation has succeeded.
-//  3. A proposal is handed to the manager only if the last confirmation is younger
-//     than leaseTime; otherwise a confirmation comes first.
+//     younger than leaseTime at that moment. Otherwise it holds the commit, until
+//     a confirmation has succeeded that is younger, or that has begun after the
+//     commit arrived.
+//  3. A proposal is handed to the manager in the same way.
 //  4. Revoke returns revokeWait, which is more than leaseTime, after the
 //     revocation was appended.
 //
@@ -35,7 +35,8 @@ import (
 // t < c + leaseTime. If the revocation was appended before c, the server has
 // applied it, and the connection has ended. If not, Revoke returns after
 // c + revokeWait > t, so the commit, which was there at t, did not come after
-// Revoke had returned. Clocks are not compared: the two times are measured
+// Revoke had returned. A commit that arrived before c was there before c, so
+// before any revocation that was not applied. Clocks are not compared: the two times are measured
 // by one process each, so only their rates matter, and revokeWait allows for a
 // difference of a tenth. A process that is stopped and continued has an old
 // confirmation. There is no membership: servers that crash, hang or are cut off
@@ -123,7 +124,7 @@ func (f *freshness) confirm(ctx context.Context) error {
 	}
 	f.confirmed.Store(&began)
 	for _, c := range f.takeWaiting() {
-		c.goOn()
+		c.goOn(began)
 	}
 	return nil
 }
