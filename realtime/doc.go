@@ -38,6 +38,36 @@
 //   - Let nobody in: without authentication there is no upgrade, and no frame
 //     about a ShareData is sent to a caller whom AuthorizeSubscribe refused.
 //     Details of failures stay in the log, unless a hook returns a Refusal.
+//   - Let nobody stay: no frame is begun after the caller has expired, and none
+//     with what was committed after Server.Revoke or Server.Reauthorize has
+//     returned to a connection or a subscription that it ends, on whatever server
+//     of the store.
+//
+// # Expiry, renewal and revocation
+//
+// A connection ends with 4002 at Caller.ExpiresAt and Options.ExpiryLeeway. What
+// is queued for it is dropped, and so are its requests that wait; a proposal that
+// the manager has been given is evaluated. Its client reconnects with a new
+// token, or renews it before over the open connection: a ping with tokenExpiry is
+// answered with the time that is left, and an authenticate frame brings the new
+// token, for which Options.AuthenticateToken is asked. Old clients send neither.
+//
+// Server.Revoke ends the connections of a subject, an issuer or a token, and
+// refuses what was issued before with 401 until Options.RevocationRetention has
+// passed. It is recorded in the ShareData RevocationsID of the manager's store,
+// so it survives restarts where the store does, has its caller in the history,
+// and reaches every server on the store. Server.Reauthorize asks
+// AuthorizeSubscribe again about live subscriptions.
+//
+// Servers that share a store read the revocations every half second while they
+// have connections. One that has not been able to for a second holds what others
+// commit, up to 4 MiB for each ShareData and then as a new state, and refuses
+// proposals as unavailable, until the store can be read; subscribers go on from
+// what they have, without a gap. A server that has never read the revocations
+// answers new connections with 503. The reasoning is in freshness.go.
+//
+// ShareData whose ids begin with ReservedPrefix belong to the framework. Over the
+// wire they are unknown.
 //
 // # Codes
 //

@@ -41,10 +41,17 @@ type failure struct {
 // frame is the result of the proposal.
 func (f failure) frame(correlationID string) frame {
 	result := &wire.ProposalResult{CorrelationID: correlationID, Code: f.code, Error: f.text, Details: f.details}
-	if f.retryAfter > 0 {
-		result.RetryAfterMs = uint64((f.retryAfter + time.Millisecond - 1) / time.Millisecond)
-	}
+	result.RetryAfterMs = f.retryAfterMs()
 	return encode(result)
+}
+
+// errorFrame is the error frame about a ShareData.
+func (f failure) errorFrame(id string) frame {
+	return encode(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: f.retryAfterMs()})
+}
+
+func (f failure) retryAfterMs() uint64 {
+	return uint64(max(f.retryAfter+time.Millisecond-1, 0) / time.Millisecond)
 }
 
 // When a proposal that failed may succeed.
