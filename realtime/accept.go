@@ -12,8 +12,10 @@ import (
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
 // and returns; the connection goes on without it. A request that is not
 // authenticated is answered with 401, one of another origin with 403 (see
-// Options.OriginPatterns), one that is no upgrade with 426, and every one with
-// 503 and Retry-After while the server shuts down.
+// Options.OriginPatterns), one that is no upgrade with 426, one of an address or a
+// caller with too many connections with 429 and Retry-After, and every one with
+// 503 and Retry-After while the server shuts down or has too many connections, or
+// where Authenticate takes longer than Options.HandshakeTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -25,7 +27,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.running.done()
 		}
 	}()
-	upgraded = s.upgrade(w, r)
+	remote, address := s.options.remoteAddr(r)
+	counted, over := s.admission.admit(address)
+	if over != nil {
+		s.refuse(w, remote, over)
+		return
+	}
+	defer func() {
+		if !upgraded {
+			counted.release()
+		}
+	}()
+	upgraded = s.upgrade(w, r, remote, counted)
 }
 
 // retryAfter is the number of seconds after which a client may come back.
@@ -36,13 +49,25 @@ func refuseUpgrade(w http.ResponseWriter) {
 	http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
 }
 
-// upgrade returns whether there is a session now, which s.running counts.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
-	caller, err := s.authenticate(r)
-	if err != nil {
-		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
+// upgrade returns whether there is a session now, which s.running and the admission
+// count.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
+	caller, err := s.authenticateUntil(s.handshakeDeadline(), r)
+	switch {
+	case err == nil:
+	case errors.Is(err, errHandshakeTimeout):
+		s.log.Warn("Authenticate took longer than realtime.Options.HandshakeTimeout", "remote", remote)
+		w.Header().Set("Retry-After", retryAfter)
+		http.Error(w, "authentication took too long; try again later", http.StatusServiceUnavailable)
+		return false
+	default:
+		s.log.Debug("not authenticated", "remote", remote, "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
+		return false
+	}
+	if over := counted.identify(caller); over != nil {
+		s.refuse(w, remote, over)
 		return false
 	}
 	switch {
@@ -54,19 +79,20 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
-	h := &hijacker{ResponseWriter: w}
-	session, err := newSession(s, h, r, caller)
+	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
+	session, err := newSession(s, h, r, remote, caller)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
-				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", r.RemoteAddr)
+				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", remote)
 		}
-		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not upgraded", "remote", remote, "error", shorten(err.Error()))
 		return false
 	}
 	s.register(session)
 	go func() {
 		defer s.running.done()
+		defer counted.release()
 		defer s.unregister(session)
 		defer s.recoverIn(session)
 		session.run()

@@ -45,6 +45,7 @@ func (s *session) stopTimersLocked() {
 	if s.closeTimer != nil {
 		s.closeTimer.Stop()
 	}
+	s.stopIdleWatchLocked()
 }
 
 func (s *session) isClosing() bool {

@@ -52,7 +52,7 @@ func (s *session) admit(m *wire.Propose) {
 // proposals that follow each other closely are committed together.
 func (s *session) propose(m *wire.Propose) {
 	if err := s.mayPropose(m); err != nil {
-		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %q on %q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
+		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
 	s.server.manager.Submit(s.work, s.proposalOf(m), func(verdict sharedata.Verdict, err error) {

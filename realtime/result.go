@@ -42,7 +42,7 @@ type failure struct {
 func (f failure) frame(correlationID string) frame {
 	result := &wire.ProposalResult{CorrelationID: correlationID, Code: f.code, Error: f.text, Details: f.details}
 	if f.retryAfter > 0 {
-		result.RetryAfterMs = uint64((f.retryAfter + time.Millisecond - 1) / time.Millisecond)
+		result.RetryAfterMs = milliseconds(f.retryAfter)
 	}
 	return encode(result)
 }
@@ -64,9 +64,9 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 		switch {
 		case stopped:
 		case errors.Is(e.Err, context.DeadlineExceeded):
-			return failure{code: codes.TimedOut, text: fmt.Sprintf("function %q took too long; nothing was changed", m.FunctionID)}
+			return failure{code: codes.TimedOut, text: fmt.Sprintf("function %.60q took too long; nothing was changed", m.FunctionID)}
 		default:
-			return failure{code: codes.FunctionFailed, text: fmt.Sprintf("function %q failed; nothing was changed", m.FunctionID)}
+			return failure{code: codes.FunctionFailed, text: fmt.Sprintf("function %.60q failed; nothing was changed", m.FunctionID)}
 		}
 	} else if errors.Is(err, sharedata.ErrOutcomeUnknown) {
 		return failure{
@@ -84,9 +84,9 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 	case errors.Is(err, sharedata.ErrProposingDisabled):
 		return failure{code: codes.ProposingDisabled, text: "propose is not enabled on this server"}
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
-		return failure{code: codes.UnknownShareData, text: fmt.Sprintf("there is no ShareData %q", m.ShareDataID)}
+		return failure{code: codes.UnknownShareData, text: fmt.Sprintf("there is no ShareData %.60q", m.ShareDataID)}
 	case errors.Is(err, sharedata.ErrUnknownFunction):
-		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %q has no function %q", m.ShareDataID, m.FunctionID)}
+		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %.60q has no function %.60q", m.ShareDataID, m.FunctionID)}
 	case isInvalid:
 		return failure{code: codes.InvalidInput, text: shorten(invalid.Error()), details: pointerDetails(invalid.Pointer)}
 	case errors.Is(err, sharedata.ErrInvalidKey):

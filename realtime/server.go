@@ -39,6 +39,8 @@ type Server struct {
 	draining bool
 	sessions map[*session]struct{}
 	lastID   uint64
+
+	admission *admission
 }
 
 // NewServer returns a Server for a manager. Nil options are good; they are
@@ -56,6 +58,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
 	}
+	s.admission = newAdmission(&s.options)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.hub = &hub{manager: manager, ctx: s.ctx, channels: make(map[string]*channel)}
 	s.buffers.New = func() any {

@@ -59,12 +59,15 @@ type session struct {
 	// The heartbeat.
 	heartbeat *time.Timer
 	liveness  liveness
+
+	limiter messageLimiter // for the reader
+	idle    idleWatch
 }
 
-func newSession(s *Server, h *hijacker, r *http.Request, caller *sharedata.Caller) (*session, error) {
+func newSession(s *Server, h *hijacker, r *http.Request, remoteAddr string, caller *sharedata.Caller) (*session, error) {
 	c := &session{
 		server:        s,
-		info:          Connection{Caller: caller, RemoteAddr: r.RemoteAddr, OpenedAt: time.Now()},
+		info:          Connection{Caller: caller, RemoteAddr: remoteAddr, OpenedAt: time.Now()},
 		subscriptions: make(map[string]*subscription),
 		queues:        make(map[string]*requestQueue),
 	}
@@ -74,15 +77,23 @@ func newSession(s *Server, h *hijacker, r *http.Request, caller *sharedata.Calle
 		// The library would reply within 5 s or cut the connection, however
 		// healthy a peer with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			c.out.sendPong(payload)
+			if c.takeControl() {
+				c.out.sendPong(payload)
+			}
 			return false
 		},
+		OnPongReceived: func(context.Context, []byte) { c.takeControl() },
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := r.Context().Err(); err != nil { // the response could not be written
+		conn.CloseNow()
+		return nil, err
+	}
 	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
 	c.conn, c.socket = conn, h.socket
+	c.limiter = newMessageLimiter(&s.options)
 	c.work = sharedata.WithCaller(s.ctx, caller)
 	c.ctx, c.cancel = context.WithCancel(c.work)
 	return c, nil
@@ -92,6 +103,7 @@ func newSession(s *Server, h *hijacker, r *http.Request, caller *sharedata.Calle
 func (s *session) run() {
 	notify(s.server, s.server.options.Observer.OnOpen, s.info)
 	s.startHeartbeat()
+	s.startIdleWatch()
 	err := s.read()
 	s.finish(err)
 }

@@ -18,7 +18,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	}
 	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
-		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %q", id))
+		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
 		s.out.send(errorFrame(f.code, id, f.text))
 		return
 	}
@@ -77,7 +77,7 @@ func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 		return c, true
 	case s.ctx.Err() != nil:
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
-		s.out.send(errorFrame(codes.UnknownShareData, id, fmt.Sprintf("there is no ShareData %q", id)))
+		s.out.send(errorFrame(codes.UnknownShareData, id, fmt.Sprintf("there is no ShareData %.60q", id)))
 		if !m.KeepConnection {
 			s.close(codes.CloseUnknownShareData, "unknown ShareData")
 		}
