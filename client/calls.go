@@ -76,7 +76,7 @@ func (c *call) failure(cause error) error {
 			Code:           c.refusal.Code,
 			Message:        c.refusal.Error,
 			Details:        c.refusal.Details,
-			RetryAfter:     retryAfter(c.refusal),
+			RetryAfter:     retryAfter(c.refusal.RetryAfterMs),
 			Err:            cause,
 		}
 	}
@@ -106,9 +106,9 @@ func isTemporary(code string) bool {
 }
 
 // retryAfter is the delay that the server asks for, at most a day.
-func retryAfter(result *wire.ProposalResult) time.Duration {
+func retryAfter(ms uint64) time.Duration {
 	const mostMs = uint64(24 * time.Hour / time.Millisecond)
-	return time.Duration(min(result.RetryAfterMs, mostMs)) * time.Millisecond
+	return time.Duration(min(ms, mostMs)) * time.Millisecond
 }
 
 // calls holds the calls that have no outcome yet, at most maxInFlight plus
@@ -188,7 +188,7 @@ func (q *calls) refuse(c *call, reply *wire.ProposalResult) {
 	c.ambiguous = c.ambiguous || reply.Code == codes.OutcomeUnknown
 	q.remove(c)
 	q.retrying = append(q.retrying, c)
-	c.outcomes <- outcome{retry: true, retryAfter: retryAfter(reply)}
+	c.outcomes <- outcome{retry: true, retryAfter: retryAfter(reply.RetryAfterMs)}
 }
 
 // retry makes a call that was refused for now the last that waits, unless it has

@@ -203,7 +203,7 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		}
 	case codes.Unavailable, codes.InternalError, codes.RateLimited:
 		if conn.subscribes[frame.ShareDataID] != nil {
-			conn.delaySubscribeLocked(frame.ShareDataID, now)
+			conn.delaySubscribeLocked(frame.ShareDataID, now, retryAfter(frame.RetryAfterMs))
 		}
 	case codes.InvalidMessage:
 		return // The connection is about to be closed for it.

@@ -124,6 +124,22 @@ func TestSubscribe_RetriedWhenUnavailable(t *testing.T) {
 	})
 }
 
+func TestSubscribe_RetryAfter(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		s := follow(t, c.Subscribe("x"))
+		p.expect(subscribeTo("x", ""))
+		p.send(&wire.Error{Code: codes.RateLimited, Message: "later", ShareDataID: "x", RetryAfterMs: 7000})
+		start := time.Now()
+		<-p.frames
+		if waited := time.Since(start); waited != 7*time.Second {
+			t.Errorf("repeated after %v, want 7 s", waited)
+		}
+		p.send(snapshot("e", 5, 0))
+		s.expect("state e-5")
+	})
+}
+
 func TestSubscribe_DropsEarlierFrames(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		c, p := f.connect(nil)

@@ -55,8 +55,8 @@ func (conn *connection) unsubscribeLocked(shareDataID string) {
 }
 
 // delaySubscribeLocked repeats, after a backoff, a subscribe that the server cannot
-// serve now.
-func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) {
+// serve now: not before the time that the server asks for.
+func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time, atLeast time.Duration) {
 	s := conn.subscribeAnsweredLocked(shareDataID)
 	if s == nil {
 		return
@@ -68,7 +68,7 @@ func (conn *connection) delaySubscribeLocked(shareDataID string, now time.Time) 
 		b.Max = max(b.Max, b.Initial)
 		s.subscribeBackoff = newBackoff(b)
 	}
-	s.subscribeAt = now.Add(s.subscribeBackoff.NextBackOff())
+	s.subscribeAt = now.Add(max(s.subscribeBackoff.NextBackOff(), atLeast))
 	conn.sendDueSubscribesLocked(now)
 }
 
