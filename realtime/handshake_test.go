@@ -66,7 +66,7 @@ func TestMaxConnections(t *testing.T) {
 	dial(user("bob", "192.0.2.1"), upgraded)
 	dial(user("", "192.0.2.1"), upgraded)
 	dial(user("refused", "192.0.2.1"), http.StatusTooManyRequests) // before it is authenticated
-	dial(user("bob", ""), upgraded) // the loopback
+	dial(user("bob", ""), upgraded)                                // the loopback
 	dial(user("eve", ""), http.StatusServiceUnavailable)
 	for _, conn := range open {
 		conn.CloseNow()

@@ -87,9 +87,9 @@ func newSession(s *Server, h *hijacker, r *http.Request, remoteAddr string, call
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Context().Err(); err != nil { // the response could not be written
+	if r.Context().Err() != nil && !h.deadline.IsZero() && !time.Now().Before(h.deadline) {
 		conn.CloseNow()
-		return nil, err
+		return nil, errHandshakeTimeout // net/http does not say that it could not write the response
 	}
 	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
 	c.conn, c.socket = conn, h.socket

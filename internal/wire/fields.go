@@ -17,7 +17,7 @@ const (
 	// Of a client's frames only: a server may be another one, with ids of its own.
 	maxID     = 1024
 	maxCursor = 1024
-	anyLength         = -1
+	anyLength = -1
 )
 
 // value returns the raw value of a member as a slice of the frame, with its
