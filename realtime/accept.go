@@ -11,11 +11,11 @@ import (
 
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
 // and returns; the connection goes on without it. A request that is not
-// authenticated is answered with 401, one of another origin with 403 (see
-// Options.OriginPatterns), one that is no upgrade with 426, one of an address or a
-// caller with too many connections with 429 and Retry-After, and every one with
-// 503 and Retry-After while the server shuts down or has too many connections, or
-// where Authenticate takes longer than Options.HandshakeTimeout.
+// authenticated, is expired or was revoked is answered with 401, one of another
+// origin with 403 (see Options.OriginPatterns), one that is no upgrade with 426, one
+// of an address or a caller with too many connections with 429 and Retry-After, and
+// every one with 503 and Retry-After while the server shuts down or has too many
+// connections, or where Authenticate takes longer than Options.HandshakeTimeout.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -52,21 +52,21 @@ func refuseUpgrade(w http.ResponseWriter) {
 // upgrade returns whether there is a session now, which s.running and the admission
 // count.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
-	caller, err := s.authenticateUntil(s.handshakeDeadline(), r)
+	o, err := s.openInTime(r, remote)
 	switch {
-	case err == nil:
-	case errors.Is(err, errHandshakeTimeout):
-		s.log.Warn("Authenticate took longer than realtime.Options.HandshakeTimeout", "remote", remote)
+	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked), errors.Is(err, errHandshakeTimeout):
+		s.log.Warn("connections cannot be accepted", "remote", remote, "error", err)
 		w.Header().Set("Retry-After", retryAfter)
-		http.Error(w, "authentication took too long; try again later", http.StatusServiceUnavailable)
+		http.Error(w, "the server cannot accept connections at the moment", http.StatusServiceUnavailable)
 		return false
-	default:
+	case err != nil:
 		s.log.Debug("not authenticated", "remote", remote, "error", err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false
 	}
-	if over := counted.identify(caller); over != nil {
+	defer s.forget(o)
+	if over := counted.identify(o.info.Caller); over != nil {
 		s.refuse(w, remote, over)
 		return false
 	}
@@ -80,7 +80,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		return false
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
-	session, err := newSession(s, h, r, remote, caller)
+	session, err := newSession(s, h, r, o.info)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
@@ -89,7 +89,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		s.log.Debug("not upgraded", "remote", remote, "error", shorten(err.Error()))
 		return false
 	}
-	s.register(session)
+	s.register(session, o)
 	go func() {
 		defer s.running.done()
 		defer counted.release()
@@ -123,15 +123,24 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 
 // register makes a session one of the server's. The server may have begun to shut
 // down while it was upgraded.
-func (s *Server) register(session *session) {
+func (s *Server) register(session *session, o *opening) {
 	s.mu.Lock()
 	s.lastID++
 	session.info.ID = s.lastID
 	session.name = strconv.FormatUint(s.lastID, 10) + "/" + session.info.RemoteAddr
 	s.sessions[session] = struct{}{}
-	draining := s.draining
+	o.session = session
+	refused, draining := o.refused, s.draining
+	confirm := s.startConfirmingLocked()
 	s.mu.Unlock()
+	if confirm {
+		s.spawn(nil, s.keepFresh)
+	}
 	switch {
+	case s.revocations.covers(session.caller()): // since it was checked
+		session.shutOut(reasonRevoked)
+	case refused != nil:
+		session.close(refused.Code, refused.Reason)
 	case s.ctx.Err() != nil:
 		session.cut("the server was closed")
 	case draining:
@@ -143,6 +152,9 @@ func (s *Server) unregister(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
+	if len(s.sessions) == 0 {
+		s.freshness.wakeUp()
+	}
 }
 
 func (s *Server) isDraining() bool {

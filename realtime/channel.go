@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -21,10 +22,12 @@ import (
 // This is the lock order of the package. A lock is only taken while locks to
 // the left of it are held, or none:
 //
-//	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> outbox.mu, hub.mu or waitGroup.mu
+//	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> a leaf
 //
-// While one of the last three is held, no other lock is taken. Server.mu is
-// never held together with another.
+// The leaves are outbox.mu, hub.mu, waitGroup.mu, expiries.mu, revocationList.mu,
+// freshness.mu and Server.mu: while one of them is held, no other lock is taken.
+// The hand-over section of RevocationsID is held while sessions are ended, so
+// the locks of all other channels come after it.
 type channel struct {
 	hub *hub
 	id  string
@@ -37,6 +40,10 @@ type channel struct {
 
 	holders int // guarded by hub.mu
 
+	// holding says that commits are held, and the results of proposals with them.
+	// It is written with mu held.
+	holding atomic.Bool
+
 	// removed is closed when the ShareData was removed.
 	removed chan struct{}
 
@@ -46,6 +53,7 @@ type channel struct {
 	early       []sharedata.Event
 	attached    bool // head is set
 	ended       bool // the ShareData was removed: no subscription can begin
+	held        heldCommits
 	subscribers []*subscription
 	// state is the frame of head with this replay announcement: many
 	// subscriptions may begin at the same position.
@@ -66,7 +74,7 @@ func (c *channel) attach(at sharedata.Snapshot) {
 	early := c.early
 	c.early = nil
 	if len(early) > 0 {
-		c.applyLocked(early)
+		c.receiveLocked(early)
 	}
 }
 
@@ -81,7 +89,7 @@ func (c *channel) Observe(events []sharedata.Event) {
 		c.early = append(c.early, events...)
 		return
 	}
-	c.applyLocked(events)
+	c.receiveLocked(events)
 }
 
 // applyLocked moves the head over the events and hands their frames to the

@@ -24,7 +24,7 @@ func (s *Server) Connections() []OpenConnection {
 	list := make([]OpenConnection, 0, len(sessions))
 	for _, session := range sessions {
 		session.mu.Lock()
-		list = append(list, OpenConnection{Connection: session.info, Subscriptions: len(session.subscriptions)})
+		list = append(list, OpenConnection{Connection: session.connection(), Subscriptions: len(session.subscriptions)})
 		session.mu.Unlock()
 	}
 	slices.SortFunc(list, func(a, b OpenConnection) int { return cmp.Compare(a.ID, b.ID) })
@@ -79,17 +79,25 @@ func BySubject(subject string) func(Connection) bool {
 // Its proposals in flight are evaluated. It does not wait for the connections to
 // end; a connection that is closing already is not counted.
 //
-// To keep a caller out, have Options.Authenticate refuse it first. A connection
-// that Authenticate has accepted before and that is being opened at the same time
-// may be missed; AuthorizeSubscribe and AuthorizePropose can return ErrExpired
-// for it. The error is ErrInvalidClose.
+// To keep a caller out, use Revoke, or have Options.Authenticate refuse it first:
+// a connection that is being opened at the same time is disconnected too, before
+// anything is sent to it. Its ID is 0 until it is open. Where Authenticate was
+// being called during the call, it is called again for that request. The error is
+// ErrInvalidClose.
 func (s *Server) Disconnect(match func(Connection) bool, with CloseFrame) (n int, err error) {
 	with, err = with.withDefaults()
 	if err != nil {
 		return 0, err
 	}
-	for _, session := range s.openSessions() {
-		if match(session.info) && session.close(with.Code, with.Reason) {
+	s.disconnects.Add(1) // first: a request that is being authenticated is authenticated again
+	sessions, openings := s.connections()
+	for _, o := range openings {
+		if match(o.info) && s.disconnectOpening(o, with) {
+			n++
+		}
+	}
+	for _, session := range sessions {
+		if match(session.connection()) && session.close(with.Code, with.Reason) {
 			n++
 		}
 	}

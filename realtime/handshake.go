@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/safe-go/safe/sharedata"
 )
 
-var errHandshakeTimeout = errors.New("the handshake took too long")
+var errHandshakeTimeout = errors.New("the handshake took longer than realtime.Options.HandshakeTimeout")
 
 // handshakeDeadline returns the time by which a handshake that begins now is to be
 // done; the zero time is never.
@@ -20,18 +18,19 @@ func (s *Server) handshakeDeadline() time.Time {
 	return time.Now().Add(s.options.HandshakeTimeout)
 }
 
-// authenticateUntil asks the application, and ends the context of its hook at the
-// deadline. A hook that fails because of that says nothing about the caller, so the
-// error is errHandshakeTimeout then.
-func (s *Server) authenticateUntil(deadline time.Time, r *http.Request) (*sharedata.Caller, error) {
+// openInTime is open with a context that ends with the handshake. A hook that fails
+// because of that says nothing about the caller, so the error is errHandshakeTimeout
+// then.
+func (s *Server) openInTime(r *http.Request, remote string) (*opening, error) {
+	deadline := s.handshakeDeadline()
 	if deadline.IsZero() {
-		return s.authenticate(r)
+		return s.open(r, remote)
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
-	caller, err := s.authenticate(r.WithContext(ctx))
+	o, err := s.open(r.WithContext(ctx), remote)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil, errHandshakeTimeout
 	}
-	return caller, err
+	return o, err
 }

@@ -13,6 +13,8 @@ import (
 type hub struct {
 	manager *sharedata.Manager
 	ctx     context.Context // the server's
+	// freshness says whether commits may be handed over.
+	freshness *freshness
 
 	mu       sync.Mutex
 	channels map[string]*channel
@@ -50,6 +52,11 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 // because other connections wait for the same channel.
 func (h *hub) open(c *channel) {
 	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
+	if err == nil && !h.freshness.isValid() { // the snapshot may be newer than a revocation
+		if err = h.freshness.confirm(h.ctx); err != nil {
+			stop()
+		}
+	}
 	if err != nil {
 		c.err = err
 		h.drop(c)

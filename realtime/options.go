@@ -20,8 +20,8 @@ import (
 // durations 0 is the default and -1 switches the limit off; any other negative
 // number is an error of NewServer.
 //
-// Authenticate, AuthorizeSubscribe, AuthorizePropose and Resolver are the
-// application's hooks. They are called from any number of goroutines, should
+// Authenticate, AuthenticateToken, AuthorizeSubscribe, AuthorizePropose and
+// Resolver are the application's hooks. They are called from any number of goroutines, should
 // return soon after their context has ended, and must not call Shutdown or
 // Close. A hook that panics refuses; the log has its stack.
 type Options struct {
@@ -41,6 +41,29 @@ type Options struct {
 	// codes.Unauthorized unless a *Refusal has another one. Default: every
 	// caller may.
 	AuthorizePropose func(ctx context.Context, caller *sharedata.Caller, shareDataID, functionID string) error
+
+	// AuthenticateToken says who the caller of a new token is, which a client sends
+	// over an open connection (an authenticate frame) before the present one
+	// expires. The connection goes on with the new Caller, if it has the Issuer and
+	// the Subject of the present one, is not expired and not revoked; then
+	// AuthorizeSubscribe is asked again about its subscriptions. A nil Caller or
+	// an error refuses the token, and the client is told no more than that. The
+	// context ends after 10 s. Default: tokens are not renewed over a connection;
+	// clients reconnect.
+	AuthenticateToken func(ctx context.Context, token string) (*sharedata.Caller, error)
+
+	// ExpiryLeeway is how long after Caller.ExpiresAt a connection is closed, and
+	// from when on a new one is answered with 401: for clocks that differ from
+	// the token issuer's. It counts for itself: an authenticator that accepts
+	// tokens for longer after their expiry does not extend it, so a caller whose
+	// connection was closed is not let in again with the same token. Default and
+	// -1: none.
+	ExpiryLeeway time.Duration
+	// RevocationRetention is how long a revocation is remembered. It must be at
+	// least as long as the longest lifetime of a token, because afterwards a
+	// revoked token that has not expired is accepted again. Servers that share a
+	// store must agree on it. Default: 24 h. -1: for ever.
+	RevocationRetention time.Duration
 
 	// Resolver decides which function a functionId from the wire means, in
 	// place of the manager's own Resolver. sharedata.ResolveNone switches
@@ -152,6 +175,7 @@ const (
 	defaultReplayWindow     = 100
 	defaultMaxBufferedBytes = 1 << 20
 	defaultHeartbeat        = 30 * time.Second
+	defaultRetention        = 24 * time.Hour
 
 	// unlimited stands for a limit that is switched off. Sums and small
 	// multiples of it do not overflow.
@@ -172,6 +196,8 @@ func (o *Options) withDefaults() (Options, error) {
 	err := errors.Join(
 		option.Fill("realtime: Options.ReplayWindow", &c.ReplayWindow, defaultReplayWindow, 0),
 		option.Fill("realtime: Options.MaxBufferedBytes", &c.MaxBufferedBytes, defaultMaxBufferedBytes, unlimited),
+		option.Fill("realtime: Options.ExpiryLeeway", &c.ExpiryLeeway, 0, 0),
+		option.Fill("realtime: Options.RevocationRetention", &c.RevocationRetention, defaultRetention, 0),
 		option.Fill("realtime: Options.Heartbeat", &c.Heartbeat, defaultHeartbeat, 0),
 		c.fillLimits(),
 	)

@@ -87,10 +87,25 @@ func (o *outbox) offer(frames ...frame) (accepted bool, room <-chan struct{}) {
 		}
 		return true, nil
 	}
+	return false, o.roomLocked()
+}
+
+// whenWoken returns a channel that is closed with the next wakeWaiters, or
+// earlier; nil if the connection is closing.
+func (o *outbox) whenWoken() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxOpen {
+		return nil
+	}
+	return o.roomLocked()
+}
+
+func (o *outbox) roomLocked() <-chan struct{} {
 	if o.room == nil {
 		o.room = make(chan struct{})
 	}
-	return false, o.room
+	return o.room
 }
 
 // hold counts bytes of frames that a subscription holds. It returns what send
@@ -160,6 +175,22 @@ func (o *outbox) closeAfterFlush(code int, reason string) bool {
 	}
 	o.closeLocked(code, reason)
 	return true
+}
+
+// closeAtOnce drops what is queued and has the close frame written after the
+// frames that are being written. Where a close frame was queued before, that one
+// stays, and no frame is written before it any more.
+func (o *outbox) closeAtOnce(code int, reason string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state == outboxClosed {
+		return
+	}
+	o.dropLocked()
+	o.ping = false
+	if o.state == outboxOpen {
+		o.closeLocked(code, reason)
+	}
 }
 
 // close drops everything.

@@ -51,11 +51,25 @@ func (s *session) admit(m *wire.Propose) {
 // propose has a proposal evaluated. It does not wait for the verdict, so
 // proposals that follow each other closely are committed together.
 func (s *session) propose(m *wire.Propose) {
-	if err := s.mayPropose(m); err != nil {
+	if s.isExcluded() {
+		s.discard(m)
+		return
+	}
+	if isReserved(m.ShareDataID) {
+		s.refuseReserved(m)
+		return
+	}
+	c := s.credentials.Load()
+	err := s.mayPropose(c, m)
+	switch {
+	case s.isExcluded(): // while the hook was asked
+		s.discard(m)
+		return
+	case err != nil:
 		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
-	s.server.manager.Submit(s.work, s.proposalOf(m), func(verdict sharedata.Verdict, err error) {
+	s.server.manager.Submit(c.work, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
 		if err != nil {
 			s.complete(m, s.fail(m, err))
 			return
@@ -65,14 +79,14 @@ func (s *session) propose(m *wire.Propose) {
 }
 
 // proposalOf is what the manager is given.
-func (s *session) proposalOf(m *wire.Propose) sharedata.Proposal {
+func (s *session) proposalOf(c *credentials, m *wire.Propose) sharedata.Proposal {
 	return sharedata.Proposal{
 		ShareDataID:    m.ShareDataID,
 		FunctionID:     m.FunctionID,
 		Resolver:       s.server.options.Resolver,
 		Connection:     s.name,
 		Data:           m.ProposedData,
-		Caller:         s.info.Caller,
+		Caller:         c.caller,
 		IdempotencyKey: m.IdempotencyKey,
 		Proof:          m.Proof,
 	}
@@ -86,6 +100,13 @@ func (s *session) complete(m *wire.Propose, result frame) {
 	// is never over the limit.
 	s.releaseSlot(m)
 	s.sendResult(m.ShareDataID, result)
+	s.finishProposal()
+}
+
+// discard drops a proposal of a caller that is not served any more. It gets no
+// result.
+func (s *session) discard(m *wire.Propose) {
+	s.releaseSlot(m)
 	s.finishProposal()
 }
 
@@ -123,7 +144,7 @@ func (s *session) finishProposal() {
 // fail returns the result of a proposal that has no verdict, and reports what
 // the proposer is not told.
 func (s *session) fail(m *wire.Propose, err error) frame {
-	f := failureOf(m, err, s.work.Err() != nil)
+	f := failureOf(m, err, s.server.ctx.Err() != nil)
 	if errors.Is(err, sharedata.ErrStore) {
 		if callback := s.server.options.Observer.OnStoreFailure; callback != nil {
 			s.server.spawn(nil, func() { notify(s.server, callback, StoreFailureEvent{ShareDataID: m.ShareDataID, Err: err}) })
@@ -136,12 +157,12 @@ func (s *session) fail(m *wire.Propose, err error) frame {
 }
 
 // mayPropose asks the application; nil means yes.
-func (s *session) mayPropose(m *wire.Propose) error {
+func (s *session) mayPropose(c *credentials, m *wire.Propose) error {
 	ask := s.server.options.AuthorizePropose
 	if ask == nil {
 		return nil
 	}
 	return s.authorize("AuthorizePropose", func() error {
-		return ask(s.work, s.info.Caller, m.ShareDataID, m.FunctionID)
+		return ask(c.work, c.caller, m.ShareDataID, m.FunctionID)
 	})
 }

@@ -116,7 +116,9 @@ func (s *session) closeSlow() {
 func (s *session) dispatch(message wire.ClientMessage) {
 	switch m := message.(type) {
 	case *wire.Ping:
-		s.out.send(encode(&wire.Pong{CorrelationID: m.CorrelationID}))
+		s.pong(m)
+	case *wire.Authenticate:
+		s.renew(m)
 	case *wire.Propose:
 		// It is used after the buffer that it was read into is reused.
 		m.ProposedData, m.Proof = bytes.Clone(m.ProposedData), bytes.Clone(m.Proof)

@@ -84,7 +84,7 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 	case errors.Is(err, sharedata.ErrProposingDisabled):
 		return failure{code: codes.ProposingDisabled, text: "propose is not enabled on this server"}
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
-		return failure{code: codes.UnknownShareData, text: fmt.Sprintf("there is no ShareData %.60q", m.ShareDataID)}
+		return failure{code: codes.UnknownShareData, text: unknownText(m.ShareDataID)}
 	case errors.Is(err, sharedata.ErrUnknownFunction):
 		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %.60q has no function %.60q", m.ShareDataID, m.FunctionID)}
 	case isInvalid:

@@ -3,11 +3,13 @@ package realtime
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/safe-go/safe/schemas"
 	"github.com/safe-go/safe/sharedata"
@@ -24,6 +26,18 @@ type Server struct {
 	hub       *hub
 	validator func() (*schemas.Validator, error)
 
+	// Who is served: see expiries, revocationList, freshness and Reauthorize.
+	expiries    expiries
+	revocations revocationList
+	freshness   *freshness
+	generation  atomic.Uint64 // counts what makes answers of AuthorizeSubscribe void
+	disconnects atomic.Uint64 // counts the calls of Disconnect
+	// revoke and reauthorization are the functions of RevocationsID, and id tells
+	// this server's entries there from those of others.
+	revoke, reauthorization *sharedata.Function
+	id                      string
+	stopObserving           func()
+
 	buffers  sync.Pool // *[]byte of bufferBytes, for writers
 	messages sync.Pool // *bytes.Buffer, for readers
 
@@ -38,7 +52,10 @@ type Server struct {
 	mu       sync.Mutex
 	draining bool
 	sessions map[*session]struct{}
-	lastID   uint64
+	openings map[*opening]struct{}
+	// confirming says that keepFresh runs.
+	confirming bool
+	lastID     uint64
 
 	admission *admission
 }
@@ -57,14 +74,22 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		log:       slog.New(newRateLimitedHandler(effective.Logger.Handler())),
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
+		openings:  make(map[*opening]struct{}),
+
+		revoke:          revokeFunction(effective.RevocationRetention),
+		reauthorization: reauthorizeFunction(),
+		id:              rand.Text(),
 	}
 	s.admission = newAdmission(&s.options)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.hub = &hub{manager: manager, ctx: s.ctx, channels: make(map[string]*channel)}
+	s.freshness = newFreshness(manager.SharedStore(), s.readRevocations)
+	s.stopObserving = manager.ObserveAll(sharedata.ObserverFunc(s.observeRevocations))
+	s.hub = &hub{manager: manager, ctx: s.ctx, freshness: s.freshness, channels: make(map[string]*channel)}
 	s.buffers.New = func() any {
 		buffer := make([]byte, 0, bufferBytes)
 		return &buffer
 	}
+	s.expiries.track = s.runTracked
 	s.messages.New = func() any { return new(bytes.Buffer) }
 	return s, nil
 }
@@ -119,6 +144,8 @@ func (s *Server) Close() error {
 		session.cut("the server was closed")
 	}
 	<-s.running.whenIdle()
+	s.stopObserving()
+	s.freshness.close()
 	return nil
 }
 

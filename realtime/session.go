@@ -4,11 +4,10 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/safe-go/safe/sharedata"
 )
 
 // session is one connection. Its goroutines are the reader, which lives as long
@@ -26,11 +25,16 @@ type session struct {
 	conn   *websocket.Conn // for the reader
 	socket *socket
 	out    *outbox
-	// ctx ends with the connection, work with the server: a proposal is evaluated
-	// also when its connection has ended. Both carry the caller.
+	// ctx ends with the connection.
 	ctx    context.Context
 	cancel context.CancelFunc
-	work   context.Context
+
+	// credentials are written with mu held and read by everybody. info.Caller is
+	// the first caller; see connection.
+	credentials atomic.Pointer[credentials]
+	// generation counts the replacements of the credentials.
+	generation  atomic.Uint64
+	expiryEntry expiryEntry
 
 	// helpers are the writer and the goroutine that handles an overflow. They are
 	// started with outbox.mu held while the outbox is not closed, and waited for
@@ -55,6 +59,9 @@ type session struct {
 	draining   bool        // it is to be closed as soon as unsent is 0
 	closeTimer *time.Timer // cuts the connection some time after closing
 	cutCause   string      // why the server cut the connection; the first counts
+	excluded   bool        // the caller is not served any more; see shutOut
+
+	renewing bool // an authenticate frame is being processed
 
 	// The heartbeat.
 	heartbeat *time.Timer
@@ -64,13 +71,14 @@ type session struct {
 	idle    idleWatch
 }
 
-func newSession(s *Server, h *hijacker, r *http.Request, remoteAddr string, caller *sharedata.Caller) (*session, error) {
+func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*session, error) {
 	c := &session{
 		server:        s,
-		info:          Connection{Caller: caller, RemoteAddr: remoteAddr, OpenedAt: time.Now()},
+		info:          info,
 		subscriptions: make(map[string]*subscription),
 		queues:        make(map[string]*requestQueue),
 	}
+	c.expiryEntry = expiryEntry{session: c, index: -1}
 	c.out = &outbox{limit: s.options.MaxBufferedBytes, wake: c.startWriter, overflow: c.startFallingBehind}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		OriginPatterns: s.options.OriginPatterns,
@@ -94,14 +102,15 @@ func newSession(s *Server, h *hijacker, r *http.Request, remoteAddr string, call
 	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
 	c.conn, c.socket = conn, h.socket
 	c.limiter = newMessageLimiter(&s.options)
-	c.work = sharedata.WithCaller(s.ctx, caller)
-	c.ctx, c.cancel = context.WithCancel(c.work)
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.credentials.Store(c.newCredentials(info.Caller))
 	return c, nil
 }
 
 // run reads until the connection ends, and leaves nothing behind.
 func (s *session) run() {
 	notify(s.server, s.server.options.Observer.OnOpen, s.info)
+	s.startExpiry()
 	s.startHeartbeat()
 	s.startIdleWatch()
 	err := s.read()
@@ -116,13 +125,14 @@ func (s *session) finish(err error) {
 	s.stopTimersLocked()
 	cause := s.cutCause
 	s.mu.Unlock()
+	s.server.expiries.set(&s.expiryEntry, time.Time{})
 	s.cancel()
 	s.out.close()
 	s.conn.CloseNow()
 	s.endSubscriptions()
 	s.helpers.Wait()
 
-	event := CloseEvent{Connection: s.info}
+	event := CloseEvent{Connection: s.connection()}
 	event.Code, event.Reason = s.closeCause(err, cause)
 	s.server.log.Debug("connection closed", "connection", s.name, "code", event.Code, "reason", event.Reason, "error", err)
 	notify(s.server, s.server.options.Observer.OnClose, event)

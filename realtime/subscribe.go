@@ -16,6 +16,11 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if s.isClosing() {
 		return
 	}
+	if isReserved(id) {
+		s.sendUnknown(m)
+		return
+	}
+	answered := s.generations()
 	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
@@ -36,6 +41,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		c.hub.release(c)
 		return
 	}
+	s.confirmSubscription(sub, answered)
 	s.startCatchUp(sub)
 }
 
@@ -67,8 +73,7 @@ func (s *session) add(sub *subscription) bool {
 	return true
 }
 
-// acquire returns the channel of a ShareData. If there is none, it sends that
-// and, unless the subscriber asked for the connection to be kept, closes it.
+// acquire returns the channel of a ShareData. If there is none, it sends that.
 func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 	id := m.ShareDataID
 	c, err := s.server.hub.acquire(s.ctx, id)
@@ -77,10 +82,7 @@ func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 		return c, true
 	case s.ctx.Err() != nil:
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
-		s.out.send(errorFrame(codes.UnknownShareData, id, fmt.Sprintf("there is no ShareData %.60q", id)))
-		if !m.KeepConnection {
-			s.close(codes.CloseUnknownShareData, "unknown ShareData")
-		}
+		s.sendUnknown(m)
 	default:
 		s.sendUnavailable(id, err)
 	}
@@ -105,6 +107,17 @@ func (s *session) refresh(c *channel, since string) bool {
 	return false
 }
 
+// sendUnknown says that there is no ShareData and, unless the subscriber asked for
+// the connection to be kept, closes it.
+func (s *session) sendUnknown(m *wire.Subscribe) {
+	s.out.send(errorFrame(codes.UnknownShareData, m.ShareDataID, unknownText(m.ShareDataID)))
+	if !m.KeepConnection {
+		s.close(codes.CloseUnknownShareData, "unknown ShareData")
+	}
+}
+
+func unknownText(id string) string { return fmt.Sprintf("there is no ShareData %.60q", id) }
+
 func (s *session) sendUnavailable(id string, err error) {
 	s.server.log.Warn("subscribe failed", "shareData", id, "error", err)
 	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
@@ -116,5 +129,6 @@ func (s *session) maySubscribe(id string) error {
 	if ask == nil {
 		return nil
 	}
-	return s.authorize("AuthorizeSubscribe", func() error { return ask(s.ctx, s.info.Caller, id) })
+	c := s.credentials.Load()
+	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.ctx, c.caller, id) })
 }

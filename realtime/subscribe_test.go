@@ -14,8 +14,8 @@ import (
 func TestSubscribe_StoreFails(t *testing.T) {
 	store := newFailingStore(t, nil)
 	ts := serveStore(t, store, nil)
-	store.failLoad.Store(true)
 	p := ts.dial()
+	store.failLoad.Store(true)
 	p.subscribe("c", "")
 	p.wantError(codes.Unavailable, "c")
 	store.failLoad.Store(false)

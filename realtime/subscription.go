@@ -38,6 +38,9 @@ type subscription struct {
 	interrupted bool
 	// removed says that a removal is among the held frames: no later commit follows.
 	removed bool
+	// questions are the answers of AuthorizeSubscribe that are awaited: meanwhile
+	// no state is sent, and what is committed is held. See Server.Reauthorize.
+	questions int
 }
 
 type mode int
@@ -64,6 +67,10 @@ func (s *subscription) deliver(b batch) bool {
 	defer s.mu.Unlock()
 	switch s.mode {
 	case live:
+		if s.questions > 0 || len(s.held) > 0 {
+			s.removed = b.removed
+			return s.holdLocked(b.bytes, false, b.frames...)
+		}
 		if !s.session.out.send(b.frames...) {
 			return false
 		}
@@ -94,11 +101,30 @@ func (s *subscription) sendResult(f frame) bool {
 	case ended:
 		return false
 	case live:
-		s.session.out.send(f)
-	default:
-		s.holdLocked(len(f), true, f)
+		if s.questions == 0 && !s.channel.holding.Load() && len(s.held) == 0 {
+			s.session.out.send(f)
+			return true
+		}
 	}
+	s.holdLocked(len(f), true, f)
 	return true
+}
+
+// flushLocked sends what is held, unless it has to be held on.
+func (s *subscription) flushLocked() {
+	if s.mode != live || s.questions > 0 || s.channel.holding.Load() {
+		return
+	}
+	s.releaseLocked(false)
+	if s.removed {
+		s.endRemovedLocked()
+	}
+}
+
+func (s *subscription) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flushLocked()
 }
 
 func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) bool {
@@ -151,6 +177,11 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	switch {
 	case s.mode == ended:
 		return beginDone, last, nil
+	case s.questions > 0:
+		if room = s.session.out.whenWoken(); room == nil {
+			return beginDone, last, nil // the connection is closing
+		}
+		return beginNoRoom, last, room
 	case c.ended && s.stateSent:
 		s.releaseLocked(true)
 		s.session.out.send(notResumedFrame(c.id, removedMeanwhile), removedFrame(c.id))
@@ -184,7 +215,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 		return beginReplaying, c.head.Cursor, nil
 	}
 	s.mode = live
-	s.releaseLocked(false)
+	s.flushLocked()
 	return beginDone, last, nil
 }
 
@@ -208,11 +239,8 @@ func (s *subscription) goLive() bool {
 	if s.mode == ended || s.interrupted {
 		return false
 	}
-	s.releaseLocked(false)
 	s.mode = live
-	if s.removed {
-		s.endRemovedLocked()
-	}
+	s.flushLocked()
 	return true
 }
 
@@ -250,9 +278,15 @@ func (s *subscription) end() {
 	}
 	s.mode = ended
 	s.releaseLocked(true)
+	s.mu.Unlock()
+	s.leave()
+}
+
+// leave gives the channel back after the subscription has ended.
+func (s *subscription) leave() {
+	s.mu.Lock()
 	c := s.channel
 	s.mu.Unlock()
-
 	s.session.out.wakeWaiters() // its catchUp may wait for room
 	c.leave(s)
 	c.hub.release(c)

@@ -20,6 +20,10 @@ func (s *session) write() {
 	buffer := s.server.buffers.Get().(*[]byte)
 	defer s.server.buffers.Put(buffer)
 	for {
+		// The timer of expiries may be late on a busy machine.
+		if s.server.isExpired(s.caller()) {
+			s.expire()
+		}
 		c, more := s.out.next((*buffer)[:0])
 		if !more {
 			return
@@ -47,5 +51,5 @@ func (s *session) fallBehind(buffered int) {
 	s.beginClosing()
 	s.endSubscriptions()
 	s.server.log.Debug("connection fell behind", "connection", s.name, "buffered", buffered)
-	notify(s.server, s.server.options.Observer.OnOverflow, OverflowEvent{Connection: s.info, Buffered: buffered, Limit: s.out.limit})
+	notify(s.server, s.server.options.Observer.OnOverflow, OverflowEvent{Connection: s.connection(), Buffered: buffered, Limit: s.out.limit})
 }

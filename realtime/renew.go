@@ -1,0 +1,141 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
+	"github.com/safe-go/safe/sharedata"
+)
+
+// This file renews the credentials of a session in band: an authenticate frame
+// brings a new token. One is processed at a time, on a goroutine of its own.
+
+// renewTimeout bounds the context of Options.AuthenticateToken.
+const renewTimeout = 10 * time.Second
+
+// pong answers a ping.
+func (s *session) pong(m *wire.Ping) {
+	pong := &wire.Pong{CorrelationID: m.CorrelationID}
+	if m.TokenExpiry && s.server.options.AuthenticateToken != nil {
+		pong.TokenExpiresInMs, pong.HasTokenExpiresIn = s.server.expiresIn(s.caller())
+	}
+	s.out.send(encode(pong))
+}
+
+// expiresIn returns the milliseconds until a caller expires, if it does.
+func (s *Server) expiresIn(caller *sharedata.Caller) (milliseconds uint64, expires bool) {
+	at := s.expiry(caller)
+	if at.IsZero() {
+		return 0, false
+	}
+	return uint64(max(time.Until(at).Milliseconds(), 0)), true
+}
+
+// renew begins to process an authenticate frame.
+func (s *session) renew(m *wire.Authenticate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining || s.closing:
+		return // the peer is about to be sent the close frame
+	case s.server.options.AuthenticateToken == nil:
+		s.refuseRenewal(m, "this server renews no tokens; reconnect with the new one")
+		return
+	case s.renewing:
+		s.out.send(encode(&wire.Error{
+			Code: codes.RateLimited, Message: "another token is being checked; wait for the reply",
+			CorrelationID: m.CorrelationID, RetryAfterMs: uint64(retryAfterRateLimited / time.Millisecond),
+		}))
+		return
+	}
+	s.renewing = s.server.spawn(s, func() {
+		defer s.finishRenewal()
+		s.authenticateToken(m)
+	})
+}
+
+func (s *session) finishRenewal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renewing = false
+}
+
+func (s *session) refuseRenewal(m *wire.Authenticate, why string) {
+	s.out.send(encode(&wire.Error{Code: codes.InvalidToken, Message: why, CorrelationID: m.CorrelationID}))
+}
+
+// authenticateToken replaces the caller if the token is good. Then the hooks are
+// asked again about the subscriptions: the new token may allow less.
+func (s *session) authenticateToken(m *wire.Authenticate) {
+	caller, err := s.callerOf(m.Token)
+	if err == nil {
+		err = s.replaceCaller(caller)
+	}
+	if err != nil {
+		s.server.log.Debug("token not renewed", "connection", s.name, "error", err)
+		s.refuseRenewal(m, "the token was refused; the connection goes on with the present one until that expires")
+		return
+	}
+	reply := &wire.Authenticated{CorrelationID: m.CorrelationID}
+	reply.TokenExpiresInMs, reply.HasTokenExpiresIn = s.server.expiresIn(caller)
+	s.out.send(encode(reply))
+	s.reauthorize()
+}
+
+// callerOf asks the application who the token is for. A hook that panics refuses.
+func (s *session) callerOf(token string) (caller *sharedata.Caller, err error) {
+	ctx, cancel := context.WithTimeout(s.credentials.Load().ctx, renewTimeout)
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			s.server.log.Error("AuthenticateToken panicked", "connection", s.name, "panic", value, "stack", string(debug.Stack()))
+			caller, err = nil, errHookPanicked
+		}
+	}()
+	caller, err = s.server.options.AuthenticateToken(ctx, token)
+	switch {
+	case err != nil:
+		return nil, err
+	case caller == nil:
+		return nil, errNoCaller
+	}
+	return caller, ctx.Err()
+}
+
+var (
+	errOtherIdentity = errors.New("the token is for another subject or of another issuer")
+	errExpiredToken  = errors.New("the token has expired")
+	errRevokedToken  = errors.New("the token was revoked")
+	errSessionEnded  = errors.New("the connection is closing")
+)
+
+// replaceCaller makes a caller that was authenticated anew the session's.
+func (s *session) replaceCaller(caller *sharedata.Caller) error {
+	present := s.caller()
+	switch {
+	case present == nil || present.Issuer != caller.Issuer || present.Subject != caller.Subject:
+		return errOtherIdentity
+	case s.server.isExpired(caller):
+		return errExpiredToken
+	case s.server.revocations.covers(caller):
+		return errRevokedToken
+	}
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return errSessionEnded
+	}
+	s.credentials.Store(s.newCredentials(caller))
+	s.generation.Add(1)
+	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
+	s.mu.Unlock()
+	if s.server.revocations.covers(caller) { // since it was checked
+		s.shutOut(reasonRevoked)
+		return errRevokedToken
+	}
+	return nil
+}
