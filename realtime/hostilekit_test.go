@@ -35,8 +35,10 @@ func (ts *testServer) dialRaw() *rawPeer {
 func (ts *testServer) dialNetwork() net.Conn {
 	ts.Helper()
 	dial := func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(ts.url, "http://")) }
-	if transport, ok := ts.client.Transport.(*http.Transport); ok && transport.DialContext != nil {
-		dial = func() (net.Conn, error) { return transport.DialContext(ts.Context(), "tcp", "in.memory:80") }
+	if ts.url == inMemory {
+		dial = func() (net.Conn, error) {
+			return ts.client.Transport.(*http.Transport).DialContext(ts.Context(), "tcp", "")
+		}
 	}
 	conn, err := dial()
 	if err != nil {
@@ -68,6 +70,7 @@ func (p *rawPeer) repeat(bytes []byte, n int) {
 type neighbour struct {
 	peer  *peer
 	trips atomic.Int64
+	trip  chan struct{} // has room for one: there was a round trip
 	stop  atomic.Bool
 	done  chan error
 }
@@ -77,7 +80,7 @@ type neighbour struct {
 func (ts *testServer) startNeighbour() (n *neighbour, check func()) {
 	ts.Helper()
 	ts.create("neighbour")
-	n = &neighbour{peer: ts.dial(), done: make(chan error, 1)}
+	n = &neighbour{peer: ts.dial(), trip: make(chan struct{}, 1), done: make(chan error, 1)}
 	n.peer.unchecked = true
 	n.peer.join("neighbour", "")
 	go func() {
@@ -99,8 +102,13 @@ func (ts *testServer) startNeighbour() (n *neighbour, check func()) {
 
 // waitTrips waits until some more round trips were made, or one failed.
 func (n *neighbour) waitTrips(more int64) {
-	for want := n.trips.Load() + more; n.trips.Load() < want && len(n.done) == 0; {
-		runtime.Gosched()
+	for want := n.trips.Load() + more; n.trips.Load() < want; {
+		select {
+		case <-n.trip:
+		case err := <-n.done:
+			n.done <- err
+			return
+		}
 	}
 }
 
@@ -121,6 +129,10 @@ func (n *neighbour) roundTrip() error {
 		return fmt.Errorf("want its result, got %s", message.AppendTo(nil))
 	}
 	n.trips.Add(1)
+	select {
+	case n.trip <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
