@@ -16,15 +16,15 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// addEvery adds to "c" every millisecond of fake time until the test ends.
-func (ts *testServer) addEvery() {
+// addEvery adds to "c" at intervals of fake time until the test ends.
+func (ts *testServer) addEvery(interval time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
 			ts.manager.Propose(ctx, sharedata.Proposal{ShareDataID: "c", FunctionID: "add", Data: step{By: 1}})
-			time.Sleep(time.Millisecond)
+			time.Sleep(interval)
 		}
 	}()
 	ts.Cleanup(func() {
@@ -65,7 +65,7 @@ func TestExpiry_NoFrameAfter(t *testing.T) {
 			p.join("c", "")
 			other.join("c", "")
 			go other.readOn()
-			ts.addEvery()
+			ts.addEvery(time.Millisecond)
 			n, last := p.readUntilClose(codes.CloseUnauthorized)
 			if n < 9000 || last.After(end) || time.Since(end) > time.Second {
 				t.Errorf("%d transactions, the last at %v and the end at %v; want until %v", n, last, time.Now(), end)
@@ -139,17 +139,18 @@ func TestExpiry_DuringHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tokens callers
 		tokens.issue("t", "ada", 10*time.Second)
-		slow := func(context.Context) error {
-			time.Sleep(20 * time.Second)
-			return nil
-		}
-		asked := 0
+		asked, ended := 0, false
 		ts := servePipes(t, &realtime.Options{
-			Authenticate:       tokens.authenticate,
-			AuthorizeSubscribe: func(ctx context.Context, _ *sharedata.Caller, _ string) error { return slow(ctx) },
-			AuthorizePropose: func(ctx context.Context, _ *sharedata.Caller, _, _ string) error {
+			Authenticate: tokens.authenticate,
+			AuthorizeSubscribe: func(ctx context.Context, _ *sharedata.Caller, _ string) error {
+				time.Sleep(11 * time.Second)
+				ended = ctx.Err() != nil
+				return nil
+			},
+			AuthorizePropose: func(context.Context, *sharedata.Caller, string, string) error {
 				asked++
-				return slow(ctx)
+				time.Sleep(20 * time.Second)
+				return nil
 			},
 		})
 		ts.create("c")
@@ -158,6 +159,10 @@ func TestExpiry_DuringHooks(t *testing.T) {
 		p.subscribe("c", "")
 		for i := range 3 {
 			p.propose("d", "add", `{"by":1}`, fmt.Sprint(i))
+		}
+		time.Sleep(15 * time.Second)
+		if !ended {
+			t.Error("the context of a hook goes on while the peer does not read")
 		}
 		p.wantClose(codes.CloseUnauthorized)
 		time.Sleep(time.Minute)

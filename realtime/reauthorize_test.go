@@ -205,3 +205,24 @@ func TestReauthorize_Removal(t *testing.T) {
 		}
 	})
 }
+
+// A subscription whose state has to wait for room is sent none if it is refused
+// meanwhile.
+func TestReauthorize_BeforeState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rules policy
+		ts := servePipes(t, &realtime.Options{AuthorizeSubscribe: rules.authorize, Heartbeat: -1})
+		ts.create("c")
+		p := blockedBehind(ts, "")
+		rules.set(func(_ context.Context, _ *sharedata.Caller, id string) error {
+			time.Sleep(10 * time.Second)
+			return refuseIf(id == "c")
+		})
+		go ts.server.Reauthorize(context.Background())
+		synctest.Wait()
+		ts.add("c", 1)
+		want[*wire.State](p) // of another ShareData, before
+		p.wantPong("no state came")
+		p.wantError(codes.UnauthorizedSubscribe, "c")
+	})
+}

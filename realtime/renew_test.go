@@ -176,6 +176,31 @@ func TestRenew_Reauthorizes(t *testing.T) {
 	p.wantPong("nothing else came")
 }
 
+// A subscribe whose hook was asked about the present token is asked about the new
+// one, too.
+func TestRenew_SubscribeInProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tokens callers
+		tokens.issue("1", "ada", time.Hour)
+		tokens.issue("2", "ada", time.Hour)
+		ts := servePipes(t, &realtime.Options{
+			Authenticate: tokens.authenticate, AuthenticateToken: tokens.authenticateToken,
+			AuthorizeSubscribe: func(_ context.Context, caller *sharedata.Caller, _ string) error {
+				time.Sleep(5 * time.Second)
+				return refuseIf(caller.TokenID == "2")
+			},
+		})
+		ts.create("c")
+		p := ts.dialToken("1")
+		p.subscribe("c", "")
+		synctest.Wait()
+		p.authenticate("a", "2")
+		want[*wire.Authenticated](p)
+		p.wantError(codes.UnauthorizedSubscribe, "c")
+		p.wantPong("no state came")
+	})
+}
+
 // Renewals just before, at and after the expiry either succeed or come too late,
 // and leave nothing behind.
 func TestRenew_RacesWithExpiry(t *testing.T) {

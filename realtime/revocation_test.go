@@ -183,22 +183,25 @@ func TestRevoke_DuringAuthenticate(t *testing.T) {
 	}
 }
 
-// The origin is checked by the library, after Authenticate: a hook in the request
-// stands for whatever takes time there.
-func TestDisconnect_DuringUpgrade(t *testing.T) {
-	var tokens callers
-	tokens.issue("t", "ada", 0)
-	ts := newTestServer(t, sharedata.Options{}, &realtime.Options{Authenticate: tokens.authenticate})
-	closed := 0
-	ts.listenOnPipes(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ts.server.ServeHTTP(&slowHijacker{ResponseWriter: w, before: func() {
-			closed, _ = ts.server.Disconnect(realtime.BySubject("ada"), realtime.CloseFrame{})
-		}}, r)
-	}))
-	p := ts.dialToken("t")
-	p.wantClose(codes.CloseUnauthorized)
-	if closed != 1 {
-		t.Errorf("%d connections disconnected", closed)
+// A connection that was authenticated and is not open yet ends when it is.
+func TestRevoke_DuringUpgrade(t *testing.T) {
+	for name, end := range map[string]func(ts *testServer){
+		"revoke": func(ts *testServer) { ts.revoke(realtime.Revocation{Subject: "ada"}) },
+		"disconnect": func(ts *testServer) {
+			if n, err := ts.server.Disconnect(realtime.BySubject("ada"), realtime.CloseFrame{}); n != 1 || err != nil {
+				t.Errorf("%d connections disconnected: %v", n, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tokens callers
+			tokens.issue("t", "ada", 0)
+			ts := newTestServer(t, sharedata.Options{}, &realtime.Options{Authenticate: tokens.authenticate})
+			ts.listenOnPipes(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ts.server.ServeHTTP(&slowHijacker{ResponseWriter: w, before: func() { end(ts) }}, r)
+			}))
+			ts.dialToken("t").wantClose(codes.CloseUnauthorized)
+		})
 	}
 }
 

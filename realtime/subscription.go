@@ -31,6 +31,9 @@ type subscription struct {
 	// channel is held until the subscription ends. The catchUp alone changes it.
 	channel *channel
 	held    []heldFrame
+	// late are results that wait for effects which the channel holds. They come
+	// after the frames of these.
+	late []heldFrame
 	// stateSent says that a state has been sent.
 	stateSent bool
 	// interrupted says that the history was reset during the replay, so that
@@ -67,7 +70,7 @@ func (s *subscription) deliver(b batch) bool {
 	defer s.mu.Unlock()
 	switch s.mode {
 	case live:
-		if s.questions > 0 || len(s.held) > 0 {
+		if s.questions > 0 {
 			s.removed = b.removed
 			return s.holdLocked(b.bytes, false, b.frames...)
 		}
@@ -97,22 +100,28 @@ func (s *subscription) deliver(b batch) bool {
 func (s *subscription) sendResult(f frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.mode {
-	case ended:
+	switch {
+	case s.mode == ended:
 		return false
-	case live:
-		if s.questions == 0 && !s.channel.holding.Load() && len(s.held) == 0 {
-			s.session.out.send(f)
-			return true
+	case s.channel.holding.Load():
+		if s.session.out.hold(len(f)) {
+			s.late = append(s.late, heldFrame{f, true})
 		}
+	case s.mode == live && s.questions == 0:
+		s.session.out.send(f)
+	default:
+		s.holdLocked(len(f), true, f)
 	}
-	s.holdLocked(len(f), true, f)
 	return true
 }
 
 // flushLocked sends what is held, unless it has to be held on.
 func (s *subscription) flushLocked() {
-	if s.mode != live || s.questions > 0 || s.channel.holding.Load() {
+	if s.channel.holding.Load() {
+		return
+	}
+	s.held, s.late = append(s.held, s.late...), nil
+	if s.mode != live || s.questions > 0 {
 		return
 	}
 	s.releaseLocked(false)
@@ -139,6 +148,9 @@ func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) boo
 
 // releaseLocked queues the held frames, or only the results among them.
 func (s *subscription) releaseLocked(onlyResults bool) {
+	if onlyResults {
+		s.held, s.late = append(s.held, s.late...), nil
+	}
 	bytes := 0
 	frames := make([]frame, 0, len(s.held))
 	for _, h := range s.held {
@@ -296,6 +308,7 @@ func (s *subscription) leave() {
 // sent that.
 func (s *subscription) endRemovedLocked() {
 	s.mode = ended
+	s.releaseLocked(true)
 	s.session.remove(s)
 	s.channel.hub.release(s.channel)
 }

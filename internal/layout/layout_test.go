@@ -50,7 +50,7 @@ var forTests = map[string][]string{
 	"replay/redis":         {"replay/replaytest", "internal/redistest"},
 	"replay/replaytest":    {"internal/sharedstore"},
 	"sharedata":            {"internal/sharedstore"},
-	"realtime":             {"internal/sharedstore"},
+	"realtime":             {"internal/redistest", "internal/sharedstore", "replay/bolt", "replay/redis"},
 	"internal/sharedstore": {"replay/replaytest"},
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
