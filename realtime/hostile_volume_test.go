@@ -131,7 +131,7 @@ func TestConnectionMemory(t *testing.T) {
 	}
 	check()
 	t.Logf("%d KiB per connection", most>>10)
-	if want := int64(12*limit); most > want {
+	if want := int64(12 * limit); most > want {
 		t.Errorf("%d KiB per connection, want at most %d", most>>10, want>>10)
 	}
 	if most < 8*limit {

@@ -148,7 +148,7 @@ func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	if errors.As(err, &invalid) {
 		correlationID = invalid.CorrelationID
 	}
-	if len(data) > maxExplained {
+	if len(data) > maxExplained || errors.Is(err, wire.ErrTooDeep) { // the schemas know no limit of depth
 		return why, correlationID
 	}
 	validator, err := s.server.validator()

@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/layout":      {},
 	"internal/promises":    {},
 	"internal/interop":     {},
+	"internal/hostile":     {},
 	"internal/child":       {},
 	"internal/redistest":   {"internal/child"},
 	"internal/sharedstore": {"replay"},
@@ -55,6 +56,7 @@ var forTests = map[string][]string{
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
 	"internal/interop":     {"client", "realtime", "replay", "sharedata"},
+	"internal/hostile":     {"client", "internal/child", "realtime", "sharedata"},
 	"examples":             {"internal/redistest"},
 }
 
