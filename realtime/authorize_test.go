@@ -48,8 +48,8 @@ func TestAuthorizeSubscribe(t *testing.T) {
 	}
 	ts.create("refused")
 	p.subscribe("refused", "")
-	if e := p.wantError("not-yours", "refused"); e.Message != "ask its owner" {
-		t.Errorf("message %q", e.Message)
+	if e := p.wantError("not-yours", "refused"); e.Message != "ask its owner" || e.RetryAfterMs != 60_000 {
+		t.Errorf("got %+v", e)
 	}
 	ts.add("closed", 1)
 	p.join("open", "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,16 +140,17 @@ func TestExpiry_DuringHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tokens callers
 		tokens.issue("t", "ada", 10*time.Second)
-		asked, ended := 0, false
+		var asked atomic.Int64
+		var ended atomic.Bool
 		ts := servePipes(t, &realtime.Options{
 			Authenticate: tokens.authenticate,
 			AuthorizeSubscribe: func(ctx context.Context, _ *sharedata.Caller, _ string) error {
 				time.Sleep(11 * time.Second)
-				ended = ctx.Err() != nil
+				ended.Store(ctx.Err() != nil)
 				return nil
 			},
 			AuthorizePropose: func(context.Context, *sharedata.Caller, string, string) error {
-				asked++
+				asked.Add(1)
 				time.Sleep(20 * time.Second)
 				return nil
 			},
@@ -161,13 +163,13 @@ func TestExpiry_DuringHooks(t *testing.T) {
 			p.propose("d", "add", `{"by":1}`, fmt.Sprint(i))
 		}
 		time.Sleep(15 * time.Second)
-		if !ended {
+		if !ended.Load() {
 			t.Error("the context of a hook goes on while the peer does not read")
 		}
 		p.wantClose(codes.CloseUnauthorized)
 		time.Sleep(time.Minute)
-		if at := ts.cursor("d"); at.Revision != 1 || asked != 1 {
-			t.Errorf("%d proposals were authorized, and the history is at %v; want none evaluated", asked, at)
+		if at := ts.cursor("d"); at.Revision != 1 || asked.Load() != 1 {
+			t.Errorf("%d proposals were authorized, and the history is at %v; want none evaluated", asked.Load(), at)
 		}
 		if err := ts.server.Shutdown(t.Context()); err != nil { // waits for proposals
 			t.Error(err)

@@ -24,16 +24,19 @@ import (
 //     it reads them from the store (Manager.Refresh). The confirmation is as old
 //     as the time before the read.
 //  2. A channel hands a commit to subscribers only if the last confirmation is
-//     younger than leaseTime when the commit has arrived. Otherwise it holds the
-//     commit, until a confirmation has succeeded.
-//  3. Revoke returns revokeWait, which is more than leaseTime, after the
+//     younger than leaseTime at that moment. Otherwise it holds the commit, until
+//     a confirmation has succeeded that is younger, or that has begun after the
+//     commit arrived.
+//  3. A proposal is handed to the manager in the same way.
+//  4. Revoke returns revokeWait, which is more than leaseTime, after the
 //     revocation was appended.
 //
-// Let a server hand over a commit at the time t by a confirmation from c, with
+// Let a server hand over a commit, or a proposal, at the time t by a confirmation from c, with
 // t < c + leaseTime. If the revocation was appended before c, the server has
 // applied it, and the connection has ended. If not, Revoke returns after
 // c + revokeWait > t, so the commit, which was there at t, did not come after
-// Revoke had returned. Clocks are not compared: the two times are measured
+// Revoke had returned. A commit that arrived before c was there before c, so
+// before any revocation that was not applied. Clocks are not compared: the two times are measured
 // by one process each, so only their rates matter, and revokeWait allows for a
 // difference of a tenth. A process that is stopped and continued has an old
 // confirmation. There is no membership: servers that crash, hang or are cut off
@@ -42,7 +45,7 @@ import (
 // A server that does not reach the store holds what others commit, if it is
 // notified of that at all, and goes on serving what it had handed over before.
 // The state of a ShareData that is subscribed to for the first time then is
-// refused as unavailable. New connections are accepted: they are sent only what
+// refused as unavailable, and so are proposals. New connections are accepted: they are sent only what
 // is confirmed, and end when the store can be read and covers them.
 //
 // Where no other process appends to the store, a revocation is applied inside its
@@ -70,8 +73,11 @@ type freshness struct {
 	// wake has an element when a confirmation is wanted, or the last connection
 	// has ended.
 	wake chan struct{}
-	// reading is filled by the one goroutine that reads; stop is its.
+	// reading is filled by the one goroutine that reads. The rest is its: when the
+	// last read began, its error, and what ends the notifications.
 	reading chan struct{}
+	began   time.Time
+	err     error
 	stop    func()
 
 	mu      sync.Mutex // a leaf; see channel
@@ -105,16 +111,20 @@ func (f *freshness) confirm(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if confirmed := f.confirmed.Load(); confirmed != nil && confirmed.After(asked) {
-		return nil
+	if f.began.After(asked) {
+		return f.err
 	}
 	began := time.Now()
-	if err := f.read(ctx); err != nil {
+	err := f.read(ctx)
+	if ctx.Err() == nil { // otherwise the error says nothing to others
+		f.began, f.err = began, err
+	}
+	if err != nil {
 		return err
 	}
 	f.confirmed.Store(&began)
 	for _, c := range f.takeWaiting() {
-		c.goOn()
+		c.goOn(began)
 	}
 	return nil
 }
@@ -127,6 +137,15 @@ func (f *freshness) close() {
 		f.stop()
 		f.stop = nil
 	}
+}
+
+// ensure makes sure that what was revoked until now is applied, or what happens
+// now is before Revoke returns.
+func (f *freshness) ensure(ctx context.Context) error {
+	if f.isValid() {
+		return nil
+	}
+	return f.confirm(ctx)
 }
 
 // await is called by a channel that holds commits.

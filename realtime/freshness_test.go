@@ -24,14 +24,20 @@ import (
 // alone, as from one node of a cluster.
 type partitioned struct {
 	*sharedstore.Process
-	cut  atomic.Bool // nothing can be read
-	deaf atomic.Bool // nothing is announced
+	cut  atomic.Bool  // nothing can be read
+	deaf atomic.Bool  // nothing is announced
+	slow atomic.Int64 // how long a reply takes, a time.Duration
 }
 
 func (p *partitioned) Load(ctx context.Context, id string) (replay.Head, error) {
 	if id == realtime.RevocationsID && p.cut.Load() {
 		return replay.Head{}, fmt.Errorf("partition: %w", replay.ErrUnavailable)
 	}
+	defer func() {
+		if id == realtime.RevocationsID {
+			time.Sleep(time.Duration(p.slow.Load()))
+		}
+	}()
 	return p.Process.Load(ctx, id)
 }
 
@@ -168,20 +174,68 @@ func TestRevoke_AcrossServers(t *testing.T) {
 	}
 }
 
+// Where each confirmation takes longer than it is valid, the promise holds, and
+// subscribers and proposers go on.
+func TestRevoke_SlowConfirmations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := serveProcesses(t)
+		p.a.revoke(realtime.Revocation{Subject: "nobody"})
+		ada, bob := followC(p.b.dialToken("ada")), followC(p.b.dialToken("bob"))
+		carol := p.b.dialToken("bob")
+		carol.join("c", "")
+		p.storeB.slow.Store(int64(3 * time.Second))
+		p.storeB.deaf.Store(true)
+		p.a.addEvery(10 * time.Millisecond)
+		time.Sleep(5123 * time.Millisecond)
+		carol.propose("c", "add", `{"by":1}`, "own")
+		p.a.revoke(realtime.Revocation{Subject: "ada"})
+		returned := p.a.cursor("c").Revision
+		time.Sleep(8 * time.Second)
+		ada.wantShutOut(t, returned)
+		if lag := p.a.cursor("c").Revision - bob.last.Load(); bob.last.Load() <= returned || lag > 700 || bob.resets.Load() > 0 {
+			t.Errorf("bob was sent up to %d, %d behind, with %d resets", bob.last.Load(), lag, bob.resets.Load())
+		}
+		var seen uint64
+		for range 5000 {
+			switch m := must(carol).(type) {
+			case *wire.Transaction:
+				seen = m.Revision
+				continue
+			case *wire.ProposalResult:
+				if at, err := replay.ParseCursor(m.TransactionID); err != nil || !m.Accepted || at.Revision > seen {
+					t.Errorf("after %d: %+v", seen, m)
+				}
+			}
+			return
+		}
+		t.Error("no result")
+	})
+}
+
 // While commits are held, subscribers are shown what was there before, results
-// wait for their effects, and what was never shown is not available.
+// wait for their effects, and nothing else is served.
 func TestHeldCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveProcesses(t)
 		p.a.create("d")
 		p.b.ensure("d")
+		function, unblock := blockingFunction("wait")
+		if _, err := p.b.manager.Ensure(t.Context(), "c", nil, add, function); err != nil {
+			t.Fatal(err)
+		}
 		resident, visitor := p.b.dialToken("bob"), p.b.dialToken("bob")
 		resident.join("c", "")
+		resident.propose("c", "wait", `null`, "before")
+		synctest.Wait()
 		p.storeB.cut.Store(true)
 		time.Sleep(2 * time.Second)
 		p.a.add("c", 2)
-		resident.propose("c", "add", `{"by":1}`, "own")
+		unblock()
 		resident.wantPong("held")
+		resident.propose("c", "add", `{"by":1}`, "meanwhile")
+		if result := want[*wire.ProposalResult](resident); result.Code != codes.Unavailable {
+			t.Errorf("got %+v", result)
+		}
 		if state := visitor.join("c", ""); state.Revision != 1 {
 			t.Errorf("shown %+v", state)
 		}
@@ -190,7 +244,7 @@ func TestHeldCommits(t *testing.T) {
 		p.b.wantAccepted("ada")
 		p.storeB.cut.Store(false)
 		resident.wantTransactions(2, 4)
-		if result := want[*wire.ProposalResult](resident); !result.Accepted {
+		if result := want[*wire.ProposalResult](resident); result.CorrelationID != "before" || !result.Accepted {
 			t.Errorf("got %+v", result)
 		}
 		visitor.wantTransactions(2, 4)
@@ -289,6 +343,11 @@ func TestFreshness_CutOff(t *testing.T) {
 		p.a.revoke(realtime.Revocation{Subject: "ada"})
 		returned := p.a.cursor("c").Revision
 		p.a.add("c", 5)
+		proposer := p.b.dialToken("ada")
+		proposer.propose("c", "add", `{"by":1}`, "revoked")
+		if result := want[*wire.ProposalResult](proposer); result.Code != codes.Unavailable {
+			t.Errorf("got %+v", result)
+		}
 		ada := followC(p.b.dialToken("ada"))
 		time.Sleep(time.Second)
 		p.storeB.cut.Store(false)

@@ -1,6 +1,8 @@
 package realtime
 
 import (
+	"time"
+
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -8,8 +10,13 @@ import (
 // heldCommits are the commits that a channel holds, because the server may not
 // know yet of revocations that came before them; see freshness.
 type heldCommits struct {
-	events []sharedata.Event
-	bytes  int
+	commits []heldCommit
+	bytes   int
+}
+
+type heldCommit struct {
+	events  []sharedata.Event
+	arrived time.Time
 }
 
 // maxHeldBytes bounds the commits that one channel holds, by their states and
@@ -19,16 +26,38 @@ const (
 	heldOverhead = 512
 )
 
-// add holds commits. last is the position of the newest transaction before them.
-func (h *heldCommits) add(events []sharedata.Event, last replay.Cursor) {
+func heldBytes(events []sharedata.Event) (bytes int) {
 	for i := range events {
-		h.bytes += len(events[i].State) + heldOverhead
+		bytes += len(events[i].State) + heldOverhead
 	}
-	h.events = append(h.events, events...)
-	if h.bytes > maxHeldBytes && len(h.events) > 1 {
-		reset := collapse(h.events, last)
-		h.events, h.bytes = []sharedata.Event{reset}, len(reset.State)+heldOverhead
+	return bytes
+}
+
+// add holds a commit. last is the position of the newest transaction before what
+// is held.
+func (h *heldCommits) add(events []sharedata.Event, last replay.Cursor) {
+	now := time.Now()
+	h.commits = append(h.commits, heldCommit{events, now})
+	h.bytes += heldBytes(events)
+	if h.bytes > maxHeldBytes && len(h.commits) > 1 {
+		var all []sharedata.Event
+		for _, c := range h.commits {
+			all = append(all, c.events...)
+		}
+		one := []sharedata.Event{collapse(all, last)}
+		h.commits, h.bytes = []heldCommit{{one, now}}, heldBytes(one)
 	}
+}
+
+// take removes the commits that arrived before a time, or all.
+func (h *heldCommits) take(before time.Time, all bool) (events []sharedata.Event) {
+	n := 0
+	for ; n < len(h.commits) && (all || h.commits[n].arrived.Before(before)); n++ {
+		events = append(events, h.commits[n].events...)
+		h.bytes -= heldBytes(h.commits[n].events)
+	}
+	h.commits = h.commits[n:]
+	return events
 }
 
 // collapse returns one Reset for all the events.
@@ -67,17 +96,22 @@ func (c *channel) receiveLocked(events []sharedata.Event) {
 	c.held.add(events, c.head.LastTransaction)
 }
 
-// goOn hands over the commits that are held.
-func (c *channel) goOn() {
+// goOn hands over the commits that are held, after a confirmation that began at a
+// time: those that arrived before, and the others if it is still valid.
+func (c *channel) goOn(confirmed time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	events := c.held.events
-	c.held = heldCommits{}
-	if len(events) > 0 {
+	all := c.hub.freshness.isValid()
+	if events := c.held.take(confirmed, all); len(events) > 0 {
 		c.applyLocked(events)
 	}
-	c.holding.Store(false)
+	if all {
+		c.held = heldCommits{}
+		c.holding.Store(false)
+	} else {
+		c.hub.freshness.await(c)
+	}
 	for _, s := range c.subscribers {
-		s.flush() // the results that waited for their effects
+		s.releaseLate(confirmed)
 	}
 }

@@ -52,8 +52,8 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 // because other connections wait for the same channel.
 func (h *hub) open(c *channel) {
 	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
-	if err == nil && !h.freshness.isValid() { // the snapshot may be newer than a revocation
-		if err = h.freshness.confirm(h.ctx); err != nil {
+	if err == nil { // the snapshot may be newer than a revocation
+		if err = h.freshness.ensure(h.ctx); err != nil {
 			stop()
 		}
 	}

@@ -29,7 +29,8 @@ type Observer struct {
 type Connection struct {
 	// ID numbers the server's connections from 1.
 	ID uint64
-	// Caller is what Options.Authenticate returned.
+	// Caller is what Options.Authenticate returned, or Options.AuthenticateToken
+	// where the caller has renewed its token since.
 	Caller *sharedata.Caller
 	// RemoteAddr is the peer's address: that of http.Request, or the one without a
 	// port that a trusted proxy says (Options.TrustedProxies).

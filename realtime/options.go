@@ -27,14 +27,18 @@ import (
 type Options struct {
 	// Authenticate says who opens a connection, before the upgrade: from a
 	// header, a cookie or the query of the request. If it returns a nil Caller
-	// or an error, the request is answered with HTTP 401 and not upgraded.
+	// or an error, the request is answered with HTTP 401 and not upgraded; so is
+	// one whose Caller has expired or was revoked. It may be called again for one
+	// request, if Server.Disconnect was called meanwhile.
 	// Default: every connection is accepted, with a nil Caller.
 	Authenticate func(r *http.Request) (*sharedata.Caller, error)
 	// AuthorizeSubscribe says whether the caller may see a ShareData; an error
 	// is a refusal. It is called for every subscribe, before it is known whether
 	// the ShareData exists. The client is sent a *Refusal's code and message, and
 	// nothing of any other error: the code is codes.UnauthorizedSubscribe then.
-	// ErrExpired closes the connection. Default: every caller may.
+	// ErrExpired closes the connection. It is called again for live subscriptions
+	// by Server.Reauthorize and when a token was renewed. Default: every caller
+	// may.
 	AuthorizeSubscribe func(ctx context.Context, caller *sharedata.Caller, shareDataID string) error
 	// AuthorizePropose says whether the caller may run a function, like
 	// AuthorizeSubscribe. A refused proposal leaves no transaction; its code is

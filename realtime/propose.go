@@ -59,10 +59,14 @@ func (s *session) propose(m *wire.Propose) {
 		s.refuseReserved(m)
 		return
 	}
+	if err := s.server.freshness.ensure(s.server.ctx); err != nil {
+		s.answer(m, s.fail(m, err))
+		return
+	}
 	c := s.credentials.Load()
 	err := s.mayPropose(c, m)
 	switch {
-	case s.isExcluded(): // while the hook was asked
+	case s.isExcluded(): // since it was checked
 		s.discard(m)
 		return
 	case err != nil:
@@ -100,6 +104,14 @@ func (s *session) complete(m *wire.Propose, result frame) {
 	// is never over the limit.
 	s.releaseSlot(m)
 	s.sendResult(m.ShareDataID, result)
+	s.finishProposal()
+}
+
+// answer sends the result of a proposal that the manager was not given: there is
+// no effect that it would have to wait for.
+func (s *session) answer(m *wire.Propose, result frame) {
+	s.releaseSlot(m)
+	s.out.send(result)
 	s.finishProposal()
 }
 

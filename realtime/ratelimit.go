@@ -80,26 +80,20 @@ func (s *session) closeFlooded() {
 // refuseForNow replies to a message over the limit. An unsubscribe has no reply by
 // which its sender would know that it was refused, so it is carried out.
 func (s *session) refuseForNow(message wire.ClientMessage, retryAfter time.Duration) {
-	text := fmt.Sprintf("limit: more than %d messages per second; send it again after retryAfterMs", s.server.options.MessagesPerSecond)
-	e := &wire.Error{Code: codes.RateLimited, Message: text, RetryAfterMs: milliseconds(retryAfter)}
+	f := failure{
+		code: codes.RateLimited, retryAfter: retryAfter,
+		text: fmt.Sprintf("limit: more than %d messages per second; send it again after retryAfterMs", s.server.options.MessagesPerSecond),
+	}
 	switch m := message.(type) {
 	case *wire.Propose:
-		s.out.send(failure{code: codes.RateLimited, text: text, retryAfter: retryAfter}.frame(m.CorrelationID))
-		return
+		s.out.send(f.frame(m.CorrelationID))
+	case *wire.Subscribe:
+		s.out.send(f.errorFrame(m.ShareDataID))
 	case *wire.Unsubscribe:
 		s.enqueueRequest(m.ShareDataID, m)
-		return
-	case *wire.Subscribe:
-		e.ShareDataID = m.ShareDataID
 	case *wire.Ping:
-		e.CorrelationID = m.CorrelationID
+		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
 	case *wire.Authenticate:
-		e.CorrelationID = m.CorrelationID
+		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
 	}
-	s.out.send(encode(e))
-}
-
-// milliseconds rounds up.
-func milliseconds(d time.Duration) uint64 {
-	return uint64((d + time.Millisecond - 1) / time.Millisecond)
 }

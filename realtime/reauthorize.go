@@ -130,7 +130,7 @@ func (s *subscription) askAgain() {
 	defer s.endQuestion() // also after a panic
 	if err := s.session.maySubscribe(id); err != nil {
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to be subscribed to %.60q any more", id))
-		s.refuse(errorFrame(f.code, id, f.text))
+		s.refuse(f.errorFrame(id))
 	}
 }
 

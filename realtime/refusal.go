@@ -27,9 +27,8 @@ type Refusal struct {
 	// Message says it for people. Empty: a text that names the ShareData and the
 	// function.
 	Message string
-	// RetryAfter is the time after which the same proposal may succeed, rounded
-	// up to milliseconds; 0 where that is not known. A refused subscribe is
-	// answered without it, since error frames have no such member.
+	// RetryAfter is the time after which the same request may succeed, rounded up
+	// to milliseconds; 0 where that is not known.
 	RetryAfter time.Duration
 }
 

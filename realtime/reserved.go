@@ -17,5 +17,5 @@ func isReserved(id string) bool { return strings.HasPrefix(id, ReservedPrefix) }
 // refuseReserved answers a proposal on a reserved id as one on an unknown id.
 func (s *session) refuseReserved(m *wire.Propose) {
 	f := failure{code: codes.UnknownShareData, text: unknownText(m.ShareDataID)}
-	s.complete(m, f.frame(m.CorrelationID))
+	s.answer(m, f.frame(m.CorrelationID))
 }

@@ -41,10 +41,23 @@ type failure struct {
 // frame is the result of the proposal.
 func (f failure) frame(correlationID string) frame {
 	result := &wire.ProposalResult{CorrelationID: correlationID, Code: f.code, Error: f.text, Details: f.details}
-	if f.retryAfter > 0 {
-		result.RetryAfterMs = milliseconds(f.retryAfter)
-	}
+	result.RetryAfterMs = milliseconds(f.retryAfter)
 	return encode(result)
+}
+
+// errorFrame is the error frame about a ShareData.
+func (f failure) errorFrame(id string) frame {
+	return encode(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: milliseconds(f.retryAfter)})
+}
+
+// correlatedErrorFrame is the error frame about a message that names no ShareData.
+func (f failure) correlatedErrorFrame(correlationID string) frame {
+	return encode(&wire.Error{Code: f.code, Message: f.text, CorrelationID: correlationID, RetryAfterMs: milliseconds(f.retryAfter)})
+}
+
+// milliseconds rounds up. A duration that is not positive is 0.
+func milliseconds(d time.Duration) uint64 {
+	return uint64(max(d+time.Millisecond-1, 0) / time.Millisecond)
 }
 
 // When a proposal that failed may succeed.

@@ -67,7 +67,7 @@ func (s *Server) Revoke(ctx context.Context, r Revocation) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	record := revocation{revocationKey{Subject: r.Subject, Issuer: r.Issuer, TokenID: r.TokenID}, time.Now().UTC()}
+	record := revocation{revocationKey(r), time.Now().UTC()}
 	if err := s.announce(ctx, s.revoke, record); err != nil {
 		return fmt.Errorf("realtime: revoke: %w", err)
 	}

@@ -24,7 +24,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
-		s.out.send(errorFrame(f.code, id, f.text))
+		s.out.send(f.errorFrame(id))
 		return
 	}
 	c, ok := s.acquire(m)

@@ -3,6 +3,7 @@ package realtime
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
@@ -31,9 +32,8 @@ type subscription struct {
 	// channel is held until the subscription ends. The catchUp alone changes it.
 	channel *channel
 	held    []heldFrame
-	// late are results that wait for effects which the channel holds. They come
-	// after the frames of these.
-	late []heldFrame
+	// late are results that wait for effects which the channel holds.
+	late []lateResult
 	// stateSent says that a state has been sent.
 	stateSent bool
 	// interrupted says that the history was reset during the replay, so that
@@ -61,6 +61,12 @@ const (
 type heldFrame struct {
 	frame    frame
 	isResult bool
+}
+
+// lateResult is a result, and when it came.
+type lateResult struct {
+	frame frame
+	at    time.Time
 }
 
 // deliver hands over a commit. It is called with channel.mu held and returns
@@ -105,7 +111,7 @@ func (s *subscription) sendResult(f frame) bool {
 		return false
 	case s.channel.holding.Load():
 		if s.session.out.hold(len(f)) {
-			s.late = append(s.late, heldFrame{f, true})
+			s.late = append(s.late, lateResult{f, time.Now()})
 		}
 	case s.mode == live && s.questions == 0:
 		s.session.out.send(f)
@@ -117,10 +123,9 @@ func (s *subscription) sendResult(f frame) bool {
 
 // flushLocked sends what is held, unless it has to be held on.
 func (s *subscription) flushLocked() {
-	if s.channel.holding.Load() {
-		return
+	if !s.channel.holding.Load() {
+		s.holdLateLocked(len(s.late))
 	}
-	s.held, s.late = append(s.held, s.late...), nil
 	if s.mode != live || s.questions > 0 {
 		return
 	}
@@ -130,9 +135,26 @@ func (s *subscription) flushLocked() {
 	}
 }
 
-func (s *subscription) flush() {
+// holdLateLocked makes the first n of the late results follow what is held.
+func (s *subscription) holdLateLocked(n int) {
+	for _, result := range s.late[:n] {
+		s.held = append(s.held, heldFrame{result.frame, true})
+	}
+	if s.late = s.late[n:]; len(s.late) == 0 {
+		s.late = nil
+	}
+}
+
+// releaseLate sends the results that came before a time: the channel has handed
+// over what arrived before it. It sends all if the channel holds nothing any more.
+func (s *subscription) releaseLate(before time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.late) && s.late[n].at.Before(before) {
+		n++
+	}
+	s.holdLateLocked(n)
 	s.flushLocked()
 }
 
@@ -149,7 +171,7 @@ func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) boo
 // releaseLocked queues the held frames, or only the results among them.
 func (s *subscription) releaseLocked(onlyResults bool) {
 	if onlyResults {
-		s.held, s.late = append(s.held, s.late...), nil
+		s.holdLateLocked(len(s.late))
 	}
 	bytes := 0
 	frames := make([]frame, 0, len(s.held))
