@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 )
@@ -46,14 +45,6 @@ func (ts *testServer) dialNetwork() net.Conn {
 	}
 	ts.Cleanup(func() { conn.Close() })
 	return conn
-}
-
-func (p *rawPeer) wantClose(code int) {
-	p.Helper()
-	p.SetReadDeadline(time.Now().Add(testTimeout))
-	if got := closeCode(p.frames); got != code {
-		p.Errorf("close code %d, want %d", got, code)
-	}
 }
 
 // repeat writes the same bytes n times, or until the server has closed.
@@ -149,12 +140,6 @@ func allocated() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.TotalAlloc)
-}
-
-// discard reads until the connection ends and returns the number of bytes.
-func (p *rawPeer) discard() int64 {
-	n, _ := io.Copy(io.Discard, p.frames)
-	return n
 }
 
 // countFrames reads up to the close frame; it returns the number of frames before.
