@@ -12,6 +12,7 @@ require (
 	go.etcd.io/bbolt v1.4.3
 	go.uber.org/goleak v1.3.0
 	golang.org/x/text v0.38.0
+	golang.org/x/time v0.16.0
 )
 
 require (

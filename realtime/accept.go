@@ -12,9 +12,11 @@ import (
 // ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
 // and returns; the connection goes on without it. A request that is not
 // authenticated, is expired or was revoked is answered with 401, one of another
-// origin with 403 (see Options.OriginPatterns), one that is no upgrade with 426, and
-// with 503 and Retry-After one that cannot be judged at the moment (ErrUnavailable), and
-// every one while the server shuts down.
+// origin with 403 (see Options.OriginPatterns), one that is no upgrade with 426, one
+// of an address or a caller with too many connections with 429 and Retry-After, and
+// with 503 and Retry-After one that cannot be judged at the moment (ErrUnavailable, or
+// where Authenticate takes longer than Options.HandshakeTimeout), and every one while
+// the server shuts down or has too many connections.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
 		refuseUpgrade(w)
@@ -26,7 +28,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.running.done()
 		}
 	}()
-	upgraded = s.upgrade(w, r)
+	remote, address := s.options.remoteAddr(r)
+	counted, over := s.admission.admit(address)
+	if over != nil {
+		s.refuse(w, remote, over)
+		return
+	}
+	defer func() {
+		if !upgraded {
+			counted.release()
+		}
+	}()
+	upgraded = s.upgrade(w, r, remote, counted)
 }
 
 // retryAfter is the number of seconds after which a client may come back.
@@ -37,17 +50,18 @@ func refuseUpgrade(w http.ResponseWriter) {
 	http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
 }
 
-// upgrade returns whether there is a session now, which s.running counts.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
-	o, err := s.open(r)
+// upgrade returns whether there is a session now, which s.running and the admission
+// count.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
+	o, err := s.openInTime(r, remote)
 	switch {
-	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked):
-		s.log.Debug("not accepted", "remote", r.RemoteAddr, "error", err)
+	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked), errors.Is(err, errHandshakeTimeout):
+		s.log.Warn("connections cannot be accepted", "remote", remote, "error", err)
 		w.Header().Set("Retry-After", retryAfter)
 		http.Error(w, "the server cannot accept connections at the moment", http.StatusServiceUnavailable)
 		return false
 	case err != nil:
-		s.log.Debug("not authenticated", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not authenticated", "remote", remote, "error", err)
 		if errors.Is(err, ErrUnavailable) {
 			w.Header().Set("Retry-After", retryAfter)
 			http.Error(w, "authentication is not available", http.StatusServiceUnavailable)
@@ -58,6 +72,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	defer s.forget(o)
+	if over := counted.identify(o.info.Caller); over != nil {
+		s.refuse(w, remote, over)
+		return false
+	}
 	switch {
 	case s.isDraining(): // since authenticating may take a while
 		refuseUpgrade(w)
@@ -67,19 +85,20 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
-	h := &hijacker{ResponseWriter: w}
+	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
 	session, err := newSession(s, h, r, o.info)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
-				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", r.RemoteAddr)
+				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", remote)
 		}
-		s.log.Debug("not upgraded", "remote", r.RemoteAddr, "error", err)
+		s.log.Debug("not upgraded", "remote", remote, "error", shorten(err.Error()))
 		return false
 	}
 	s.register(session, o)
 	go func() {
 		defer s.running.done()
+		defer counted.release()
 		defer s.unregister(session)
 		defer s.recoverIn(session)
 		session.run()

@@ -3,6 +3,7 @@ package realtime
 import (
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -45,6 +46,7 @@ func (s *session) stopTimersLocked() {
 	if s.closeTimer != nil {
 		s.closeTimer.Stop()
 	}
+	s.stopIdleWatchLocked()
 }
 
 func (s *session) isClosing() bool {
@@ -87,7 +89,7 @@ func (s *session) closeCause(err error, cutCause string) (code int, reason strin
 		return code, reason
 	}
 	if errors.As(err, &peer) {
-		return int(peer.Code), peer.Reason
+		return int(peer.Code), strings.ToValidUTF8(peer.Reason, "\uFFFD")
 	}
 	if code, reason = s.socket.closeFrame(); code != 0 {
 		return code, reason

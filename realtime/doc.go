@@ -98,8 +98,45 @@
 // States and replays are sent only as fast as the peer reads, so they do not
 // make it fall behind; live frames and results can. Subscriptions, proposals in
 // flight and the bytes of those, messages that wait and their size are bounded
-// too. A peer that floods the server can be disconnected, see
-// Server.Disconnect; there is no limit of messages per second yet.
+// too. All limits are options with defaults that hold on the open internet:
+//
+//	option                    default  unit         beyond it
+//	MaxMessageBytes             1 MiB  a message    error invalid-message, close 4004
+//	MaxMessageDepth               128  a message    error invalid-message, close 4004
+//	MessageTimeout               30 s  a message    close 1008
+//	MaxSubscriptions               64  connection   error too-many-subscriptions
+//	MaxProposalsInFlight           64  connection   result rate-limited
+//	4 * MaxMessageBytes         4 MiB  connection   in flight: result rate-limited
+//	2 * MaxSubscriptions          128  connection   subscribes that wait: error rate-limited
+//	MessagesPerSecond          50,000  connection   rate-limited, then close 1008
+//	MessageBurst            one second connection   rate-limited, then close 1008
+//	MaxBufferedBytes            1 MiB  connection   close 4001
+//	Heartbeat                    30 s  connection   cut after two of silence
+//	IdleTimeout                15 min  connection   close 1001
+//	HandshakeTimeout             10 s  handshake    HTTP 503, Retry-After
+//	MaxConnections             32,768  server       HTTP 503, Retry-After
+//	MaxConnectionsPerAddress    1,024  address      HTTP 429, Retry-After; not on the loopback
+//	MaxConnectionsPerSubject      256  caller       HTTP 429, Retry-After
+//	OriginPatterns               none  handshake    HTTP 403
+//
+// Ids and cursors of clients have at most 1024 characters, and correlation ids; an
+// idempotency key has 256. Texts that quote what a client sent are cut.
+//
+// A message over MessagesPerSecond is refused with retryAfterMs, and each of several
+// with a later time than the one before, so that clients which heed it are slowed
+// down to the limit. A peer that sends more than twice as much is closed.
+//
+// What one peer can make the server hold, whatever it sends and however slowly, is
+// two MaxMessageBytes for the message that is being read, eight for its proposals in
+// flight (the manager has copies), three MaxBufferedBytes for what it does not read,
+// and the goroutines of the requests that wait, at most 2*MaxSubscriptions and
+// MaxProposalsInFlight: with the defaults 13 MiB and 192 goroutines. Connections
+// before the handshake are bounded by the http.Server: set its ReadHeaderTimeout and
+// MaxHeaderBytes, which have no or large defaults. A read buffer grows as bytes
+// arrive, whatever length a frame announces.
+//
+// A peer's address is that of the network connection, or the one that
+// Options.TrustedProxies say.
 //
 // # Shutdown
 //

@@ -6,3 +6,11 @@ func (s *Server) Channels() int {
 	defer s.hub.mu.Unlock()
 	return len(s.hub.channels)
 }
+
+// Counted returns what the server counts connections by: how many there are, and
+// of how many addresses and subjects.
+func (s *Server) Counted() (total, addresses, subjects int) {
+	s.admission.mu.Lock()
+	defer s.admission.mu.Unlock()
+	return s.admission.total, len(s.admission.addresses), len(s.admission.subjects)
+}

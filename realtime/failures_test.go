@@ -67,7 +67,7 @@ func TestProposeFailures(t *testing.T) {
 			code: "too-late", text: "not today", details: `{"by":3}`, recorded: true,
 		},
 		{name: "unknown ShareData", id: "nowhere", code: codes.UnknownShareData, text: `there is no ShareData "nowhere"`},
-		{name: "invalid ShareData id", id: strings.Repeat("x", 2000), code: codes.UnknownShareData, text: "there is no ShareData"},
+		{name: "invalid ShareData id", id: strings.Repeat("é", 1000), code: codes.UnknownShareData, text: "there is no ShareData"},
 		{name: "unknown function", code: codes.UnknownFunction, text: `has no function "f"`},
 		{name: "function fails", f: fails(errors.New(secret)), code: codes.FunctionFailed, text: `function "f" failed`},
 		{name: "function panics", f: func(context.Context) error { panic(secret) }, code: codes.FunctionFailed, text: `function "f" failed`},

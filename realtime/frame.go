@@ -1,6 +1,8 @@
 package realtime
 
 import (
+	"bytes"
+
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
@@ -10,7 +12,15 @@ import (
 // connections that it is sent to, so it is immutable.
 type frame []byte
 
-func encode(message wire.ServerMessage) frame { return message.AppendTo(nil) }
+// encode returns a frame that has not much more memory than bytes: only the bytes
+// are counted while it waits.
+func encode(message wire.ServerMessage) frame {
+	f := message.AppendTo(nil)
+	if cap(f) > 2*len(f) {
+		return bytes.Clone(f)
+	}
+	return f
+}
 
 // stateFrame encodes a snapshot. announce says whether it has the number of
 // replayed frames that follow, which is known where all entries are replayed:

@@ -40,7 +40,7 @@ func TestHeartbeat_DeadPeer(t *testing.T) {
 func TestHeartbeat_QuietPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		ts := servePipes(t, &realtime.Options{Observer: r.observer()})
+		ts := servePipes(t, &realtime.Options{Observer: r.observer(), IdleTimeout: -1})
 		p := ts.dial()
 		ctx := p.conn.CloseRead(context.Background()) // answers pings
 		time.Sleep(time.Hour)
@@ -68,7 +68,7 @@ func TestHeartbeat_PeerPings(t *testing.T) {
 func TestHeartbeat_Off(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		ts := servePipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: -1})
+		ts := servePipes(t, &realtime.Options{Observer: r.observer(), Heartbeat: -1, IdleTimeout: -1})
 		deadPeer(ts)
 		time.Sleep(24 * time.Hour)
 		if len(r.closed) != 0 {

@@ -17,20 +17,16 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
+// handshake is a client's (RFC 6455 section 4.1).
+const handshake = "GET / HTTP/1.1\r\nHost: anybody\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+
 // upgrade does the opening handshake by hand; what is read from the result is
 // WebSocket frames.
 func upgrade(ts *testServer, conn net.Conn) *bufio.Reader {
 	ts.Helper()
 	ts.Cleanup(func() { conn.Close() })
-	request := strings.ReplaceAll(`GET / HTTP/1.1
-Host: anybody
-Connection: Upgrade
-Upgrade: websocket
-Sec-WebSocket-Version: 13
-Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
-
-`, "\n", "\r\n")
-	if _, err := conn.Write([]byte(request)); err != nil {
+	if _, err := conn.Write([]byte(handshake)); err != nil {
 		ts.Fatal(err)
 	}
 	buffered := bufio.NewReader(conn)
@@ -135,26 +131,11 @@ func TestHostileInput(t *testing.T) {
 // closeCode reads a server's frames up to the close frame.
 func closeCode(r io.Reader) int {
 	for {
-		var header [2]byte
-		if _, err := io.ReadFull(r, header[:]); err != nil {
+		opcode, payload, err := readServerFrame(r)
+		switch {
+		case err != nil:
 			return 0
-		}
-		n := int64(header[1])
-		switch n {
-		case 126:
-			var long [2]byte
-			io.ReadFull(r, long[:])
-			n = int64(binary.BigEndian.Uint16(long[:]))
-		case 127:
-			var long [8]byte
-			io.ReadFull(r, long[:])
-			n = int64(binary.BigEndian.Uint64(long[:]))
-		}
-		payload, err := io.ReadAll(io.LimitReader(r, n))
-		if err != nil {
-			return 0
-		}
-		if header[0]&0x0F == 0x8 {
+		case opcode == 0x8:
 			return int(binary.BigEndian.Uint16(payload))
 		}
 	}

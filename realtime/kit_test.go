@@ -74,6 +74,9 @@ func newTestServer(t *testing.T, managerOptions sharedata.Options, options *real
 	return ts
 }
 
+// inMemory is the address of a server on pipes.
+const inMemory = "http://in.memory"
+
 func (ts *testServer) listenOnPipes(handler http.Handler) {
 	listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	h := &http.Server{Handler: handler}
@@ -83,7 +86,7 @@ func (ts *testServer) listenOnPipes(handler http.Handler) {
 		h.Serve(listener)
 	}()
 	transport := &http.Transport{DialContext: listener.dial}
-	ts.url, ts.client = "http://in.memory", &http.Client{Transport: transport}
+	ts.url, ts.client = inMemory, &http.Client{Transport: transport}
 	ts.Cleanup(func() {
 		transport.CloseIdleConnections()
 		h.Close()

@@ -32,7 +32,8 @@ type Connection struct {
 	// Caller is what Options.Authenticate returned, or Options.AuthenticateToken
 	// where the caller has renewed its token since.
 	Caller *sharedata.Caller
-	// RemoteAddr is the peer's address, as in http.Request.
+	// RemoteAddr is the peer's address: that of http.Request, or the one without a
+	// port that a trusted proxy says (Options.TrustedProxies).
 	RemoteAddr string
 	// OpenedAt is the time of the upgrade.
 	OpenedAt time.Time

@@ -47,6 +47,13 @@ func (r *recorder) observer() realtime.Observer {
 	}
 }
 
+// firstOpened returns when the first connection was opened.
+func (r *recorder) firstOpened() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened[0].OpenedAt
+}
+
 func (r *recorder) wantClosed(t *testing.T, code int) realtime.CloseEvent {
 	t.Helper()
 	select {

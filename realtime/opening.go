@@ -30,7 +30,7 @@ var (
 // open authenticates a request. If Disconnect is called meanwhile, its match
 // cannot be asked about the caller yet, and the application may keep the caller
 // out by now, so the request is authenticated again.
-func (s *Server) open(r *http.Request) (*opening, error) {
+func (s *Server) open(r *http.Request, remote string) (*opening, error) {
 	for range maxAuthentications {
 		disconnects := s.disconnects.Load()
 		caller, err := s.authenticate(r)
@@ -44,7 +44,7 @@ func (s *Server) open(r *http.Request) (*opening, error) {
 		case s.revocations.covers(caller):
 			return nil, errRevokedToken
 		}
-		o := &opening{info: Connection{Caller: caller, RemoteAddr: r.RemoteAddr, OpenedAt: time.Now()}}
+		o := &opening{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
 		s.mu.Lock()
 		s.openings[o] = struct{}{}
 		s.mu.Unlock()

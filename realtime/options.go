@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"path"
 	"slices"
 	"time"
@@ -51,8 +52,9 @@ type Options struct {
 	// expires. The connection goes on with the new Caller, if it has the Issuer and
 	// the Subject of the present one, is not expired and not revoked; then
 	// AuthorizeSubscribe is asked again about its subscriptions. A nil Caller or
-	// an error refuses the token, and the client is told no more than that. The
-	// context ends after 10 s. Default: tokens are not renewed over a connection;
+	// an error refuses the token, and the client is told no more than that; for
+	// ErrUnavailable it is asked to send the token again later. The context ends
+	// after 10 s. Default: tokens are not renewed over a connection;
 	// clients reconnect.
 	AuthenticateToken func(ctx context.Context, token string) (*sharedata.Caller, error)
 
@@ -90,14 +92,65 @@ type Options struct {
 	// flight of one connection may hold four times as much. Default: 1 MiB.
 	// -1: no limit.
 	MaxMessageBytes int
+	// MaxMessageDepth is how many levels of objects and arrays a message from a
+	// client may have, its own object included; one with more closes the
+	// connection with 4004. Default: 128. -1: only the decoder's limit of 10,000.
+	MaxMessageDepth int
 	// MaxSubscriptions is the number of ShareData that one connection may be
 	// subscribed to; a further subscribe is refused with
-	// codes.TooManySubscriptions. Default: 128. -1: no limit.
+	// codes.TooManySubscriptions. Default: 64. -1: no limit.
 	MaxSubscriptions int
 	// MaxProposalsInFlight is the number of proposals of one connection that may
 	// wait for their result; further ones are refused with codes.RateLimited.
 	// Default: 64. -1: no limit.
 	MaxProposalsInFlight int
+
+	// MessagesPerSecond is how many messages one connection may send in the long
+	// run, pings and pongs included. One over the limit is refused with
+	// codes.RateLimited and the time after which to send it again, an unsubscribe
+	// excepted, which is carried out; a ping gets no pong. A connection that sends
+	// more than twice as many for long is closed with 1008. Default: 50,000, which no
+	// client reaches that waits for replies, and which ends a flood; an application
+	// whose clients are people needs no more than 50. -1: no limit.
+	MessagesPerSecond int
+	// MessageBurst is how many messages one connection may send at once after a
+	// pause. Default: MessagesPerSecond, those of one second.
+	MessageBurst int
+
+	// MaxConnections is the number of connections of the server, handshakes
+	// included; a further one is refused with HTTP 503 and Retry-After.
+	// Default: 32,768. -1: no limit.
+	MaxConnections int
+	// MaxConnectionsPerSubject is the number of connections of one caller: of one
+	// Issuer and Subject. A further one is refused with HTTP 429 and Retry-After.
+	// Callers without a Subject are not counted. Default: 256. -1: no limit.
+	MaxConnectionsPerSubject int
+	// MaxConnectionsPerAddress is the number of connections from one IPv4 address,
+	// or from one /64 of IPv6, handshakes included. A further one is refused with
+	// HTTP 429 and Retry-After before it is authenticated. Connections from the
+	// loopback are not counted: they are of local programs, or of a proxy.
+	// Default: 1,024, since many users may share an address. -1: no limit.
+	MaxConnectionsPerAddress int
+	// TrustedProxies are the addresses of the proxies in front of the server. The
+	// address of a connection that comes from one of them is read from the header
+	// X-Forwarded-For: the last address there that is no trusted proxy. List exactly
+	// the proxies that append to the header or replace it; any other peer could
+	// claim any address. The header Forwarded (RFC 7239) is not read. Default: none,
+	// the address is that of the network connection.
+	TrustedProxies []netip.Prefix
+
+	// HandshakeTimeout bounds the context of Authenticate, after which the request is
+	// refused with HTTP 503, and then the writing of the response. Reading the request is bounded by http.Server.ReadHeaderTimeout,
+	// which has no default. Default: 10 s. -1: no limit.
+	HandshakeTimeout time.Duration
+	// MessageTimeout is how long a message, in one frame or in fragments, may take
+	// from the header of its first frame to its last byte. A longer one closes the
+	// connection with 1008. Default: 30 s. -1: no limit.
+	MessageTimeout time.Duration
+	// IdleTimeout is how long a connection may have no subscription, no proposal in
+	// flight, and send no message; WebSocket pings are none. It is closed with 1001
+	// then, upon which clients reconnect. Default: 15 min. -1: no limit.
+	IdleTimeout time.Duration
 
 	// Heartbeat is the interval of pings. A peer that sends nothing for a whole
 	// interval after a ping is disconnected; so is one that reads nothing of
@@ -127,9 +180,6 @@ type Options struct {
 const (
 	defaultReplayWindow     = 100
 	defaultMaxBufferedBytes = 1 << 20
-	defaultMaxMessageBytes  = 1 << 20
-	defaultMaxSubscriptions = 128
-	defaultMaxProposals     = 64
 	defaultHeartbeat        = 30 * time.Second
 	defaultRetention        = 24 * time.Hour
 
@@ -152,16 +202,12 @@ func (o *Options) withDefaults() (Options, error) {
 	err := errors.Join(
 		option.Fill("realtime: Options.ReplayWindow", &c.ReplayWindow, defaultReplayWindow, 0),
 		option.Fill("realtime: Options.MaxBufferedBytes", &c.MaxBufferedBytes, defaultMaxBufferedBytes, unlimited),
-		option.Fill("realtime: Options.MaxMessageBytes", &c.MaxMessageBytes, defaultMaxMessageBytes, unlimited),
-		option.Fill("realtime: Options.MaxSubscriptions", &c.MaxSubscriptions, defaultMaxSubscriptions, unlimited),
-		option.Fill("realtime: Options.MaxProposalsInFlight", &c.MaxProposalsInFlight, defaultMaxProposals, unlimited),
 		option.Fill("realtime: Options.ExpiryLeeway", &c.ExpiryLeeway, 0, 0),
 		option.Fill("realtime: Options.RevocationRetention", &c.RevocationRetention, defaultRetention, 0),
 		option.Fill("realtime: Options.Heartbeat", &c.Heartbeat, defaultHeartbeat, 0),
+		c.fillLimits(),
 	)
-	for _, limit := range []*int{&c.MaxBufferedBytes, &c.MaxMessageBytes, &c.MaxSubscriptions, &c.MaxProposalsInFlight} {
-		*limit = min(*limit, unlimited)
-	}
+	c.MaxBufferedBytes = min(c.MaxBufferedBytes, unlimited)
 	c.OriginPatterns = slices.Clone(c.OriginPatterns)
 	for _, pattern := range c.OriginPatterns {
 		if _, malformed := path.Match(pattern, ""); malformed != nil || pattern == "" {

@@ -16,8 +16,8 @@ func TestOptions(t *testing.T) {
 		options *Options
 		want    []int // nil for an error
 	}{
-		{"nil", nil, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
-		{"zero", &Options{}, []int{100, 1 << 20, 1 << 20, 128, 64, 30}},
+		{"nil", nil, []int{100, 1 << 20, 1 << 20, 64, 64, 30}},
+		{"zero", &Options{}, []int{100, 1 << 20, 1 << 20, 64, 64, 30}},
 		{"off", withNumbers(-1, -1, -1, -1, -1, -1), []int{0, unlimited, unlimited, unlimited, unlimited, 0}},
 		{"set", withNumbers(1, 2, 3, 4, 5, 6*time.Second), []int{1, 2, 3, 4, 5, 6}},
 		{"largest", withNumbers(1, math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, 0), []int{1, unlimited, unlimited, unlimited, unlimited, 30}},

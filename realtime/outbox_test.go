@@ -2,8 +2,11 @@ package realtime
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/safe-go/safe/internal/wire"
 )
 
 // newTestOutbox counts calls of the hooks.
@@ -235,4 +238,25 @@ func TestAppendClose(t *testing.T) {
 	if len(got) != 2+125 || got[1] != 125 {
 		t.Errorf("%d bytes with a payload of %d; a control frame's has at most 125 (RFC 6455 section 5.5)", len(got), got[1])
 	}
+}
+
+// The queue of the smallest frames takes more memory than their bytes.
+func TestOutbox_Memory(t *testing.T) {
+	const limit = 1 << 20
+	o := &outbox{limit: limit, wake: func() {}, overflow: func(int) {}}
+	measure := func() int64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before := measure()
+	for o.send(encode(&wire.Pong{CorrelationID: "a"})) && o.queued < limit-100 {
+	}
+	if grown := measure() - before; grown > 3*limit {
+		t.Errorf("%d KiB for %d KiB", grown>>10, o.queued>>10)
+	} else {
+		t.Logf("%d KiB for %d KiB", grown>>10, o.queued>>10)
+	}
+	runtime.KeepAlive(o)
 }

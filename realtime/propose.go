@@ -70,7 +70,7 @@ func (s *session) propose(m *wire.Propose) {
 		s.discard(m)
 		return
 	case err != nil:
-		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %q on %q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
+		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
 	s.server.manager.Submit(c.work, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {

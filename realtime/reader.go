@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -54,9 +56,20 @@ func (s *session) drainAfter(err error) {
 func (s *session) readBody(kind websocket.MessageType, message io.Reader) error {
 	buffer := s.server.messages.Get().(*bytes.Buffer)
 	defer s.server.putMessage(buffer)
+	now := time.Now()
+	s.messageArrived(now)
+	retryAfter, flooded := s.limiter.take(now)
+	if flooded {
+		s.closeFlooded()
+		_, err := io.Copy(io.Discard, message)
+		return err
+	}
 	limit := s.server.options.MaxMessageBytes
-	_, err := buffer.ReadFrom(io.LimitReader(message, int64(limit)+1))
+	err := s.readLimited(buffer, message, now)
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.closeSlow()
+		return err
 	case err != nil:
 		return err
 	case buffer.Len() > limit:
@@ -67,13 +80,35 @@ func (s *session) readBody(kind websocket.MessageType, message io.Reader) error 
 		s.refuse("the message is binary; send JSON as a text message", "")
 		return nil
 	}
-	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1})
-	if err != nil {
+	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1, MaxDepth: s.server.options.MaxMessageDepth})
+	switch {
+	case err != nil:
 		s.refuse(s.explain(buffer.Bytes(), err))
-		return nil
+	case retryAfter > 0:
+		s.refuseForNow(m, retryAfter)
+	default:
+		s.dispatch(m)
 	}
-	s.dispatch(m)
 	return nil
+}
+
+// readLimited reads a message that began at a time, up to one byte more than it may
+// have. The buffer grows as bytes arrive, whatever length the frame announces.
+func (s *session) readLimited(buffer *bytes.Buffer, message io.Reader, began time.Time) error {
+	if timeout := s.server.options.MessageTimeout; timeout > 0 {
+		s.socket.setReadDeadline(began.Add(timeout))
+		defer s.socket.setReadDeadline(time.Time{})
+	}
+	_, err := buffer.ReadFrom(io.LimitReader(message, int64(s.server.options.MaxMessageBytes)+1))
+	return err
+}
+
+// closeSlow ends the connection because a message was not complete in time. The rest
+// of that message is not read as one, so that the peer can read the close frame.
+func (s *session) closeSlow() {
+	if s.close(codes.ClosePolicyViolation, "a message was not complete in time") {
+		io.Copy(io.Discard, s.socket)
+	}
 }
 
 // dispatch acts on a message. One that may have to wait goes into the request
@@ -113,7 +148,7 @@ func (s *session) explain(data []byte, err error) (why, correlationID string) {
 	if errors.As(err, &invalid) {
 		correlationID = invalid.CorrelationID
 	}
-	if len(data) > maxExplained {
+	if len(data) > maxExplained || errors.Is(err, wire.ErrTooDeep) { // the schemas know no limit of depth
 		return why, correlationID
 	}
 	validator, err := s.server.validator()

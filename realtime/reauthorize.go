@@ -129,7 +129,7 @@ func (s *subscription) askAgain() {
 	id := s.request.ShareDataID
 	defer s.endQuestion() // also after a panic
 	if err := s.session.maySubscribe(id); err != nil {
-		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to be subscribed to %q any more", id))
+		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to be subscribed to %.60q any more", id))
 		s.refuse(f.errorFrame(id))
 	}
 }

@@ -16,10 +16,11 @@ import (
 // them and reconnects.
 var ErrExpired = errors.New("credentials are no longer good")
 
-// ErrUnavailable is what Authenticate returns, alone or wrapped, when it cannot say at
-// present who opens a connection, because something that it needs is out of reach. The
-// request is answered with HTTP 503 and Retry-After, so that its client tries again
-// with the same credentials, which after a 401 it would not.
+// ErrUnavailable is what Authenticate and AuthenticateToken return, alone or wrapped,
+// when they cannot say at present who the caller is, because something that they need
+// is out of reach. A request is answered with HTTP 503 and Retry-After, so that its
+// client tries again with the same credentials, which after a 401 it would not; an
+// authenticate frame with codes.Unavailable.
 var ErrUnavailable = errors.New("credentials cannot be checked at present")
 
 // Refusal is an error of AuthorizeSubscribe and AuthorizePropose that the client

@@ -101,6 +101,8 @@ func TestRenew_Refused(t *testing.T) {
 					return tokens.tokens["1"], nil
 				case "of others":
 					return tokenOfOthers, nil
+				case "not now":
+					return nil, fmt.Errorf("keys: %w", realtime.ErrUnavailable)
 				}
 				return tokens.authenticateToken(ctx, token)
 			},
@@ -113,6 +115,8 @@ func TestRenew_Refused(t *testing.T) {
 			p.authenticate(token, token)
 			p.wantRefused(token, codes.InvalidToken)
 		}
+		p.authenticate("not now", "not now")
+		p.wantRefused("not now", codes.Unavailable)
 		if pong := p.expiresIn(); pong.TokenExpiresInMs != 10_000 {
 			t.Errorf("got %+v", pong)
 		}

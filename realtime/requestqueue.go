@@ -68,7 +68,11 @@ func (s *session) enqueueRequest(id string, message wire.ClientMessage) {
 		return // the peer is about to be sent the close frame
 	}
 	if most := 2 * s.server.options.MaxSubscriptions; s.queued >= most {
-		s.out.send(errorFrame(codes.RateLimited, id, fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their replies", most)))
+		f := failure{
+			code: codes.RateLimited, retryAfter: retryAfterRateLimited,
+			text: fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their replies", most),
+		}
+		s.out.send(f.errorFrame(id))
 		return
 	}
 	if s.enqueueLocked(id, message) {

@@ -41,17 +41,23 @@ type failure struct {
 // frame is the result of the proposal.
 func (f failure) frame(correlationID string) frame {
 	result := &wire.ProposalResult{CorrelationID: correlationID, Code: f.code, Error: f.text, Details: f.details}
-	result.RetryAfterMs = f.retryAfterMs()
+	result.RetryAfterMs = milliseconds(f.retryAfter)
 	return encode(result)
 }
 
 // errorFrame is the error frame about a ShareData.
 func (f failure) errorFrame(id string) frame {
-	return encode(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: f.retryAfterMs()})
+	return encode(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: milliseconds(f.retryAfter)})
 }
 
-func (f failure) retryAfterMs() uint64 {
-	return uint64(max(f.retryAfter+time.Millisecond-1, 0) / time.Millisecond)
+// correlatedErrorFrame is the error frame about a message that names no ShareData.
+func (f failure) correlatedErrorFrame(correlationID string) frame {
+	return encode(&wire.Error{Code: f.code, Message: f.text, CorrelationID: correlationID, RetryAfterMs: milliseconds(f.retryAfter)})
+}
+
+// milliseconds rounds up. A duration that is not positive is 0.
+func milliseconds(d time.Duration) uint64 {
+	return uint64(max(d+time.Millisecond-1, 0) / time.Millisecond)
 }
 
 // When a proposal that failed may succeed.
@@ -71,9 +77,9 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 		switch {
 		case stopped:
 		case errors.Is(e.Err, context.DeadlineExceeded):
-			return failure{code: codes.TimedOut, text: fmt.Sprintf("function %q took too long; nothing was changed", m.FunctionID)}
+			return failure{code: codes.TimedOut, text: fmt.Sprintf("function %.60q took too long; nothing was changed", m.FunctionID)}
 		default:
-			return failure{code: codes.FunctionFailed, text: fmt.Sprintf("function %q failed; nothing was changed", m.FunctionID)}
+			return failure{code: codes.FunctionFailed, text: fmt.Sprintf("function %.60q failed; nothing was changed", m.FunctionID)}
 		}
 	} else if errors.Is(err, sharedata.ErrOutcomeUnknown) {
 		return failure{
@@ -93,9 +99,9 @@ func failureOf(m *wire.Propose, err error, stopped bool) failure {
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
 		return failure{code: codes.UnknownShareData, text: unknownText(m.ShareDataID)}
 	case errors.Is(err, sharedata.ErrUnknownFunction):
-		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %q has no function %q", m.ShareDataID, m.FunctionID)}
+		return failure{code: codes.UnknownFunction, text: fmt.Sprintf("ShareData %.60q has no function %.60q", m.ShareDataID, m.FunctionID)}
 	case errors.Is(err, sharedata.ErrProofRequired):
-		return failure{code: codes.ProofRequired, text: fmt.Sprintf("function %q of ShareData %q requires a proof", m.FunctionID, m.ShareDataID)}
+		return failure{code: codes.ProofRequired, text: fmt.Sprintf("function %.60q of ShareData %.60q requires a proof", m.FunctionID, m.ShareDataID)}
 	case errors.Is(err, sharedata.ErrProofInvalid):
 		return failure{code: codes.ProofInvalid, text: shorten(err.Error())}
 	case errors.Is(err, sharedata.ErrProofStale):

@@ -56,6 +56,8 @@ type Server struct {
 	// confirming says that keepFresh runs.
 	confirming bool
 	lastID     uint64
+
+	admission *admission
 }
 
 // NewServer returns a Server for a manager. Nil options are good; they are
@@ -78,6 +80,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		reauthorization: reauthorizeFunction(),
 		id:              rand.Text(),
 	}
+	s.admission = newAdmission(&s.options)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.freshness = newFreshness(manager.SharedStore(), s.readRevocations)
 	s.stopObserving = manager.ObserveAll(sharedata.ObserverFunc(s.observeRevocations))

@@ -67,6 +67,9 @@ type session struct {
 	// The heartbeat.
 	heartbeat *time.Timer
 	liveness  liveness
+
+	limiter messageLimiter // for the reader
+	idle    idleWatch
 }
 
 func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*session, error) {
@@ -83,15 +86,23 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*sess
 		// The library would reply within 5 s or cut the connection, however
 		// healthy a peer with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			c.out.sendPong(payload)
+			if c.takeControl() {
+				c.out.sendPong(payload)
+			}
 			return false
 		},
+		OnPongReceived: func(context.Context, []byte) { c.takeControl() },
 	})
 	if err != nil {
 		return nil, err
 	}
+	if r.Context().Err() != nil && !h.deadline.IsZero() && !time.Now().Before(h.deadline) {
+		conn.CloseNow()
+		return nil, errHandshakeTimeout // net/http does not say that it could not write the response
+	}
 	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
 	c.conn, c.socket = conn, h.socket
+	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.credentials.Store(c.newCredentials(info.Caller))
 	return c, nil
@@ -102,6 +113,7 @@ func (s *session) run() {
 	notify(s.server, s.server.options.Observer.OnOpen, s.info)
 	s.startExpiry()
 	s.startHeartbeat()
+	s.startIdleWatch()
 	err := s.read()
 	s.finish(err)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Opcodes of WebSocket frames (RFC 6455 section 5.2), as the first byte of an
@@ -63,6 +64,12 @@ type socket struct {
 	received atomic.Uint64 // bytes from the peer
 	written  atomic.Uint64 // bytes that the network accepted
 
+	// deadline is for reads from the network, which are rare: the reader gives it
+	// for each message, and most messages are in the library's buffer as a whole.
+	// armed says that the network knows it. Both are for the reader.
+	deadline time.Time
+	armed    bool
+
 	closing sync.Once
 
 	// writing is held while bytes are being written. It is a channel because
@@ -86,9 +93,25 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if !s.armed && !s.deadline.IsZero() {
+		if err := s.Conn.SetReadDeadline(s.deadline); err != nil {
+			return 0, err
+		}
+		s.armed = true
+	}
 	n, err := s.Conn.Read(p)
 	s.received.Add(uint64(n))
 	return n, err
+}
+
+// setReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded; the
+// zero time is never.
+func (s *socket) setReadDeadline(at time.Time) {
+	s.deadline = at
+	if s.armed && at.IsZero() {
+		s.armed = false
+		s.Conn.SetReadDeadline(at) // where it fails, so does the next read
+	}
 }
 
 // Write is called by the WebSocket library with one control frame.
@@ -158,8 +181,9 @@ func (s *socket) Close() (err error) {
 // hijacker is an http.ResponseWriter whose connection becomes a socket.
 type hijacker struct {
 	http.ResponseWriter
-	socket *socket
-	status int // of the response, where the library refuses to upgrade
+	deadline time.Time // for writing the response; zero: none
+	socket   *socket
+	status   int // of the response, where the library refuses to upgrade
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -178,7 +202,11 @@ const (
 
 // Hijack takes the connection over from net/http.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	controller := http.NewResponseController(h.ResponseWriter)
+	// Hijack writes the response, and ends the deadline. Where no deadline can be
+	// set, that of the http.Server holds.
+	_ = controller.SetWriteDeadline(h.deadline)
+	conn, buffered, err := controller.Hijack()
 	if err != nil {
 		return nil, nil, err
 	}

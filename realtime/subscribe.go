@@ -23,7 +23,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	answered := s.generations()
 	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
-		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %q", id))
+		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
 		s.out.send(f.errorFrame(id))
 		return
 	}
@@ -116,7 +116,7 @@ func (s *session) sendUnknown(m *wire.Subscribe) {
 	}
 }
 
-func unknownText(id string) string { return fmt.Sprintf("there is no ShareData %q", id) }
+func unknownText(id string) string { return fmt.Sprintf("there is no ShareData %.60q", id) }
 
 func (s *session) sendUnavailable(id string, err error) {
 	s.server.log.Warn("subscribe failed", "shareData", id, "error", err)

@@ -15,7 +15,8 @@ var (
 	ErrExists = errors.New("ShareData exists already")
 	// ErrMoved: the ShareData is not at the cursor that UpdateIf demands.
 	ErrMoved = errors.New("the ShareData has moved on")
-	// ErrInvalidID: an id is empty, longer than MaxIDBytes or not UTF-8.
+	// ErrInvalidID: an id is empty, longer than MaxIDBytes or not UTF-8; or it has
+	// control characters and is that of a ShareData to be created.
 	ErrInvalidID = errors.New("invalid ShareData id")
 	// ErrUnknownFunction: the ShareData has no function by that id.
 	ErrUnknownFunction = errors.New("unknown function")
@@ -23,8 +24,9 @@ var (
 	// was given has a name that is empty, not UTF-8 or used twice.
 	ErrUnknownKind = errors.New("unknown kind")
 	// ErrInvalidFunction: a function cannot be registered or run. Its schema does
-	// not compile, its timeout is below -1, its id is not UTF-8, another function has
-	// the same id, or it requires a proof where Options.ProofVerifier is not set.
+	// not compile, its timeout is below -1, its id is longer than MaxIDBytes, not
+	// UTF-8 or has control characters, another function has the same id, or it requires
+	// a proof where Options.ProofVerifier is not set.
 	ErrInvalidFunction = errors.New("invalid function")
 	// ErrInvalidInput: the proposed data is not what the function takes. The
 	// error is an *InputError.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
 )
 
 // Function is a rule that evaluates proposals. It is immutable and may be
@@ -147,10 +146,8 @@ func (f *Function) check() error {
 		return fmt.Errorf("%w: the schema of %q: %w", ErrInvalidFunction, f.id, f.invalid)
 	case f.timeout < -1:
 		return fmt.Errorf("%w: the timeout of %q is %v; use 0 for the manager's, or -1 for none", ErrInvalidFunction, f.id, f.timeout)
-	case !utf8.ValidString(f.id):
-		return fmt.Errorf("%w: the id %q is not UTF-8", ErrInvalidFunction, f.id)
 	}
-	return nil
+	return checkFunctionID(f.id)
 }
 
 // checkInput returns an *InputError for proposed data that does not fit the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -121,7 +122,10 @@ func TestFunction_Registration(t *testing.T) {
 		{"a bad timeout, put right", []*sharedata.Function{named("a").WithTimeout(-2).WithTimeout(2)}, true},
 		{"an id that is not UTF-8", []*sharedata.Function{named("a\xff")}, false},
 		{"several internal ones", []*sharedata.Function{named(""), named(""), named("a")}, true},
-		{"an id of any UTF-8", []*sharedata.Function{named("\x00 \u2028 🙂")}, true},
+		{"an id of any UTF-8", []*sharedata.Function{named("\u2028 🙂")}, true},
+		{"an id with a control character", []*sharedata.Function{named("a\x00")}, false},
+		{"the longest id", []*sharedata.Function{named(strings.Repeat("a", sharedata.MaxIDBytes))}, true},
+		{"an id that is too long", []*sharedata.Function{named(strings.Repeat("a", sharedata.MaxIDBytes+1))}, false},
 		{"none", nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

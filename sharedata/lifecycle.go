@@ -75,6 +75,9 @@ func (m *Manager) create(ctx context.Context, id, kind string, state any, own Fu
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("create %.60q: %w", id, err)
 	}
+	if err := m.checkNewID(ctx, id); err != nil {
+		return Snapshot{}, err
+	}
 	return m.snapshotAfter(ctx, id, &request{
 		change:    change{kind: changeCreate, state: raw, kindName: kind, strict: true},
 		functions: own,

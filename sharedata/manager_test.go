@@ -75,7 +75,7 @@ func TestCreate_NewEpoch(t *testing.T) {
 }
 
 var validIDs = []string{
-	"a", " ", "\x00", "line\nbreak", "../..", "*", "日本語", "👩‍👩‍👧‍👦", "\u2028\ufeff", `quote " \`, "\ufffd",
+	"a", " ", "../..", "*", "日本語", "👩‍👩‍👧‍👦", "\u2028\ufeff", `quote " \`, "\ufffd",
 	strings.Repeat("x", sharedata.MaxIDBytes),
 }
 

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/layout":      {},
 	"internal/promises":    {},
 	"internal/interop":     {},
+	"internal/hostile":     {},
 	"internal/child":       {},
 	"internal/redistest":   {"internal/child"},
 	"internal/sharedstore": {"replay"},
@@ -65,6 +66,7 @@ var forTests = map[string][]string{
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
 	"internal/interop":     {"client", "realtime", "replay", "sharedata"},
+	"internal/hostile":     {"client", "internal/child", "realtime", "sharedata"},
 	"examples":             {"internal/redistest"},
 }
 

@@ -108,22 +108,25 @@ func (f *frame) failType(want string) {
 }
 
 func (f *frame) subscribe() *Subscribe {
-	return &Subscribe{
-		ShareDataID:     f.name(memberShareDataID),
-		Since:           f.optionalText(memberSince),
+	m := &Subscribe{
+		ShareDataID:     f.id(memberShareDataID),
 		ReplayLifecycle: f.optionalFlag(memberReplayLifecycle),
 		KeepConnection:  f.optionalFlag(memberKeepConnection),
 	}
+	if f.has(memberSince) {
+		m.Since = f.checkedString(memberSince, 0, maxCursor)
+	}
+	return m
 }
 
 func (f *frame) unsubscribe() *Unsubscribe {
-	return &Unsubscribe{ShareDataID: f.name(memberShareDataID)}
+	return &Unsubscribe{ShareDataID: f.id(memberShareDataID)}
 }
 
 func (f *frame) propose() *Propose {
 	m := &Propose{
-		ShareDataID:   f.name(memberShareDataID),
-		FunctionID:    f.name(memberFunctionID),
+		ShareDataID:   f.id(memberShareDataID),
+		FunctionID:    f.id(memberFunctionID),
 		ProposedData:  f.raw(memberProposedData),
 		CorrelationID: f.correlationID(),
 	}

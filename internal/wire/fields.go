@@ -14,7 +14,10 @@ const (
 	maxCorrelationID  = 1024
 	maxIdempotencyKey = 256
 	maxToken          = 16384
-	anyLength         = -1
+	// Of a client's frames only: a server may be another one, with ids of its own.
+	maxID     = 1024
+	maxCursor = 1024
+	anyLength = -1
 )
 
 // value returns the raw value of a member as a slice of the frame, with its
@@ -70,6 +73,15 @@ func (f *frame) name(m member) string {
 		return ""
 	}
 	return f.checkedString(m, 1, anyLength)
+}
+
+// id returns a required id of a client's frame. The server repeats ids in its
+// replies, and keeps them while a request waits, so their length is bounded.
+func (f *frame) id(m member) string {
+	if !f.require(m) {
+		return ""
+	}
+	return f.checkedString(m, 1, maxID)
 }
 
 // correlationID returns the required correlationId.

@@ -35,10 +35,11 @@ const (
 	// ProofStale: the proof is for another position than the current one; make a
 	// new proof and propose again, under the same idempotencyKey.
 	ProofStale = "proof-stale"
-	// RateLimited: the connection has as many proposals in flight as it may have,
-	// by number or in bytes; propose again after retryAfterMs, or when one of them
-	// has its result. Also a code of error
-	// frames, where too many subscribes and unsubscribes wait.
+	// RateLimited: the connection sends more messages than it may, or has as many
+	// proposals in flight as it may have, by number or in bytes; propose again after
+	// retryAfterMs, or when one of them has its result. Also a code of error frames,
+	// about other messages over the limit, and where too many subscribes and
+	// unsubscribes wait.
 	RateLimited = "rate-limited"
 	// Busy: the ShareData has too many proposals; nothing happened, and the same
 	// proposal may succeed a little later.

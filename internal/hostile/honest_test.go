@@ -1,0 +1,116 @@
+package hostile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/client"
+)
+
+const (
+	honestClients = 50
+	// pause is the time between two proposals of an honest client.
+	pause = 100 * time.Millisecond
+)
+
+// honest are clients that are subscribed to a ShareData and propose to it.
+type honest struct {
+	t       *testing.T
+	clients []*client.Client
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	latencies []time.Duration // from the call of Propose to its result
+}
+
+func startHonest(t *testing.T, address string) *honest {
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &honest{t: t, cancel: cancel}
+	for i := range honestClients {
+		c, err := client.Dial(ctx, "ws://"+address+"/realtime", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.clients = append(h.clients, c)
+		h.running.Go(func() { h.watch(ctx, c, counterID(i)) })
+		h.running.Go(func() { h.propose(ctx, c, counterID(i)) })
+	}
+	return h
+}
+
+// stop ends the clients.
+func (h *honest) stop() {
+	h.cancel()
+	h.running.Wait()
+	for _, c := range h.clients {
+		c.Close()
+	}
+}
+
+// watch fails the test unless every revision comes once and in order, on one
+// connection: a state comes once.
+func (h *honest) watch(ctx context.Context, c *client.Client, id string) {
+	var last uint64
+	for event, err := range c.Subscribe(id).Events(ctx) {
+		switch e := event.(type) {
+		case *client.State:
+			if last != 0 {
+				h.t.Errorf("%s: subscribed again after %d", id, last)
+			}
+			last = e.Revision
+		case *client.Transaction:
+			if e.Revision != last+1 {
+				h.t.Errorf("%s: %d after %d", id, e.Revision, last)
+			}
+			last = e.Revision
+		default:
+			if ctx.Err() == nil {
+				h.t.Errorf("%s: %T after %d: %v", id, event, last, err)
+			}
+			return
+		}
+	}
+}
+
+func (h *honest) propose(ctx context.Context, c *client.Client, id string) {
+	ticks := time.NewTicker(pause)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		began := time.Now()
+		result, err := c.Propose(ctx, id, "add", 1)
+		took := time.Since(began)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return
+		case err != nil || !result.Accepted:
+			h.t.Errorf("%s: %+v, %v", id, result, err)
+			return
+		}
+		h.mu.Lock()
+		h.latencies = append(h.latencies, took)
+		h.mu.Unlock()
+	}
+}
+
+// measured returns the percentiles of the proposals since the last call.
+func (h *honest) measured() (n int, p50, p99 time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.latencies
+	h.latencies = nil
+	if len(all) == 0 {
+		return 0, 0, 0
+	}
+	slices.Sort(all)
+	return len(all), all[len(all)/2], all[len(all)*99/100]
+}

@@ -1,0 +1,36 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+var errHandshakeTimeout = errors.New("the handshake took longer than realtime.Options.HandshakeTimeout")
+
+// handshakeDeadline returns the time by which a handshake that begins now is to be
+// done; the zero time is never.
+func (s *Server) handshakeDeadline() time.Time {
+	if s.options.HandshakeTimeout == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(s.options.HandshakeTimeout)
+}
+
+// openInTime is open with a context that ends with the handshake. A hook that fails
+// because of that says nothing about the caller, so the error is errHandshakeTimeout
+// then.
+func (s *Server) openInTime(r *http.Request, remote string) (*opening, error) {
+	deadline := s.handshakeDeadline()
+	if deadline.IsZero() {
+		return s.open(r, remote)
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
+	defer cancel()
+	o, err := s.open(r.WithContext(ctx), remote)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, errHandshakeTimeout
+	}
+	return o, err
+}

@@ -1,0 +1,58 @@
+package realtime
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/safe-go/safe/schemas/codes"
+)
+
+// idleWatch finds out whether a connection is idle: it has no subscription and no
+// proposal in flight, and has sent no message for Options.IdleTimeout. Its timer
+// runs once in that time.
+type idleWatch struct {
+	lastMessage atomic.Int64 // in nanoseconds after Connection.OpenedAt
+	timer       *time.Timer  // guarded by session.mu
+}
+
+// messageArrived is called by the reader.
+func (s *session) messageArrived(now time.Time) {
+	s.idle.lastMessage.Store(int64(now.Sub(s.info.OpenedAt)))
+}
+
+// startIdleWatch starts the timer.
+func (s *session) startIdleWatch() {
+	timeout := s.server.options.IdleTimeout
+	if timeout == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.idle.timer = time.AfterFunc(timeout, func() { s.server.runTracked(s.checkIdle) })
+	}
+}
+
+// checkIdle closes the connection if it is idle. 1001 makes clients reconnect when
+// they need it.
+func (s *session) checkIdle() {
+	timeout := s.server.options.IdleTimeout
+	s.mu.Lock()
+	remaining := timeout + time.Duration(s.idle.lastMessage.Load()) - time.Since(s.info.OpenedAt)
+	if len(s.subscriptions) > 0 || len(s.queues) > 0 || s.unsent > 0 {
+		remaining = timeout
+	}
+	if remaining > 0 && !s.closing {
+		s.idle.timer.Reset(remaining)
+	}
+	s.mu.Unlock()
+	if remaining <= 0 {
+		s.close(codes.CloseGoingAway, "idle: no subscription and no message; reconnect when there is something to do")
+	}
+}
+
+func (s *session) stopIdleWatchLocked() {
+	if s.idle.timer != nil {
+		s.idle.timer.Stop()
+	}
+}

@@ -1,0 +1,99 @@
+package realtime
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/schemas/codes"
+)
+
+// messageLimiter decides about every message and every ping and pong of one
+// connection. The reader alone uses it.
+//
+// It has two token buckets of the same rate. A message takes a token from the
+// first, or is over the limit. One over the limit takes a token from the second
+// and is refused with a reply; if that is empty too, the connection is closed. So
+// a peer may send twice as much as the limit, half of which is refused, and the
+// replies are bounded by the limit as well.
+type messageLimiter struct {
+	accepted, refused *rate.Limiter // nil: no limit
+}
+
+// leastRefused is the least number of messages over the limit, one after the other,
+// for which a connection is not closed: more than a client may have in flight that
+// could not know the limit.
+const leastRefused = 256
+
+func newMessageLimiter(o *Options) messageLimiter {
+	if o.MessagesPerSecond == unlimited {
+		return messageLimiter{}
+	}
+	perSecond := rate.Limit(o.MessagesPerSecond)
+	return messageLimiter{
+		accepted: rate.NewLimiter(perSecond, o.MessageBurst),
+		refused:  rate.NewLimiter(perSecond, max(o.MessageBurst, leastRefused)),
+	}
+}
+
+// take counts a message. retryAfter is 0 for one within the limit; one over it is
+// to be sent again after that time. Of several that are refused, each is told to
+// come later than the one before, so that they do not all return at the same time.
+// flooded says that the connection is to be closed.
+func (l messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded bool) {
+	switch {
+	case l.accepted == nil || l.accepted.AllowN(now, 1):
+		return 0, false
+	case !l.refused.AllowN(now, 1):
+		return 0, true
+	}
+	ahead := float64(l.refused.Burst()) - l.refused.TokensAt(now)
+	wait := time.Duration(ahead / float64(l.refused.Limit()) * float64(time.Second))
+	return max(wait, time.Millisecond), false
+}
+
+// takeControl counts a ping or a pong and reports whether it is within the limit.
+func (s *session) takeControl() bool {
+	retryAfter, flooded := s.limiter.take(time.Now())
+	if flooded {
+		s.closeFlooded()
+	}
+	return retryAfter == 0 && !flooded
+}
+
+// floodCloseTimeout is how long a peer that has sent too much has to read the close
+// frame. What it sends meanwhile is read and dropped, which costs something.
+const floodCloseTimeout = 5 * time.Second
+
+func (s *session) closeFlooded() {
+	if !s.close(codes.ClosePolicyViolation, "far more messages than the server accepts; send fewer, and heed retryAfterMs") {
+		return
+	}
+	s.server.log.Warn("connection closed: it sent far more messages than realtime.Options.MessagesPerSecond", "connection", s.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeTimer.Reset(min(floodCloseTimeout, s.server.options.closeTimeout()))
+}
+
+// refuseForNow replies to a message over the limit. An unsubscribe has no reply by
+// which its sender would know that it was refused, so it is carried out.
+func (s *session) refuseForNow(message wire.ClientMessage, retryAfter time.Duration) {
+	f := failure{
+		code: codes.RateLimited, retryAfter: retryAfter,
+		text: fmt.Sprintf("limit: more than %d messages per second; send it again after retryAfterMs", s.server.options.MessagesPerSecond),
+	}
+	switch m := message.(type) {
+	case *wire.Propose:
+		s.out.send(f.frame(m.CorrelationID))
+	case *wire.Subscribe:
+		s.out.send(f.errorFrame(m.ShareDataID))
+	case *wire.Unsubscribe:
+		s.enqueueRequest(m.ShareDataID, m)
+	case *wire.Ping:
+		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
+	case *wire.Authenticate:
+		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
+	}
+}
