@@ -44,8 +44,9 @@ import (
 //
 // A server that does not reach the store holds what others commit, if it is
 // notified of that at all, and goes on serving what it had handed over before.
-// The state of a ShareData that is subscribed to for the first time then is
-// refused as unavailable, and so are proposals. New connections are accepted: they are sent only what
+// A ShareData that is subscribed to for the first time then is served if it has
+// not changed since the last confirmation, and refused as unavailable otherwise;
+// proposals are refused, too. New connections are accepted: they are sent only what
 // is confirmed, and end when the store can be read and covers them.
 //
 // Where no other process appends to the store, a revocation is applied inside its
@@ -95,10 +96,21 @@ func (f *freshness) isValid() bool {
 	if confirmed == nil || !f.shared {
 		return confirmed != nil
 	}
-	now := time.Now()
-	// The monotonic clock stands still while a machine is suspended, and the wall
-	// clock may be set back.
-	return now.Sub(*confirmed) < leaseTime && now.Round(0).Sub(confirmed.Round(0)) < leaseTime
+	return lasts(*confirmed, time.Now())
+}
+
+// lasts reports whether a confirmation is valid at a time. The monotonic clock
+// stands still while a machine is suspended, and the wall clock may be set back.
+func lasts(confirmed, at time.Time) bool {
+	return at.Sub(confirmed) < leaseTime && at.Round(0).Sub(confirmed.Round(0)) < leaseTime
+}
+
+// covers reports whether what this process knew at a time may be handed over: a
+// confirmation that is later, or was valid then, is as good as one that is valid
+// now.
+func (f *freshness) covers(known time.Time) bool {
+	confirmed := f.confirmed.Load()
+	return confirmed != nil && !known.IsZero() && lasts(*confirmed, known)
 }
 
 // confirm reads what was revoked until now, and has the channels go on. Calls at

@@ -239,6 +239,11 @@ func TestHeldCommits(t *testing.T) {
 		if state := visitor.join("c", ""); state.Revision != 1 {
 			t.Errorf("shown %+v", state)
 		}
+		visitor.join("d", "") // has not changed
+		visitor.send(`{"v":1,"type":"unsubscribe","shareDataId":"d"}`)
+		p.a.add("d", 1)
+		visitor.wantPong("unsubscribed")
+		synctest.Wait()
 		visitor.subscribe("d", "")
 		visitor.wantError(codes.Unavailable, "d")
 		p.b.wantAccepted("ada")

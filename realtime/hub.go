@@ -52,7 +52,7 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 // because other connections wait for the same channel.
 func (h *hub) open(c *channel) {
 	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
-	if err == nil { // the snapshot may be newer than a revocation
+	if err == nil && !h.freshness.covers(h.manager.KnownSince(c.id)) { // the snapshot may be newer than a revocation
 		if err = h.freshness.ensure(h.ctx); err != nil {
 			stop()
 		}

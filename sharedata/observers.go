@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -121,6 +122,10 @@ func (s *shareData) publish(next position, events []Event) {
 	defer s.unlockHandover()
 	if at := s.current.Load(); at != nil && at.origin != next.origin {
 		s.committer.known.lost = nil // the verdicts were on another ShareData by this id
+	}
+	next.since = time.Now()
+	if at := s.current.Load(); at != nil && at.exists && at.cursor == next.cursor && at.hash == next.hash {
+		next.since = at.since
 	}
 	if s.unfollow != nil && len(events) > 0 {
 		s.recent.add(events) // first, so that what is current is always known there

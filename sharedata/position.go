@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -29,6 +30,8 @@ type position struct {
 	stored []byte
 	// restartAfter is replay.Head.RestartAfter.
 	restartAfter uint64
+	// since is when it became current in this process.
+	since time.Time
 }
 
 func (p position) snapshot(id string) Snapshot {

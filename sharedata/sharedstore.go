@@ -1,6 +1,23 @@
 package sharedata
 
+import "time"
+
 // SharedStore reports whether other processes may append to the store (a
 // replay.Follower). Where it is false, this manager's observers are notified of
 // every commit there is, inside the commit.
 func (m *Manager) SharedStore() bool { return m.follower != nil }
+
+// KnownSince returns the time at which this process learned of the newest entry
+// that it knows of a ShareData, which was committed before. It reads nothing from
+// the store. It is zero for a ShareData that is not in memory.
+func (m *Manager) KnownSince(id string) time.Time {
+	s := m.loaded(id)
+	if s == nil {
+		return time.Time{}
+	}
+	at := s.current.Load()
+	if at == nil || !at.exists {
+		return time.Time{}
+	}
+	return at.since
+}
