@@ -16,7 +16,7 @@ const (
 	drivers            = 4
 	// tick is the time between two steps of a hostile connection. Those that were
 	// closed come back with their next step.
-	tick = 2 * time.Second
+	tick = 3 * time.Second
 )
 
 // hostileConn is one of the 1,000. A goroutine drives many of them.

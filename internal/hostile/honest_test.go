@@ -3,6 +3,7 @@ package hostile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ type honest struct {
 	running sync.WaitGroup
 
 	mu        sync.Mutex
-	latencies []time.Duration // from the call of Propose to its result
+	latencies latencies
 }
 
 func startHonest(t *testing.T, address string) *honest {
@@ -102,15 +103,27 @@ func (h *honest) propose(ctx context.Context, c *client.Client, id string) {
 	}
 }
 
-// measured returns the percentiles of the proposals since the last call.
-func (h *honest) measured() (n int, p50, p99 time.Duration) {
+// latencies are of proposals, from the call of Propose to its result.
+type latencies []time.Duration
+
+// measure appends the latencies since the last call to a list; nil drops them.
+func (h *honest) measure(to *latencies) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := h.latencies
-	h.latencies = nil
-	if len(all) == 0 {
-		return 0, 0, 0
+	if len(h.latencies) == 0 {
+		h.t.Error("the honest clients made no proposal")
 	}
-	slices.Sort(all)
-	return len(all), all[len(all)/2], all[len(all)*99/100]
+	if to != nil {
+		*to = append(*to, h.latencies...)
+	}
+	h.latencies = nil
+}
+
+func (l latencies) percentile(p int) time.Duration {
+	slices.Sort(l)
+	return l[len(l)*p/100]
+}
+
+func (l latencies) String() string {
+	return fmt.Sprintf("%d proposals, p50 %v, p99 %v", len(l), l.percentile(50), l.percentile(99))
 }

@@ -52,6 +52,13 @@ func (s stats) String() string {
 	return fmt.Sprintf("%d MiB of heap and stacks, %d MiB in all, %d goroutines, %d connections", s.Heap>>20, s.Total>>20, s.Goroutines, s.Connections)
 }
 
+func (s stats) max(other stats) stats {
+	return stats{
+		Heap: max(s.Heap, other.Heap), Total: max(s.Total, other.Total),
+		Goroutines: max(s.Goroutines, other.Goroutines), Connections: max(s.Connections, other.Connections),
+	}
+}
+
 // counters is the number of ShareData of the honest clients.
 const counters = 5
 
