@@ -24,7 +24,7 @@ func benchServer(b *testing.B, size int) (*sharedata.Manager, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, err := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1})
+	server, err := realtime.NewServer(manager, &realtime.Options{MaxBufferedBytes: -1, MessagesPerSecond: -1})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,7 +16,7 @@ const (
 	defaultMaxMessageDepth   = 128
 	defaultMaxSubscriptions  = 64
 	defaultMaxProposals      = 64
-	defaultMessagesPerSecond = 50_000
+	defaultMessagesPerSecond = 5_000
 
 	defaultMaxConnections           = 32_768
 	defaultMaxConnectionsPerSubject = 256
@@ -52,7 +52,7 @@ func (o *Options) fillLimits() error {
 		*n.field = min(*n.field, unlimited)
 	}
 	errs = append(errs,
-		option.FillPositive("realtime: Options.MessageBurst", &o.MessageBurst, o.MessagesPerSecond),
+		option.FillPositive("realtime: Options.MessageBurst", &o.MessageBurst, 2*o.MessagesPerSecond),
 		option.Fill("realtime: Options.HandshakeTimeout", &o.HandshakeTimeout, defaultHandshakeTimeout, 0),
 		option.Fill("realtime: Options.MessageTimeout", &o.MessageTimeout, defaultMessageTimeout, 0),
 		option.Fill("realtime: Options.IdleTimeout", &o.IdleTimeout, defaultIdleTimeout, 0),

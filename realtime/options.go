@@ -109,12 +109,13 @@ type Options struct {
 	// run, pings and pongs included. One over the limit is refused with
 	// codes.RateLimited and the time after which to send it again, an unsubscribe
 	// excepted, which is carried out; a ping gets no pong. A connection that sends
-	// more than twice as many for long is closed with 1008. Default: 50,000, which no
-	// client reaches that waits for replies, and which ends a flood; an application
-	// whose clients are people needs no more than 50. -1: no limit.
+	// more than twice as many for long is closed with 1008. Default: 5,000, which
+	// keeps what one connection can cost to a few per cent of a processor. Where the
+	// clients are people, 50 is plenty; for programs on a network of one's own that
+	// propose as fast as they get replies, switch it off. -1: no limit.
 	MessagesPerSecond int
 	// MessageBurst is how many messages one connection may send at once after a
-	// pause. Default: MessagesPerSecond, those of one second.
+	// pause. Default: twice MessagesPerSecond.
 	MessageBurst int
 
 	// MaxConnections is the number of connections of the server, handshakes

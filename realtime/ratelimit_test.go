@@ -63,7 +63,7 @@ func TestMessagesPerSecond_Flood(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var r recorder
-				ts := servePipes(t, &realtime.Options{MessagesPerSecond: 10, Observer: r.observer(), Heartbeat: -1})
+				ts := servePipes(t, &realtime.Options{MessagesPerSecond: 10, MessageBurst: 10, Observer: r.observer(), Heartbeat: -1})
 				p := ts.dialRaw()
 				written := make(chan struct{})
 				go func() {

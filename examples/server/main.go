@@ -58,6 +58,7 @@ type config struct {
 	replay      int
 	maxBuffered int
 	heartbeat   time.Duration
+	messageRate int
 	readTimeout time.Duration
 	token       string
 
@@ -91,6 +92,7 @@ func main() {
 	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
 	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
+	flag.IntVar(&c.messageRate, "messages-per-second", 50_000, "messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
 	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
 	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
 	tokenFlags(flag.CommandLine, &c)
@@ -137,6 +139,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		AuthorizePropose:   owner.afterwards(access.may).Propose,
 		ReplayWindow:       orOff(c.replay),
 		MaxBufferedBytes:   c.maxBuffered,
+		MessagesPerSecond:  orOff(c.messageRate),
 		Heartbeat:          orOff(c.heartbeat),
 		Logger:             logger,
 	})
