@@ -63,8 +63,8 @@ func (s *Server) forget(o *opening) {
 	delete(s.openings, o)
 }
 
-// disconnect closes the connection, as soon as it is open. It returns false if it
-// is closing already.
+// disconnectOpening closes the connection as soon as it is open. It returns false
+// if the connection is closing already.
 func (s *Server) disconnectOpening(o *opening, with CloseFrame) bool {
 	s.mu.Lock()
 	if o.session == nil {

@@ -51,7 +51,7 @@ type Options struct {
 	// expires. The connection goes on with the new Caller, if it has the Issuer and
 	// the Subject of the present one, is not expired and not revoked; then
 	// AuthorizeSubscribe is asked again about its subscriptions. A nil Caller or
-	// an error refuses the token, and the client is told no more than that. The
+	// an error refuses the token, and the client learns no more than that. The
 	// context ends after 10 s. Default: tokens are not renewed over a connection;
 	// clients reconnect.
 	AuthenticateToken func(ctx context.Context, token string) (*sharedata.Caller, error)

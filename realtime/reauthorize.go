@@ -17,25 +17,22 @@ import (
 // subscription that it refuses is ended with an error frame that has the code of
 // the refusal; ErrExpired ends the connection with 4002.
 //
-// From the beginning of the call, what is committed is held until the hook has
-// answered, however slow it is: what is committed after Reauthorize has returned
-// nil, or during the call after the subscription was looked up, is not sent to a
-// subscriber that is refused. The hook is called up to 16 times at once, and one
-// that panics refuses.
+// Before the hook is called, all these subscriptions begin to hold what is
+// committed, until the hook has answered for them, however slow it is. So a
+// subscriber that is refused is sent nothing that is committed from then on, and
+// after Reauthorize has returned nil, none on any server is. The hook is called
+// up to 16 times at once, and one that panics refuses.
 //
-// It returns when the hook has answered for all subscriptions of this server.
-// Where several processes share the store, it is recorded like a revocation (see
-// Revoke), and takes at least as long. Errors are those of Manager.Propose and
+// It returns when the hook has answered for all subscriptions of this server. It
+// is recorded like a revocation (see Revoke), and takes at least as long. Errors are those of Manager.Propose and
 // the context's; the hook is asked all the same.
 func (s *Server) Reauthorize(ctx context.Context, subjects ...string) error {
 	answered := s.reauthorize(subjects)
-	if s.freshness.shared {
-		if err := s.announce(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
-			return fmt.Errorf("realtime: reauthorize on other servers: %w", err)
-		}
-		if err := s.awaitFreshness(ctx); err != nil {
-			return err
-		}
+	if err := s.announce(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
+		return fmt.Errorf("realtime: reauthorize on other servers: %w", err)
+	}
+	if err := s.awaitFreshness(ctx); err != nil {
+		return err
 	}
 	return wait(ctx, answered)
 }

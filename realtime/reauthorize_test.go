@@ -123,6 +123,29 @@ func TestReauthorize_All(t *testing.T) {
 	})
 }
 
+// Every server on a manager asks its hook.
+func TestReauthorize_ServersOfOneManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tokens callers
+		var rules policy
+		ts := servePolicy(t, &tokens, &rules)
+		ada := ts.dialToken("ada")
+		ada.join("c", "")
+		other, err := realtime.NewServer(ts.manager, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		rules.set(func(context.Context, *sharedata.Caller, string) error { return errors.New("no") })
+		if err := other.Reauthorize(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		ts.add("c", 1)
+		ada.wantError(codes.UnauthorizedSubscribe, "c")
+		ada.wantPong("nothing came")
+	})
+}
+
 // A subscribe whose hook was asked before Reauthorize is asked about again.
 func TestReauthorize_SubscribeInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -113,7 +113,7 @@ var (
 	errSessionEnded  = errors.New("the connection is closing")
 )
 
-// replaceCaller makes a caller that was authenticated anew the session's.
+// replaceCaller makes the caller of a new token the session's.
 func (s *session) replaceCaller(caller *sharedata.Caller) error {
 	present := s.caller()
 	switch {
