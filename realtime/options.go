@@ -146,7 +146,8 @@ type Options struct {
 	HandshakeTimeout time.Duration
 	// MessageTimeout is how long a message, in one frame or in fragments, may take
 	// from the header of its first frame to its last byte. A longer one closes the
-	// connection with 1008. Default: 30 s. -1: no limit.
+	// connection with 1008. A client on a slow network needs time for the largest
+	// message: 1 MiB in 30 s is 35 KB/s. Default: 30 s. -1: no limit.
 	MessageTimeout time.Duration
 	// IdleTimeout is how long a connection may have no subscription, no proposal in
 	// flight, and send no message; WebSocket pings are none. It is closed with 1001
@@ -172,8 +173,9 @@ type Options struct {
 
 	// Observer is notified of what happens to connections. Default: nothing is.
 	Observer Observer
-	// Logger gets panics of hooks with their stacks (Error); refused origins and
-	// failures to read a history (Warn, at most one line a second of each kind);
+	// Logger gets panics of hooks with their stacks (Error); refused origins,
+	// connections that are refused or closed because of a limit, and failures to
+	// read a history (Warn, at most one line a second of each kind);
 	// and why connections end (Debug). Default: nothing is logged.
 	Logger *slog.Logger
 }
