@@ -98,26 +98,9 @@
 // States and replays are sent only as fast as the peer reads, so they do not
 // make it fall behind; live frames and results can. Subscriptions, proposals in
 // flight and the bytes of those, messages that wait and their size are bounded
-// too. All limits are options with defaults that hold on the open internet:
-//
-//	option                    default  unit         beyond it
-//	MaxMessageBytes             1 MiB  a message    error invalid-message, close 4004
-//	MaxMessageDepth               128  a message    error invalid-message, close 4004
-//	MessageTimeout               30 s  a message    close 1008
-//	MaxSubscriptions               64  connection   error too-many-subscriptions
-//	MaxProposalsInFlight           64  connection   result rate-limited
-//	4 * MaxMessageBytes         4 MiB  connection   in flight: result rate-limited
-//	2 * MaxSubscriptions          128  connection   subscribes that wait: error rate-limited
-//	MessagesPerSecond           5,000  connection   rate-limited, then close 1008
-//	MessageBurst               10,000  connection   rate-limited, then close 1008
-//	MaxBufferedBytes            1 MiB  connection   close 4001
-//	Heartbeat                    30 s  connection   cut after two of silence
-//	IdleTimeout                15 min  connection   close 1001
-//	HandshakeTimeout             10 s  handshake    HTTP 503, Retry-After
-//	MaxConnections             32,768  server       HTTP 503, Retry-After
-//	MaxConnectionsPerAddress    1,024  address      HTTP 429, Retry-After; not on the loopback
-//	MaxConnectionsPerSubject      256  caller       HTTP 429, Retry-After
-//	OriginPatterns               none  handshake    HTTP 403
+// too, and so are messages per second, connections, and the time that handshakes,
+// messages and idle connections may take. All limits are Options with defaults that
+// hold on the open internet; docs/security.md has the table.
 //
 // Ids and cursors of clients have at most 1024 characters, and correlation ids; an
 // idempotency key has 256. Texts that quote what a client sent are cut.

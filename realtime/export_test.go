@@ -1,5 +1,7 @@
 package realtime
 
+import "testing"
+
 // Channels returns the number of ShareData that the server observes.
 func (s *Server) Channels() int {
 	s.hub.mu.Lock()
@@ -13,4 +15,14 @@ func (s *Server) Counted() (total, addresses, subjects int) {
 	s.admission.mu.Lock()
 	defer s.admission.mu.Unlock()
 	return s.admission.total, len(s.admission.addresses), len(s.admission.subjects)
+}
+
+// DefaultOptions returns the effective options where none are given.
+func DefaultOptions(t *testing.T) Options {
+	t.Helper()
+	o, err := (*Options)(nil).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
