@@ -154,15 +154,8 @@ func (s *subscription) endQuestion() {
 
 // refuse ends the subscription with an error frame, unless it has ended.
 func (s *subscription) refuse(f frame) {
-	s.mu.Lock()
-	if s.mode == ended {
-		s.mu.Unlock()
-		return
+	if s.endWith(f) {
+		s.session.remove(s)
+		s.leave()
 	}
-	s.mode = ended
-	s.releaseLocked(true)
-	s.session.out.send(f)
-	s.session.remove(s)
-	s.mu.Unlock()
-	s.leave()
 }

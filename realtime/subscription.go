@@ -305,15 +305,23 @@ func (s *subscription) restart() {
 // end makes the subscription send nothing any more but the results that are
 // held.
 func (s *subscription) end() {
+	if s.endWith() {
+		s.leave()
+	}
+}
+
+// endWith ends the subscription with some last frames, but leaves it in its channel.
+// It returns false, and sends nothing, if the subscription had ended.
+func (s *subscription) endWith(last ...frame) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.mode == ended {
-		s.mu.Unlock()
-		return
+		return false
 	}
 	s.mode = ended
 	s.releaseLocked(true)
-	s.mu.Unlock()
-	s.leave()
+	s.session.out.send(last...)
+	return true
 }
 
 // leave gives the channel back after the subscription has ended.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/safe-go/safe/internal/nesting"
 )
 
 // MaxDepth is how deep objects and arrays may nest in a state, in proposed data,
@@ -47,7 +49,7 @@ func marshal(value any) (json.RawMessage, error) {
 // because readers differ in which of two equal names they use.
 func validJSON(raw json.RawMessage) error {
 	if jsontext.Value(raw).IsValid() {
-		if tooDeep(raw) {
+		if nesting.Exceeds(raw, MaxDepth) >= 0 {
 			return errTooDeep
 		}
 		return nil
@@ -58,31 +60,6 @@ func validJSON(raw json.RawMessage) error {
 		return err
 	}
 	return errNotStrictJSON
-}
-
-// tooDeep reports whether valid JSON nests deeper than MaxDepth.
-func tooDeep(raw json.RawMessage) bool {
-	if bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) <= MaxDepth {
-		return false // the usual case
-	}
-	depth := 0
-	for i := 0; i < len(raw); i++ {
-		switch raw[i] {
-		case '{', '[':
-			if depth++; depth > MaxDepth {
-				return true
-			}
-		case '}', ']':
-			depth--
-		case '"':
-			for i++; raw[i] != '"'; i++ {
-				if raw[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return false
 }
 
 // pointerAt returns the JSON Pointer to the value whose first token ends at the

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/safe-go/safe/internal/nesting"
 )
 
 // Members returns the members of the object that raw is, each as one JSON value. The JSON must be UTF-8, nest at most depth levels, have
@@ -12,7 +14,7 @@ import (
 // other input is ErrMalformed. Readers differ in what they make of such JSON, so
 // that what one of them checks could be something else than what another one uses.
 func Members(raw []byte, depth int) (map[string]jsontext.Value, error) {
-	if nesting(raw) > depth {
+	if nesting.Exceeds(raw, depth) >= 0 { // before a parser sees it
 		return nil, fmt.Errorf("%w: its JSON nests deeper than %d levels", ErrMalformed, depth)
 	}
 	value := bytes.Trim(raw, " \t\r\n")
@@ -54,27 +56,4 @@ func String(members map[string]jsontext.Value, name string) (string, error) {
 		return "", fmt.Errorf("%w: its member %q is not a string", ErrMalformed, name)
 	}
 	return string(text), nil
-}
-
-// nesting returns how deep objects and arrays nest in JSON; of other input it returns
-// some number. It reads each byte once and does not recurse, so that deep input
-// is refused before a parser sees it.
-func nesting(raw []byte) int {
-	depth, deepest := 0, 0
-	for i := 0; i < len(raw); i++ {
-		switch raw[i] {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		case '"':
-			for i++; i < len(raw) && raw[i] != '"'; i++ {
-				if raw[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return deepest
 }

@@ -1,7 +1,5 @@
 package wire
 
-import "bytes"
-
 // Limits bound what decoding a frame may cost. The zero value is the default.
 type Limits struct {
 	// MaxBytes is the largest size of a frame in bytes. 0 is the default: 1 MiB
@@ -41,36 +39,4 @@ func (l Limits) depth() int {
 	default:
 		return l.MaxDepth
 	}
-}
-
-// tooDeep returns the offset of the first bracket that opens more than limit
-// levels of objects and arrays, or -1. It is exact for JSON. For anything else it
-// may be wrong after the first syntax error, because of which the frame is
-// refused anyway.
-//
-// It runs before the parser, so that it bounds the parser's recursion. Most
-// frames have fewer brackets than the limit has levels, and counting bytes costs
-// almost nothing.
-func tooDeep(data []byte, limit int) int {
-	if bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) <= limit {
-		return -1
-	}
-	depth := 0
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '{', '[':
-			if depth++; depth > limit {
-				return i
-			}
-		case '}', ']':
-			depth--
-		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return -1
 }

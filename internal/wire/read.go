@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/safe-go/safe/internal/nesting"
 )
 
 // frame is a frame that is being decoded: the places of the values of its known
@@ -59,7 +61,7 @@ func (f *frame) read(maxBytes, maxDepth int) {
 		f.fail(ErrTooLarge, "", maxBytes, fmt.Sprintf("%d bytes, at most %d are taken", len(f.data), maxBytes))
 		return
 	}
-	if at := tooDeep(f.data, maxDepth); at >= 0 {
+	if at := nesting.Exceeds(f.data, maxDepth); at >= 0 {
 		f.fail(ErrTooDeep, memberAt(f.data, at), at, fmt.Sprintf("at most %d levels are taken", maxDepth))
 		return
 	}
