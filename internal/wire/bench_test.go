@@ -39,8 +39,8 @@ func benchmarkMessages() []struct {
 		name string
 		fill func(n int) message
 	}{
-		{TypeSubscribe, func(n int) message { return &Subscribe{ShareDataID: "orders", Since: text(n)} }},
-		{TypeUnsubscribe, func(n int) message { return &Unsubscribe{ShareDataID: text(n)} }},
+		{TypeSubscribe, func(n int) message { return &Subscribe{ShareDataID: "orders", Since: text(min(n, maxCorrelationID))} }},
+		{TypeUnsubscribe, func(n int) message { return &Unsubscribe{ShareDataID: text(min(n, maxCorrelationID))} }},
 		{TypePropose, func(n int) message {
 			return &Propose{ShareDataID: "orders", FunctionID: "place", ProposedData: payload(n), CorrelationID: "0b7c5a52-4a3e-4d8e-9b8e-1f0c8d1f7a55", IdempotencyKey: "k-1"}
 		}},
@@ -67,7 +67,7 @@ func forEachFrame(b *testing.B, run func(b *testing.B, message message, frame []
 		for _, size := range []int{256, 16 << 10} {
 			message := m.fill(size - len(m.fill(64).AppendTo(nil)) + 64)
 			frame := message.AppendTo(nil)
-			// A correlationId, and so a ping, has an upper bound.
+			// Ids, and so some frames, have an upper bound.
 			b.Run(fmt.Sprintf("%s/%dB", m.name, len(frame)), func(b *testing.B) {
 				b.SetBytes(int64(len(frame)))
 				b.ReportAllocs()
