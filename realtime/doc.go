@@ -108,7 +108,7 @@
 //	MaxProposalsInFlight           64  connection   result rate-limited
 //	4 * MaxMessageBytes         4 MiB  connection   in flight: result rate-limited
 //	2 * MaxSubscriptions          128  connection   subscribes that wait: error rate-limited
-//	MessagesPerSecond          50,000  connection   rate-limited, then close 1008
+//	MessagesPerSecond         100,000  connection   rate-limited, then close 1008
 //	MessageBurst            one second connection   rate-limited, then close 1008
 //	MaxBufferedBytes            1 MiB  connection   close 4001
 //	Heartbeat                    30 s  connection   cut after two of silence

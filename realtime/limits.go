@@ -16,7 +16,7 @@ const (
 	defaultMaxMessageDepth   = 128
 	defaultMaxSubscriptions  = 64
 	defaultMaxProposals      = 64
-	defaultMessagesPerSecond = 50_000
+	defaultMessagesPerSecond = 100_000
 
 	defaultMaxConnections           = 32_768
 	defaultMaxConnectionsPerSubject = 256

@@ -107,7 +107,7 @@ type Options struct {
 	// run, pings and pongs included. One over the limit is refused with
 	// codes.RateLimited and the time after which to send it again, an unsubscribe
 	// excepted, which is carried out; a ping gets no pong. A connection that sends
-	// more than twice as many for long is closed with 1008. Default: 50,000, which no
+	// more than twice as many for long is closed with 1008. Default: 100,000, which no
 	// client reaches that waits for replies, and which ends a flood; an application
 	// whose clients are people needs no more than 50. -1: no limit.
 	MessagesPerSecond int
