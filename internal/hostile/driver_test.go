@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type hostileConn struct {
 // its standard input ends.
 func fight(address string) error {
 	_ = child.LowerPriority() // where there are no priorities, the figures are worse
+	runtime.GOMAXPROCS(1)
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	kinds := attacks()
