@@ -28,10 +28,10 @@ type hostileConn struct {
 	steps   int
 }
 
-// fight is the program of the attackers, which is a process of its own, and one that
+// runAttackers is the program of the attackers, which is a process of its own, and one that
 // yields to the others: attackers have their own machines elsewhere. It goes on until
 // its standard input ends.
-func fight(address string) error {
+func runAttackers(address string) error {
 	_ = child.LowerPriority() // where there are no priorities, the figures are worse
 	runtime.GOMAXPROCS(1)
 	stop := make(chan struct{})
