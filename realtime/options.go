@@ -109,10 +109,10 @@ type Options struct {
 	// run, pings and pongs included. One over the limit is refused with
 	// codes.RateLimited and the time after which to send it again, an unsubscribe
 	// excepted, which is carried out; a ping gets no pong. A connection that sends
-	// more than twice as many for long is closed with 1008. Default: 5,000, which
-	// keeps what one connection can cost to a few per cent of a processor. Where the
-	// clients are people, 50 is plenty; for programs on a network of one's own that
-	// propose as fast as they get replies, switch it off. -1: no limit.
+	// more than twice as many for long is closed with 1008. Default: 5,000. Where
+	// the clients are people, 50 is plenty; for programs on a network of one's own
+	// that propose as fast as they get replies, raise it or switch it off. -1: no
+	// limit.
 	MessagesPerSecond int
 	// MessageBurst is how many messages one connection may send at once after a
 	// pause. Default: twice MessagesPerSecond.

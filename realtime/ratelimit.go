@@ -39,8 +39,8 @@ func newMessageLimiter(o *Options) messageLimiter {
 }
 
 // take counts a message. retryAfter is 0 for one within the limit; one over it is
-// to be sent again after that time. Of several that are refused, each is told to
-// come later than the one before, so that they do not all return at the same time.
+// to be sent again after that time. Of several that are refused, each gets a later
+// time than the one before, so that they do not all return at once.
 // flooded says that the connection is to be closed.
 func (l messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded bool) {
 	switch {

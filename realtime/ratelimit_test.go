@@ -83,8 +83,8 @@ func TestMessagesPerSecond_Flood(t *testing.T) {
 	}
 }
 
-// A client that has 32 calls in flight, as the Go client, and repeats each when it
-// is told to, is slowed down and not closed.
+// A client that has 32 calls in flight, as the Go client, and repeats each after
+// retryAfterMs, is slowed down and not closed.
 func TestMessagesPerSecond_HonestClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls, inFlight = 200, 32

@@ -92,7 +92,7 @@ func main() {
 	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
 	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
-	flag.IntVar(&c.messageRate, "messages-per-second", 50_000, "messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
+	flag.IntVar(&c.messageRate, "messages-per-second", 200_000, "messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
 	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
 	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
 	tokenFlags(flag.CommandLine, &c)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,11 +28,12 @@ type hostileConn struct {
 	steps   int
 }
 
-// fight is the program of the attackers, which is a process of its own, and one that
+// runAttackers is the program of the attackers, which is a process of its own, and one that
 // yields to the others: attackers have their own machines elsewhere. It goes on until
 // its standard input ends.
-func fight(address string) error {
+func runAttackers(address string) error {
 	_ = child.LowerPriority() // where there are no priorities, the figures are worse
+	runtime.GOMAXPROCS(1)
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	kinds := attacks()

@@ -72,7 +72,7 @@ func (p *process) attack() (most stats) {
 	p.Helper()
 	_, end := startChild(p.T, p.address)
 	defer end()
-	for until := time.Now().Add(attacked); time.Now().Before(until); <-time.After(tick / 8) {
+	for until := time.Now().Add(attacked); time.Now().Before(until); <-time.After(time.Second) {
 		most = most.max(p.stats())
 	}
 	return most

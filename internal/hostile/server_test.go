@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	case "server":
 		err = serve()
 	default:
-		err = fight(as)
+		err = runAttackers(as)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

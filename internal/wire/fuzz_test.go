@@ -68,7 +68,7 @@ func agree(t *testing.T, frame []byte, decode func([]byte) (message, error), ora
 	if !reflect.DeepEqual(again, decoded) {
 		t.Fatalf("decoded\n%#v, then\n%#v", decoded, again)
 	}
-	// Neither the validator nor the oracle looks at numbers that take it too long.
+	// Neither the validator nor the oracle evaluates numbers that take it too long.
 	if err := explain(encoded); err != nil && want != errUnknown {
 		t.Fatalf("validator: %v\nencoded: %q", err, encoded)
 	}
