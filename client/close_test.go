@@ -110,7 +110,7 @@ func TestClose_Concurrent(t *testing.T) {
 			all.Go(func() {
 				s := c.Subscribe("x")
 				for _, err := range s.Events(context.Background()) {
-					if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrConsumed) {
+					if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrAlreadySubscribed) {
 						t.Error(err)
 					}
 				}
