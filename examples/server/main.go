@@ -17,7 +17,7 @@
 // token with the claim "admin": true. With -require-proof, proposals must be proven by
 // the key that is in the caller's token. The command "token" prints a token:
 //
-//	go run ./examples/server token -jwt-hs256 SECRET -channels counter,doc
+//	go run ./examples/server token -jwt-hs256 @FILE -channels counter,doc
 package main
 
 import (
@@ -46,6 +46,8 @@ const (
 	writeTimeout = 30 * time.Second
 	// idleTimeout is how long an HTTP connection may wait for its next request.
 	idleTimeout = 2 * time.Minute
+	// maxHeaderBytes is the size of the largest header of a request.
+	maxHeaderBytes = 32 << 10
 	// shutdownTimeout is how long a graceful shutdown may take. Connections that
 	// are left then are cut.
 	shutdownTimeout = 10 * time.Second
@@ -69,9 +71,13 @@ type config struct {
 	requireProof     bool
 }
 
+// secretVariable is the environment variable with the secret of tokens. It is not the
+// default of a flag, because -h prints those.
+const secretVariable = "SAFE_JWT_HS256"
+
 // tokenFlags are the flags that say what tokens are like.
 func tokenFlags(flags *flag.FlagSet, c *config) {
-	flags.StringVar(&c.secret, "jwt-hs256", os.Getenv("SAFE_JWT_HS256"), "the `SECRET` of tokens with HS256, or @FILE to read it from a file; default: the environment variable SAFE_JWT_HS256")
+	flags.StringVar(&c.secret, "jwt-hs256", "", "the `SECRET` of tokens with HS256, at least 32 bytes, or @FILE to read it from a file; excludes -jwks; default: the environment variable "+secretVariable+", unless -jwks or -token is set")
 	flags.StringVar(&c.issuer, "issuer", "https://issuer.example", "the claim `iss` of tokens")
 	flags.StringVar(&c.audience, "audience", auth.DefaultAudience, "the claim `aud` of tokens")
 	flags.StringVar(&c.channelsClaim, "channels-claim", "channels", "the `claim` that lists the ids of ShareData that a caller may use; without it, all")
@@ -79,7 +85,9 @@ func tokenFlags(flags *flag.FlagSet, c *config) {
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "token" {
-		if err := printToken(os.Args[2:], os.Stdout); err != nil {
+		switch err := printToken(os.Args[2:], os.Stdout); {
+		case errors.Is(err, flag.ErrHelp):
+		case err != nil:
 			fmt.Fprintln(os.Stderr, "token:", err)
 			os.Exit(1)
 		}
@@ -88,17 +96,24 @@ func main() {
 	var c config
 	flag.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on; port 0 takes a free one")
 	flag.StringVar(&c.path, "path", "/realtime", "URL `path` of the WebSocket endpoint")
-	flag.StringVar(&c.store, "store", "mem:", "where histories are kept: `mem:`, bolt:FILE or redis://HOST:PORT")
+	flag.StringVar(&c.store, "store", "mem:", "`STORE` that keeps histories: mem:, bolt:FILE or redis://HOST:PORT")
 	flag.IntVar(&c.replay, "replay", 100, "replay window in `entries`; 0 switches replay off")
 	flag.IntVar(&c.maxBuffered, "max-buffered", 1<<20, "`bytes` that may wait for one connection")
 	flag.DurationVar(&c.heartbeat, "heartbeat", 30*time.Second, "`interval` of WebSocket pings; 0 switches them off")
-	flag.IntVar(&c.messageRate, "messages-per-second", 200_000, "messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
+	flag.IntVar(&c.messageRate, "messages-per-second", 200_000, "`NUMBER` of messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
 	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
 	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
 	tokenFlags(flag.CommandLine, &c)
-	flag.StringVar(&c.jwks, "jwks", "", "`URL` or file of the public keys that sign tokens (a JSON Web Key Set)")
+	flag.StringVar(&c.jwks, "jwks", "", "`URL` or file of the public keys that sign tokens (a JSON Web Key Set); excludes -jwt-hs256")
 	flag.BoolVar(&c.requireProof, "require-proof", false, "whether every proposal needs a proof by the key in the caller's token (claim cnf)")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "server: unexpected argument %q; the command token comes first, flags begin with -\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	if c.secret == "" && c.jwks == "" && c.token == "" {
+		c.secret = os.Getenv(secretVariable)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -163,6 +178,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		ReadTimeout:       c.readTimeout,
 		WriteTimeout:      c.readTimeout + writeTimeout,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
 	}
 	served := make(chan error, 1)
 	go func() { served <- httpServer.Serve(listener) }()

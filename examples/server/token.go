@@ -27,13 +27,21 @@ func printToken(args []string, out io.Writer) error {
 	var lifetime time.Duration
 	flags := flag.NewFlagSet("token", flag.ContinueOnError)
 	tokenFlags(flags, &c)
-	flags.StringVar(&subject, "subject", "ann", "the claim sub: who the `caller` is")
-	flags.StringVar(&channels, "channels", "", "the `ids` of ShareData that the caller may use, separated by commas; with * at the end, the beginning of ids. Empty: all")
+	flags.StringVar(&subject, "subject", "ann", "the claim sub: the `NAME` of the caller")
+	flags.StringVar(&channels, "channels", "", "the `IDS` of ShareData that the caller may use, separated by commas; with * at the end, the beginning of ids. Empty: all")
 	flags.BoolVar(&admin, "admin", false, "whether the caller may use the administration")
-	flags.DurationVar(&lifetime, "lifetime", time.Hour, "for how `long` the token is good")
+	flags.DurationVar(&lifetime, "lifetime", time.Hour, "the `DURATION` for which the token is good")
 	flags.StringVar(&proofKey, "proof-key", "", "`FILE` with the caller's private key for proofs (a JWK); it is created if it is missing")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case lifetime <= 0:
+		return fmt.Errorf("-lifetime %v: use a positive duration", lifetime)
+	case c.secret == "":
+		c.secret = os.Getenv(secretVariable)
 	}
 	secret, err := readSecret(c.secret)
 	if err != nil {

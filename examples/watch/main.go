@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,7 +33,8 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var options client.Options
+	// What the events do not show, such as why there is no connection yet.
+	options := client.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if *token != "" {
 		options.Token = client.StaticToken(*token)
 	}
@@ -49,6 +51,9 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "watch:", err)
+		if errors.Is(err, client.ErrUnauthorized) && *token == "" {
+			fmt.Fprintln(os.Stderr, "watch: the server requires a token; use -token")
+		}
 		os.Exit(1)
 	}
 }
