@@ -92,6 +92,6 @@ func verifyFile(name string, options *audit.Options, out io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(out, "%d checkpoints in the export and %d others agree; the newest, of %s, is of the entry at %s\n",
-		report.Signed, report.Held, report.Newest.Time.Format(time.RFC3339), report.Newest.Cursor)
+		report.CheckpointsInExport, report.CheckpointsMatched, report.Newest.Time.Format(time.RFC3339), report.Newest.Cursor)
 	return nil
 }

@@ -137,7 +137,7 @@ func TestCheckpointer_Verified(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, err := audit.Verify(&out, &options)
-		if err != nil || report.Held != 4 || report.Newest.Cursor != report.Chain.Last {
+		if err != nil || report.CheckpointsMatched != 4 || report.Newest.Cursor != report.Chain.Last {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})
