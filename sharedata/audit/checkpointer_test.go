@@ -91,7 +91,7 @@ func wantTaken(t *testing.T, s *sink, wait time.Duration, want ...string) {
 	}
 }
 
-func TestCheckpointer_OnlyWhatChanged(t *testing.T) {
+func TestCheckpointer_SkipsUnchanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		manager := newManager(t, nil)
 		for _, id := range []string{"a", "b", "c"} {

@@ -79,7 +79,7 @@ func TestVerify_HeldCheckpoints(t *testing.T) {
 	}
 }
 
-func TestVerify_CheckpointsBetween(t *testing.T) {
+func TestVerify_CheckpointAfterEachEntry(t *testing.T) {
 	signer := newSigner(t, ed25519Key)
 	var export []string
 	history, _ := restarted()
