@@ -13,10 +13,10 @@ import (
 // several attempts, which differ in the proof only.
 type call struct {
 	// Immutable.
-	id      string        // the correlation id
-	fields  *wire.Propose // what the frame says; nil for a ping
-	madeAt  time.Time
-	proving *proving // makes the proofs; nil for none
+	id         string        // the correlation id
+	fields     *wire.Propose // what the frame says; nil for a ping
+	madeAt     time.Time
+	proofMaker *proofMaker // nil for none
 
 	// Guarded by the client's lock.
 	frame  []byte      // of the next attempt, or of the one that is not answered
@@ -191,7 +191,7 @@ func (q *calls) refuse(c *call, reply *wire.ProposalResult) {
 	if reply.Code == codes.InvalidMessage {
 		c.sentWithInvalid = false // These attempts had this frame, so none was understood.
 	}
-	stale := reply.Code == codes.ProofStale && c.proving != nil
+	stale := reply.Code == codes.ProofStale && c.proofMaker != nil
 	if !stale && !isTemporary(reply.Code) {
 		q.complete(c, outcome{err: c.failure(nil)})
 		return

@@ -221,7 +221,7 @@ func (u *catchUp) applyReplayed(frame wire.ServerMessage) (s step) {
 	if u.phase != replaying {
 		return s
 	}
-	_, cursor := numbers(frame)
+	_, cursor := positionOf(frame)
 	if u.counted {
 		u.remaining--
 	}
@@ -280,7 +280,7 @@ func (u *catchUp) applyRemoval(frame *wire.Lifecycle) step {
 // deliver adds the frame's event to the step, unless it was delivered before. A
 // frame that does not follow the one before ends the round.
 func (u *catchUp) deliver(frame wire.ServerMessage, s step) step {
-	revision, cursor := numbers(frame)
+	revision, cursor := positionOf(frame)
 	switch before := u.position; {
 	case revision != 0 && before.revision != 0:
 		if revision <= before.revision {
@@ -317,9 +317,9 @@ func (u *catchUp) release(s step) step {
 
 // dropHeld drops the held live frame that is also replayed.
 func (u *catchUp) dropHeld(replayed wire.ServerMessage) {
-	_, cursor := numbers(replayed)
+	_, cursor := positionOf(replayed)
 	for i, frame := range u.held {
-		if _, held := numbers(frame); held != "" && held == cursor {
+		if _, held := positionOf(frame); held != "" && held == cursor {
 			u.held = append(u.held[:i:i], u.held[i+1:]...)
 			return
 		}

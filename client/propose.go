@@ -102,7 +102,7 @@ func (c *Client) ProposeWith(ctx context.Context, p Proposal) (Result, error) {
 	}
 	request := newCall(id, frame, fields)
 	if p.Prove != nil {
-		request.proving = &proving{prove: p.Prove, proposal: *fields}
+		request.proofMaker = &proofMaker{prove: p.Prove, proposal: *fields}
 	}
 	fields.ProposedData, fields.Proof = nil, nil // the frame has them
 	got, err := c.roundTrip(ctx, request)

@@ -80,7 +80,7 @@ func (conn *connection) dispatchLocked(frame wire.ServerMessage, now time.Time) 
 	case *wire.Pong:
 		conn.pongLocked(frame, now)
 	case *wire.Authenticated:
-		conn.authenticatedLocked(frame, now)
+		conn.handleAuthenticatedLocked(frame, now)
 	case *wire.Error:
 		conn.errorLocked(frame, now)
 	}
@@ -166,7 +166,7 @@ func (conn *connection) proposalResultLocked(frame *wire.ProposalResult) {
 func (conn *connection) pongLocked(frame *wire.Pong, now time.Time) {
 	c := conn.client
 	if conn.expiryPing != "" && frame.CorrelationID == conn.expiryPing {
-		conn.expiryLocked(frame, now)
+		conn.handleExpiryPongLocked(frame, now)
 		return
 	}
 	if b, ok := conn.barriers[frame.CorrelationID]; ok {
@@ -200,7 +200,7 @@ func (conn *connection) errorLocked(frame *wire.Error, now time.Time) {
 		c.sendWaitingLocked()
 		return
 	}
-	if conn.renewalRefusedLocked(frame, now) || conn.barrierRefusedLocked(frame, now) {
+	if conn.handleRenewalErrorLocked(frame, now) || conn.handleBarrierErrorLocked(frame, now) {
 		conn.attributed = true
 		return
 	}
@@ -236,9 +236,9 @@ func refusesSubscribe(code string) bool {
 	return false
 }
 
-// barrierRefusedLocked applies an error frame about a barrier: the subscription
+// handleBarrierErrorLocked handles an error frame about a barrier: the subscription
 // begins again, later. It reports whether the error is about one.
-func (conn *connection) barrierRefusedLocked(frame *wire.Error, now time.Time) bool {
+func (conn *connection) handleBarrierErrorLocked(frame *wire.Error, now time.Time) bool {
 	b, ok := conn.barriers[frame.CorrelationID]
 	if !ok {
 		return false

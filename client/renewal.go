@@ -76,9 +76,10 @@ func (conn *connection) askExpiryLocked() {
 	conn.sendLocked((&wire.Ping{CorrelationID: conn.expiryPing, TokenExpiry: true}).AppendTo(nil), nil)
 }
 
-// expiryLocked applies the reply to that ping. The reader calls it, so that serve
-// does not wait for helpers yet.
-func (conn *connection) expiryLocked(frame *wire.Pong, now time.Time) {
+// handleExpiryPongLocked handles the reply to the expiry ping: it starts to renew the
+// tokens of the connection, if the reply says when the token expires. The reader calls
+// it, so serve does not wait for helpers yet.
+func (conn *connection) handleExpiryPongLocked(frame *wire.Pong, now time.Time) {
 	conn.expiryPing = ""
 	if frame.HasTokenExpiresIn {
 		expiresAt := expiryAfter(frame.TokenExpiresInMs, now)
@@ -91,8 +92,8 @@ func expiryAfter(ms uint64, now time.Time) time.Time {
 	return now.Add(time.Duration(min(ms, most)) * time.Millisecond)
 }
 
-// authenticatedLocked applies the acceptance of a new token.
-func (conn *connection) authenticatedLocked(frame *wire.Authenticated, now time.Time) {
+// handleAuthenticatedLocked handles the acceptance of a new token.
+func (conn *connection) handleAuthenticatedLocked(frame *wire.Authenticated, now time.Time) {
 	pending := conn.authentication
 	if pending == nil || pending.id != frame.CorrelationID {
 		conn.client.log.Debug("ignored the reply to an unknown authenticate", "correlationId", frame.CorrelationID)
@@ -106,9 +107,9 @@ func (conn *connection) authenticatedLocked(frame *wire.Authenticated, now time.
 	pending.reply <- reply
 }
 
-// renewalRefusedLocked applies an error frame about a frame of this file. It
-// reports whether the error is about one.
-func (conn *connection) renewalRefusedLocked(frame *wire.Error, now time.Time) bool {
+// handleRenewalErrorLocked handles an error frame that replies to the expiry ping or
+// to an authenticate. It returns false for any other error frame.
+func (conn *connection) handleRenewalErrorLocked(frame *wire.Error, now time.Time) bool {
 	pending := conn.authentication
 	switch {
 	case frame.CorrelationID == "":

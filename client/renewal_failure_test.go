@@ -228,7 +228,7 @@ func TestRenewal_LateReply(t *testing.T) {
 
 // Close code 4002 is about the token of the connection, not about one that the
 // server has not seen.
-func TestRenewal_RejectedTokenIsTheConnections(t *testing.T) {
+func TestRenewal_4002RejectsConnectionToken(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		var s source
 		_, p := f.connectExpiring(time.Hour, Options{Token: s.token})

@@ -170,7 +170,7 @@ func TestRenewal_OldServer(t *testing.T) {
 	})
 }
 
-func TestRenewal_AsksBehindSubscribes(t *testing.T) {
+func TestRenewal_ExpiryPingAfterSubscribes(t *testing.T) {
 	testWithFake(t, func(t *testing.T, f *fake) {
 		f.set(func(f *fake) { f.renews, f.down = true, true })
 		c := f.start(&Options{Token: new(source).token})

@@ -34,11 +34,11 @@ type functionCalls struct {
 // function returns, and the result is discarded.
 type functionCall struct {
 	deadlineContext
-	host     callHost
-	function *Function
-	request  *request // of a ShareData; nil for Function.Run
-	proving  *proving // to be verified before the function runs; nil for nothing
-	earlier  *result  // of the function on the same state; nil for none
+	host       callHost
+	function   *Function
+	request    *request    // of a ShareData; nil for Function.Run
+	proofCheck *proofCheck // verified before the function runs; nil for no proof
+	earlier    *result     // of the function on the same state; nil for none
 	// over is swapped when the function ends, and when the call is abandoned. The
 	// first of the two decides.
 	over atomic.Bool
@@ -69,7 +69,7 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 		s.logFailure(r)
 		return true
 	}
-	call := &functionCall{host: s, function: f, request: r, proving: s.provingOf(&r.change, at)}
+	call := &functionCall{host: s, function: f, request: r, proofCheck: s.newProofCheck(&r.change, at)}
 	if earlier.isOf(at.state) {
 		same := earlier // a copy, so that only this rare case costs memory
 		call.earlier = &same
@@ -99,8 +99,8 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 	}
 	r.result.state, r.result.err = next, err
 	switch {
-	case call.proving == nil:
-	case call.proving.accepted:
+	case call.proofCheck == nil:
+	case call.proofCheck.accepted:
 		r.result.provenAt = at.cursor
 	default:
 		r.result = result{err: err} // the function was not run
@@ -127,8 +127,8 @@ func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, e
 		next, err = nil, failure(c.function.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
 		c.host.logPanic(c, value)
 	}()
-	if c.proving != nil {
-		err = c.proving.verify(c)
+	if c.proofCheck != nil {
+		err = c.proofCheck.verify(c)
 	}
 	switch {
 	case err != nil:

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// hashMember is the length of the end of a record, which is not hashed:
-// ,"hash":"…"}
-const hashMember = len(`,"hash":""}`) + 2*sha256.Size
+// hashSuffixLength is the length in bytes of the end of a record, which is not
+// hashed: ,"hash":"…"}
+const hashSuffixLength = len(`,"hash":""}`) + 2*sha256.Size
 
 // ParseEntry decodes the canonical text of an entry: exactly the bytes that
 // MarshalJSON writes, and no other JSON text of the same meaning. It fails with
@@ -22,8 +22,8 @@ func ParseEntry(text []byte) (Entry, error) {
 	if canonical := appendRecord(make([]byte, 0, len(text)), &e); !bytes.Equal(text, canonical) {
 		return Entry{}, fmt.Errorf("%w: the text of the entry at %s is not canonical: %s", ErrBadRecord, e.Cursor, difference(text, canonical))
 	}
-	if e.Hash != sha256.Sum256(text[:len(text)-hashMember]) {
-		return Entry{}, changed(e)
+	if e.Hash != sha256.Sum256(text[:len(text)-hashSuffixLength]) {
+		return Entry{}, hashMismatch(e)
 	}
 	return e, nil
 }

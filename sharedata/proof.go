@@ -38,7 +38,7 @@ type ProofVerifier interface {
 	// proposal; its text goes to the proposer. Any other error is a failure of the
 	// verifier: the proposal fails with a *FunctionError. Neither leaves an entry.
 	//
-	// VerifyProof is called in the turn of the proposal, right before the function and
+	// VerifyProof is called while the proposal is evaluated, right before its function and
 	// within its deadline (the context's), because only then the position is known. A
 	// panic, or a call that does not return in time, fails the proposal like one of
 	// the function. For one ShareData there is one call at a time, so a slow one
@@ -94,9 +94,9 @@ func (m *Manager) requiresProof(shareDataID string, f *Function) (required bool)
 	return m.options.RequireProof(shareDataID, f.id)
 }
 
-// proofOf returns a copy of the proposal's proof, or nil where there is none, or
+// validatedProof returns a copy of the proposal's proof, or nil where there is none, or
 // nothing verifies it. It returns ErrProofInvalid for a proof that cannot be recorded.
-func (m *Manager) proofOf(p Proposal) (json.RawMessage, error) {
+func (m *Manager) validatedProof(p Proposal) (json.RawMessage, error) {
 	if p.Proof == nil || m.options.ProofVerifier == nil {
 		return nil, nil
 	}
@@ -113,20 +113,23 @@ func (m *Manager) proofOf(p Proposal) (json.RawMessage, error) {
 	return proof, nil
 }
 
-// proving is the proof of a request that a call of a function begins with.
-type proving struct {
+// proofCheck is the verification of a request's proof, with which the call of its
+// function begins.
+type proofCheck struct {
 	verifier ProofVerifier
 	request  ProofRequest
-	// accepted says that the verifier did. The goroutine of the call sets it.
+	// accepted is set by the goroutine of the call when the verifier has accepted the
+	// proof.
 	accepted bool
 }
 
-// provingOf returns what there is to verify at the position; nil for nothing.
-func (s *shareData) provingOf(c *change, at *position) *proving {
+// newProofCheck returns the verification of the change's proof at the position; nil if
+// the change has no proof.
+func (s *shareData) newProofCheck(c *change, at *position) *proofCheck {
 	if c.proof == nil {
 		return nil
 	}
-	return &proving{verifier: s.manager.options.ProofVerifier, request: ProofRequest{
+	return &proofCheck{verifier: s.manager.options.ProofVerifier, request: ProofRequest{
 		Caller: c.caller, ShareDataID: s.id, FunctionID: c.function.id,
 		Position: at.cursor, StateHash: at.hashOfState(), Data: c.data, Proof: c.proof,
 	}}
@@ -134,7 +137,7 @@ func (s *shareData) provingOf(c *change, at *position) *proving {
 
 // verify returns why the proof is not accepted: an error that wraps ErrProofInvalid or
 // ErrProofStale, or else a *FunctionError.
-func (p *proving) verify(ctx context.Context) error {
+func (p *proofCheck) verify(ctx context.Context) error {
 	err := p.verifier.VerifyProof(ctx, p.request)
 	switch {
 	case err == nil:

@@ -66,8 +66,8 @@ func TestProof_Race(t *testing.T) {
 	}
 }
 
-// A proof for the current position is accepted by a process that nobody has told of it.
-func TestProof_AtProcessBehind(t *testing.T) {
+// A proof for the current position is accepted by a process that was not notified of it.
+func TestProof_LaggingProcess(t *testing.T) {
 	_, a, b := twoNodes(t, verifying(verifyPosition))
 	for range 3 {
 		mustAdd(t, a.Manager, "counter", 1)

@@ -169,7 +169,7 @@ func TestProof_LargestAccepted(t *testing.T) {
 
 // A verifier that panics, or does not return by the deadline, fails the proposal like
 // its function, and the next proposal is decided.
-func TestProof_VerifierHarms(t *testing.T) {
+func TestProof_VerifierPanicOrTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		open := make(chan struct{})
 		m := newCounter(t, verifying(func(_ context.Context, request sharedata.ProofRequest) error {
@@ -352,7 +352,7 @@ func TestProof_RepeatIsStale(t *testing.T) {
 
 // White space around a state is not part of it: frames do not have it, so that a
 // subscriber computes the hash without it.
-func TestState_SpaceAround(t *testing.T) {
+func TestState_SurroundingSpaceTrimmed(t *testing.T) {
 	m := newManager(t, nil)
 	spaces := sharedata.NewRawFunction("f", func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
 		return rawJSON("\r\n2\t"), nil

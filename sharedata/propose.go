@@ -121,7 +121,7 @@ func (m *Manager) prepare(ctx context.Context, p Proposal) (*request, error) {
 	if len(p.IdempotencyKey) > MaxKeyBytes || !utf8.ValidString(p.IdempotencyKey) {
 		return nil, fmt.Errorf("%w: it has %d bytes; use at most %d of UTF-8", ErrInvalidKey, len(p.IdempotencyKey), MaxKeyBytes)
 	}
-	if p.Proof, err = m.proofOf(p); err != nil {
+	if p.Proof, err = m.validatedProof(p); err != nil {
 		return nil, err
 	}
 	r := &request{ctx: ctx, proposer: proposerOf(p), change: change{

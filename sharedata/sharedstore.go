@@ -7,9 +7,10 @@ import "time"
 // every commit there is, inside the commit.
 func (m *Manager) SharedStore() bool { return m.follower != nil }
 
-// KnownSince returns the time at which this process learned of the newest entry
-// that it knows of a ShareData, which was committed before. It reads nothing from
-// the store. It is zero for a ShareData that is not in memory.
+// KnownSince returns when this process first saw the newest entry of the ShareData
+// that it has in memory. The entry was committed before that. KnownSince reads
+// nothing from the store. It returns the zero time for a ShareData that is not in
+// memory.
 func (m *Manager) KnownSince(id string) time.Time {
 	s := m.loaded(id)
 	if s == nil {

@@ -61,7 +61,7 @@ func Verify(entries iter.Seq2[Entry, error]) (Chain, error) {
 			return chain, err
 		}
 		if e.Hash != e.computeHash() {
-			return chain, changed(e)
+			return chain, hashMismatch(e)
 		}
 		if err := chain.Extend(e); err != nil {
 			return chain, err
@@ -70,8 +70,8 @@ func Verify(entries iter.Seq2[Entry, error]) (Chain, error) {
 	return chain, nil
 }
 
-// changed is the error for an entry whose hash is not that of its contents.
-func changed(e Entry) *ChainError {
+// hashMismatch is the error for an entry whose hash is not that of its contents.
+func hashMismatch(e Entry) *ChainError {
 	return &ChainError{Cursor: e.Cursor, Problem: "its hash is not that of its contents: it was changed"}
 }
 

@@ -60,9 +60,9 @@ func NewSigner(issuer, subject, keyID string, key crypto.Signer) (*Signer, error
 	return &Signer{caller: form.Caller{Issuer: issuer, Subject: subject}, key: converted}, nil
 }
 
-// Prove is a client.Prover. It fails where the data has a number that is not one of
-// IEEE 754 double precision, such as an integer beyond 2^53: its canonical form (RFC
-// 8785) would be another number. Propose such numbers as texts.
+// Prove is a client.Prover. It fails if the data has a number that would be another one
+// in canonical form (RFC 8785), which has IEEE 754 double precision: 2^53+1, for example.
+// Propose such numbers as strings.
 func (s *Signer) Prove(_ context.Context, input client.ProofInput) (any, error) {
 	p := form.Proof{Claims: form.Claims{
 		Caller: s.caller, Position: input.Position, Purpose: input.FunctionID,

@@ -36,7 +36,7 @@ func demonstrate(ctx context.Context, folder string, out io.Writer) error {
 		return err
 	}
 
-	options, err := thirdParty(folder)
+	options, err := auditorOptions(folder)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func demonstrate(ctx context.Context, folder string, out io.Writer) error {
 		lines := t.change(slices.Collect(strings.Lines(string(export))))
 		_, err := audit.Verify(strings.NewReader(strings.Join(lines, "")), options)
 		if err == nil {
-			return fmt.Errorf("nothing was found although %s", t.name)
+			return fmt.Errorf("tampering not detected: %s", t.name)
 		}
 		fmt.Fprintf(out, "- %s\n  %v\n", t.name, err)
 	}
@@ -80,7 +80,7 @@ func measure(ctx context.Context, folder string, n int, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\nA history of %d entries, %d MB, made and exported in %.1f s:\n", n, info.Size()/1e6, time.Since(start).Seconds())
-	options := &audit.Options{ShareDataID: till, RequireStart: true, RequireFinal: true}
+	options := &audit.Options{ShareDataID: cashRegister, RequireStart: true, RequireFinal: true}
 	if err := readKeys(options, filepath.Join(folder, keysFile)); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Command audit shows how a third party checks the history of a service that it does
-// not trust.
+// Command audit shows how an auditor, a third party, checks the history of a service that
+// it does not trust.
 //
 //	go run ./examples/audit
 //	go run ./examples/audit -entries 1000000
@@ -7,11 +7,10 @@
 //	go run ./examples/audit verify -keys DIR/keys.json -checkpoints DIR/checkpoints.txt DIR/export.jsonl
 //
 // The first makes a history, tampers with its export in every way, and prints what the
-// third party finds. -entries also makes a history of that length and shows how long it
+// auditor finds. -entries also makes a history of that length and shows how long it
 // takes to check. -dir keeps the files. verify checks files.
 //
-// The exit status is 1 if an export is not as it should be, or a tampering is not
-// found.
+// The exit status is 1 if an export is invalid, or a tampering is not detected.
 package main
 
 import (

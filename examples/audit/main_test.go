@@ -69,7 +69,7 @@ func verifyMode(t *testing.T, folder string) {
 		ok   bool
 	}{
 		{[]string{"-keys", keys, whole}, "1 checkpoints in the export and 0 others agree", true},
-		{[]string{"-keys", keys, "-checkpoints", checkpoints, "-id", till, "-require-final", "-require-start", whole}, "10 entries of \"till\"", true},
+		{[]string{"-keys", keys, "-checkpoints", checkpoints, "-id", cashRegister, "-require-final", "-require-start", whole}, "10 entries of \"till\"", true},
 		{[]string{truncated}, "no checkpoint was checked", true},
 		{[]string{"-keys", keys, "-require-final", truncated}, "truncated", false},
 		{[]string{"-keys", keys, "-checkpoints", checkpoints, truncated}, "truncated", false},

@@ -16,10 +16,10 @@ import (
 	"github.com/safe-go/safe/sharedata/audit"
 )
 
-// till is the ShareData whose history is checked.
-const till = "till"
+// cashRegister is the id of the ShareData whose history is checked.
+const cashRegister = "till"
 
-// The files by which the service and the third party communicate.
+// The files that the service gives to the auditor.
 const (
 	exportFile      = "export.jsonl"
 	keysFile        = "keys.json"
@@ -80,13 +80,13 @@ func newService(ctx context.Context, folder string) (*service, error) {
 		return nil, err
 	}
 	s := &service{manager: manager, signer: signer, folder: folder}
-	_, err = manager.Create(ctx, till, 0, sell)
+	_, err = manager.Create(ctx, cashRegister, 0, sell)
 	return s, err
 }
 
 // workDay sells, while a checkpointer signs. It signs every minute, and at the end of
-// the day. The third party has the file to which it appends, which the service cannot
-// change any more.
+// the day. The auditor has the file to which it appends, so the service cannot change
+// earlier checkpoints.
 func (s *service) workDay(ctx context.Context, sales []sale) (err error) {
 	file, err := os.OpenFile(filepath.Join(s.folder, checkpointsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *service) workDay(ctx context.Context, sales []sale) (err error) {
 }
 
 func proposal(s sale) sharedata.Proposal {
-	return sharedata.Proposal{ShareDataID: till, FunctionID: "sell", Data: s, Caller: &sharedata.Caller{Subject: "ann"}}
+	return sharedata.Proposal{ShareDataID: cashRegister, FunctionID: "sell", Data: s, Caller: &sharedata.Caller{Subject: "ann"}}
 }
 
 // export writes the history, with a checkpoint of its end.
@@ -126,7 +126,7 @@ func (s *service) export(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	_, err = audit.Export(ctx, file, s.manager, till, &audit.ExportOptions{Signer: s.signer})
+	_, err = audit.Export(ctx, file, s.manager, cashRegister, &audit.ExportOptions{Signer: s.signer})
 	return err
 }
 
@@ -148,7 +148,7 @@ func (s *service) exportMany(ctx context.Context, n int) (err error) {
 		if made += part; made == n {
 			options.Signer = s.signer
 		}
-		chain, err := audit.Export(ctx, out, s.manager, till, options)
+		chain, err := audit.Export(ctx, out, s.manager, cashRegister, options)
 		if err != nil {
 			return err
 		}

@@ -70,8 +70,7 @@ func adminHandler(manager *sharedata.Manager, server *realtime.Server) http.Hand
 	return mux
 }
 
-// revoke replies when no server on the store sends anything more to those whom the
-// revocation covers.
+// revoke replies once no server on the store sends anything more to the revoked callers.
 func revoke(w http.ResponseWriter, r *http.Request, server *realtime.Server) {
 	var revocation realtime.Revocation
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))

@@ -21,16 +21,17 @@ type access struct {
 	// where everybody may connect.
 	authenticate      func(*http.Request) (*sharedata.Caller, error)
 	authenticateToken func(context.Context, string) (*sharedata.Caller, error)
-	// may authorizes subscribes and proposals, admin requests to the administration.
-	may, admin auth.Authorizer
-	close      func() error
+	// authorize is for subscribes and proposals, admin for requests to the administration.
+	authorize, admin auth.Authorizer
+	close            func() error
 }
 
 // adminClaim is the claim that the administration requires: "admin": true.
 const adminClaim = "admin"
 
-// newAccess returns who may do what by the flags: everybody everything; those who know
-// the static token everything; or what signed tokens allow.
+// newAccess returns the access that the flags ask for. Without flags everybody may do
+// everything; with -token, only its holders; with signed tokens, what their claims
+// allow.
 func newAccess(c config, logger *slog.Logger) (*access, error) {
 	everybody := auth.AllOf()
 	switch {
@@ -43,21 +44,16 @@ func newAccess(c config, logger *slog.Logger) (*access, error) {
 	case c.requireProof:
 		return nil, errors.New("-require-proof needs -jwt-hs256 or -jwks: the key of a proposer is in the token")
 	case c.token != "":
-		return &access{authenticate: authenticateStatic(c.token), may: everybody, admin: everybody, close: noClose}, nil
+		return &access{authenticate: authenticateStatic(c.token), authorize: everybody, admin: everybody, close: noClose}, nil
 	}
-	return &access{may: everybody, admin: everybody, close: noClose}, nil
+	return &access{authorize: everybody, admin: everybody, close: noClose}, nil
 }
 
 func noClose() error { return nil }
 
 // newTokenAccess returns access by signed tokens (RFC 7519).
 func newTokenAccess(c config, logger *slog.Logger) (*access, error) {
-	a := &access{
-		may:   auth.Channels(&auth.ChannelsOptions{Claim: c.channelsClaim}),
-		admin: auth.HasClaim(adminClaim, true),
-		close: noClose,
-	}
-	keys, err := a.keys(c, logger)
+	keys, closeKeys, err := openKeys(c, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -69,35 +65,41 @@ func newTokenAccess(c config, logger *slog.Logger) (*access, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.authenticate, a.authenticateToken = authenticator.Authenticate, authenticator.AuthenticateToken
-	return a, nil
+	return &access{
+		authenticate:      authenticator.Authenticate,
+		authenticateToken: authenticator.AuthenticateToken,
+		authorize:         auth.Channels(&auth.ChannelsOptions{Claim: c.channelsClaim}),
+		admin:             auth.HasClaim(adminClaim, true),
+		close:             closeKeys,
+	}, nil
 }
 
-func (a *access) keys(c config, logger *slog.Logger) (auth.KeySource, error) {
+// openKeys returns the keys that verify signed tokens, and the function that closes
+// their source.
+func openKeys(c config, logger *slog.Logger) (keys auth.KeySource, closeKeys func() error, err error) {
 	if c.jwks != "" {
 		if _, err := os.Stat(c.jwks); !strings.Contains(c.jwks, "://") && err != nil {
 			return nil, fmt.Errorf("-jwks: %w", err) // rather than at the first token
 		}
 		jwks, err := auth.NewJWKS(c.jwks, &auth.JWKSOptions{Logger: logger})
 		if err != nil {
-			return nil, fmt.Errorf("-jwks: %w", err)
+			return nil, nil, fmt.Errorf("-jwks: %w", err)
 		}
-		a.close = jwks.Close
-		return jwks, nil
+		return jwks, jwks.Close, nil
 	}
 	secret, err := readSecret(c.secret)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	keys, err := auth.NewKeys(secret)
+	keys, err = auth.NewKeys(secret)
 	if err != nil {
-		return nil, fmt.Errorf("-jwt-hs256: %w", err)
+		return nil, nil, fmt.Errorf("-jwt-hs256: %w", err)
 	}
-	return keys, nil
+	return keys, noClose, nil
 }
 
-// minSecretBytes is the length of the shortest secret of HS256 (RFC 7518 section 3.2):
-// whoever has one token can try out shorter ones at leisure.
+// minSecretBytes is the length of the shortest secret of HS256 (RFC 7518 section 3.2): a
+// shorter secret can be brute-forced from one token.
 const minSecretBytes = 32
 
 // readSecret returns a secret, or that in the file if it is written @FILE: other users
@@ -136,8 +138,8 @@ func authenticateStatic(token string) func(*http.Request) (*sharedata.Caller, er
 	}
 }
 
-// requireAdmin lets those through to next whom admin allows. Their names are in the
-// history of what they change.
+// requireAdmin calls next only for callers that admin allows, and passes the caller on
+// so that the history records it.
 func (a *access) requireAdmin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var caller *sharedata.Caller

@@ -150,8 +150,8 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	server, err := realtime.NewServer(manager, &realtime.Options{
 		Authenticate:       access.authenticate,
 		AuthenticateToken:  access.authenticateToken,
-		AuthorizeSubscribe: owner.afterwards(access.may).Subscribe,
-		AuthorizePropose:   owner.afterwards(access.may).Propose,
+		AuthorizeSubscribe: owner.afterwards(access.authorize).Subscribe,
+		AuthorizePropose:   owner.afterwards(access.authorize).Propose,
 		ReplayWindow:       orOff(c.replay),
 		MaxBufferedBytes:   c.maxBuffered,
 		MessagesPerSecond:  orOff(c.messageRate),

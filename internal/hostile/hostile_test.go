@@ -20,7 +20,7 @@ const (
 	parkedWorkers = 16
 )
 
-func TestHostile_HarmOnlyThemselves(t *testing.T) {
+func TestHostile_HonestClientsUnaffected(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 25 s")
 	}

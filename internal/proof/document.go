@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Claims say for what a proof is, except for the proposed data.
+// Claims state what a proof authorizes; the proposed data is signed with them.
 type Claims struct {
 	Caller Caller `json:"caller"`
 	// Position is the cursor of the entry that the transaction would follow.
@@ -20,7 +20,7 @@ type Claims struct {
 	StateHash string `json:"stateHash"`
 }
 
-// Caller identifies the proposer. Both texts are empty where it is not known.
+// Caller identifies the proposer. Both strings are empty where the proposer is not known.
 type Caller struct {
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
@@ -29,12 +29,12 @@ type Caller struct {
 // ErrData: the proposed data has no canonical form that keeps its meaning.
 var ErrData = errors.New("the proposed data cannot be proven")
 
-// Document returns the text that is signed: the claims and the proposed data as one
+// Document returns the document that is signed: the claims and the proposed data as one
 // object in the canonical form of RFC 8785. The data must be valid JSON. The error is
 // ErrData, or says which claim is not UTF-8.
 func (c *Claims) Document(data json.RawMessage) ([]byte, error) {
 	if number := inexactNumber(data); number != "" {
-		return nil, fmt.Errorf("%w: the number %.40s is none of IEEE 754 double precision, so that its canonical form (RFC 8785) would be another number; propose it as a text", ErrData, number)
+		return nil, fmt.Errorf("%w: the number %.40s would be another one in canonical form (RFC 8785), which has IEEE 754 double precision; propose it as a string", ErrData, number)
 	}
 	canonical := jsontext.Value(data).Clone()
 	if err := canonical.Canonicalize(); err != nil {

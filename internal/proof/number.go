@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// exactDigits is how many decimal digits every integer may have that is a number of
+// exactDigits is the number of decimal digits up to which every integer is exact in
 // double precision.
 const exactDigits = 15
 
@@ -25,7 +25,7 @@ func inexactNumber(raw json.RawMessage) string {
 			}
 		case c == '-' || '0' <= c && c <= '9':
 			end := i
-			for end < len(raw) && isOfNumber(raw[end]) {
+			for end < len(raw) && isNumberByte(raw[end]) {
 				end++
 			}
 			if number := raw[i:end]; !isExact(number) {
@@ -37,7 +37,8 @@ func inexactNumber(raw json.RawMessage) string {
 	return ""
 }
 
-func isOfNumber(c byte) bool {
+// isNumberByte reports whether the byte occurs in JSON numbers.
+func isNumberByte(c byte) bool {
 	return '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'
 }
 

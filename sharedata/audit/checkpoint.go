@@ -15,7 +15,7 @@ import (
 )
 
 // CheckpointType is the member typ in the header of a checkpoint (RFC 7515 section
-// 4.1.9), so that no other message signed with the same key is one.
+// 4.1.9). It distinguishes checkpoints from other messages signed with the same key.
 const CheckpointType = "safe-checkpoint+jws"
 
 // Checkpoint is the statement of a service that, at a time, a history had an entry with

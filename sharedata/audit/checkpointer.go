@@ -97,13 +97,13 @@ func (c *Checkpointer) Run(ctx context.Context) error {
 	ticker := time.NewTicker(c.options.Interval)
 	defer ticker.Stop()
 	for {
-		c.round(ctx)
+		c.runRound(ctx)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.options.SinkTimeout)
 			defer cancel()
-			c.round(last)
+			c.runRound(last)
 			return ctx.Err()
 		}
 	}
@@ -130,8 +130,8 @@ func (c *Checkpointer) rememberLocked(id string, h head) {
 	}
 }
 
-// round signs what has changed, and what exists if that is asked for.
-func (c *Checkpointer) round(ctx context.Context) {
+// runRound signs the changed ShareData, and all others if scan is set.
+func (c *Checkpointer) runRound(ctx context.Context) {
 	c.mu.Lock()
 	changed, scan := c.changed, c.scan
 	c.changed, c.scan = make(map[string]head), false
@@ -142,7 +142,7 @@ func (c *Checkpointer) round(ctx context.Context) {
 		r.checkpoint(id, changed[id])
 	}
 	if scan {
-		r.existing(changed)
+		r.signRemaining(changed)
 	}
 	if r.err != nil && !errors.Is(ctx.Err(), context.Canceled) { // then the last round follows
 		c.options.Logger.Error("checkpoints are not signed or not delivered", "count", r.failed, "first error", r.err)
@@ -157,8 +157,8 @@ type round struct {
 	err    error // the first one
 }
 
-// existing signs the heads of all ShareData but those that were just signed.
-func (r *round) existing(but map[string]head) {
+// signRemaining signs the heads of all ShareData except those just signed.
+func (r *round) signRemaining(except map[string]head) {
 	page := sharedata.ListOptions{Limit: r.options.MaxPending}
 	for {
 		ids, err := slices.Sorted(maps.Keys(r.ids)), error(nil)
@@ -166,7 +166,7 @@ func (r *round) existing(but map[string]head) {
 			ids, err = r.manager.List(r.ctx, &page)
 		}
 		for _, id := range ids {
-			if _, there := but[id]; !there {
+			if _, there := except[id]; !there {
 				r.checkpoint(id, head{})
 			}
 		}

@@ -91,7 +91,7 @@ func wantTaken(t *testing.T, s *sink, wait time.Duration, want ...string) {
 	}
 }
 
-func TestCheckpointer_OnlyWhatChanged(t *testing.T) {
+func TestCheckpointer_SkipsUnchanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		manager := newManager(t, nil)
 		for _, id := range []string{"a", "b", "c"} {
@@ -137,7 +137,7 @@ func TestCheckpointer_Verified(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, err := audit.Verify(&out, &options)
-		if err != nil || report.Held != 4 || report.Newest.Cursor != report.Chain.Last {
+		if err != nil || report.CheckpointsMatched != 4 || report.Newest.Cursor != report.Chain.Last {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})

@@ -4,10 +4,10 @@
 // Export writes a history as JSON Lines. ReadEntries reads such an export, strictly, so
 // that sharedata.Verify works on it without a manager.
 //
-// The chain of hashes shows every change that was not followed by computing all later
-// hashes again, and no missing entries at the end. Checkpoints show these: a service
-// signs now and then which hash the newest entry has (Signer, Checkpointer), and gives
-// the Checkpoint away. Verify checks an export against the checkpoints in it and against
+// The hash chain reveals a changed entry unless all later hashes were recomputed, and
+// cannot reveal that the last entries were cut off. Checkpoints reveal both: a service
+// periodically signs which hash the newest entry has (Signer, Checkpointer), and gives
+// the Checkpoint to others. Verify checks an export against the checkpoints in it and against
 // those that the auditor has collected.
 //
 // The package's document, docs/audit.md, has the form of entries and checkpoints byte by

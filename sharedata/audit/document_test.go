@@ -38,7 +38,7 @@ func TestDocument_Vectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := audit.Verify(strings.NewReader(export[0]), &audit.Options{ShareDataID: "till-1", Keys: set, RequireStart: true, RequireFinal: true})
-	if err != nil || report.Entries != 6 || report.Signed != 1 || !report.Chain.Removed {
+	if err != nil || report.Entries != 6 || report.CheckpointsInExport != 1 || !report.Chain.Removed {
 		t.Errorf("%+v, %v", report, err)
 	}
 	// Ed25519 signatures are always the same (RFC 8032 section 5.1.6), so that a

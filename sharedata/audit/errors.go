@@ -11,17 +11,15 @@ import (
 var (
 	// ErrTruncated: the end of an export is missing. Ask for the whole history.
 	ErrTruncated = errors.New("truncated")
-	// ErrRewritten: a checkpoint names another hash than the entry at its position has,
-	// or entries that the history does not have any more. The checkpoint and the export
-	// together prove that.
+	// ErrRewritten: the history contradicts a checkpoint: an entry has another hash or no
+	// longer exists. The checkpoint and the export together prove that.
 	ErrRewritten = errors.New("rewritten")
 	// ErrMissingStart: entries before the first one of an export are needed. Ask for the
 	// older part of the history.
 	ErrMissingStart = errors.New("the start is missing")
-	// ErrBadCheckpoint: a checkpoint is not one, is not where it belongs, or is not signed
-	// with a key of the service.
+	// ErrBadCheckpoint: a checkpoint is malformed, misplaced or not signed by the service.
 	ErrBadCheckpoint = errors.New("bad checkpoint")
-	// ErrLineTooLong: a line is longer than the limit. Set another one if the exporter
+	// ErrLineTooLong: a line is longer than the limit. Set a higher one if the exporter
 	// is trusted not to exhaust the memory.
 	ErrLineTooLong = errors.New("the line is too long")
 	// ErrWrongShareData: the export is of another ShareData.

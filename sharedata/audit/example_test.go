@@ -145,7 +145,7 @@ func ExampleCheckpointer() {
 	lines := strings.SplitAfter(export.String(), "\n")
 	keys, _ := signer.PublicKeys()
 	report, err := audit.Verify(strings.NewReader(lines[0]+lines[1]+lines[2]), &audit.Options{Keys: keys, Checkpoints: collected})
-	fmt.Println(report.Held, "checkpoint agrees", err)
+	fmt.Println(report.CheckpointsMatched, "checkpoint agrees", err)
 	_, err = audit.Verify(strings.NewReader(lines[0]+lines[1]), &audit.Options{Keys: keys, Checkpoints: collected})
 	fmt.Println("truncated:", err != nil)
 

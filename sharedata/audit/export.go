@@ -16,13 +16,13 @@ type ExportOptions struct {
 	// oldest entry that the store keeps.
 	After replay.Cursor
 	// Signer, if set, signs a checkpoint of the last entry, as the last line of the
-	// export. It shows where entries at the end are missing. Default: no checkpoint.
+	// export. It reveals missing entries at the end. Default: no checkpoint.
 	Signer *Signer
 }
 
 // Export writes the history of a ShareData as JSON Lines: one entry in each line, as
 // the bytes of which its hash is computed, followed by the hash. It returns what it
-// wrote. Entries that are appended meanwhile are written or not.
+// wrote. Entries appended during the export may be missing.
 //
 // It fails like Manager.History and with the errors of the writer; the export is not
 // complete then. Where the history is broken, all of it is written, but no checkpoint,
@@ -78,8 +78,8 @@ func writeCheckpoint(w *bufio.Writer, signer *Signer, chain sharedata.Chain) err
 	return err
 }
 
-// AppendLine appends the checkpoint's line in an export, with the line feed. Such lines
-// may stand after any entry, the one that they are about.
+// AppendLine appends the checkpoint's line in an export, with the line feed. A checkpoint
+// line may follow only the entry it is about.
 func (c Checkpoint) AppendLine(dst []byte) []byte {
 	dst = append(dst, checkpointPrefix...)
 	dst = append(dst, c.JWS...)

@@ -92,7 +92,7 @@ func TestExport_Parts(t *testing.T) {
 		t.Errorf("after the last entry of what was removed: %v", err)
 	}
 	report, err := audit.Verify(&out, &audit.Options{Keys: publicKeys(t, signer), RequireFinal: true})
-	if err != nil || report.Chain != first || report.Entries != 3 || report.Signed != 1 {
+	if err != nil || report.Chain != first || report.Entries != 3 || report.CheckpointsInExport != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

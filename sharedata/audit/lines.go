@@ -38,8 +38,8 @@ type chunk struct {
 // order. It ends with the first line that has an error. Lines that it yielded must not
 // be used after the next one was asked for.
 //
-// The caller's goroutine reads, so that nothing is left behind in a read when the
-// caller stops. The parsers end by themselves, and it waits for them.
+// The caller's goroutine reads, so no goroutine stays blocked in Read when the caller
+// stops. The parsers end by themselves, and parseLines waits for them.
 func parseLines(r io.Reader, maxLine int) iter.Seq[*line] {
 	return func(yield func(*line) bool) {
 		var parsers sync.WaitGroup
@@ -117,7 +117,7 @@ func (s *splitter) next() *chunk {
 func endError(err error, rest int) error {
 	switch {
 	case err != io.EOF && err != io.ErrUnexpectedEOF:
-		return fmt.Errorf("cannot read on: %w", err)
+		return fmt.Errorf("read failed: %w", err)
 	case rest > 0:
 		return fmt.Errorf("%w: the export ends within this line, which has no line feed at its end", ErrTruncated)
 	}

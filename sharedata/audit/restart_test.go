@@ -46,7 +46,7 @@ func TestCheckpointer_HistoryLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, err := audit.Verify(&out, &options)
-		if !errors.Is(err, audit.ErrMissingStart) || report.Newest.Cursor != report.Chain.Last || report.Held < 2 {
+		if !errors.Is(err, audit.ErrMissingStart) || report.Newest.Cursor != report.Chain.Last || report.CheckpointsMatched < 2 {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})

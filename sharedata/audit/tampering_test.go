@@ -28,7 +28,7 @@ func verifyLines(lines []string, options *audit.Options) (audit.Report, error) {
 func TestVerify_Untampered(t *testing.T) {
 	lines, options := signedExport(t, 5)
 	report, err := verifyLines(lines, options)
-	if err != nil || report.Entries != 5 || report.Signed != 1 || report.Newest.Cursor != at(5) || report.Chain.Last != at(5) {
+	if err != nil || report.Entries != 5 || report.CheckpointsInExport != 1 || report.Newest.Cursor != at(5) || report.Chain.Last != at(5) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -66,15 +66,15 @@ func TestVerify_EveryBitFlipped(t *testing.T) {
 func TestVerify_EveryTruncation(t *testing.T) {
 	lines, options := signedExport(t, 3)
 	export := []byte(strings.Join(lines, ""))
-	held := &audit.Options{Keys: options.Keys, Checkpoints: []string{checkpointOf(t, newSigner(t, ed25519Key), lines[2]).JWS}}
+	withCheckpoint := &audit.Options{Keys: options.Keys, Checkpoints: []string{checkpointOf(t, newSigner(t, ed25519Key), lines[2]).JWS}}
 	inner := len(export) - len(lines[3])
 	for end := range export {
 		if _, err := audit.Verify(bytes.NewReader(export[:end]), options); !errors.Is(err, audit.ErrTruncated) {
 			t.Fatalf("after %d bytes: %v", end, err)
 		}
 		// Without RequireFinal, the auditor's own checkpoint shows what is missing.
-		if _, err := audit.Verify(bytes.NewReader(export[:end]), held); (err == nil) != (end == inner) {
-			t.Fatalf("after %d bytes, with a checkpoint held: %v", end, err)
+		if _, err := audit.Verify(bytes.NewReader(export[:end]), withCheckpoint); (err == nil) != (end == inner) {
+			t.Fatalf("after %d bytes, with a checkpoint of the auditor: %v", end, err)
 		}
 	}
 }

@@ -42,11 +42,11 @@ type Report struct {
 	Chain sharedata.Chain
 	// Entries is the number of entries.
 	Entries int
-	// Signed is the number of checkpoints in the export.
-	Signed int
-	// Held is how many of Options.Checkpoints were found to be of entries of the export,
+	// CheckpointsInExport is the number of checkpoints in the export.
+	CheckpointsInExport int
+	// CheckpointsMatched is how many of Options.Checkpoints are of entries of the export,
 	// or of the entry before the first one.
-	Held int
+	CheckpointsMatched int
 	// BeforeStart is how many of Options.Checkpoints are of entries before the start of the
 	// export; see AllowTrimmed.
 	BeforeStart int
@@ -71,7 +71,7 @@ func Verify(r io.Reader, options *Options) (Report, error) {
 	if options != nil {
 		v.options = *options
 	}
-	if err := v.hold(v.options.Checkpoints); err != nil {
+	if err := v.loadCheckpoints(v.options.Checkpoints); err != nil {
 		return Report{}, err
 	}
 	maxLine, err := (&ReadOptions{MaxLineBytes: v.options.MaxLineBytes}).maxLineBytes()
@@ -85,7 +85,7 @@ func Verify(r io.Reader, options *Options) (Report, error) {
 			return v.report, err
 		}
 	}
-	if err := v.end(); err != nil {
+	if err := v.checkEnd(); err != nil {
 		return v.report, &Error{Line: number + 1, Err: err}
 	}
 	return v.report, nil
@@ -93,21 +93,22 @@ func Verify(r io.Reader, options *Options) (Report, error) {
 
 // verification is the state of one Verify.
 type verification struct {
-	options Options
-	held    map[replay.Cursor]heldCheckpoint // not found yet
-	report  Report
-	final   bool // the last line was a checkpoint
+	options   Options
+	unmatched map[replay.Cursor]auditorCheckpoint // those of the auditor
+	report    Report
+	final     bool // the last line was a checkpoint
 }
 
-// heldCheckpoint is a checkpoint of the auditor, which may hold several for an entry.
-type heldCheckpoint struct {
+// auditorCheckpoint is a checkpoint of Options.Checkpoints, which may have several for
+// an entry.
+type auditorCheckpoint struct {
 	Checkpoint
 	count int
 }
 
-// hold verifies the auditor's checkpoints.
-func (v *verification) hold(checkpoints []string) error {
-	v.held = make(map[replay.Cursor]heldCheckpoint, len(checkpoints))
+// loadCheckpoints verifies the auditor's checkpoints and adds them to unmatched.
+func (v *verification) loadCheckpoints(checkpoints []string) error {
+	v.unmatched = make(map[replay.Cursor]auditorCheckpoint, len(checkpoints))
 	id := v.options.ShareDataID
 	for i, compact := range checkpoints {
 		c, err := ParseCheckpoint(compact, v.options.Keys)
@@ -117,7 +118,7 @@ func (v *verification) hold(checkpoints []string) error {
 		if id == "" {
 			id = c.ShareDataID
 		}
-		same, there := v.held[c.Cursor]
+		same, there := v.unmatched[c.Cursor]
 		switch {
 		case c.ShareDataID != id && v.options.ShareDataID != "":
 			continue
@@ -127,7 +128,7 @@ func (v *verification) hold(checkpoints []string) error {
 		case there && same.Hash != c.Hash:
 			return fmt.Errorf("audit: Options.Checkpoints[%d]: %w: the service has signed two hashes for the entry at %s", i, ErrRewritten, c.Cursor)
 		}
-		v.held[c.Cursor] = heldCheckpoint{c, same.count + 1}
+		v.unmatched[c.Cursor] = auditorCheckpoint{c, same.count + 1}
 	}
 	v.options.ShareDataID = id
 	return nil
@@ -140,9 +141,9 @@ func (v *verification) next(l *line) error {
 	case err != nil:
 		return lineError(l, v.report.Chain.Last)
 	case l.checkpoint != "":
-		err = v.checkpoint(l.checkpoint)
+		err = v.checkCheckpoint(l.checkpoint)
 	default:
-		err = v.entry(&l.entry)
+		err = v.checkEntry(&l.entry)
 	}
 	if err != nil {
 		return &Error{Line: l.number, Err: err}
@@ -151,10 +152,10 @@ func (v *verification) next(l *line) error {
 	return nil
 }
 
-// entry checks the next entry, and the auditor's checkpoint of it.
-func (v *verification) entry(e *sharedata.Entry) error {
+// checkEntry checks the next entry, and the auditor's checkpoint of it.
+func (v *verification) checkEntry(e *sharedata.Entry) error {
 	if v.report.Entries == 0 {
-		if err := v.first(e); err != nil {
+		if err := v.checkStart(e); err != nil {
 			return err
 		}
 	}
@@ -162,11 +163,11 @@ func (v *verification) entry(e *sharedata.Entry) error {
 		return err
 	}
 	v.report.Entries++
-	return v.found(e.Cursor, e.Hash)
+	return v.matchCheckpoint(e.Cursor, e.Hash)
 }
 
-// first checks where the export begins.
-func (v *verification) first(e *sharedata.Entry) error {
+// checkStart checks where the export begins.
+func (v *verification) checkStart(e *sharedata.Entry) error {
 	if id := v.options.ShareDataID; id != "" && e.ShareDataID != id {
 		return fmt.Errorf("%w: the export is of %.60q, not of %.60q", ErrWrongShareData, e.ShareDataID, id)
 	}
@@ -180,26 +181,27 @@ func (v *verification) first(e *sharedata.Entry) error {
 	if v.options.RequireStart {
 		return fmt.Errorf("%w: the export begins at %s, after %s", ErrMissingStart, e.Cursor, before)
 	}
-	return v.found(before, e.Previous)
+	return v.matchCheckpoint(before, e.Previous)
 }
 
-// found compares the auditor's checkpoint of an entry, if there is one.
-func (v *verification) found(cursor replay.Cursor, hash sharedata.Hash) error {
-	c, held := v.held[cursor]
-	if !held {
+// matchCheckpoint compares the auditor's checkpoint of an entry, if there is one, and
+// counts it as matched.
+func (v *verification) matchCheckpoint(cursor replay.Cursor, hash sharedata.Hash) error {
+	c, there := v.unmatched[cursor]
+	if !there {
 		return nil
 	}
 	if c.Hash != hash {
 		return rewritten(&c.Checkpoint)
 	}
-	delete(v.held, cursor)
-	v.report.Held += c.count
-	v.signed(&c.Checkpoint)
+	delete(v.unmatched, cursor)
+	v.report.CheckpointsMatched += c.count
+	v.recordNewest(&c.Checkpoint)
 	return nil
 }
 
-// checkpoint checks a checkpoint in the export, which must be of the entry before it.
-func (v *verification) checkpoint(compact string) error {
+// checkCheckpoint checks a checkpoint in the export, which must be of the entry before it.
+func (v *verification) checkCheckpoint(compact string) error {
 	c, err := ParseCheckpoint(compact, v.options.Keys)
 	if err != nil {
 		return err
@@ -218,13 +220,13 @@ func (v *verification) checkpoint(compact string) error {
 	case c.Hash != chain.Hash:
 		return rewritten(&c)
 	}
-	v.report.Signed++
-	v.signed(&c)
+	v.report.CheckpointsInExport++
+	v.recordNewest(&c)
 	return nil
 }
 
-// signed remembers the newest checkpoint.
-func (v *verification) signed(c *Checkpoint) {
+// recordNewest sets Report.Newest to the checkpoint if no other has a later position.
+func (v *verification) recordNewest(c *Checkpoint) {
 	if !v.report.Newest.Cursor.After(c.Cursor) {
 		v.report.Newest = *c
 	}
@@ -235,15 +237,15 @@ func rewritten(c *Checkpoint) error {
 	return fmt.Errorf("%w: the entry at %s has another hash than in the checkpoint of %s", ErrRewritten, c.Cursor, timeText(c))
 }
 
-// end checks what can be checked after the last line: that no entry is missing of which
-// the auditor holds a checkpoint, and that the last entry is signed.
-func (v *verification) end() error {
+// checkEnd checks after the last line that no entry is missing of which the auditor has
+// a checkpoint, and, if Options.RequireFinal is set, that the last entry is signed.
+func (v *verification) checkEnd() error {
 	chain := &v.report.Chain
-	missing := make([]heldCheckpoint, 0, len(v.held))
-	for _, c := range v.held {
+	missing := make([]auditorCheckpoint, 0, len(v.unmatched))
+	for _, c := range v.unmatched {
 		missing = append(missing, c)
 	}
-	slices.SortFunc(missing, func(a, b heldCheckpoint) int {
+	slices.SortFunc(missing, func(a, b auditorCheckpoint) int {
 		if a.Cursor.After(b.Cursor) {
 			return 1
 		}

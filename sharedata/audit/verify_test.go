@@ -29,12 +29,12 @@ func TestVerify_HeldCheckpoints(t *testing.T) {
 	continued, lost := restarted()
 	other := chainOf([]string{strings.Replace(bodiesOf(1)[0], `"n"`, `"m"`, 1)})[0]
 	for name, test := range map[string]struct {
-		export []string
-		of     []string // the entries of which the auditor holds checkpoints
-		set    func(*audit.Options)
-		want   error
-		text   string
-		held   int
+		export  []string
+		of      []string // the entries of which the auditor holds checkpoints
+		set     func(*audit.Options)
+		want    error
+		text    string
+		matched int
 	}{
 		"all":                         {lines, lines, nil, nil, "", 6},
 		"one twice":                   {lines, []string{lines[3], lines[3]}, nil, nil, "", 2},
@@ -72,14 +72,14 @@ func TestVerify_HeldCheckpoints(t *testing.T) {
 			if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got %v", err)
 			}
-			if report.Held != test.held || report.Held+report.BeforeStart != len(test.of) && err == nil && name != "several, one chosen" {
+			if report.CheckpointsMatched != test.matched || report.CheckpointsMatched+report.BeforeStart != len(test.of) && err == nil && name != "several, one chosen" {
 				t.Errorf("%+v", report)
 			}
 		})
 	}
 }
 
-func TestVerify_CheckpointsBetween(t *testing.T) {
+func TestVerify_CheckpointAfterEachEntry(t *testing.T) {
 	signer := newSigner(t, ed25519Key)
 	var export []string
 	history, _ := restarted()
@@ -88,7 +88,7 @@ func TestVerify_CheckpointsBetween(t *testing.T) {
 		export = append(export, line, checkpoint, checkpoint)
 	}
 	report, err := verifyLines(export, &audit.Options{Keys: publicKeys(t, signer), RequireFinal: true, RequireStart: true})
-	if last := (replay.Cursor{Epoch: 8, Revision: 2}); err != nil || report.Signed != 8 || report.Entries != 4 || report.Newest.Cursor != last {
+	if last := (replay.Cursor{Epoch: 8, Revision: 2}); err != nil || report.CheckpointsInExport != 8 || report.Entries != 4 || report.Newest.Cursor != last {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if _, err := verifyLines(export, nil); !errors.Is(err, audit.ErrBadCheckpoint) {

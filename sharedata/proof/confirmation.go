@@ -11,10 +11,10 @@ import (
 )
 
 // ConfirmationKeys finds a caller's key in the caller's own token: in the claim "cnf"
-// (RFC 7800 section 3.2), {"cnf":{"jwk":{…}}}, of Caller.Claims. So whoever issues
-// tokens decides whose key is whose, and the server keeps no registry. The key has the
-// member "kid". The claim is recorded with every entry, so an audit needs no other
-// source of keys than the history, if it trusts the issuer.
+// (RFC 7800 section 3.2), {"cnf":{"jwk":{…}}}, of Caller.Claims. The token issuer binds
+// keys to callers, so the server needs no key registry. The key has the member "kid".
+// The claim is recorded with every entry, so an audit needs no other source of keys than
+// the history, if it trusts the issuer.
 type ConfirmationKeys struct{}
 
 // ProofKey implements Keys.

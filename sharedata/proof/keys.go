@@ -30,8 +30,9 @@ type Keys interface {
 	//
 	// ErrUnknownKey refuses the proof. Any other error is a failure of the source, and
 	// the proposal fails with a *sharedata.FunctionError. ProofKey is called from any
-	// number of goroutines, in the turn of the proposal and within the deadline of its
-	// function (the context's): it should return at once, so keep the keys in memory.
+	// number of goroutines, while the proposal is evaluated, right before its function and
+	// within its deadline (the context's): it should return at once, so keep the keys in
+	// memory.
 	ProofKey(ctx context.Context, caller *sharedata.Caller, keyID string) (jwk.Key, error)
 }
 

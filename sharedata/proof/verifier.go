@@ -34,7 +34,7 @@ func (v *Verifier) VerifyProof(ctx context.Context, request sharedata.ProofReque
 	if err != nil {
 		return err
 	}
-	if err := compare(&p, &request); err != nil {
+	if err := checkClaims(&p, &request); err != nil {
 		return err
 	}
 	key, err := v.key(ctx, request.Caller, message.Header.KeyID)
@@ -74,9 +74,10 @@ func parseSignature(compact string) (*jose.Message, error) {
 	return message, nil
 }
 
-// compare says why the claims of the proof are not those of the request. Only a proof
-// that is for another position or state, and good otherwise, is stale.
-func compare(p *form.Proof, request *sharedata.ProofRequest) error {
+// checkClaims returns an error unless the claims of the proof are those of the request:
+// ErrProofStale if only the position or the state differs, and otherwise
+// ErrProofInvalid.
+func checkClaims(p *form.Proof, request *sharedata.ProofRequest) error {
 	of := ownerOf(request.Caller)
 	var position replay.Cursor
 	var stateHash sharedata.Hash

@@ -6,8 +6,12 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-// numbers returns the position of a transaction or lifecycle frame.
-func numbers(frame wire.ServerMessage) (revision uint64, cursor string) {
+// This file reads the frames from which events are made: *wire.Transaction and
+// *wire.Lifecycle.
+
+// positionOf returns the position after the frame's change; zero values for another
+// frame.
+func positionOf(frame wire.ServerMessage) (revision uint64, cursor string) {
 	switch frame := frame.(type) {
 	case *wire.Transaction:
 		return frame.Revision, frame.TransactionID
@@ -17,6 +21,7 @@ func numbers(frame wire.ServerMessage) (revision uint64, cursor string) {
 	return 0, ""
 }
 
+// isReplayed reports whether the frame is of a replay of the history.
 func isReplayed(frame wire.ServerMessage) bool {
 	switch frame := frame.(type) {
 	case *wire.Transaction:
@@ -27,6 +32,7 @@ func isReplayed(frame wire.ServerMessage) bool {
 	return false
 }
 
+// eventOf returns the event of the frame.
 func eventOf(frame wire.ServerMessage) Event {
 	switch frame := frame.(type) {
 	case *wire.Transaction:

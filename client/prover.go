@@ -11,8 +11,8 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-// ErrNotSubscribed: the proposal has a Prover, and the client no subscription to the
-// ShareData that knows its position. Subscribe to it first.
+// ErrNotSubscribed: a Prover needs the current position, and the client has no
+// subscription that supplies it. Subscribe to the ShareData first.
 var ErrNotSubscribed = errors.New("not subscribed to the ShareData")
 
 // Prover makes a proof, which is marshalled like Proposal.Data. It is called on the
@@ -73,8 +73,9 @@ func (s *Subscription) notifyProversLocked() {
 
 var errNoPosition = errors.New("the server sends no cursors, so that nothing can be proven to it")
 
-// headAfter waits until the head of the ShareData is known and not at the cursor.
-func (c *Client) headAfter(ctx context.Context, shareDataID, cursor string) (*head, error) {
+// waitForHead waits until the head of the ShareData is known and not at the cursor
+// notAt, which is empty for any head.
+func (c *Client) waitForHead(ctx context.Context, shareDataID, notAt string) (*head, error) {
 	var last *Subscription
 	for {
 		c.mu.Lock()
@@ -85,7 +86,7 @@ func (c *Client) headAfter(ctx context.Context, shareDataID, cursor string) (*he
 		}
 		last = s
 		at := s.catchUp.head
-		if at != nil && (at.cursor != cursor || at.cursor == "") {
+		if at != nil && (at.cursor != notAt || at.cursor == "") {
 			c.mu.Unlock()
 			if at.cursor == "" {
 				return nil, errNoPosition
@@ -117,8 +118,8 @@ func (c *Client) notSubscribedLocked(shareDataID string, last *Subscription) err
 	return fmt.Errorf("%w, %.60q: a proof is for its position, so subscribe to it first and range over the events", ErrNotSubscribed, shareDataID)
 }
 
-// proving makes the proofs of one proposal. The goroutine of ProposeWith owns it.
-type proving struct {
+// proofMaker makes the proofs of one proposal. The goroutine of ProposeWith owns it.
+type proofMaker struct {
 	prove    Prover
 	proposal wire.Propose
 	// position is that of the proof in the call's frame; empty before the first.
@@ -126,19 +127,18 @@ type proving struct {
 }
 
 // prove gives the call a frame with a proof for the current position, unless it has
-// one. stale says that the server has passed the position of the proof in the frame,
-// so that the client waits until it has, too. Nothing is done for calls without a
-// Prover.
+// one. If stale is set, the server refused the proof's position as outdated; prove
+// waits for a later head. It does nothing for calls without a Prover.
 func (c *Client) prove(ctx context.Context, request *call, stale bool) error {
-	p := request.proving
+	p := request.proofMaker
 	if p == nil {
 		return nil
 	}
-	passed := ""
+	outdated := ""
 	if stale {
-		passed = p.position
+		outdated = p.position
 	}
-	at, err := c.headAfter(ctx, p.proposal.ShareDataID, passed)
+	at, err := c.waitForHead(ctx, p.proposal.ShareDataID, outdated)
 	if err != nil {
 		return err
 	}

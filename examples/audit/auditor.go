@@ -15,10 +15,10 @@ import (
 	"github.com/safe-go/safe/sharedata/audit"
 )
 
-// thirdParty returns the options of one who got the public keys of the service, and
-// the checkpoints in the course of time.
-func thirdParty(folder string) (*audit.Options, error) {
-	options := &audit.Options{ShareDataID: till, RequireStart: true}
+// auditorOptions returns the options of an auditor with the service's keys and collected
+// checkpoints.
+func auditorOptions(folder string) (*audit.Options, error) {
+	options := &audit.Options{ShareDataID: cashRegister, RequireStart: true}
 	return options, errors.Join(
 		readKeys(options, filepath.Join(folder, keysFile)),
 		readCheckpoints(options, filepath.Join(folder, checkpointsFile)),
@@ -88,10 +88,10 @@ func verifyFile(name string, options *audit.Options, out io.Writer) error {
 	fmt.Fprintf(out, "%d entries of %q, %s to %s, are unbroken (%.2f s, %.0f entries a second)\n",
 		report.Entries, chain.ShareDataID, chain.First, chain.Last, took.Seconds(), float64(report.Entries)/took.Seconds())
 	if report.Newest.Cursor.IsZero() {
-		fmt.Fprintln(out, "no checkpoint was checked: the end may be missing, or all be written again")
+		fmt.Fprintln(out, "no checkpoint was checked: without checkpoints, truncation and a full rewrite stay unnoticed")
 		return nil
 	}
 	fmt.Fprintf(out, "%d checkpoints in the export and %d others agree; the newest, of %s, is of the entry at %s\n",
-		report.Signed, report.Held, report.Newest.Time.Format(time.RFC3339), report.Newest.Cursor)
+		report.CheckpointsInExport, report.CheckpointsMatched, report.Newest.Time.Format(time.RFC3339), report.Newest.Cursor)
 	return nil
 }
