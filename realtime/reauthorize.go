@@ -31,7 +31,7 @@ func (s *Server) Reauthorize(ctx context.Context, subjects ...string) error {
 	if err := s.announce(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
 		return fmt.Errorf("realtime: reauthorize on other servers: %w", err)
 	}
-	if err := s.awaitFreshness(ctx); err != nil {
+	if err := s.waitForLeaseExpiry(ctx); err != nil {
 		return err
 	}
 	return wait(ctx, answered)

@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -71,7 +70,7 @@ func (s *Server) Revoke(ctx context.Context, r Revocation) error {
 	if err := s.announce(ctx, s.revoke, record); err != nil {
 		return fmt.Errorf("realtime: revoke: %w", err)
 	}
-	return s.awaitFreshness(ctx)
+	return s.waitForLeaseExpiry(ctx)
 }
 
 // announce records data in the ShareData of revocations, by which every server
@@ -102,10 +101,10 @@ func (s *Server) observeRevocations(events []sharedata.Event) {
 		return
 	}
 	for _, event := range events {
-		s.freshness.advance(event.Cursor)
+		s.lease.moveTo(event.Cursor)
 		switch {
 		case event.Type == sharedata.EntryRemoved:
-			s.freshness.following.Store(false) // what is known stays known
+			s.lease.following.Store(false) // revocations already applied stay in force
 		case event.Type != sharedata.EntryTransaction:
 			s.applyRevocationState(event.State)
 			if event.Reset { // there may have been requests to reauthorize
@@ -166,8 +165,9 @@ func (s *Server) applyReauthorization(data json.RawMessage) {
 	}
 }
 
-// readRevocations applies all that the store holds at the time of the call.
-func (s *Server) readRevocations(ctx context.Context) error {
+// refreshRevocations applies what the store holds at the time of the call, and
+// starts to follow it.
+func (s *Server) refreshRevocations(ctx context.Context) error {
 	at, err := s.manager.Refresh(ctx, RevocationsID)
 	switch {
 	case errors.Is(err, sharedata.ErrUnknownShareData):
@@ -176,18 +176,18 @@ func (s *Server) readRevocations(ctx context.Context) error {
 		return err
 	}
 	s.applySnapshot(at)
-	if !s.manager.SharedStore() || s.freshness.following.Load() {
+	if !s.manager.SharedStore() || s.lease.following.Load() {
 		return nil
 	}
 	// The observation makes the store notify this process; observeRevocations has
 	// all events.
-	s.freshness.following.Store(true)
+	s.lease.following.Store(true)
 	at, stop, err := s.manager.Observe(ctx, RevocationsID, sharedata.ObserverFunc(func([]sharedata.Event) {}))
 	if err != nil {
-		s.freshness.following.Store(false)
+		s.lease.following.Store(false)
 		return err
 	}
-	s.freshness.stop = stop
+	s.lease.stop = stop
 	s.applySnapshot(at)
 	return nil
 }
@@ -196,21 +196,10 @@ func (s *Server) readRevocations(ctx context.Context) error {
 // when the ShareData was loaded from the store. There may have been requests to
 // reauthorize before it.
 func (s *Server) applySnapshot(at sharedata.Snapshot) {
-	if s.freshness.advance(at.Cursor) {
+	if s.lease.moveTo(at.Cursor) {
 		s.applyRevocationState(at.State)
 		s.reauthorize(nil)
 	}
-}
-
-// advance moves to a later position of RevocationsID; false if it is not later.
-func (f *freshness) advance(to replay.Cursor) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !to.After(f.applied) {
-		return false
-	}
-	f.applied = to
-	return true
 }
 
 // reauthorization asks the servers on one store to ask AuthorizeSubscribe again.
