@@ -139,7 +139,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		return errSessionEnded
 	}
 	s.credentials.Store(s.newCredentials(caller))
-	s.generation.Add(1)
+	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
 	if s.server.revocations.covers(caller) { // since it was checked

@@ -205,7 +205,7 @@ func (s *Server) applySnapshot(at sharedata.Snapshot) {
 // reauthorization asks the servers on one store to ask AuthorizeSubscribe again.
 type reauthorization struct {
 	Subjects []string `json:"subjects,omitempty"` // nil for all
-	Server   string   `json:"server"`             // which has asked already
+	Server   string   `json:"server"`             // which has rechecked by itself
 }
 
 // reauthorizeFunction returns the function that records a reauthorization. It

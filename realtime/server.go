@@ -27,11 +27,11 @@ type Server struct {
 	validator func() (*schemas.Validator, error)
 
 	// Who is served: see expiries, revocationList, revocationLease and Reauthorize.
-	expiries    expiries
-	revocations revocationList
-	lease       *revocationLease
-	generation  atomic.Uint64 // counts what makes answers of AuthorizeSubscribe void
-	disconnects atomic.Uint64 // counts the calls of Disconnect
+	expiries         expiries
+	revocations      revocationList
+	lease            *revocationLease
+	reauthorizations atomic.Uint64 // see session.authorizationVersion
+	disconnects      atomic.Uint64 // counts the calls of Disconnect
 	// revoke and reauthorization are the functions of RevocationsID, and id tells
 	// this server's entries there from those of others.
 	revoke, reauthorization *sharedata.Function
