@@ -143,7 +143,7 @@ func (s *Server) register(session *session, o *opening) {
 		s.spawn(nil, s.renewLease)
 	}
 	switch {
-	case s.revocations.covers(session.caller()): // since it was checked
+	case s.revocations.isRevoked(session.caller()): // since it was checked
 		session.shutOut(reasonRevoked)
 	case refused != nil:
 		session.close(refused.Code, refused.Reason)

@@ -29,7 +29,7 @@ import (
 // those of Manager.Propose and the context's; the hook is called all the same.
 func (s *Server) Reauthorize(ctx context.Context, subjects ...string) error {
 	rechecked := s.reauthorize(subjects)
-	if err := s.announce(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
+	if err := s.appendToRevocations(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
 		return fmt.Errorf("realtime: reauthorize on other servers: %w", err)
 	}
 	if err := s.waitForLeaseExpiry(ctx); err != nil {

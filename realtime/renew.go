@@ -130,7 +130,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		return errOtherIdentity
 	case s.server.isExpired(caller):
 		return errExpiredToken
-	case s.server.revocations.covers(caller):
+	case s.server.revocations.isRevoked(caller):
 		return errRevokedToken
 	}
 	s.mu.Lock()
@@ -142,7 +142,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
-	if s.server.revocations.covers(caller) { // since it was checked
+	if s.server.revocations.isRevoked(caller) { // since it was checked
 		s.shutOut(reasonRevoked)
 		return errRevokedToken
 	}

@@ -15,29 +15,28 @@ import (
 // callers who made them (see Manager.History). It is created by the first one.
 const RevocationsID = ReservedPrefix + "revocations"
 
-// Revocation says whose connections end. At least one of the fields is not
-// empty; callers that agree in all of these are covered.
+// Revocation says whose connections end. At least one of the fields is not empty;
+// a revocation matches the callers that agree in all of these.
 type Revocation struct {
 	// Subject and Issuer are those of Callers. With them alone, a revocation
-	// covers callers whose IssuedAt is not after it, so that a token that is
+	// matches callers whose IssuedAt is not after it, so that a token that is
 	// issued later is accepted. IssuedAt of a JWT has whole seconds, so a token
 	// that is issued within the same second is refused; so is a caller without an
 	// IssuedAt, until the revocation is forgotten.
 	Subject, Issuer string
-	// TokenID is the Caller's: a revocation that names it covers that token alone.
+	// TokenID is the Caller's: a revocation with it matches that token alone.
 	TokenID string
 }
 
 // MaxRevocationBytes is the longest field of a Revocation.
 const MaxRevocationBytes = 1024
 
-// ErrInvalidRevocation: a Revocation names nobody, or a field is too long or not
-// UTF-8.
+// ErrInvalidRevocation: a Revocation is empty, or a field is too long or not UTF-8.
 var ErrInvalidRevocation = errors.New("invalid revocation")
 
 func (r Revocation) check() error {
 	if r == (Revocation{}) {
-		return fmt.Errorf("%w: it names nobody; set Subject, Issuer or TokenID", ErrInvalidRevocation)
+		return fmt.Errorf("%w: it is empty; set Subject, Issuer or TokenID", ErrInvalidRevocation)
 	}
 	for _, field := range []string{r.Subject, r.Issuer, r.TokenID} {
 		if len(field) > MaxRevocationBytes || !utf8.ValidString(field) {
@@ -47,15 +46,15 @@ func (r Revocation) check() error {
 	return nil
 }
 
-// Revoke ends the connections that r covers with 4002, of this server and of
-// every other server on the same store, and keeps these callers out: their
-// requests are answered with 401 until Options.RevocationRetention has passed.
+// Revoke ends the connections of the callers that r matches with 4002, on this
+// server and on every other server on the same store, and keeps these callers out:
+// their requests are answered with 401 until Options.RevocationRetention has passed.
 // What is queued for them is dropped, and what they have requested and is not
 // being evaluated yet is not evaluated any more.
 //
-// When Revoke has returned nil, no covered connection is sent anything that was
-// committed later, whatever server it is connected to. Where several processes
-// share the store (Manager.SharedStore) it therefore takes about a second,
+// When Revoke has returned nil, no connection of these callers is sent anything
+// that was committed later, whatever server it is connected to. Where several
+// processes share the store (Manager.SharedStore) it therefore takes about a second,
 // although the connections end as soon as the servers are notified.
 //
 // The revocation is an entry in the history of RevocationsID, with the caller of
@@ -67,15 +66,15 @@ func (s *Server) Revoke(ctx context.Context, r Revocation) error {
 		return err
 	}
 	record := revocation{revocationKey(r), time.Now().UTC()}
-	if err := s.announce(ctx, s.revoke, record); err != nil {
+	if err := s.appendToRevocations(ctx, s.revoke, record); err != nil {
 		return fmt.Errorf("realtime: revoke: %w", err)
 	}
 	return s.waitForLeaseExpiry(ctx)
 }
 
-// announce records data in the ShareData of revocations, by which every server
-// learns of it. This one has applied it when announce returns.
-func (s *Server) announce(ctx context.Context, function *sharedata.Function, data any) error {
+// appendToRevocations proposes an entry in the history of RevocationsID, of which
+// the store notifies every server. This one has applied it when the call returns.
+func (s *Server) appendToRevocations(ctx context.Context, function *sharedata.Function, data any) error {
 	proposal := sharedata.Proposal{ShareDataID: RevocationsID, Function: function, FunctionID: function.ID(), Data: data}
 	verdict, err := s.manager.Propose(ctx, proposal)
 	if errors.Is(err, sharedata.ErrUnknownShareData) {
@@ -129,7 +128,7 @@ func (s *Server) applyRevocation(data json.RawMessage) {
 	}
 	s.revocations.add(r, s.options.RevocationRetention)
 	for _, session := range s.openSessions() {
-		if r.covers(session.caller()) {
+		if r.matches(session.caller()) {
 			session.shutOut(reasonRevoked)
 		}
 	}
@@ -146,14 +145,14 @@ func (s *Server) applyRevocationState(state json.RawMessage) {
 		s.revocations.add(r, 0)
 	}
 	for _, session := range s.openSessions() {
-		if s.revocations.covers(session.caller()) {
+		if s.revocations.isRevoked(session.caller()) {
 			session.shutOut(reasonRevoked)
 		}
 	}
 }
 
-// applyReauthorization has the hooks asked again, as Reauthorize of another
-// server asks for.
+// applyReauthorization rechecks the subscriptions for a Reauthorize of another
+// server.
 func (s *Server) applyReauthorization(data json.RawMessage) {
 	var r reauthorization
 	if err := json.Unmarshal(data, &r); err != nil {
