@@ -137,13 +137,13 @@ func (s *Server) register(session *session, o *opening) {
 	s.sessions[session] = struct{}{}
 	o.session = session
 	refused, draining := o.refused, s.draining
-	confirm := s.startConfirmingLocked()
+	confirming := s.beginConfirmingLocked()
 	s.mu.Unlock()
-	if confirm {
-		s.spawn(nil, s.keepFresh)
+	if confirming {
+		s.spawn(nil, s.renewLease)
 	}
 	switch {
-	case s.revocations.covers(session.caller()): // since it was checked
+	case s.revocations.isRevoked(session.caller()): // since it was checked
 		session.shutOut(reasonRevoked)
 	case refused != nil:
 		session.close(refused.Code, refused.Reason)
@@ -159,7 +159,7 @@ func (s *Server) unregister(session *session) {
 	defer s.mu.Unlock()
 	delete(s.sessions, session)
 	if len(s.sessions) == 0 {
-		s.freshness.wakeUp()
+		s.lease.wakeUp()
 	}
 }
 

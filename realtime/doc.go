@@ -64,7 +64,7 @@
 // commit, up to 4 MiB for each ShareData and then as a new state, and refuses
 // proposals as unavailable, until the store can be read; subscribers go on from
 // what they have, without a gap. A server that has never read the revocations
-// answers new connections with 503. The reasoning is in freshness.go.
+// answers new connections with 503. The reasoning is in revocationlease.go.
 //
 // ShareData whose ids begin with ReservedPrefix belong to the framework. Over the
 // wire they are unknown.

@@ -8,7 +8,7 @@ import (
 )
 
 // heldCommits are the commits that a channel holds, because the server may not
-// know yet of revocations that came before them; see freshness.
+// know yet of revocations that came before them; see revocationLease.
 type heldCommits struct {
 	commits []heldCommit
 	bytes   int
@@ -86,32 +86,32 @@ func collapse(events []sharedata.Event, last replay.Cursor) sharedata.Event {
 func (c *channel) receiveLocked(events []sharedata.Event) {
 	switch {
 	case c.holding.Load():
-	case c.hub.freshness.isValid():
+	case c.hub.lease.isValid():
 		c.applyLocked(events)
 		return
 	default:
 		c.holding.Store(true)
-		c.hub.freshness.await(c)
+		c.hub.lease.addWaiting(c)
 	}
 	c.held.add(events, c.head.LastTransaction)
 }
 
-// goOn hands over the commits that are held, after a confirmation that began at a
-// time: those that arrived before, and the others if it is still valid.
-func (c *channel) goOn(confirmed time.Time) {
+// releaseHeld hands over held commits after a confirmation that began at
+// confirmedAt: those that arrived before that, and the others if it is still valid.
+func (c *channel) releaseHeld(confirmedAt time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := c.hub.freshness.isValid()
-	if events := c.held.take(confirmed, all); len(events) > 0 {
+	all := c.hub.lease.isValid()
+	if events := c.held.take(confirmedAt, all); len(events) > 0 {
 		c.applyLocked(events)
 	}
 	if all {
 		c.held = heldCommits{}
 		c.holding.Store(false)
 	} else {
-		c.hub.freshness.await(c)
+		c.hub.lease.addWaiting(c)
 	}
 	for _, s := range c.subscribers {
-		s.releaseLate(confirmed)
+		s.releaseLate(confirmedAt)
 	}
 }

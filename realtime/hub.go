@@ -13,8 +13,8 @@ import (
 type hub struct {
 	manager *sharedata.Manager
 	ctx     context.Context // the server's
-	// freshness says whether commits may be handed over.
-	freshness *freshness
+	// lease says whether commits may be handed over.
+	lease *revocationLease
 
 	mu       sync.Mutex
 	channels map[string]*channel
@@ -52,8 +52,8 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 // because other connections wait for the same channel.
 func (h *hub) open(c *channel) {
 	at, stop, err := h.manager.Observe(h.ctx, c.id, c)
-	if err == nil && !h.freshness.covers(h.manager.KnownSince(c.id)) { // the snapshot may be newer than a revocation
-		if err = h.freshness.ensure(h.ctx); err != nil {
+	if err == nil && !h.lease.wasValidAt(h.manager.KnownSince(c.id)) { // the snapshot may be newer than a revocation
+		if err = h.lease.ensureValid(h.ctx); err != nil {
 			stop()
 		}
 	}

@@ -41,7 +41,7 @@ func (s *Server) open(r *http.Request, remote string) (*opening, error) {
 			return nil, errExpiredToken
 		case s.checkRevocations(r.Context()) != nil:
 			return nil, errUnchecked
-		case s.revocations.covers(caller):
+		case s.revocations.isRevoked(caller):
 			return nil, errRevokedToken
 		}
 		o := &opening{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}

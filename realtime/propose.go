@@ -59,7 +59,7 @@ func (s *session) propose(m *wire.Propose) {
 		s.refuseReserved(m)
 		return
 	}
-	if err := s.server.freshness.ensure(s.server.ctx); err != nil {
+	if err := s.server.lease.ensureValid(s.server.ctx); err != nil {
 		s.answer(m, s.fail(m, err))
 		return
 	}

@@ -18,59 +18,60 @@ import (
 // the refusal; ErrExpired ends the connection with 4002.
 //
 // Before the hook is called, all these subscriptions begin to hold what is
-// committed, until the hook has answered for them, however slow it is. So a
-// subscriber that is refused is sent nothing that is committed from then on, and
-// after Reauthorize has returned nil, none on any server is. The hook is called
-// up to 16 times at once, and one that panics refuses.
+// committed, until the hook has returned for them, however slow it is. A refused
+// subscriber of this server receives nothing that is committed after that began.
+// Once Reauthorize returns a nil error, a refused subscriber of any server receives
+// no later commit. The hook is called up to 16 times at once, and one that panics
+// refuses.
 //
-// It returns when the hook has answered for all subscriptions of this server. It
-// is recorded like a revocation (see Revoke), and takes at least as long. Errors are those of Manager.Propose and
-// the context's; the hook is asked all the same.
+// It returns when the hook has returned for all subscriptions of this server. It is
+// recorded like a revocation (see Revoke), and takes at least as long. Errors are
+// those of Manager.Propose and the context's; the hook is called all the same.
 func (s *Server) Reauthorize(ctx context.Context, subjects ...string) error {
-	answered := s.reauthorize(subjects)
-	if err := s.announce(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
+	rechecked := s.reauthorize(subjects)
+	if err := s.appendToRevocations(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {
 		return fmt.Errorf("realtime: reauthorize on other servers: %w", err)
 	}
-	if err := s.awaitFreshness(ctx); err != nil {
+	if err := s.waitForLeaseExpiry(ctx); err != nil {
 		return err
 	}
-	return wait(ctx, answered)
+	return wait(ctx, rechecked)
 }
 
-// maxQuestions is how many calls of AuthorizeSubscribe one Reauthorize makes at
-// once.
-const maxQuestions = 16
+// maxConcurrentRechecks is how many calls of AuthorizeSubscribe one Reauthorize
+// makes at once.
+const maxConcurrentRechecks = 16
 
 // reauthorize has the subscriptions of the subjects hold what is committed, at
-// once, and asks about them on other goroutines. The channel is closed when all
-// have been answered. nil subjects are all.
-func (s *Server) reauthorize(subjects []string) (answered <-chan struct{}) {
+// once, and rechecks them on other goroutines. The channel is closed when all have
+// been rechecked. nil subjects are all.
+func (s *Server) reauthorize(subjects []string) (rechecked <-chan struct{}) {
 	all := make(chan struct{})
 	if s.options.AuthorizeSubscribe == nil {
 		close(all)
 		return all
 	}
-	s.generation.Add(1) // first: for subscriptions that are not found yet
-	var questions []*subscription
+	s.reauthorizations.Add(1) // first: for subscriptions that are not found yet
+	var held []*subscription
 	for _, session := range s.openSessions() {
 		if len(subjects) == 0 || hasSubject(session.caller(), subjects) {
-			questions = append(questions, session.holdSubscriptions()...)
+			held = append(held, session.holdSubscriptions()...)
 		}
 	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(len(questions), maxQuestions) {
+	for range min(len(held), maxConcurrentRechecks) {
 		workers.Add(1)
 		if !s.spawn(nil, func() {
 			defer workers.Done()
-			for i := next.Add(1); i <= int64(len(questions)); i = next.Add(1) {
-				questions[i-1].askAgain()
+			for i := next.Add(1); i <= int64(len(held)); i = next.Add(1) {
+				held[i-1].recheck()
 			}
 		}) {
 			workers.Done() // the server is closing
 		}
 	}
-	if len(questions) == 0 || !s.spawn(nil, func() {
+	if len(held) == 0 || !s.spawn(nil, func() {
 		workers.Wait()
 		close(all)
 	}) {
@@ -83,77 +84,78 @@ func hasSubject(caller *sharedata.Caller, subjects []string) bool {
 	return caller != nil && slices.Contains(subjects, caller.Subject)
 }
 
-// reauthorize asks about the session's subscriptions, one after the other, after
-// its caller was replaced.
+// reauthorize rechecks the session's subscriptions, one after the other, after its
+// caller was replaced.
 func (s *session) reauthorize() {
 	if s.server.options.AuthorizeSubscribe == nil {
 		return
 	}
 	for _, sub := range s.holdSubscriptions() {
-		sub.askAgain()
+		sub.recheck()
 	}
 }
 
-// holdSubscriptions has the subscriptions hold what is committed until askAgain.
+// holdSubscriptions has the subscriptions hold what is committed until recheck.
 func (s *session) holdSubscriptions() (held []*subscription) {
 	s.mu.Lock()
 	for _, sub := range s.subscriptions {
 		held = append(held, sub)
 	}
 	s.mu.Unlock()
-	return slices.DeleteFunc(held, func(sub *subscription) bool { return !sub.beginQuestion() })
+	return slices.DeleteFunc(held, func(sub *subscription) bool { return !sub.beginRecheck() })
 }
 
-// generations counts what makes earlier answers of AuthorizeSubscribe void.
-func (s *session) generations() uint64 {
-	return s.server.generation.Load() + s.generation.Load()
+// authorizationVersion changes whenever earlier decisions of AuthorizeSubscribe
+// may be outdated.
+func (s *session) authorizationVersion() uint64 {
+	return s.server.reauthorizations.Load() + s.callerChanges.Load()
 }
 
-// confirmSubscription asks again about a subscription that is one of the
-// session's by now, if the answer to the first question may be void.
-func (s *session) confirmSubscription(sub *subscription, answered uint64) {
-	for now := s.generations(); now != answered; now = s.generations() {
-		answered = now
-		if !sub.beginQuestion() {
+// recheckIfOutdated rechecks a subscription that is one of the session's by now, if
+// the decision about it was made under a version that is not the current one.
+func (s *session) recheckIfOutdated(sub *subscription, version uint64) {
+	for now := s.authorizationVersion(); now != version; now = s.authorizationVersion() {
+		version = now
+		if !sub.beginRecheck() {
 			return
 		}
-		sub.askAgain()
+		sub.recheck()
 	}
 }
 
-// askAgain asks AuthorizeSubscribe, and has the subscription go on or ends it.
-func (s *subscription) askAgain() {
+// recheck asks AuthorizeSubscribe again, and ends the subscription if that refuses.
+func (s *subscription) recheck() {
 	id := s.request.ShareDataID
-	defer s.endQuestion() // also after a panic
+	defer s.endRecheck() // also after a panic
 	if err := s.session.maySubscribe(id); err != nil {
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to be subscribed to %.60q any more", id))
-		s.refuse(f.errorFrame(id))
+		s.endUnauthorized(f.errorFrame(id))
 	}
 }
 
-// beginQuestion has the subscription hold what is committed until endQuestion.
+// beginRecheck has the subscription hold what is committed until endRecheck.
 // It returns false if it has ended.
-func (s *subscription) beginQuestion() bool {
+func (s *subscription) beginRecheck() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mode == ended {
 		return false
 	}
-	s.questions++
+	s.rechecks++
 	return true
 }
 
-// endQuestion has the subscription go on, unless there are other questions.
-func (s *subscription) endQuestion() {
+// endRecheck has the subscription send what it holds, unless another recheck runs.
+func (s *subscription) endRecheck() {
 	s.mu.Lock()
-	s.questions--
+	s.rechecks--
 	s.flushLocked()
 	s.mu.Unlock()
-	s.session.out.wakeWaiters() // its catchUp may wait for the answer
+	s.session.out.wakeWaiters() // its catchUp may wait for this
 }
 
-// refuse ends the subscription with an error frame, unless it has ended.
-func (s *subscription) refuse(f frame) {
+// endUnauthorized ends the subscription with an error frame, unless it has ended.
+func (s *subscription) endUnauthorized(f frame) {
 	if s.endWith(f) {
 		s.session.remove(s)
 		s.leave()

@@ -231,7 +231,7 @@ func TestReauthorize_Removal(t *testing.T) {
 
 // A subscription whose state has to wait for room is sent none if it is refused
 // meanwhile.
-func TestReauthorize_BeforeState(t *testing.T) {
+func TestReauthorize_RefusedBeforeState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rules policy
 		ts := servePipes(t, &realtime.Options{AuthorizeSubscribe: rules.authorize, Heartbeat: -1})

@@ -130,7 +130,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		return errOtherIdentity
 	case s.server.isExpired(caller):
 		return errExpiredToken
-	case s.server.revocations.covers(caller):
+	case s.server.revocations.isRevoked(caller):
 		return errRevokedToken
 	}
 	s.mu.Lock()
@@ -139,10 +139,10 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		return errSessionEnded
 	}
 	s.credentials.Store(s.newCredentials(caller))
-	s.generation.Add(1)
+	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
-	if s.server.revocations.covers(caller) { // since it was checked
+	if s.server.revocations.isRevoked(caller) { // since it was checked
 		s.shutOut(reasonRevoked)
 		return errRevokedToken
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -16,29 +15,28 @@ import (
 // callers who made them (see Manager.History). It is created by the first one.
 const RevocationsID = ReservedPrefix + "revocations"
 
-// Revocation says whose connections end. At least one of the fields is not
-// empty; callers that agree in all of these are covered.
+// Revocation says whose connections end. At least one of the fields is not empty;
+// a revocation matches the callers that agree in all of these.
 type Revocation struct {
 	// Subject and Issuer are those of Callers. With them alone, a revocation
-	// covers callers whose IssuedAt is not after it, so that a token that is
+	// matches callers whose IssuedAt is not after it, so that a token that is
 	// issued later is accepted. IssuedAt of a JWT has whole seconds, so a token
 	// that is issued within the same second is refused; so is a caller without an
 	// IssuedAt, until the revocation is forgotten.
 	Subject, Issuer string
-	// TokenID is the Caller's: a revocation that names it covers that token alone.
+	// TokenID is the Caller's: a revocation with it matches that token alone.
 	TokenID string
 }
 
 // MaxRevocationBytes is the longest field of a Revocation.
 const MaxRevocationBytes = 1024
 
-// ErrInvalidRevocation: a Revocation names nobody, or a field is too long or not
-// UTF-8.
+// ErrInvalidRevocation: a Revocation is empty, or a field is too long or not UTF-8.
 var ErrInvalidRevocation = errors.New("invalid revocation")
 
 func (r Revocation) check() error {
 	if r == (Revocation{}) {
-		return fmt.Errorf("%w: it names nobody; set Subject, Issuer or TokenID", ErrInvalidRevocation)
+		return fmt.Errorf("%w: it is empty; set Subject, Issuer or TokenID", ErrInvalidRevocation)
 	}
 	for _, field := range []string{r.Subject, r.Issuer, r.TokenID} {
 		if len(field) > MaxRevocationBytes || !utf8.ValidString(field) {
@@ -48,15 +46,15 @@ func (r Revocation) check() error {
 	return nil
 }
 
-// Revoke ends the connections that r covers with 4002, of this server and of
-// every other server on the same store, and keeps these callers out: their
-// requests are answered with 401 until Options.RevocationRetention has passed.
+// Revoke ends the connections of the callers that r matches with 4002, on this
+// server and on every other server on the same store, and keeps these callers out:
+// their requests are answered with 401 until Options.RevocationRetention has passed.
 // What is queued for them is dropped, and what they have requested and is not
 // being evaluated yet is not evaluated any more.
 //
-// When Revoke has returned nil, no covered connection is sent anything that was
-// committed later, whatever server it is connected to. Where several processes
-// share the store (Manager.SharedStore) it therefore takes about a second,
+// When Revoke has returned nil, no connection of these callers is sent anything
+// that was committed later, whatever server it is connected to. Where several
+// processes share the store (Manager.SharedStore) it therefore takes about a second,
 // although the connections end as soon as the servers are notified.
 //
 // The revocation is an entry in the history of RevocationsID, with the caller of
@@ -68,15 +66,15 @@ func (s *Server) Revoke(ctx context.Context, r Revocation) error {
 		return err
 	}
 	record := revocation{revocationKey(r), time.Now().UTC()}
-	if err := s.announce(ctx, s.revoke, record); err != nil {
+	if err := s.appendToRevocations(ctx, s.revoke, record); err != nil {
 		return fmt.Errorf("realtime: revoke: %w", err)
 	}
-	return s.awaitFreshness(ctx)
+	return s.waitForLeaseExpiry(ctx)
 }
 
-// announce records data in the ShareData of revocations, by which every server
-// learns of it. This one has applied it when announce returns.
-func (s *Server) announce(ctx context.Context, function *sharedata.Function, data any) error {
+// appendToRevocations proposes an entry in the history of RevocationsID, of which
+// the store notifies every server. This one has applied it when the call returns.
+func (s *Server) appendToRevocations(ctx context.Context, function *sharedata.Function, data any) error {
 	proposal := sharedata.Proposal{ShareDataID: RevocationsID, Function: function, FunctionID: function.ID(), Data: data}
 	verdict, err := s.manager.Propose(ctx, proposal)
 	if errors.Is(err, sharedata.ErrUnknownShareData) {
@@ -102,10 +100,10 @@ func (s *Server) observeRevocations(events []sharedata.Event) {
 		return
 	}
 	for _, event := range events {
-		s.freshness.advance(event.Cursor)
+		s.lease.moveTo(event.Cursor)
 		switch {
 		case event.Type == sharedata.EntryRemoved:
-			s.freshness.following.Store(false) // what is known stays known
+			s.lease.following.Store(false) // revocations already applied stay in force
 		case event.Type != sharedata.EntryTransaction:
 			s.applyRevocationState(event.State)
 			if event.Reset { // there may have been requests to reauthorize
@@ -130,7 +128,7 @@ func (s *Server) applyRevocation(data json.RawMessage) {
 	}
 	s.revocations.add(r, s.options.RevocationRetention)
 	for _, session := range s.openSessions() {
-		if r.covers(session.caller()) {
+		if r.matches(session.caller()) {
 			session.shutOut(reasonRevoked)
 		}
 	}
@@ -147,14 +145,14 @@ func (s *Server) applyRevocationState(state json.RawMessage) {
 		s.revocations.add(r, 0)
 	}
 	for _, session := range s.openSessions() {
-		if s.revocations.covers(session.caller()) {
+		if s.revocations.isRevoked(session.caller()) {
 			session.shutOut(reasonRevoked)
 		}
 	}
 }
 
-// applyReauthorization has the hooks asked again, as Reauthorize of another
-// server asks for.
+// applyReauthorization rechecks the subscriptions for a Reauthorize of another
+// server.
 func (s *Server) applyReauthorization(data json.RawMessage) {
 	var r reauthorization
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -166,8 +164,9 @@ func (s *Server) applyReauthorization(data json.RawMessage) {
 	}
 }
 
-// readRevocations applies all that the store holds at the time of the call.
-func (s *Server) readRevocations(ctx context.Context) error {
+// refreshRevocations applies what the store holds at the time of the call, and
+// starts to follow it.
+func (s *Server) refreshRevocations(ctx context.Context) error {
 	at, err := s.manager.Refresh(ctx, RevocationsID)
 	switch {
 	case errors.Is(err, sharedata.ErrUnknownShareData):
@@ -176,18 +175,18 @@ func (s *Server) readRevocations(ctx context.Context) error {
 		return err
 	}
 	s.applySnapshot(at)
-	if !s.manager.SharedStore() || s.freshness.following.Load() {
+	if !s.manager.SharedStore() || s.lease.following.Load() {
 		return nil
 	}
 	// The observation makes the store notify this process; observeRevocations has
 	// all events.
-	s.freshness.following.Store(true)
+	s.lease.following.Store(true)
 	at, stop, err := s.manager.Observe(ctx, RevocationsID, sharedata.ObserverFunc(func([]sharedata.Event) {}))
 	if err != nil {
-		s.freshness.following.Store(false)
+		s.lease.following.Store(false)
 		return err
 	}
-	s.freshness.stop = stop
+	s.lease.stop = stop
 	s.applySnapshot(at)
 	return nil
 }
@@ -196,27 +195,16 @@ func (s *Server) readRevocations(ctx context.Context) error {
 // when the ShareData was loaded from the store. There may have been requests to
 // reauthorize before it.
 func (s *Server) applySnapshot(at sharedata.Snapshot) {
-	if s.freshness.advance(at.Cursor) {
+	if s.lease.moveTo(at.Cursor) {
 		s.applyRevocationState(at.State)
 		s.reauthorize(nil)
 	}
 }
 
-// advance moves to a later position of RevocationsID; false if it is not later.
-func (f *freshness) advance(to replay.Cursor) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !to.After(f.applied) {
-		return false
-	}
-	f.applied = to
-	return true
-}
-
 // reauthorization asks the servers on one store to ask AuthorizeSubscribe again.
 type reauthorization struct {
 	Subjects []string `json:"subjects,omitempty"` // nil for all
-	Server   string   `json:"server"`             // which has asked already
+	Server   string   `json:"server"`             // which has rechecked by itself
 }
 
 // reauthorizeFunction returns the function that records a reauthorization. It

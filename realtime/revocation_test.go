@@ -57,7 +57,7 @@ func TestRevoke_Fields(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		r       realtime.Revocation
-		covered bool
+		matches bool
 	}{
 		{"the token", realtime.Revocation{TokenID: "t"}, true},
 		{"another token", realtime.Revocation{TokenID: "u"}, false},
@@ -74,7 +74,7 @@ func TestRevoke_Fields(t *testing.T) {
 			p := ts.dialToken("t")
 			p.wantPong("open")
 			ts.revoke(test.r)
-			if test.covered {
+			if test.matches {
 				p.wantClose(codes.CloseUnauthorized)
 				ts.wantStatus("t", http.StatusUnauthorized)
 			} else {

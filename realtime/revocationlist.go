@@ -17,7 +17,7 @@ type revocation struct {
 	At time.Time `json:"at"`
 }
 
-// revocationKey says which callers a revocation covers: those that agree in every
+// revocationKey says which callers a revocation matches: those that agree in every
 // field that is not empty.
 type revocationKey struct {
 	Subject string `json:"subject,omitempty"`
@@ -25,9 +25,9 @@ type revocationKey struct {
 	TokenID string `json:"tokenId,omitempty"`
 }
 
-// covers reports whether the revocation ends what the caller may do: one that
-// names a token covers it always, any other what was issued until then.
-func (r revocation) covers(caller *sharedata.Caller) bool {
+// matches reports whether the revocation applies to the caller. A revocation with a
+// TokenID matches that token at any time; any other matches tokens issued up to At.
+func (r revocation) matches(caller *sharedata.Caller) bool {
 	if caller == nil ||
 		r.Subject != "" && r.Subject != caller.Subject ||
 		r.Issuer != "" && r.Issuer != caller.Issuer ||
@@ -40,7 +40,7 @@ func (r revocation) covers(caller *sharedata.Caller) bool {
 // maxRevocations bounds the revocations that are remembered.
 const maxRevocations = 10_000
 
-// revocationTimes are revocations by what they cover.
+// revocationTimes are revocations by the callers that they match.
 type revocationTimes map[revocationKey]time.Time
 
 // add adds a revocation and forgets those that are older than the retention; 0
@@ -98,9 +98,9 @@ func (l *revocationList) add(r revocation, retention time.Duration) {
 	l.times.add(r, retention)
 }
 
-// covers reports whether the caller was revoked. It takes the same time however
-// many revocations there are.
-func (l *revocationList) covers(caller *sharedata.Caller) bool {
+// isRevoked reports whether a revocation matches the caller. It takes the same time
+// however many revocations there are.
+func (l *revocationList) isRevoked(caller *sharedata.Caller) bool {
 	if caller == nil {
 		return false
 	}
@@ -120,7 +120,7 @@ func (l *revocationList) covers(caller *sharedata.Caller) bool {
 		if parts&4 != 0 {
 			key.TokenID = caller.TokenID
 		}
-		if at, found := l.times[key]; found && (revocation{key, at}).covers(caller) {
+		if at, found := l.times[key]; found && (revocation{key, at}).matches(caller) {
 			return true
 		}
 	}

@@ -54,7 +54,7 @@ func TestRevokeFunction_Bounded(t *testing.T) {
 	}
 }
 
-// The list and a revocation agree on whom they cover.
+// The list and a revocation agree on the callers that they match.
 func TestRevocationList_Covers(t *testing.T) {
 	now := time.Now()
 	values := []string{"", "a", "b"}
@@ -73,8 +73,8 @@ func TestRevocationList_Covers(t *testing.T) {
 						for _, id := range values {
 							for _, age := range []time.Duration{-time.Second, 0, time.Second} {
 								caller := &sharedata.Caller{Subject: s, Issuer: i, TokenID: id, IssuedAt: now.Add(-age)}
-								if got, want := list.covers(caller), r.covers(caller); got != want {
-									t.Fatalf("%+v covers %+v: %v, want %v", r, caller, got, want)
+								if got, want := list.isRevoked(caller), r.matches(caller); got != want {
+									t.Fatalf("%+v matches %+v: %v, want %v", r, caller, got, want)
 								}
 							}
 						}

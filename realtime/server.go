@@ -26,12 +26,12 @@ type Server struct {
 	hub       *hub
 	validator func() (*schemas.Validator, error)
 
-	// Who is served: see expiries, revocationList, freshness and Reauthorize.
-	expiries    expiries
-	revocations revocationList
-	freshness   *freshness
-	generation  atomic.Uint64 // counts what makes answers of AuthorizeSubscribe void
-	disconnects atomic.Uint64 // counts the calls of Disconnect
+	// Who is served: see expiries, revocationList, revocationLease and Reauthorize.
+	expiries         expiries
+	revocations      revocationList
+	lease            *revocationLease
+	reauthorizations atomic.Uint64 // see session.authorizationVersion
+	disconnects      atomic.Uint64 // counts the calls of Disconnect
 	// revoke and reauthorization are the functions of RevocationsID, and id tells
 	// this server's entries there from those of others.
 	revoke, reauthorization *sharedata.Function
@@ -53,7 +53,7 @@ type Server struct {
 	draining bool
 	sessions map[*session]struct{}
 	openings map[*opening]struct{}
-	// confirming says that keepFresh runs.
+	// confirming says that renewLease runs.
 	confirming bool
 	lastID     uint64
 
@@ -82,9 +82,9 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 	}
 	s.admission = newAdmission(&s.options)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.freshness = newFreshness(manager.SharedStore(), s.readRevocations)
+	s.lease = newRevocationLease(manager.SharedStore(), s.refreshRevocations)
 	s.stopObserving = manager.ObserveAll(sharedata.ObserverFunc(s.observeRevocations))
-	s.hub = &hub{manager: manager, ctx: s.ctx, freshness: s.freshness, channels: make(map[string]*channel)}
+	s.hub = &hub{manager: manager, ctx: s.ctx, lease: s.lease, channels: make(map[string]*channel)}
 	s.buffers.New = func() any {
 		buffer := make([]byte, 0, bufferBytes)
 		return &buffer
@@ -145,7 +145,7 @@ func (s *Server) Close() error {
 	}
 	<-s.running.whenIdle()
 	s.stopObserving()
-	s.freshness.close()
+	s.lease.close()
 	return nil
 }
 

@@ -33,9 +33,9 @@ type session struct {
 	// credentials are written with mu held and read by everybody. info.Caller is
 	// the first caller; see connection.
 	credentials atomic.Pointer[credentials]
-	// generation counts the replacements of the credentials.
-	generation  atomic.Uint64
-	expiryEntry expiryEntry
+	// callerChanges counts the replacements of the caller; see authorizationVersion.
+	callerChanges atomic.Uint64
+	expiryEntry   expiryEntry
 
 	// helpers are the writer and the goroutine that handles an overflow. They are
 	// started with outbox.mu held while the outbox is not closed, and waited for

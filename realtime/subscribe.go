@@ -20,7 +20,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		s.sendUnknown(m)
 		return
 	}
-	answered := s.generations()
+	version := s.authorizationVersion()
 	if err := s.maySubscribe(id); err != nil {
 		s.unsubscribe(id)
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
@@ -41,7 +41,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		c.hub.release(c)
 		return
 	}
-	s.confirmSubscription(sub, answered)
+	s.recheckIfOutdated(sub, version)
 	s.startCatchUp(sub)
 }
 

@@ -41,9 +41,9 @@ type subscription struct {
 	interrupted bool
 	// removed says that a removal is among the held frames: no later commit follows.
 	removed bool
-	// questions are the answers of AuthorizeSubscribe that are awaited: meanwhile
+	// rechecks counts the calls of AuthorizeSubscribe that are awaited: meanwhile
 	// no state is sent, and what is committed is held. See Server.Reauthorize.
-	questions int
+	rechecks int
 }
 
 type mode int
@@ -76,7 +76,7 @@ func (s *subscription) deliver(b batch) bool {
 	defer s.mu.Unlock()
 	switch s.mode {
 	case live:
-		if s.questions > 0 {
+		if s.rechecks > 0 {
 			s.removed = b.removed
 			return s.holdLocked(b.bytes, false, b.frames...)
 		}
@@ -113,7 +113,7 @@ func (s *subscription) sendResult(f frame) bool {
 		if s.session.out.hold(len(f)) {
 			s.late = append(s.late, lateResult{f, time.Now()})
 		}
-	case s.mode == live && s.questions == 0:
+	case s.mode == live && s.rechecks == 0:
 		s.session.out.send(f)
 	default:
 		s.holdLocked(len(f), true, f)
@@ -126,7 +126,7 @@ func (s *subscription) flushLocked() {
 	if !s.channel.holding.Load() {
 		s.holdLateLocked(len(s.late))
 	}
-	if s.mode != live || s.questions > 0 {
+	if s.mode != live || s.rechecks > 0 {
 		return
 	}
 	s.releaseLocked(false)
@@ -211,7 +211,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	switch {
 	case s.mode == ended:
 		return beginDone, last, nil
-	case s.questions > 0:
+	case s.rechecks > 0:
 		if room = s.session.out.whenWoken(); room == nil {
 			return beginDone, last, nil // the connection is closing
 		}

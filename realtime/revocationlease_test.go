@@ -306,7 +306,7 @@ func TestHeldCommits_Bounded(t *testing.T) {
 }
 
 // A server confirms only while it has connections.
-func TestFreshness_Idle(t *testing.T) {
+func TestLease_Idle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveProcesses(t)
 		peer := p.b.dialToken("bob")
@@ -326,7 +326,7 @@ func TestFreshness_Idle(t *testing.T) {
 }
 
 // A server that has never known the revocations lets nobody in.
-func TestFreshness_NeverKnown(t *testing.T) {
+func TestLease_NeverConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveProcesses(t)
 		p.a.revoke(realtime.Revocation{Subject: "ada"})
@@ -339,8 +339,8 @@ func TestFreshness_NeverKnown(t *testing.T) {
 }
 
 // A caller who was revoked meanwhile is let in by a server that is cut off, is
-// sent nothing new, and is shut out when the server knows.
-func TestFreshness_CutOff(t *testing.T) {
+// sent nothing new, and is closed with 4002 when the server knows.
+func TestLease_CutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := serveProcesses(t)
 		followC(p.b.dialToken("bob"))

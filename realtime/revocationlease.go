@@ -47,7 +47,7 @@ import (
 // A ShareData that is subscribed to for the first time then is served if it has
 // not changed since the last confirmation, and refused as unavailable otherwise;
 // proposals are refused, too. New connections are accepted: they are sent only what
-// is confirmed, and end when the store can be read and covers them.
+// is confirmed, and end when the store can be read and has a revocation of them.
 //
 // Where no other process appends to the store, a revocation is applied inside its
 // commit, before Revoke returns, and one confirmation lasts for ever.
@@ -55,13 +55,13 @@ import (
 const (
 	leaseTime  = time.Second
 	revokeWait = leaseTime + leaseTime/10
-	// admitTimeout bounds how long a new connection waits for a confirmation.
-	admitTimeout = 2 * time.Second
+	// confirmTimeout bounds how long a new connection waits for a confirmation.
+	confirmTimeout = 2 * time.Second
 )
 
-// freshness knows until when the server may hand over commits. A goroutine keeps
-// it while there are connections, where several processes share the store.
-type freshness struct {
+// revocationLease says until when the server may hand over commits. A goroutine
+// renews it while there are connections, where several processes share the store.
+type revocationLease struct {
 	shared bool
 	// read applies all that the store holds.
 	read func(ctx context.Context) error
@@ -74,8 +74,8 @@ type freshness struct {
 	// wake has an element when a confirmation is wanted, or the last connection
 	// has ended.
 	wake chan struct{}
-	// reading is filled by the one goroutine that reads. The rest is its: when the
-	// last read began, its error, and what ends the notifications.
+	// reading is a semaphore; its holder owns began, err and stop: when the last
+	// read began, its error, and what ends the notifications.
 	reading chan struct{}
 	began   time.Time
 	err     error
@@ -86,133 +86,144 @@ type freshness struct {
 	waiting []*channel // that hold commits
 }
 
-func newFreshness(shared bool, read func(context.Context) error) *freshness {
-	return &freshness{shared: shared, read: read, wake: make(chan struct{}, 1), reading: make(chan struct{}, 1)}
+func newRevocationLease(shared bool, read func(context.Context) error) *revocationLease {
+	return &revocationLease{shared: shared, read: read, wake: make(chan struct{}, 1), reading: make(chan struct{}, 1)}
 }
 
 // isValid reports whether commits that have arrived may be handed over.
-func (f *freshness) isValid() bool {
-	confirmed := f.confirmed.Load()
-	if confirmed == nil || !f.shared {
+func (l *revocationLease) isValid() bool {
+	confirmed := l.confirmed.Load()
+	if confirmed == nil || !l.shared {
 		return confirmed != nil
 	}
-	return lasts(*confirmed, time.Now())
+	return isValidAt(*confirmed, time.Now())
 }
 
-// lasts reports whether a confirmation is valid at a time. The monotonic clock
+// isValidAt reports whether a confirmation is valid at a time. The monotonic clock
 // stands still while a machine is suspended, and the wall clock may be set back.
-func lasts(confirmed, at time.Time) bool {
+func isValidAt(confirmed, at time.Time) bool {
 	return at.Sub(confirmed) < leaseTime && at.Round(0).Sub(confirmed.Round(0)) < leaseTime
 }
 
-// covers reports whether what this process knew at a time may be handed over: a
-// confirmation that is later, or was valid then, is as good as one that is valid
-// now.
-func (f *freshness) covers(known time.Time) bool {
-	confirmed := f.confirmed.Load()
-	return confirmed != nil && !known.IsZero() && lasts(*confirmed, known)
+// wasValidAt reports whether the last confirmation was valid at, or began after,
+// the time known. What this process knew at that time may then be handed over.
+func (l *revocationLease) wasValidAt(known time.Time) bool {
+	confirmed := l.confirmed.Load()
+	return confirmed != nil && !known.IsZero() && isValidAt(*confirmed, known)
 }
 
-// confirm reads what was revoked until now, and has the channels go on. Calls at
-// the same time share a read.
-func (f *freshness) confirm(ctx context.Context) error {
+// confirm reads what was revoked until now, and releases the held commits of the
+// waiting channels. Calls at the same time share a read.
+func (l *revocationLease) confirm(ctx context.Context) error {
 	asked := time.Now()
 	select {
-	case f.reading <- struct{}{}:
-		defer func() { <-f.reading }()
+	case l.reading <- struct{}{}:
+		defer func() { <-l.reading }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if f.began.After(asked) {
-		return f.err
+	if l.began.After(asked) {
+		return l.err
 	}
 	began := time.Now()
-	err := f.read(ctx)
+	err := l.read(ctx)
 	if ctx.Err() == nil { // otherwise the error says nothing to others
-		f.began, f.err = began, err
+		l.began, l.err = began, err
 	}
 	if err != nil {
 		return err
 	}
-	f.confirmed.Store(&began)
-	for _, c := range f.takeWaiting() {
-		c.goOn(began)
+	l.confirmed.Store(&began)
+	for _, c := range l.takeWaiting() {
+		c.releaseHeld(began)
 	}
 	return nil
 }
 
+// moveTo moves to a later position of RevocationsID; false if it is not later.
+func (l *revocationLease) moveTo(to replay.Cursor) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !to.After(l.applied) {
+		return false
+	}
+	l.applied = to
+	return true
+}
+
 // close ends the notifications of the store.
-func (f *freshness) close() {
-	f.reading <- struct{}{}
-	defer func() { <-f.reading }()
-	if f.stop != nil {
-		f.stop()
-		f.stop = nil
+func (l *revocationLease) close() {
+	l.reading <- struct{}{}
+	defer func() { <-l.reading }()
+	if l.stop != nil {
+		l.stop()
+		l.stop = nil
 	}
 }
 
-// ensure makes sure that what was revoked until now is applied, or what happens
-// now is before Revoke returns.
-func (f *freshness) ensure(ctx context.Context) error {
-	if f.isValid() {
+// ensureValid renews the lease if it is not valid. When it returns nil, acting now
+// cannot violate the promise of Revoke.
+func (l *revocationLease) ensureValid(ctx context.Context) error {
+	if l.isValid() {
 		return nil
 	}
-	return f.confirm(ctx)
+	return l.confirm(ctx)
 }
 
-// await is called by a channel that holds commits.
-func (f *freshness) await(c *channel) {
-	f.mu.Lock()
-	f.waiting = append(f.waiting, c)
-	f.mu.Unlock()
-	f.wakeUp()
+// addWaiting queues a channel that is released by the next confirmation.
+func (l *revocationLease) addWaiting(c *channel) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, c)
+	l.mu.Unlock()
+	l.wakeUp()
 }
 
-func (f *freshness) takeWaiting() []*channel {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	waiting := f.waiting
-	f.waiting = nil
+func (l *revocationLease) takeWaiting() []*channel {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waiting := l.waiting
+	l.waiting = nil
 	return waiting
 }
 
-func (f *freshness) wakeUp() {
+func (l *revocationLease) wakeUp() {
 	select {
-	case f.wake <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// keepFresh confirms as long as there are connections.
-func (s *Server) keepFresh() {
+// renewLease renews the lease as long as there are connections.
+func (s *Server) renewLease() {
 	timer := time.NewTimer(leaseTime / 2)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
-		case <-s.freshness.wake:
+		case <-s.lease.wake:
 		case <-s.ctx.Done():
 		}
-		if s.stopsConfirming() {
+		if s.stopConfirmingIfIdle() {
 			return
 		}
-		if err := s.freshness.confirm(s.ctx); err != nil {
+		if err := s.lease.confirm(s.ctx); err != nil {
 			s.log.Warn("revocations cannot be read; commits of other processes are held", "error", err)
 		}
 		timer.Reset(leaseTime / 2)
 	}
 }
 
-// startConfirmingLocked reports whether keepFresh is to be started. Server.mu is
-// held.
-func (s *Server) startConfirmingLocked() bool {
-	start := s.freshness.shared && !s.confirming
-	s.confirming = s.confirming || start
-	return start
+// beginConfirmingLocked marks renewLease as running where it is needed. If started
+// is true, the caller starts it. Server.mu is held.
+func (s *Server) beginConfirmingLocked() (started bool) {
+	started = s.lease.shared && !s.confirming
+	s.confirming = s.confirming || started
+	return started
 }
 
-// stopsConfirming reports whether there are no more connections.
-func (s *Server) stopsConfirming() bool {
+// stopConfirmingIfIdle marks renewLease as ended if there are no more connections.
+// If stopped is true, the caller, which is renewLease, returns.
+func (s *Server) stopConfirmingIfIdle() (stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() == nil && len(s.sessions) > 0 {
@@ -226,25 +237,25 @@ func (s *Server) stopsConfirming() bool {
 // knows what was revoked. The error means that it has never known; what it does
 // not know yet is applied as soon as the store can be read.
 func (s *Server) checkRevocations(ctx context.Context) error {
-	if s.freshness.isValid() {
+	if s.lease.isValid() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
-	err := s.freshness.confirm(ctx)
+	err := s.lease.confirm(ctx)
 	if err != nil {
 		s.log.Warn("revocations cannot be read", "error", err)
 	}
-	if s.freshness.confirmed.Load() != nil {
+	if s.lease.confirmed.Load() != nil {
 		return nil
 	}
 	return err
 }
 
-// awaitFreshness waits until every server on the store has applied what was
-// appended before, or hands over nothing.
-func (s *Server) awaitFreshness(ctx context.Context) error {
-	if !s.freshness.shared {
+// waitForLeaseExpiry waits until every other server has either confirmed again or
+// lost its lease.
+func (s *Server) waitForLeaseExpiry(ctx context.Context) error {
+	if !s.lease.shared {
 		return nil
 	}
 	timer := time.NewTimer(revokeWait)
