@@ -167,3 +167,32 @@ func TestVerify_Tampering(t *testing.T) {
 		})
 	}
 }
+
+// Everything is chained again in a later epoch, so that all of the auditor's checkpoints
+// seem to be of entries that were trimmed.
+func TestVerify_RewrittenInLaterEpoch(t *testing.T) {
+	signer := newSigner(t, ed25519Key)
+	var checkpoints []string
+	for _, line := range chainOf(bodiesOf(4)) {
+		checkpoints = append(checkpoints, checkpointOf(t, signer, line).JWS)
+	}
+	bodies := bodiesOf(4)
+	for i := range bodies {
+		bodies[i] = strings.Replace(bodies[i], `"cursor":"7-`, `"cursor":"8-`, 1)
+	}
+	lines := chainOf(bodies)
+	for name, test := range map[string]struct {
+		export []string
+		want   error
+	}{
+		"from its first entry": {lines, audit.ErrRewritten},
+		"as if it was trimmed": {lines[1:], audit.ErrMissingStart},
+	} {
+		report, err := audit.Verify(strings.NewReader(strings.Join(test.export, "")), &audit.Options{
+			Keys: publicKeys(t, signer), Checkpoints: checkpoints, AllowTrimmed: true,
+		})
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: %+v, %v; want %v", name, report, err, test.want)
+		}
+	}
+}

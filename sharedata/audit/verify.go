@@ -30,7 +30,10 @@ type Options struct {
 	// ShareData. Default: Report.Chain.First says where it begins.
 	RequireStart bool
 	// AllowTrimmed accepts Checkpoints of entries before the first one of the export, for
-	// a service that keeps the newest entries only. Report.BeforeStart counts them.
+	// a service that keeps the newest entries only. Report.BeforeStart counts them. At
+	// least one checkpoint must be of an entry of the export, and an export that begins
+	// with a first entry has not been trimmed: those that are older are of another
+	// history, as after a removal, or that was written again.
 	AllowTrimmed bool
 	// MaxLineBytes is that of ReadOptions.
 	MaxLineBytes int
@@ -97,6 +100,7 @@ type verification struct {
 	unmatched map[replay.Cursor]auditorCheckpoint // those of the auditor
 	report    Report
 	final     bool // the last line was a checkpoint
+	begins    bool // the first entry continues nothing: none can have been trimmed
 }
 
 // auditorCheckpoint is a checkpoint of Options.Checkpoints, which may have several for
@@ -176,6 +180,7 @@ func (v *verification) checkStart(e *sharedata.Entry) error {
 		before = replay.Cursor{Epoch: e.Cursor.Epoch, Revision: e.Cursor.Revision - 1}
 	}
 	if before.IsZero() {
+		v.begins = true
 		return nil
 	}
 	if v.options.RequireStart {
@@ -255,12 +260,15 @@ func (v *verification) checkEnd() error {
 		switch {
 		case chain.Last.IsZero() || c.Cursor.After(chain.Last):
 			return fmt.Errorf("%w: the checkpoint of %s is of the entry at %s, and the export ends at %s", ErrTruncated, timeText(&c.Checkpoint), c.Cursor, chain.Last)
-		case c.Cursor.After(chain.First):
+		case c.Cursor.After(chain.First), v.begins && v.options.AllowTrimmed:
 			return fmt.Errorf("%w: the entry at %s, of which there is a checkpoint of %s, is not in the history any more", ErrRewritten, c.Cursor, timeText(&c.Checkpoint))
 		case !v.options.AllowTrimmed:
 			return fmt.Errorf("%w: the checkpoint of %s is of the entry at %s, and the export begins at %s", ErrMissingStart, timeText(&c.Checkpoint), c.Cursor, chain.First)
 		}
 		v.report.BeforeStart += c.count
+	}
+	if v.report.BeforeStart > 0 && v.report.CheckpointsMatched+v.report.CheckpointsInExport == 0 {
+		return fmt.Errorf("%w: no checkpoint is of an entry of the export, which begins at %s", ErrMissingStart, chain.First)
 	}
 	if v.options.RequireFinal && !v.final {
 		return fmt.Errorf("%w: the export ends at %s without a checkpoint", ErrTruncated, chain.Last)
