@@ -93,7 +93,11 @@ func (a *Authorities) verify(ctx context.Context, audience, issuer string, messa
 	}
 	_, err = message.Verify(keys)
 	if mayBeNew(err, message) {
-		if newer := found.newer(ctx, keys); newer != nil {
+		newer, unavailable := found.newer(ctx, keys)
+		switch {
+		case unavailable != nil:
+			return fmt.Errorf("%w: issuer %.60q: there may be newer ones: %w", ErrKeysUnavailable, issuer, unavailable)
+		case newer != nil:
 			_, err = message.Verify(newer)
 		}
 	}
@@ -111,15 +115,16 @@ func mayBeNew(err error, message *jose.Message) bool {
 
 var errNoKeys = errors.New("the source of keys returned none")
 
-// newer returns a newer key set than the given one, or nil.
-func (a authority) newer(ctx context.Context, keys jwk.Set) jwk.Set {
+// newer returns a newer key set than the given one, nil if there is none, and an error
+// if that cannot be said at present.
+func (a authority) newer(ctx context.Context, keys jwk.Set) (jwk.Set, error) {
 	refresher, can := a.keys.(Refresher)
 	if !can {
-		return nil
+		return nil, nil
 	}
 	newer, err := refresher.Refresh(ctx, keys)
 	if err != nil || newer == keys {
-		return nil
+		return nil, err
 	}
-	return newer
+	return newer, nil
 }

@@ -99,18 +99,26 @@ func (j *JWKS) Keys(ctx context.Context) (jwk.Set, error) {
 }
 
 // Refresh returns newer keys than known, which it requests unless JWKSOptions.MinInterval
-// forbids it; then, or if there are none, it returns what it has.
+// forbids it; then, or if there are none, it returns what it has. It fails if the last
+// request failed: there may be newer keys then.
 func (j *JWKS) Refresh(ctx context.Context, known jwk.Set) (jwk.Set, error) {
 	j.mu.Lock()
 	if j.keys == known {
 		j.fetchLocked(time.Now())
 	}
-	keys, fetching := j.keys, j.fetching
+	keys, fetching, err := j.keys, j.fetching, j.err
 	j.mu.Unlock()
-	if keys != known || fetching == nil {
+	if keys == known && fetching != nil {
+		if keys, err = j.await(ctx, fetching); err == nil && keys == known {
+			j.mu.Lock()
+			err = j.err
+			j.mu.Unlock()
+		}
+	}
+	if keys != known {
 		return keys, nil
 	}
-	return j.await(ctx, fetching)
+	return keys, err
 }
 
 // await returns the keys after the end of a request.

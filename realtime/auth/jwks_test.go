@@ -217,7 +217,7 @@ func TestJWKS_Outage(t *testing.T) {
 		f.expect("soon after", by1, nil, 2)
 		time.Sleep(29 * time.Second)
 		f.expect("within MinInterval", by1, nil, 2)
-		f.expect("unknown key meanwhile", by2, auth.ErrInvalidToken, 2)
+		f.expect("unknown key meanwhile", by2, auth.ErrKeysUnavailable, 2)
 		time.Sleep(30*time.Minute - 29*time.Second)
 		f.expect("last moment", by1, nil, 3)
 		time.Sleep(time.Minute)
