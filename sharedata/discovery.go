@@ -37,7 +37,7 @@ func (m *Manager) Functions(ctx context.Context, id string) ([]FunctionInfo, err
 		if f.id == "" || functions.ByID(f.id) != f {
 			continue // internal, or one of the kind that an own function replaces
 		}
-		info := FunctionInfo{ID: f.id, Timeout: f.timeout, ProofRequired: m.requiresProof(id, f)}
+		info := FunctionInfo{ID: f.id, Timeout: f.timeout, ProofRequired: m.requiresProof(id, f, true)}
 		if f.schema != nil {
 			info.InputSchema = f.schema.text
 		}

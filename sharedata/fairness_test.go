@@ -216,3 +216,26 @@ func TestFairness_KeyedProposals(t *testing.T) {
 		})
 	}
 }
+
+// A full queue has room for a proposer who has nothing in it, up to twice the limit.
+func TestFairness_FullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		m := newCounter(t, &sharedata.Options{MaxWaiting: 3}, 0, held("held", g))
+		m.Submit(t.Context(), proposalFrom("a", "held"), func(sharedata.Verdict, error) {})
+		<-g.arrived // it is evaluated now, so it does not count as waiting
+		busy := make(map[string]int)
+		for _, connection := range []string{"a", "a", "a", "a", "b", "b", "c", "d", "e", "a"} {
+			m.Submit(t.Context(), proposalFrom(connection, "add"), func(_ sharedata.Verdict, err error) {
+				if errors.Is(err, sharedata.ErrBusy) {
+					busy[connection]++
+				}
+			})
+		}
+		if got, want := fmt.Sprint(busy), "map[a:2 b:1 e:1]"; got != want {
+			t.Errorf("refused are %s, want %s", got, want)
+		}
+		close(g.open)
+		synctest.Wait()
+	})
+}

@@ -155,7 +155,7 @@ func (m *Manager) enqueue(id string, r *request) error {
 	}
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
-	if limit := m.options.MaxWaiting; limit > 0 && s.queue.waiting >= limit {
+	if limit := m.options.MaxWaiting; limit > 0 && s.queue.isFullLocked(r.proposer, limit) {
 		return fmt.Errorf("%w: %d wait for %.60q; propose again later", ErrBusy, s.queue.waiting, id)
 	}
 	s.touch()

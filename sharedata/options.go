@@ -30,8 +30,10 @@ type Options struct {
 	ProofVerifier ProofVerifier
 	// RequireProof says whether proposals to a function of a ShareData need a
 	// proof, besides the functions that require one themselves
-	// (Function.WithRequiredProof). It is called for every such proposal, from any
-	// number of goroutines, and should return at once; what it answers is in
+	// (Function.WithRequiredProof). It is asked about proposals that name their
+	// function by its id, as all from clients do, and not about those of the service
+	// with Proposal.Function. It is called for every such proposal, from any number of
+	// goroutines, and should return at once; what it answers is in
 	// FunctionInfo too. It needs a ProofVerifier. Default: nil, no others.
 	RequireProof func(shareDataID, functionID string) bool
 	// FunctionTimeout is the deadline of functions that set none of their own.

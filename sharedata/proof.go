@@ -79,10 +79,11 @@ func (m *Manager) checkVerifiable(functions ...*Function) error {
 	return nil
 }
 
-// requiresProof reports whether a proposal to the function needs a proof.
-// Options.RequireProof is the application's: where it panics, a proof is required.
-func (m *Manager) requiresProof(shareDataID string, f *Function) (required bool) {
-	if f.proofRequired || m.options.RequireProof == nil {
+// requiresProof reports whether a proposal to the function needs a proof; byID says
+// that it names the function by its id. Options.RequireProof is the application's:
+// where it panics, a proof is required.
+func (m *Manager) requiresProof(shareDataID string, f *Function, byID bool) (required bool) {
+	if f.proofRequired || m.options.RequireProof == nil || !byID {
 		return f.proofRequired
 	}
 	defer func() {

@@ -177,7 +177,7 @@ func (m *Manager) bind(ctx context.Context, p Proposal, data json.RawMessage, po
 	if err := m.checkVerifiable(function); err != nil {
 		return binding{}, err
 	}
-	if p.Proof == nil && m.requiresProof(p.ShareDataID, function) {
+	if p.Proof == nil && m.requiresProof(p.ShareDataID, function, p.Function == nil) {
 		return binding{}, fmt.Errorf("%w for %.60q of %.60q", ErrProofRequired, function.id, p.ShareDataID)
 	}
 	if err := function.checkInput(data); err != nil {

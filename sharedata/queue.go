@@ -84,6 +84,18 @@ type requestQueue struct {
 // fewTurns is how many turns are searched one by one.
 const fewTurns = 8
 
+// isFullLocked reports whether a proposer must wait before it adds a request. Up to
+// twice the limit, there is room for a proposer who has none waiting, so that those
+// who have many do not keep others out.
+func (q *requestQueue) isFullLocked(p proposer, limit int) bool {
+	return q.waiting >= limit && (q.waiting >= 2*limit || q.hasWaitingLocked(p))
+}
+
+func (q *requestQueue) hasWaitingLocked(p proposer) bool {
+	t := q.turnLocked(p)
+	return t != nil && len(t.requests) > 0
+}
+
 // pushLocked adds a new request.
 func (q *requestQueue) pushLocked(r *request) {
 	q.sequence++
