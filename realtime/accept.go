@@ -86,7 +86,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		return false
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
-	session, err := newSession(s, h, r, o.info)
+	session, err := newSession(s, h, r, o.info, counted)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
@@ -98,7 +98,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 	s.register(session, o)
 	go func() {
 		defer s.running.done()
-		defer counted.release()
+		defer session.end()
 		defer s.unregister(session)
 		defer s.recoverIn(session)
 		session.run()
@@ -143,7 +143,7 @@ func (s *Server) register(session *session, o *opening) {
 		s.spawn(nil, s.renewLease)
 	}
 	switch {
-	case s.revocations.isRevoked(session.caller()): // since it was checked
+	case s.revocations.isRevoked(session.caller(), session.info.OpenedAt): // since it was checked
 		session.shutOut(reasonRevoked)
 	case refused != nil:
 		session.close(refused.Code, refused.Reason)

@@ -12,8 +12,9 @@ import (
 // a whole when the caller renews its token.
 type credentials struct {
 	caller *sharedata.Caller // nil where nobody is authenticated
-	// ctx ends with the connection, work with the server: a proposal is evaluated
-	// also when its connection has ended. Both carry the caller.
+	// ctx ends with the connection. work goes on after it, because a proposal is
+	// evaluated also when its connection has ended, but not when the caller is not
+	// served any more. Both carry the caller.
 	ctx, work context.Context
 }
 
@@ -22,7 +23,7 @@ func (s *session) newCredentials(caller *sharedata.Caller) *credentials {
 	return &credentials{
 		caller: caller,
 		ctx:    sharedata.WithCaller(s.ctx, caller),
-		work:   sharedata.WithCaller(s.server.ctx, caller),
+		work:   sharedata.WithCaller(s.serving, caller),
 	}
 }
 
@@ -61,6 +62,9 @@ const (
 func (s *session) expire() {
 	s.mu.Lock()
 	expired := s.server.isExpired(s.caller())
+	if !expired && !s.closing { // renewed, or the clock was set back
+		s.server.expiries.set(&s.expiryEntry, s.server.expiry(s.caller()))
+	}
 	s.mu.Unlock()
 	if expired {
 		s.shutOut(reasonExpired)
@@ -69,8 +73,8 @@ func (s *session) expire() {
 
 // shutOut ends the session because its caller is not served any more. What is
 // queued is dropped, so that no frame is begun after this; frames that are being
-// written are completed, then the close frame is. Requests that wait are neither
-// authorized nor evaluated. It does not block.
+// written are completed, then the close frame is. Requests that wait, here or for
+// their turn in the manager, are neither authorized nor evaluated. It does not block.
 func (s *session) shutOut(reason string) {
 	s.mu.Lock()
 	s.excluded = true
@@ -78,11 +82,16 @@ func (s *session) shutOut(reason string) {
 	s.out.closeAtOnce(codes.CloseUnauthorized, reason)
 	s.beginClosing()
 	s.cancel()
+	s.stopServing()
 	s.endSubscriptions()
 }
 
-// isExcluded reports whether shutOut was called.
+// isExcluded reports whether shutOut was called. It ends a session whose caller has
+// expired: the timer of expiries may be late, above all after the clock was set.
 func (s *session) isExcluded() bool {
+	if s.server.isExpired(s.caller()) {
+		s.expire()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.excluded

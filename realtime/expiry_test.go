@@ -177,20 +177,54 @@ func TestExpiry_DuringHooks(t *testing.T) {
 	})
 }
 
-// A proposal that the manager has is evaluated.
-func TestExpiry_ProposalInManager(t *testing.T) {
+// Of the proposals that the manager has, the function that is running ends with its
+// context, and those that wait for their turn are not evaluated.
+func TestExpiry_ProposalsInManager(t *testing.T) {
+	for name, shutOut := range map[string]func(ts *testServer){
+		"expired": func(*testServer) {},
+		"revoked": func(ts *testServer) { ts.revoke(realtime.Revocation{Subject: "ada"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var tokens callers
+				tokens.issue("t", "ada", time.Second)
+				ts := servePipes(t, &realtime.Options{Authenticate: tokens.authenticate})
+				function, _ := blockingFunction("wait")
+				ts.create("c", function)
+				p := ts.dialToken("t")
+				p.propose("c", "wait", `null`, "1")
+				for i := range 50 {
+					p.propose("c", "add", `{"by":1}`, fmt.Sprint("a", i))
+				}
+				synctest.Wait()
+				shutOut(ts)
+				p.wantClose(codes.CloseUnauthorized)
+				synctest.Wait()
+				if at := ts.cursor("c"); at.Revision != 1 {
+					t.Errorf("the history is at %v", at)
+				}
+			})
+		})
+	}
+}
+
+// The clock was set forward, so that the timer is late.
+func TestExpiry_LateTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tokens callers
-		tokens.issue("t", "ada", time.Second)
-		ts := servePipes(t, &realtime.Options{Authenticate: tokens.authenticate})
-		function, unblock := blockingFunction("wait")
-		ts.create("c", function)
+		tokens.issue("t", "ada", 10*time.Second)
+		ts := servePipes(t, &realtime.Options{Authenticate: tokens.authenticate, Heartbeat: -1})
+		ts.create("c")
 		p := ts.dialToken("t")
-		p.propose("c", "wait", `null`, "1")
+		p.wantPong("open")
+		ts.server.StopExpiryTimer()
+		time.Sleep(50 * time.Second)
+		for i := range 50 {
+			p.propose("c", "add", `{"by":1}`, fmt.Sprint(i))
+		}
 		p.wantClose(codes.CloseUnauthorized)
-		unblock()
 		synctest.Wait()
-		if at := ts.cursor("c"); at.Revision != 2 {
+		if at := ts.cursor("c"); at.Revision != 1 {
 			t.Errorf("the history is at %v", at)
 		}
 	})

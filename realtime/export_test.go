@@ -2,6 +2,9 @@ package realtime
 
 import "testing"
 
+// RenewInterval is the least time between two renewals.
+const RenewInterval = renewInterval
+
 // Channels returns the number of ShareData that the server observes.
 func (s *Server) Channels() int {
 	s.hub.mu.Lock()
@@ -25,4 +28,11 @@ func DefaultOptions(t *testing.T) Options {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// StopExpiryTimer makes the timer late, as a wall clock that is set forward does.
+func (s *Server) StopExpiryTimer() {
+	s.expiries.mu.Lock()
+	defer s.expiries.mu.Unlock()
+	s.expiries.timer.Stop()
 }

@@ -19,8 +19,8 @@ type heldCommit struct {
 	arrived time.Time
 }
 
-// maxHeldBytes bounds the commits that one channel holds, by their states and
-// heldOverhead for each. Beyond that, subscribers get the last state instead.
+// maxHeldBytes bounds the commits that one channel holds, by their states, what was
+// proposed, and heldOverhead for each. Beyond that, subscribers get the last state instead.
 const (
 	maxHeldBytes = 4 << 20
 	heldOverhead = 512
@@ -28,7 +28,8 @@ const (
 
 func heldBytes(events []sharedata.Event) (bytes int) {
 	for i := range events {
-		bytes += len(events[i].State) + heldOverhead
+		e := &events[i]
+		bytes += len(e.State) + len(e.Data) + len(e.Proof) + len(e.Details) + heldOverhead
 	}
 	return bytes
 }

@@ -2,8 +2,11 @@ package realtime
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/safe-go/safe/sharedata"
 )
 
 // opening is a connection between its authentication and its registration as a
@@ -24,8 +27,28 @@ var (
 	errDisconnecting = errors.New("connections are being disconnected all the time")
 	// errUnchecked: the store could never be read, so it is not known whether the
 	// caller was revoked.
-	errUnchecked = errors.New("it cannot be checked whether the caller was revoked")
+	errUnchecked = fmt.Errorf("%w: revocations are unavailable", ErrUnavailable)
 )
+
+// Authenticate returns the caller of a request, as for a connection: it asks
+// Options.Authenticate, and refuses a caller that has expired or was revoked. Other
+// handlers of the service use it, so that Revoke holds for them too; the caller is nil
+// where Options.Authenticate is not set. Errors are those of the hook, ErrExpired, and
+// ErrUnavailable if it is not known who was revoked.
+func (s *Server) Authenticate(r *http.Request) (*sharedata.Caller, error) {
+	caller, err := s.authenticate(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.isExpired(caller):
+		return nil, errExpiredToken
+	case s.checkRevocations(r.Context()) != nil:
+		return nil, errUnchecked
+	case s.revocations.isRevoked(caller, time.Time{}):
+		return nil, errRevokedToken
+	}
+	return caller, nil
+}
 
 // open authenticates a request. If Disconnect is called meanwhile, its match
 // cannot be asked about the caller yet, and the application may keep the caller
@@ -33,16 +56,9 @@ var (
 func (s *Server) open(r *http.Request, remote string) (*opening, error) {
 	for range maxAuthentications {
 		disconnects := s.disconnects.Load()
-		caller, err := s.authenticate(r)
-		switch {
-		case err != nil:
+		caller, err := s.Authenticate(r)
+		if err != nil {
 			return nil, err
-		case s.isExpired(caller):
-			return nil, errExpiredToken
-		case s.checkRevocations(r.Context()) != nil:
-			return nil, errUnchecked
-		case s.revocations.isRevoked(caller):
-			return nil, errRevokedToken
 		}
 		o := &opening{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
 		s.mu.Lock()

@@ -65,16 +65,25 @@ func (s *session) propose(m *wire.Propose) {
 	}
 	c := s.credentials.Load()
 	err := s.mayPropose(c, m)
+	// The hook may have taken any time.
+	unconfirmed := s.server.lease.ensureValid(s.server.ctx)
 	switch {
-	case s.isExcluded(): // since it was checked
+	case s.isExcluded():
 		s.discard(m)
+		return
+	case unconfirmed != nil:
+		s.answer(m, s.fail(m, unconfirmed))
 		return
 	case err != nil:
 		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
 	s.server.manager.Submit(c.work, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
-		if err != nil {
+		switch {
+		case err != nil && s.isExcluded():
+			s.discard(m)
+			return
+		case err != nil:
 			s.complete(m, s.fail(m, err))
 			return
 		}
@@ -145,10 +154,14 @@ func (s *session) releaseSlot(m *wire.Propose) {
 func (s *session) finishProposal() {
 	s.mu.Lock()
 	s.unsent--
-	last := s.draining && s.unsent == 0
+	last := s.unsent == 0
+	drained, released := last && s.draining, last && s.ended
 	s.mu.Unlock()
-	if last {
+	if drained {
 		s.closeGoingAway()
+	}
+	if released {
+		s.release()
 	}
 	s.server.proposals.done()
 }

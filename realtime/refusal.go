@@ -13,7 +13,7 @@ import (
 // ErrExpired is what AuthorizeSubscribe and AuthorizePropose return, alone or
 // wrapped, when the credentials that the connection was opened with are no
 // longer good. The connection is closed with 4002, so that its client renews
-// them and reconnects.
+// them and reconnects. Server.Authenticate returns it for such credentials.
 var ErrExpired = errors.New("credentials are no longer good")
 
 // ErrUnavailable is what Authenticate and AuthenticateToken return, alone or wrapped,

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 
 // renewTimeout bounds the context of Options.AuthenticateToken.
 const renewTimeout = 10 * time.Second
+
+// renewInterval is the least time between two renewals of one connection: each may
+// cost a signature, and AuthorizeSubscribe for every subscription.
+const renewInterval = 250 * time.Millisecond
 
 // pong answers a ping.
 func (s *session) pong(m *wire.Ping) {
@@ -45,8 +50,8 @@ func (s *session) renew(m *wire.Authenticate) {
 	case s.server.options.AuthenticateToken == nil:
 		s.refuseRenewal(m, "this server renews no tokens; reconnect with the new one")
 		return
-	case s.renewing:
-		s.delayRenewal(m, codes.RateLimited, "another token is being checked; wait for the reply", retryAfterRateLimited)
+	case s.renewing, time.Since(s.renewedAt) < renewInterval:
+		s.delayRenewal(m, codes.RateLimited, "another token is being checked, or was a moment ago; send it again later", renewInterval)
 		return
 	}
 	s.renewing = s.server.spawn(s, func() {
@@ -58,7 +63,7 @@ func (s *session) renew(m *wire.Authenticate) {
 func (s *session) finishRenewal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.renewing = false
+	s.renewing, s.renewedAt = false, time.Now()
 }
 
 func (s *session) refuseRenewal(m *wire.Authenticate, why string) {
@@ -117,8 +122,8 @@ func (s *session) callerOf(token string) (caller *sharedata.Caller, err error) {
 
 var (
 	errOtherIdentity = errors.New("the token is for another subject or of another issuer")
-	errExpiredToken  = errors.New("the token has expired")
-	errRevokedToken  = errors.New("the token was revoked")
+	errExpiredToken  = fmt.Errorf("%w: the token has expired", ErrExpired)
+	errRevokedToken  = fmt.Errorf("%w: the token was revoked", ErrExpired)
 	errSessionEnded  = errors.New("the connection is closing")
 )
 
@@ -130,7 +135,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		return errOtherIdentity
 	case s.server.isExpired(caller):
 		return errExpiredToken
-	case s.server.revocations.isRevoked(caller):
+	case s.server.revocations.isRevoked(caller, time.Time{}):
 		return errRevokedToken
 	}
 	s.mu.Lock()
@@ -142,7 +147,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
-	if s.server.revocations.isRevoked(caller) { // since it was checked
+	if s.server.revocations.isRevoked(caller, s.info.OpenedAt) { // since it was checked
 		s.shutOut(reasonRevoked)
 		return errRevokedToken
 	}

@@ -128,7 +128,7 @@ func (s *Server) applyRevocation(data json.RawMessage) {
 	}
 	s.revocations.add(r, s.options.RevocationRetention)
 	for _, session := range s.openSessions() {
-		if r.matches(session.caller()) {
+		if r.matches(session.caller(), session.info.OpenedAt) {
 			session.shutOut(reasonRevoked)
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Server) applyRevocationState(state json.RawMessage) {
 		s.revocations.add(r, 0)
 	}
 	for _, session := range s.openSessions() {
-		if s.revocations.isRevoked(session.caller()) {
+		if s.revocations.isRevoked(session.caller(), session.info.OpenedAt) {
 			session.shutOut(reasonRevoked)
 		}
 	}

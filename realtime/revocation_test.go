@@ -3,6 +3,7 @@ package realtime_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -215,4 +216,37 @@ func (h *slowHijacker) Unwrap() http.ResponseWriter {
 	h.before()
 	h.before = func() {}
 	return h.ResponseWriter
+}
+
+// The clock of the issuer is ahead, so that the token seems to be newer than its
+// revocation.
+func TestRevoke_IssuerAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caller := &sharedata.Caller{Subject: "ada", IssuedAt: time.Now().Add(3 * time.Second)}
+		ts := servePipes(t, &realtime.Options{Authenticate: func(*http.Request) (*sharedata.Caller, error) { return caller, nil }})
+		p := ts.dialToken("t")
+		p.wantPong("open")
+		ts.revoke(realtime.Revocation{Subject: "ada"})
+		p.wantClose(codes.CloseUnauthorized)
+	})
+}
+
+// Authenticate refuses for other handlers what is refused for connections.
+func TestServer_Authenticate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caller := &sharedata.Caller{Subject: "ada", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+		ts := servePipes(t, &realtime.Options{Authenticate: func(*http.Request) (*sharedata.Caller, error) { return caller, nil }})
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if got, err := ts.server.Authenticate(r); err != nil || got != caller {
+			t.Errorf("%+v, %v", got, err)
+		}
+		ts.revoke(realtime.Revocation{Subject: "ada"})
+		if got, err := ts.server.Authenticate(r); got != nil || !errors.Is(err, realtime.ErrExpired) {
+			t.Errorf("after the revocation: %+v, %v", got, err)
+		}
+		caller = &sharedata.Caller{Subject: "bob", ExpiresAt: time.Now()}
+		if got, err := ts.server.Authenticate(r); got != nil || !errors.Is(err, realtime.ErrExpired) {
+			t.Errorf("after the expiry: %+v, %v", got, err)
+		}
+	})
 }

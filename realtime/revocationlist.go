@@ -25,16 +25,19 @@ type revocationKey struct {
 	TokenID string `json:"tokenId,omitempty"`
 }
 
-// matches reports whether the revocation applies to the caller. A revocation with a
-// TokenID matches that token at any time; any other matches tokens issued up to At.
-func (r revocation) matches(caller *sharedata.Caller) bool {
+// matches reports whether the revocation applies to a connection of the caller that was
+// opened at a time; the zero time is for one that is yet to be accepted. A revocation
+// with a TokenID matches that token at any time; any other matches tokens issued up to
+// At, and connections opened up to At: by an issuer's clock that is ahead, their tokens
+// may have been issued later.
+func (r revocation) matches(caller *sharedata.Caller, openedAt time.Time) bool {
 	if caller == nil ||
 		r.Subject != "" && r.Subject != caller.Subject ||
 		r.Issuer != "" && r.Issuer != caller.Issuer ||
 		r.TokenID != "" && r.TokenID != caller.TokenID {
 		return false
 	}
-	return r.TokenID != "" || !caller.IssuedAt.After(r.At)
+	return r.TokenID != "" || !caller.IssuedAt.After(r.At) || !openedAt.IsZero() && !openedAt.After(r.At)
 }
 
 // maxRevocations bounds the revocations that are remembered.
@@ -98,9 +101,9 @@ func (l *revocationList) add(r revocation, retention time.Duration) {
 	l.times.add(r, retention)
 }
 
-// isRevoked reports whether a revocation matches the caller. It takes the same time
+// isRevoked reports whether a revocation matches a connection of the caller. It takes the same time
 // however many revocations there are.
-func (l *revocationList) isRevoked(caller *sharedata.Caller) bool {
+func (l *revocationList) isRevoked(caller *sharedata.Caller, openedAt time.Time) bool {
 	if caller == nil {
 		return false
 	}
@@ -120,7 +123,7 @@ func (l *revocationList) isRevoked(caller *sharedata.Caller) bool {
 		if parts&4 != 0 {
 			key.TokenID = caller.TokenID
 		}
-		if at, found := l.times[key]; found && (revocation{key, at}).matches(caller) {
+		if at, found := l.times[key]; found && (revocation{key, at}).matches(caller, openedAt) {
 			return true
 		}
 	}

@@ -73,7 +73,7 @@ func TestRevocationList_Covers(t *testing.T) {
 						for _, id := range values {
 							for _, age := range []time.Duration{-time.Second, 0, time.Second} {
 								caller := &sharedata.Caller{Subject: s, Issuer: i, TokenID: id, IssuedAt: now.Add(-age)}
-								if got, want := list.isRevoked(caller), r.matches(caller); got != want {
+								if got, want := list.isRevoked(caller, time.Time{}), r.matches(caller, time.Time{}); got != want {
 									t.Fatalf("%+v matches %+v: %v, want %v", r, caller, got, want)
 								}
 							}

@@ -26,9 +26,14 @@ type session struct {
 	conn   *websocket.Conn // for the reader
 	socket *socket
 	out    *outbox
-	// ctx ends with the connection.
-	ctx    context.Context
-	cancel context.CancelFunc
+	// ctx ends with the connection. serving ends when the caller is not served any
+	// more (shutOut), otherwise when the connection and all its proposals have ended.
+	ctx         context.Context
+	cancel      context.CancelFunc
+	serving     context.Context
+	stopServing context.CancelFunc
+	// admitted counts the connection until serving ends.
+	admitted *admitted
 
 	// credentials are written with mu held and read by everybody. info.Caller is
 	// the first caller; see connection.
@@ -61,8 +66,10 @@ type session struct {
 	closeTimer *time.Timer // cuts the connection some time after closing
 	cutCause   string      // why the server cut the connection; the first counts
 	excluded   bool        // the caller is not served any more; see shutOut
+	ended      bool        // run has returned
 
-	renewing bool // an authenticate frame is being processed
+	renewing  bool      // an authenticate frame is being processed
+	renewedAt time.Time // when the last one had been processed
 
 	// The heartbeat.
 	heartbeat *time.Timer
@@ -72,10 +79,11 @@ type session struct {
 	idle    idleWatch
 }
 
-func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*session, error) {
+func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counted *admitted) (*session, error) {
 	c := &session{
 		server:        s,
 		info:          info,
+		admitted:      counted,
 		subscriptions: make(map[string]*subscription),
 		queues:        make(map[string]*requestQueue),
 	}
@@ -104,6 +112,7 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*sess
 	c.conn, c.socket = conn, h.socket
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.serving, c.stopServing = context.WithCancel(s.ctx)
 	c.credentials.Store(c.newCredentials(info.Caller))
 	return c, nil
 }
@@ -137,6 +146,24 @@ func (s *session) finish(err error) {
 	event.Code, event.Reason = s.closeCause(err, cause)
 	s.server.log.Debug("connection closed", "connection", s.name, "code", event.Code, "reason", event.Reason, "error", err)
 	notify(s.server, s.server.options.Observer.OnClose, event)
+}
+
+// end is called after run. The connection is counted until its proposals have ended
+// too, so that a peer cannot have more of them in flight by connecting again.
+func (s *session) end() {
+	s.mu.Lock()
+	s.ended = true
+	idle := s.unsent == 0
+	s.mu.Unlock()
+	if idle {
+		s.release()
+	}
+}
+
+// release is called once, when neither the connection nor a proposal is left.
+func (s *session) release() {
+	s.stopServing()
+	s.admitted.release()
 }
 
 // endSubscriptions ends every subscription.

@@ -79,7 +79,7 @@ func newTokenAccess(c config, logger *slog.Logger) (*access, error) {
 func openKeys(c config, logger *slog.Logger) (keys auth.KeySource, closeKeys func() error, err error) {
 	if c.jwks != "" {
 		if _, err := os.Stat(c.jwks); !strings.Contains(c.jwks, "://") && err != nil {
-			return nil, fmt.Errorf("-jwks: %w", err) // rather than at the first token
+			return nil, nil, fmt.Errorf("-jwks: %w", err) // rather than at the first token
 		}
 		jwks, err := auth.NewJWKS(c.jwks, &auth.JWKSOptions{Logger: logger})
 		if err != nil {
@@ -140,20 +140,17 @@ func authenticateStatic(token string) func(*http.Request) (*sharedata.Caller, er
 
 // requireAdmin calls next only for callers that admin allows, and passes the caller on
 // so that the history records it.
-func (a *access) requireAdmin(next http.Handler) http.Handler {
+func (a *access) requireAdmin(server *realtime.Server, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var caller *sharedata.Caller
-		if a.authenticate != nil {
-			var err error
-			switch caller, err = a.authenticate(r); {
-			case errors.Is(err, realtime.ErrUnavailable):
-				writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "tokens cannot be checked at the moment"})
-				return
-			case err != nil:
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				writeJSON(w, http.StatusUnauthorized, map[string]string{"error": errBadToken.Error()})
-				return
-			}
+		caller, err := server.Authenticate(r)
+		switch {
+		case errors.Is(err, realtime.ErrUnavailable):
+			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "tokens cannot be checked at the moment"})
+			return
+		case err != nil:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": errBadToken.Error()})
+			return
 		}
 		if err := a.admin(r.Context(), caller, auth.Request{}); err != nil {
 			writeJSON(w, http.StatusForbidden, map[string]string{"error": "the token has no claim \"" + adminClaim + "\": true"})

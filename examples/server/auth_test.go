@@ -143,7 +143,15 @@ func TestAdministration_NeedsClaim(t *testing.T) {
 }
 
 func TestRevocation(t *testing.T) {
-	url := start(t, config{replay: 100, secret: secret})
+	for name, c := range map[string]config{"plain": {}, "with proofs": {requireProof: true}} {
+		t.Run(name, func(t *testing.T) {
+			c.replay, c.secret = 100, secret
+			testRevocation(t, start(t, c))
+		})
+	}
+}
+
+func testRevocation(t *testing.T, url string) {
 	token := newToken(t, "-subject", "eve")
 	c := dial(t, url, token)
 	if status, answer := request(t, "POST", url+"/admin/revocations", `{"who":"eve"}`, bearer(newToken(t, "-admin"))); status != http.StatusBadRequest {
@@ -154,6 +162,13 @@ func TestRevocation(t *testing.T) {
 	}
 	if _, err := c.Propose(t.Context(), "counter", "add", addInput{By: 1}); !errors.Is(err, client.ErrUnauthorized) {
 		t.Errorf("propose after the revocation: %v", err)
+	}
+	admin := newToken(t, "-admin", "-subject", "root")
+	if status, answer := request(t, "POST", url+"/admin/revocations", `{"subject":"root"}`, bearer(admin)); status != http.StatusNoContent {
+		t.Fatalf("revoke: %d %v", status, answer)
+	}
+	if status, _ := request(t, "GET", url+"/admin/sharedata/doc", "", bearer(admin)); status != http.StatusUnauthorized {
+		t.Errorf("the administration lets a revoked administrator in: %d", status)
 	}
 	if _, err := client.Dial(t.Context(), url+"/realtime?token="+token, nil); !errors.Is(err, client.ErrUnauthorized) {
 		t.Errorf("dial after the revocation: %v", err)

@@ -164,7 +164,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle(c.path, server)
-	mux.Handle("/admin/", access.requireAdmin(adminHandler(manager, server)))
+	mux.Handle("/admin/", access.requireAdmin(server, adminHandler(manager, server)))
 
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
