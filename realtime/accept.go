@@ -144,7 +144,7 @@ func (s *Server) register(session *session, o *opening) {
 	}
 	switch {
 	case s.revocations.isRevoked(session.caller()): // since it was checked
-		session.shutOut(reasonRevoked)
+		session.closeUnauthorized(reasonRevoked)
 	case refused != nil:
 		session.close(refused.Code, refused.Reason)
 	case s.ctx.Err() != nil:

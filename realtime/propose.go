@@ -51,7 +51,7 @@ func (s *session) admit(m *wire.Propose) {
 // propose has a proposal evaluated. It does not wait for the verdict, so
 // proposals that follow each other closely are committed together.
 func (s *session) propose(m *wire.Propose) {
-	if s.isExcluded() {
+	if s.isUnauthorized() {
 		s.discard(m)
 		return
 	}
@@ -63,17 +63,17 @@ func (s *session) propose(m *wire.Propose) {
 		s.answer(m, s.fail(m, err))
 		return
 	}
-	c := s.credentials.Load()
+	c := s.currentCaller.Load()
 	err := s.mayPropose(c, m)
 	switch {
-	case s.isExcluded(): // since it was checked
+	case s.isUnauthorized(): // since it was checked
 		s.discard(m)
 		return
 	case err != nil:
 		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
-	s.server.manager.Submit(c.work, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
+	s.server.manager.Submit(c.serverCtx, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
 		if err != nil {
 			s.complete(m, s.fail(m, err))
 			return
@@ -83,7 +83,7 @@ func (s *session) propose(m *wire.Propose) {
 }
 
 // proposalOf is what the manager is given.
-func (s *session) proposalOf(c *credentials, m *wire.Propose) sharedata.Proposal {
+func (s *session) proposalOf(c *sessionCaller, m *wire.Propose) sharedata.Proposal {
 	return sharedata.Proposal{
 		ShareDataID:    m.ShareDataID,
 		FunctionID:     m.FunctionID,
@@ -169,12 +169,12 @@ func (s *session) fail(m *wire.Propose, err error) frame {
 }
 
 // mayPropose asks the application; nil means yes.
-func (s *session) mayPropose(c *credentials, m *wire.Propose) error {
+func (s *session) mayPropose(c *sessionCaller, m *wire.Propose) error {
 	ask := s.server.options.AuthorizePropose
 	if ask == nil {
 		return nil
 	}
 	return s.authorize("AuthorizePropose", func() error {
-		return ask(c.work, c.caller, m.ShareDataID, m.FunctionID)
+		return ask(c.serverCtx, c.caller, m.ShareDataID, m.FunctionID)
 	})
 }

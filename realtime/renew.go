@@ -11,8 +11,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// This file renews the credentials of a session in band: an authenticate frame
-// brings a new token. One is processed at a time, on a goroutine of its own.
+// This file replaces the caller of a session in band: an authenticate frame brings
+// a new token. One is processed at a time, on a goroutine of its own.
 
 // renewTimeout bounds the context of Options.AuthenticateToken.
 const renewTimeout = 10 * time.Second
@@ -97,7 +97,7 @@ func (s *session) authenticateToken(m *wire.Authenticate) {
 
 // callerOf asks the application who the token is for. A hook that panics refuses.
 func (s *session) callerOf(token string) (caller *sharedata.Caller, err error) {
-	ctx, cancel := context.WithTimeout(s.credentials.Load().ctx, renewTimeout)
+	ctx, cancel := context.WithTimeout(s.currentCaller.Load().connCtx, renewTimeout)
 	defer cancel()
 	defer func() {
 		if value := recover(); value != nil {
@@ -138,12 +138,12 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		s.mu.Unlock()
 		return errSessionEnded
 	}
-	s.credentials.Store(s.newCredentials(caller))
+	s.currentCaller.Store(s.newSessionCaller(caller))
 	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
 	if s.server.revocations.isRevoked(caller) { // since it was checked
-		s.shutOut(reasonRevoked)
+		s.closeUnauthorized(reasonRevoked)
 		return errRevokedToken
 	}
 	return nil

@@ -30,9 +30,9 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// credentials are written with mu held and read by everybody. info.Caller is
-	// the first caller; see connection.
-	credentials atomic.Pointer[credentials]
+	// currentCaller is written with mu held and read by everybody. info.Caller is the
+	// first caller; see connection.
+	currentCaller atomic.Pointer[sessionCaller]
 	// callerChanges counts the replacements of the caller; see authorizationVersion.
 	callerChanges atomic.Uint64
 	expiryEntry   expiryEntry
@@ -56,11 +56,11 @@ type session struct {
 	unsent        int // inFlight, and those whose result is about to be queued
 
 	// The end of the connection.
-	closing    bool        // a close frame was queued, or the connection has ended
-	draining   bool        // it is to be closed as soon as unsent is 0
-	closeTimer *time.Timer // cuts the connection some time after closing
-	cutCause   string      // why the server cut the connection; the first counts
-	excluded   bool        // the caller is not served any more; see shutOut
+	closing      bool        // a close frame was queued, or the connection has ended
+	draining     bool        // it is to be closed as soon as unsent is 0
+	closeTimer   *time.Timer // cuts the connection some time after closing
+	cutCause     string      // why the server cut the connection; the first counts
+	unauthorized bool        // the caller is not served any more; see closeUnauthorized
 
 	renewing bool // an authenticate frame is being processed
 
@@ -104,7 +104,7 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*sess
 	c.conn, c.socket = conn, h.socket
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.credentials.Store(c.newCredentials(info.Caller))
+	c.currentCaller.Store(c.newSessionCaller(info.Caller))
 	return c, nil
 }
 

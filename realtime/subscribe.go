@@ -129,6 +129,6 @@ func (s *session) maySubscribe(id string) error {
 	if ask == nil {
 		return nil
 	}
-	c := s.credentials.Load()
-	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.ctx, c.caller, id) })
+	c := s.currentCaller.Load()
+	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.connCtx, c.caller, id) })
 }

@@ -1,0 +1,33 @@
+package realtime
+
+import (
+	"context"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// sessionCaller is the caller of a session, with the contexts that carry it. It is
+// immutable, and replaced as a whole when the caller renews its token.
+type sessionCaller struct {
+	caller *sharedata.Caller // nil where nobody is authenticated
+	// connCtx ends with the connection, serverCtx with the server, because a proposal
+	// is evaluated even after its connection has ended.
+	connCtx, serverCtx context.Context
+}
+
+func (s *session) newSessionCaller(caller *sharedata.Caller) *sessionCaller {
+	return &sessionCaller{
+		caller:    caller,
+		connCtx:   sharedata.WithCaller(s.ctx, caller),
+		serverCtx: sharedata.WithCaller(s.server.ctx, caller),
+	}
+}
+
+func (s *session) caller() *sharedata.Caller { return s.currentCaller.Load().caller }
+
+// connection describes the session with its present caller.
+func (s *session) connection() Connection {
+	info := s.info
+	info.Caller = s.caller()
+	return info
+}
