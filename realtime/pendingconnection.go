@@ -1,0 +1,91 @@
+package realtime
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// pendingConnection is a connection between its authentication and its
+// registration as a session, where Disconnect finds it.
+type pendingConnection struct {
+	info Connection
+
+	// Guarded by Server.mu.
+	session   *session    // once it is registered
+	closeWith *CloseFrame // how it is to be closed then; nil for not at all
+}
+
+// maxAuthentications bounds the retries caused by concurrent Disconnect calls.
+const maxAuthentications = 3
+
+var (
+	errDisconnecting = errors.New("connections are being disconnected all the time")
+	// errUnchecked: this server has never read the revocations.
+	errUnchecked = errors.New("revocations are unavailable; the caller was not checked")
+)
+
+// open authenticates a request. Disconnect cannot match this connection before its
+// caller is known, so a request is authenticated again if Disconnect was called
+// meanwhile: the application may refuse the caller by now.
+func (s *Server) open(r *http.Request, remote string) (*pendingConnection, error) {
+	for range maxAuthentications {
+		disconnects := s.disconnects.Load()
+		caller, err := s.authenticate(r)
+		switch {
+		case err != nil:
+			return nil, err
+		case s.isExpired(caller):
+			return nil, errExpiredToken
+		case s.checkRevocations(r.Context()) != nil:
+			return nil, errUnchecked
+		case s.revocations.isRevoked(caller):
+			return nil, errRevokedToken
+		}
+		p := &pendingConnection{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
+		s.mu.Lock()
+		s.pending[p] = struct{}{}
+		s.mu.Unlock()
+		if s.disconnects.Load() == disconnects {
+			return p, nil
+		}
+		s.removePending(p)
+	}
+	return nil, errDisconnecting
+}
+
+// removePending is called when the connection is registered or has failed to open.
+func (s *Server) removePending(p *pendingConnection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, p)
+}
+
+// disconnectPending closes the connection as soon as it is open. It returns false
+// if the connection is closing already.
+func (s *Server) disconnectPending(p *pendingConnection, with CloseFrame) bool {
+	s.mu.Lock()
+	if p.session == nil {
+		first := p.closeWith == nil
+		if first {
+			p.closeWith = &with
+		}
+		s.mu.Unlock()
+		return first
+	}
+	s.mu.Unlock()
+	return p.session.close(with.Code, with.Reason)
+}
+
+// connections returns the open connections and the pending ones.
+func (s *Server) connections() (sessions []*session, pending []*pendingConnection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for session := range s.sessions {
+		sessions = append(sessions, session)
+	}
+	for p := range s.pending {
+		pending = append(pending, p)
+	}
+	return sessions, pending
+}
