@@ -60,7 +60,7 @@ func (s *session) propose(m *wire.Propose) {
 		return
 	}
 	if err := s.server.lease.ensureValid(s.server.ctx); err != nil {
-		s.answer(m, s.fail(m, err))
+		s.reply(m, s.fail(m, err))
 		return
 	}
 	c := s.currentCaller.Load()
@@ -107,9 +107,9 @@ func (s *session) complete(m *wire.Propose, result frame) {
 	s.finishProposal()
 }
 
-// answer sends the result of a proposal that the manager was not given: there is
-// no effect that it would have to wait for.
-func (s *session) answer(m *wire.Propose, result frame) {
+// reply sends the result of a proposal that the manager was not given: there is no
+// effect that it would have to wait for.
+func (s *session) reply(m *wire.Propose, result frame) {
 	s.releaseSlot(m)
 	s.out.send(result)
 	s.finishProposal()

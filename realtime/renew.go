@@ -46,12 +46,12 @@ func (s *session) renew(m *wire.Authenticate) {
 		s.refuseRenewal(m, "this server renews no tokens; reconnect with the new one")
 		return
 	case s.renewing:
-		s.delayRenewal(m, codes.RateLimited, "another token is being checked; wait for the reply", retryAfterRateLimited)
+		s.replyRetryLater(m, codes.RateLimited, "another token is being checked; wait for the reply", retryAfterRateLimited)
 		return
 	}
 	s.renewing = s.server.spawn(s, func() {
 		defer s.finishRenewal()
-		s.authenticateToken(m)
+		s.processAuthenticate(m)
 	})
 }
 
@@ -65,16 +65,16 @@ func (s *session) refuseRenewal(m *wire.Authenticate, why string) {
 	s.out.send(encode(&wire.Error{Code: codes.InvalidToken, Message: why, CorrelationID: m.CorrelationID}))
 }
 
-// delayRenewal asks the peer to send its token again.
-func (s *session) delayRenewal(m *wire.Authenticate, code, why string, after time.Duration) {
+// replyRetryLater asks the peer to send its token again after a time.
+func (s *session) replyRetryLater(m *wire.Authenticate, code, why string, after time.Duration) {
 	s.out.send(encode(&wire.Error{
 		Code: code, Message: why, CorrelationID: m.CorrelationID, RetryAfterMs: uint64(after / time.Millisecond),
 	}))
 }
 
-// authenticateToken replaces the caller if the token is good. Then the hooks are
-// asked again about the subscriptions: the new token may allow less.
-func (s *session) authenticateToken(m *wire.Authenticate) {
+// processAuthenticate replaces the caller if the token is good, and replies. Then it
+// rechecks the subscriptions, since the new token may allow less.
+func (s *session) processAuthenticate(m *wire.Authenticate) {
 	caller, err := s.callerOf(m.Token)
 	if err == nil {
 		err = s.replaceCaller(caller)
@@ -82,7 +82,7 @@ func (s *session) authenticateToken(m *wire.Authenticate) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		s.server.log.Debug("token not renewed", "connection", s.name, "error", err)
-		s.delayRenewal(m, codes.Unavailable, "the token cannot be checked at the moment; send it again later", retryAfterUnavailable)
+		s.replyRetryLater(m, codes.Unavailable, "the token cannot be checked at the moment; send it again later", retryAfterUnavailable)
 		return
 	case err != nil:
 		s.server.log.Debug("token not renewed", "connection", s.name, "error", err)

@@ -86,12 +86,12 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection) (*sess
 		// The library would reply within 5 s or cut the connection, however
 		// healthy a peer with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			if c.takeControl() {
+			if c.allowControlFrame() {
 				c.out.sendPong(payload)
 			}
 			return false
 		},
-		OnPongReceived: func(context.Context, []byte) { c.takeControl() },
+		OnPongReceived: func(context.Context, []byte) { c.allowControlFrame() },
 	})
 	if err != nil {
 		return nil, err
