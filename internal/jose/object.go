@@ -14,7 +14,7 @@ import (
 // other input is ErrMalformed. Readers differ in what they make of such JSON, so
 // that what one of them checks could be something else than what another one uses.
 func Members(raw []byte, depth int) (map[string]jsontext.Value, error) {
-	if nesting.Exceeds(raw, depth) >= 0 { // before a parser sees it
+	if nesting.OffsetBeyond(raw, depth) >= 0 { // before a parser sees it
 		return nil, fmt.Errorf("%w: its JSON nests deeper than %d levels", ErrMalformed, depth)
 	}
 	value := bytes.Trim(raw, " \t\r\n")
