@@ -19,7 +19,7 @@ import (
 // the server shuts down or has too many connections.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() || !s.running.add() {
-		refuseUpgrade(w)
+		rejectDraining(w)
 		return
 	}
 	upgraded := false
@@ -31,7 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	remote, address := s.options.remoteAddr(r)
 	counted, over := s.admission.admit(address)
 	if over != nil {
-		s.refuse(w, remote, over)
+		s.rejectOverLimit(w, remote, over)
 		return
 	}
 	defer func() {
@@ -45,7 +45,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // retryAfter is the number of seconds after which a client may come back.
 const retryAfter = "5"
 
-func refuseUpgrade(w http.ResponseWriter) {
+// rejectDraining answers a request to a server that shuts down.
+func rejectDraining(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", retryAfter)
 	http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
 }
@@ -53,7 +54,7 @@ func refuseUpgrade(w http.ResponseWriter) {
 // upgrade returns whether there is a session now, which s.running and the admission
 // count.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
-	o, err := s.openInTime(r, remote)
+	pending, err := s.openWithTimeout(r, remote)
 	switch {
 	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked), errors.Is(err, errHandshakeTimeout):
 		s.log.Warn("connections cannot be accepted", "remote", remote, "error", err)
@@ -71,14 +72,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false
 	}
-	defer s.forget(o)
-	if over := counted.identify(o.info.Caller); over != nil {
-		s.refuse(w, remote, over)
+	defer s.removePending(pending)
+	if over := counted.countSubject(pending.info.Caller); over != nil {
+		s.rejectOverLimit(w, remote, over)
 		return false
 	}
 	switch {
 	case s.isDraining(): // since authenticating may take a while
-		refuseUpgrade(w)
+		rejectDraining(w)
 		return false
 	case !canHijack(w):
 		s.log.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
@@ -86,7 +87,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		return false
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
-	session, err := newSession(s, h, r, o.info, counted)
+	session, err := newSession(s, h, r, pending.info, counted)
 	if err != nil {
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
@@ -95,7 +96,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		s.log.Debug("not upgraded", "remote", remote, "error", shorten(err.Error()))
 		return false
 	}
-	s.register(session, o)
+	s.register(session, pending)
 	go func() {
 		defer s.running.done()
 		defer session.end()
@@ -129,14 +130,14 @@ func (s *Server) authenticate(r *http.Request) (caller *sharedata.Caller, err er
 
 // register makes a session one of the server's. The server may have begun to shut
 // down while it was upgraded.
-func (s *Server) register(session *session, o *opening) {
+func (s *Server) register(session *session, pending *pendingConnection) {
 	s.mu.Lock()
 	s.lastID++
 	session.info.ID = s.lastID
 	session.name = strconv.FormatUint(s.lastID, 10) + "/" + session.info.RemoteAddr
 	s.sessions[session] = struct{}{}
-	o.session = session
-	refused, draining := o.refused, s.draining
+	pending.session = session
+	closeWith, draining := pending.closeWith, s.draining
 	confirming := s.beginConfirmingLocked()
 	s.mu.Unlock()
 	if confirming {
@@ -144,9 +145,9 @@ func (s *Server) register(session *session, o *opening) {
 	}
 	switch {
 	case s.revocations.isRevoked(session.caller(), session.info.OpenedAt): // since it was checked
-		session.shutOut(reasonRevoked)
-	case refused != nil:
-		session.close(refused.Code, refused.Reason)
+		session.closeUnauthorized(reasonRevoked)
+	case closeWith != nil:
+		session.close(closeWith.Code, closeWith.Reason)
 	case s.ctx.Err() != nil:
 		session.cut("the server was closed")
 	case draining:

@@ -83,9 +83,9 @@ func addressPrefix(address netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// identify counts the connection for its caller, once it is known. A caller without
-// a subject is not counted. It is called once at most.
-func (c *admitted) identify(caller *sharedata.Caller) *refusedConnection {
+// countSubject counts the connection for its caller, once it is known. A caller
+// without a subject is not counted. It is called once at most.
+func (c *admitted) countSubject(caller *sharedata.Caller) *refusedConnection {
 	if caller == nil || caller.Subject == "" {
 		return nil
 	}
@@ -122,8 +122,8 @@ func decrement[K comparable](counts map[K]int, key K) {
 	}
 }
 
-// refuse answers a request whose connection is over a limit.
-func (s *Server) refuse(w http.ResponseWriter, remote string, over *refusedConnection) {
+// rejectOverLimit answers a request whose connection is over a limit.
+func (s *Server) rejectOverLimit(w http.ResponseWriter, remote string, over *refusedConnection) {
 	s.log.Warn("connection refused: too many are open", "limit", "realtime.Options."+over.option, "remote", remote)
 	w.Header().Set("Retry-After", retryAfter)
 	http.Error(w, "too many connections; try again later", over.status)

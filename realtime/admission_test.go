@@ -95,19 +95,19 @@ func TestAdmission_Counts(t *testing.T) {
 		t.Errorf("a fourth: %v", over)
 	}
 	ann := &sharedata.Caller{Issuer: "i", Subject: "ann"}
-	if over := first.identify(ann); over != nil {
+	if over := first.countSubject(ann); over != nil {
 		t.Error(over)
 	}
-	if over := second.identify(ann); over != tooManyForSubject {
+	if over := second.countSubject(ann); over != tooManyForSubject {
 		t.Errorf("a second of one subject: %v", over)
 	}
 	for _, caller := range []*sharedata.Caller{nil, {}, {Issuer: "i"}, {Issuer: "j", Subject: "ann"}} {
-		if over := third.identify(caller); over != nil {
+		if over := third.countSubject(caller); over != nil {
 			t.Errorf("%+v: %v", caller, over)
 		}
 	}
 	first.release()
-	if over := second.identify(ann); over != nil {
+	if over := second.countSubject(ann); over != nil {
 		t.Error(over)
 	}
 	second.release()

@@ -81,6 +81,35 @@ func (s *session) closeGoingAway() {
 	s.close(codes.CloseGoingAway, "the server is shutting down; reconnect")
 }
 
+// Reasons of the close frame of a caller that is not served any more.
+const (
+	reasonExpired = "the token has expired; renew it and reconnect"
+	reasonRevoked = "the credentials were revoked; get new ones and reconnect"
+)
+
+// closeUnauthorized ends the session because its caller is not served any more.
+// What is queued is dropped, so that no frame is begun after this; frames that are
+// being written are completed, then the close frame is. Requests that wait, here or
+// for their turn in the manager, are neither authorized nor evaluated. It does not
+// block.
+func (s *session) closeUnauthorized(reason string) {
+	s.mu.Lock()
+	s.unauthorized = true
+	s.mu.Unlock()
+	s.out.closeAtOnce(codes.CloseUnauthorized, reason)
+	s.beginClosing()
+	s.cancel()
+	s.stopServing()
+	s.endSubscriptions()
+}
+
+// isUnauthorized reports whether closeUnauthorized was called.
+func (s *session) isUnauthorized() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unauthorized
+}
+
 // closeCause says how the connection ended. err is why reading ended, cutCause
 // why the server cut the connection, if it did.
 func (s *session) closeCause(err error, cutCause string) (code int, reason string) {

@@ -90,9 +90,9 @@ func (s *Server) Disconnect(match func(Connection) bool, with CloseFrame) (n int
 		return 0, err
 	}
 	s.disconnects.Add(1) // first: a request that is being authenticated is authenticated again
-	sessions, openings := s.connections()
-	for _, o := range openings {
-		if match(o.info) && s.disconnectOpening(o, with) {
+	sessions, pending := s.connections()
+	for _, p := range pending {
+		if match(p.info) && s.disconnectPending(p, with) {
 			n++
 		}
 	}

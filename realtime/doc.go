@@ -106,7 +106,7 @@
 // idempotency key has 256. Texts that quote what a client sent are cut.
 //
 // A message over MessagesPerSecond is refused with retryAfterMs, and each of several
-// with a later time than the one before, so that clients which heed it are slowed
+// with a later time than the one before, so that clients which wait for it are slowed
 // down to the limit. A peer that sends more than twice as much is closed.
 //
 // What one peer can make the server hold, whatever it sends and however slowly, is

@@ -18,19 +18,19 @@ func (s *Server) handshakeDeadline() time.Time {
 	return time.Now().Add(s.options.HandshakeTimeout)
 }
 
-// openInTime is open with a context that ends with the handshake. A hook that fails
-// because of that says nothing about the caller, so the error is errHandshakeTimeout
-// then.
-func (s *Server) openInTime(r *http.Request, remote string) (*opening, error) {
+// openWithTimeout is open with a context that ends with the handshake. A hook that
+// fails because of that says nothing about the caller, so the error is
+// errHandshakeTimeout then.
+func (s *Server) openWithTimeout(r *http.Request, remote string) (*pendingConnection, error) {
 	deadline := s.handshakeDeadline()
 	if deadline.IsZero() {
 		return s.open(r, remote)
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
-	o, err := s.open(r.WithContext(ctx), remote)
+	pending, err := s.open(r.WithContext(ctx), remote)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil, errHandshakeTimeout
 	}
-	return o, err
+	return pending, err
 }

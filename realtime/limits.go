@@ -29,13 +29,13 @@ const (
 
 var errInvalidPrefix = fmt.Errorf("%w: realtime: Options.TrustedProxies", option.ErrInvalid)
 
-// fillLimits fills in the limits. A number that is switched off is unlimited, a
-// duration 0.
+// fillLimits fills in the limits. A disabled limit becomes unlimited for a number
+// and 0 for a duration.
 func (o *Options) fillLimits() error {
 	numbers := []struct {
-		name      string
-		field     *int
-		byDefault int
+		name         string
+		field        *int
+		defaultValue int
 	}{
 		{"MaxMessageBytes", &o.MaxMessageBytes, defaultMaxMessageBytes},
 		{"MaxMessageDepth", &o.MaxMessageDepth, defaultMaxMessageDepth},
@@ -48,7 +48,7 @@ func (o *Options) fillLimits() error {
 	}
 	var errs []error
 	for _, n := range numbers {
-		errs = append(errs, option.Fill("realtime: Options."+n.name, n.field, n.byDefault, unlimited))
+		errs = append(errs, option.Fill("realtime: Options."+n.name, n.field, n.defaultValue, unlimited))
 		*n.field = min(*n.field, unlimited)
 	}
 	errs = append(errs,

@@ -51,7 +51,8 @@ func (s *session) admit(m *wire.Propose) {
 // propose has a proposal evaluated. It does not wait for the verdict, so
 // proposals that follow each other closely are committed together.
 func (s *session) propose(m *wire.Propose) {
-	if s.isExcluded() {
+	s.closeIfExpired()
+	if s.isUnauthorized() {
 		s.discard(m)
 		return
 	}
@@ -60,27 +61,28 @@ func (s *session) propose(m *wire.Propose) {
 		return
 	}
 	if err := s.server.lease.ensureValid(s.server.ctx); err != nil {
-		s.answer(m, s.fail(m, err))
+		s.reply(m, s.fail(m, err))
 		return
 	}
-	c := s.credentials.Load()
+	c := s.currentCaller.Load()
 	err := s.mayPropose(c, m)
 	// The hook may have taken any time.
 	unconfirmed := s.server.lease.ensureValid(s.server.ctx)
+	s.closeIfExpired()
 	switch {
-	case s.isExcluded():
+	case s.isUnauthorized():
 		s.discard(m)
 		return
 	case unconfirmed != nil:
-		s.answer(m, s.fail(m, unconfirmed))
+		s.reply(m, s.fail(m, unconfirmed))
 		return
 	case err != nil:
 		s.complete(m, refusal(err, codes.Unauthorized, fmt.Sprintf("not allowed to run %.60q on %.60q", m.FunctionID, m.ShareDataID)).frame(m.CorrelationID))
 		return
 	}
-	s.server.manager.Submit(c.work, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
+	s.server.manager.Submit(c.proposalCtx, s.proposalOf(c, m), func(verdict sharedata.Verdict, err error) {
 		switch {
-		case err != nil && s.isExcluded():
+		case err != nil && s.isUnauthorized():
 			s.discard(m)
 			return
 		case err != nil:
@@ -92,7 +94,7 @@ func (s *session) propose(m *wire.Propose) {
 }
 
 // proposalOf is what the manager is given.
-func (s *session) proposalOf(c *credentials, m *wire.Propose) sharedata.Proposal {
+func (s *session) proposalOf(c *sessionCaller, m *wire.Propose) sharedata.Proposal {
 	return sharedata.Proposal{
 		ShareDataID:    m.ShareDataID,
 		FunctionID:     m.FunctionID,
@@ -116,9 +118,9 @@ func (s *session) complete(m *wire.Propose, result frame) {
 	s.finishProposal()
 }
 
-// answer sends the result of a proposal that the manager was not given: there is
-// no effect that it would have to wait for.
-func (s *session) answer(m *wire.Propose, result frame) {
+// reply sends the result of a proposal that the manager was not given: there is no
+// effect that it would have to wait for.
+func (s *session) reply(m *wire.Propose, result frame) {
 	s.releaseSlot(m)
 	s.out.send(result)
 	s.finishProposal()
@@ -182,12 +184,12 @@ func (s *session) fail(m *wire.Propose, err error) frame {
 }
 
 // mayPropose asks the application; nil means yes.
-func (s *session) mayPropose(c *credentials, m *wire.Propose) error {
+func (s *session) mayPropose(c *sessionCaller, m *wire.Propose) error {
 	ask := s.server.options.AuthorizePropose
 	if ask == nil {
 		return nil
 	}
 	return s.authorize("AuthorizePropose", func() error {
-		return ask(c.work, c.caller, m.ShareDataID, m.FunctionID)
+		return ask(c.proposalCtx, c.caller, m.ShareDataID, m.FunctionID)
 	})
 }

@@ -22,10 +22,9 @@ type messageLimiter struct {
 	accepted, refused *rate.Limiter // nil: no limit
 }
 
-// leastRefused is the least number of messages over the limit, one after the other,
-// for which a connection is not closed: more than a client may have in flight that
-// could not know the limit.
-const leastRefused = 256
+// minRefusedBurst is how many messages over the limit, one after the other, never
+// close a connection: more than a client that cannot know the limit has in flight.
+const minRefusedBurst = 256
 
 func newMessageLimiter(o *Options) messageLimiter {
 	if o.MessagesPerSecond == unlimited {
@@ -34,7 +33,7 @@ func newMessageLimiter(o *Options) messageLimiter {
 	perSecond := rate.Limit(o.MessagesPerSecond)
 	return messageLimiter{
 		accepted: rate.NewLimiter(perSecond, o.MessageBurst),
-		refused:  rate.NewLimiter(perSecond, max(o.MessageBurst, leastRefused)),
+		refused:  rate.NewLimiter(perSecond, max(o.MessageBurst, minRefusedBurst)),
 	}
 }
 
@@ -54,8 +53,9 @@ func (l messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded b
 	return max(wait, time.Millisecond), false
 }
 
-// takeControl counts a ping or a pong and reports whether it is within the limit.
-func (s *session) takeControl() bool {
+// allowControlFrame counts a ping or pong, closes a flooding connection, and reports
+// whether to process the frame.
+func (s *session) allowControlFrame() bool {
 	retryAfter, flooded := s.limiter.take(time.Now())
 	if flooded {
 		s.closeFlooded()
@@ -68,7 +68,7 @@ func (s *session) takeControl() bool {
 const floodCloseTimeout = 5 * time.Second
 
 func (s *session) closeFlooded() {
-	if !s.close(codes.ClosePolicyViolation, "far more messages than the server accepts; send fewer, and heed retryAfterMs") {
+	if !s.close(codes.ClosePolicyViolation, "far more messages than the server accepts; send fewer, and wait for retryAfterMs") {
 		return
 	}
 	s.server.log.Warn("connection closed: it sent far more messages than realtime.Options.MessagesPerSecond", "connection", s.name)
@@ -77,9 +77,9 @@ func (s *session) closeFlooded() {
 	s.closeTimer.Reset(min(floodCloseTimeout, s.server.options.closeTimeout()))
 }
 
-// refuseForNow replies to a message over the limit. An unsubscribe has no reply by
-// which its sender would know that it was refused, so it is carried out.
-func (s *session) refuseForNow(message wire.ClientMessage, retryAfter time.Duration) {
+// refuseRateLimited replies to a message over the limit. An unsubscribe has no reply
+// by which its sender would know that it was refused, so it is carried out.
+func (s *session) refuseRateLimited(message wire.ClientMessage, retryAfter time.Duration) {
 	f := failure{
 		code: codes.RateLimited, retryAfter: retryAfter,
 		text: fmt.Sprintf("limit: more than %d messages per second; send it again after retryAfterMs", s.server.options.MessagesPerSecond),

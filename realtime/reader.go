@@ -73,19 +73,19 @@ func (s *session) readBody(kind websocket.MessageType, message io.Reader) error 
 	case err != nil:
 		return err
 	case buffer.Len() > limit:
-		s.refuse("the message is larger than the server accepts", "")
+		s.closeInvalidMessage("the message is larger than the server accepts", "")
 		_, err := io.Copy(io.Discard, message)
 		return err
 	case kind != websocket.MessageText:
-		s.refuse("the message is binary; send JSON as a text message", "")
+		s.closeInvalidMessage("the message is binary; send JSON as a text message", "")
 		return nil
 	}
 	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1, MaxDepth: s.server.options.MaxMessageDepth})
 	switch {
 	case err != nil:
-		s.refuse(s.explain(buffer.Bytes(), err))
+		s.closeInvalidMessage(s.explain(buffer.Bytes(), err))
 	case retryAfter > 0:
-		s.refuseForNow(m, retryAfter)
+		s.refuseRateLimited(m, retryAfter)
 	default:
 		s.dispatch(m)
 	}
@@ -130,8 +130,9 @@ func (s *session) dispatch(message wire.ClientMessage) {
 	}
 }
 
-// refuse ends the connection because of a message that is not of the protocol.
-func (s *session) refuse(why, correlationID string) {
+// closeInvalidMessage ends the connection because of a message that is not of the
+// protocol.
+func (s *session) closeInvalidMessage(why, correlationID string) {
 	s.out.send(encode(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
 	s.close(codes.CloseInvalidMessage, "invalid message")
 }

@@ -9,8 +9,9 @@ import (
 // remoteAddr returns the address of the peer that made the request, for logs and
 // for counting. Where the request comes from a trusted proxy, the peer is the last
 // one in X-Forwarded-For that is no trusted proxy: each proxy appends the address
-// that it was connected from, so what is left of that is the peer's own claim. The
-// address is invalid, and not counted, where the network has none.
+// that it was connected from, so entries further to the left are set by the peer
+// and are not trusted. The address is invalid, and not counted, where the network
+// has none.
 func (o *Options) remoteAddr(r *http.Request) (text string, address netip.Addr) {
 	text = r.RemoteAddr
 	address = parseAddr(text)
@@ -28,7 +29,7 @@ func (o *Options) remoteAddr(r *http.Request) (text string, address netip.Addr) 
 			}
 			next := parseAddr(strings.TrimSpace(hop))
 			if !next.IsValid() {
-				return text, address // the proxy before it vouches for no more
+				return text, address // malformed entry: use the last valid address
 			}
 			text, address = next.String(), next
 			if !o.trusts(address) {

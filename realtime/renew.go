@@ -12,8 +12,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// This file renews the credentials of a session in band: an authenticate frame
-// brings a new token. One is processed at a time, on a goroutine of its own.
+// This file replaces the caller of a session in band: an authenticate frame brings
+// a new token. One is processed at a time, on a goroutine of its own.
 
 // renewTimeout bounds the context of Options.AuthenticateToken.
 const renewTimeout = 10 * time.Second
@@ -51,12 +51,12 @@ func (s *session) renew(m *wire.Authenticate) {
 		s.refuseRenewal(m, "this server renews no tokens; reconnect with the new one")
 		return
 	case s.renewing, time.Since(s.renewedAt) < renewInterval:
-		s.delayRenewal(m, codes.RateLimited, "another token is being checked, or was a moment ago; send it again later", renewInterval)
+		s.replyRetryLater(m, codes.RateLimited, "another token is being checked, or was a moment ago; send it again later", renewInterval)
 		return
 	}
 	s.renewing = s.server.spawn(s, func() {
 		defer s.finishRenewal()
-		s.authenticateToken(m)
+		s.processAuthenticate(m)
 	})
 }
 
@@ -70,16 +70,16 @@ func (s *session) refuseRenewal(m *wire.Authenticate, why string) {
 	s.out.send(encode(&wire.Error{Code: codes.InvalidToken, Message: why, CorrelationID: m.CorrelationID}))
 }
 
-// delayRenewal asks the peer to send its token again.
-func (s *session) delayRenewal(m *wire.Authenticate, code, why string, after time.Duration) {
+// replyRetryLater asks the peer to send its token again after a time.
+func (s *session) replyRetryLater(m *wire.Authenticate, code, why string, after time.Duration) {
 	s.out.send(encode(&wire.Error{
 		Code: code, Message: why, CorrelationID: m.CorrelationID, RetryAfterMs: uint64(after / time.Millisecond),
 	}))
 }
 
-// authenticateToken replaces the caller if the token is good. Then the hooks are
-// asked again about the subscriptions: the new token may allow less.
-func (s *session) authenticateToken(m *wire.Authenticate) {
+// processAuthenticate replaces the caller if the token is good, and replies. Then it
+// rechecks the subscriptions, since the new token may allow less.
+func (s *session) processAuthenticate(m *wire.Authenticate) {
 	caller, err := s.callerOf(m.Token)
 	if err == nil {
 		err = s.replaceCaller(caller)
@@ -87,7 +87,7 @@ func (s *session) authenticateToken(m *wire.Authenticate) {
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		s.server.log.Debug("token not renewed", "connection", s.name, "error", err)
-		s.delayRenewal(m, codes.Unavailable, "the token cannot be checked at the moment; send it again later", retryAfterUnavailable)
+		s.replyRetryLater(m, codes.Unavailable, "the token cannot be checked at the moment; send it again later", retryAfterUnavailable)
 		return
 	case err != nil:
 		s.server.log.Debug("token not renewed", "connection", s.name, "error", err)
@@ -102,7 +102,7 @@ func (s *session) authenticateToken(m *wire.Authenticate) {
 
 // callerOf asks the application who the token is for. A hook that panics refuses.
 func (s *session) callerOf(token string) (caller *sharedata.Caller, err error) {
-	ctx, cancel := context.WithTimeout(s.credentials.Load().ctx, renewTimeout)
+	ctx, cancel := context.WithTimeout(s.currentCaller.Load().connCtx, renewTimeout)
 	defer cancel()
 	defer func() {
 		if value := recover(); value != nil {
@@ -143,12 +143,12 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		s.mu.Unlock()
 		return errSessionEnded
 	}
-	s.credentials.Store(s.newCredentials(caller))
+	s.currentCaller.Store(s.newSessionCaller(caller))
 	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()
 	if s.server.revocations.isRevoked(caller, s.info.OpenedAt) { // since it was checked
-		s.shutOut(reasonRevoked)
+		s.closeUnauthorized(reasonRevoked)
 		return errRevokedToken
 	}
 	return nil

@@ -14,8 +14,8 @@ const ReservedPrefix = "$"
 // isReserved reports whether a ShareData cannot be reached over the wire.
 func isReserved(id string) bool { return strings.HasPrefix(id, ReservedPrefix) }
 
-// refuseReserved answers a proposal on a reserved id as one on an unknown id.
+// refuseReserved replies to a proposal on a reserved id as to one on an unknown id.
 func (s *session) refuseReserved(m *wire.Propose) {
 	f := failure{code: codes.UnknownShareData, text: unknownText(m.ShareDataID)}
-	s.answer(m, f.frame(m.CorrelationID))
+	s.reply(m, f.frame(m.CorrelationID))
 }

@@ -55,7 +55,7 @@ func TestFailureOf(t *testing.T) {
 // Proposers take turns by the name of their connection.
 func TestProposalOf_Connection(t *testing.T) {
 	s := &session{server: &Server{}, name: "7/10.0.0.1:4711"}
-	if p := s.proposalOf(&credentials{}, &wire.Propose{ShareDataID: "c"}); p.Connection != s.name {
+	if p := s.proposalOf(&sessionCaller{}, &wire.Propose{ShareDataID: "c"}); p.Connection != s.name {
 		t.Errorf("connection %q, want %q", p.Connection, s.name)
 	}
 }

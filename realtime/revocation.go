@@ -129,7 +129,7 @@ func (s *Server) applyRevocation(data json.RawMessage) {
 	s.revocations.add(r, s.options.RevocationRetention)
 	for _, session := range s.openSessions() {
 		if r.matches(session.caller(), session.info.OpenedAt) {
-			session.shutOut(reasonRevoked)
+			session.closeUnauthorized(reasonRevoked)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func (s *Server) applyRevocationState(state json.RawMessage) {
 	}
 	for _, session := range s.openSessions() {
 		if s.revocations.isRevoked(session.caller(), session.info.OpenedAt) {
-			session.shutOut(reasonRevoked)
+			session.closeUnauthorized(reasonRevoked)
 		}
 	}
 }

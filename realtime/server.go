@@ -52,7 +52,7 @@ type Server struct {
 	mu       sync.Mutex
 	draining bool
 	sessions map[*session]struct{}
-	openings map[*opening]struct{}
+	pending  map[*pendingConnection]struct{}
 	// confirming says that renewLease runs.
 	confirming bool
 	lastID     uint64
@@ -74,7 +74,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		log:       slog.New(newRateLimitedHandler(effective.Logger.Handler())),
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
-		openings:  make(map[*opening]struct{}),
+		pending:   make(map[*pendingConnection]struct{}),
 
 		revoke:          revokeFunction(effective.RevocationRetention),
 		reauthorization: reauthorizeFunction(),

@@ -27,7 +27,7 @@ type session struct {
 	socket *socket
 	out    *outbox
 	// ctx ends with the connection. serving ends when the caller is not served any
-	// more (shutOut), otherwise when the connection and all its proposals have ended.
+	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.
 	ctx         context.Context
 	cancel      context.CancelFunc
 	serving     context.Context
@@ -35,9 +35,9 @@ type session struct {
 	// admitted counts the connection until serving ends.
 	admitted *admitted
 
-	// credentials are written with mu held and read by everybody. info.Caller is
-	// the first caller; see connection.
-	credentials atomic.Pointer[credentials]
+	// currentCaller is written with mu held and read by everybody. info.Caller is the
+	// first caller; see connection.
+	currentCaller atomic.Pointer[sessionCaller]
 	// callerChanges counts the replacements of the caller; see authorizationVersion.
 	callerChanges atomic.Uint64
 	expiryEntry   expiryEntry
@@ -61,12 +61,12 @@ type session struct {
 	unsent        int // inFlight, and those whose result is about to be queued
 
 	// The end of the connection.
-	closing    bool        // a close frame was queued, or the connection has ended
-	draining   bool        // it is to be closed as soon as unsent is 0
-	closeTimer *time.Timer // cuts the connection some time after closing
-	cutCause   string      // why the server cut the connection; the first counts
-	excluded   bool        // the caller is not served any more; see shutOut
-	ended      bool        // run has returned
+	closing      bool        // a close frame was queued, or the connection has ended
+	draining     bool        // it is to be closed as soon as unsent is 0
+	closeTimer   *time.Timer // cuts the connection some time after closing
+	cutCause     string      // why the server cut the connection; the first counts
+	unauthorized bool        // the caller is not served any more; see closeUnauthorized
+	ended        bool        // run has returned
 
 	renewing  bool      // an authenticate frame is being processed
 	renewedAt time.Time // when the last one had been processed
@@ -94,12 +94,12 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counte
 		// The library would reply within 5 s or cut the connection, however
 		// healthy a peer with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			if c.takeControl() {
+			if c.allowControlFrame() {
 				c.out.sendPong(payload)
 			}
 			return false
 		},
-		OnPongReceived: func(context.Context, []byte) { c.takeControl() },
+		OnPongReceived: func(context.Context, []byte) { c.allowControlFrame() },
 	})
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counte
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.serving, c.stopServing = context.WithCancel(s.ctx)
-	c.credentials.Store(c.newCredentials(info.Caller))
+	c.currentCaller.Store(c.newSessionCaller(info.Caller))
 	return c, nil
 }
 

@@ -13,6 +13,7 @@ import (
 // ShareData: nothing of that is sent after the new state, or after a refusal.
 func (s *session) subscribe(m *wire.Subscribe) {
 	id := m.ShareDataID
+	s.closeIfExpired()
 	if s.isClosing() {
 		return
 	}
@@ -129,6 +130,6 @@ func (s *session) maySubscribe(id string) error {
 	if ask == nil {
 		return nil
 	}
-	c := s.credentials.Load()
-	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.ctx, c.caller, id) })
+	c := s.currentCaller.Load()
+	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.connCtx, c.caller, id) })
 }

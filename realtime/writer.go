@@ -21,9 +21,7 @@ func (s *session) write() {
 	defer s.server.buffers.Put(buffer)
 	for {
 		// The timer of expiries may be late on a busy machine.
-		if s.server.isExpired(s.caller()) {
-			s.expire()
-		}
+		s.closeIfExpired()
 		c, more := s.out.next((*buffer)[:0])
 		if !more {
 			return

@@ -49,7 +49,7 @@ func marshal(value any) (json.RawMessage, error) {
 // because readers differ in which of two equal names they use.
 func validJSON(raw json.RawMessage) error {
 	if jsontext.Value(raw).IsValid() {
-		if nesting.Exceeds(raw, MaxDepth) >= 0 {
+		if nesting.OffsetBeyond(raw, MaxDepth) >= 0 {
 			return errTooDeep
 		}
 		return nil

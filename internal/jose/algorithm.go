@@ -19,8 +19,9 @@ var (
 	algorithmsOfCurve = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"} // RFC 7518 section 3.4
 	algorithmsEd25519 = []string{"EdDSA"}                                                       // RFC 8037 section 3.1
 	algorithmsHMAC    = []string{"HS256", "HS384", "HS512"}
-	// bytesOfHMAC is how long a secret must be, as long as the hash (RFC 7518 section 3.2).
-	bytesOfHMAC = []int{32, 48, 64}
+	// minHMACKeyBytes is the length of the shortest secret for each of algorithmsHMAC,
+	// that of the hash (RFC 7518 section 3.2).
+	minHMACKeyBytes = []int{32, 48, 64}
 )
 
 // Algorithms returns the names of the allowed algorithms (RFC 7518 section 3.1).
@@ -64,7 +65,7 @@ func algorithmsOfRaw(raw any) []string {
 		}
 	case []byte:
 		n := 0
-		for n < len(bytesOfHMAC) && len(raw) >= bytesOfHMAC[n] {
+		for n < len(minHMACKeyBytes) && len(raw) >= minHMACKeyBytes[n] {
 			n++
 		}
 		return algorithmsHMAC[:n]
@@ -73,11 +74,11 @@ func algorithmsOfRaw(raw any) []string {
 }
 
 // CanVerify reports whether a key can verify messages at all.
-func CanVerify(key jwk.Key) bool { return may(key, jwk.KeyOpVerify) && len(AlgorithmsOf(key)) > 0 }
+func CanVerify(key jwk.Key) bool { return permits(key, jwk.KeyOpVerify) && len(AlgorithmsOf(key)) > 0 }
 
-// may reports whether the key operations allow one; a key without any allows all
-// (RFC 7517 section 4.3).
-func may(key jwk.Key, operation jwk.KeyOperation) bool {
+// permits reports whether the key_ops of a key contain the operation; a key without
+// key_ops permits all (RFC 7517 section 4.3).
+func permits(key jwk.Key, operation jwk.KeyOperation) bool {
 	operations := key.KeyOps()
 	return len(operations) == 0 || slices.Contains(operations, operation)
 }

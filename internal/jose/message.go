@@ -67,9 +67,8 @@ func Parse(compact string) (*Message, error) {
 	}, nil
 }
 
-// decode is strict: bits that the text has and the bytes do not must be zero, and line
-// breaks, which encoding/base64 skips, are refused. Otherwise one signature would be
-// good for several texts.
+// decode rejects non-zero trailing bits and line breaks, which encoding/base64 skips.
+// Otherwise one signature would be valid for several strings.
 func decode(part string) ([]byte, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil || strings.ContainsAny(part, "\r\n") {

@@ -9,12 +9,13 @@ import (
 	"github.com/safe-go/safe/internal/nesting"
 )
 
-// Members returns the members of the object that raw is, each as one JSON value. The JSON must be UTF-8, nest at most depth levels, have
-// distinct names in each object, and be followed by nothing but white space; every
-// other input is ErrMalformed. Readers differ in what they make of such JSON, so
-// that what one of them checks could be something else than what another one uses.
+// Members returns the members of the JSON object in raw, each as one JSON value. The
+// JSON must be UTF-8, nest at most depth levels, have distinct names in each object,
+// and be followed by nothing but white space; every other input is ErrMalformed.
+// Parsers differ in how they read other input, so one could check another value than
+// the next one uses.
 func Members(raw []byte, depth int) (map[string]jsontext.Value, error) {
-	if nesting.Exceeds(raw, depth) >= 0 { // before a parser sees it
+	if nesting.OffsetBeyond(raw, depth) >= 0 { // before a parser sees it
 		return nil, fmt.Errorf("%w: its JSON nests deeper than %d levels", ErrMalformed, depth)
 	}
 	value := bytes.Trim(raw, " \t\r\n")

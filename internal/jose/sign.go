@@ -36,7 +36,7 @@ func sign(payload []byte, typ string, key jwk.Key) (string, error) {
 	if err := key.Raw(&raw); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	if asymmetric, ok := key.(jwk.AsymmetricKey); ok && !asymmetric.IsPrivate() || !may(key, jwk.KeyOpSign) {
+	if asymmetric, ok := key.(jwk.AsymmetricKey); ok && !asymmetric.IsPrivate() || !permits(key, jwk.KeyOpSign) {
 		return "", fmt.Errorf("%w: use a private key that may sign", ErrKey)
 	}
 	algorithms := AlgorithmsOf(key)

@@ -48,7 +48,7 @@ func (m *Message) candidates(keys jwk.Set) ([]jwk.Key, error) {
 			continue
 		}
 		named = true
-		if !may(key, jwk.KeyOpVerify) || !slices.Contains(AlgorithmsOf(key), m.Header.Algorithm) {
+		if !permits(key, jwk.KeyOpVerify) || !slices.Contains(AlgorithmsOf(key), m.Header.Algorithm) {
 			continue
 		}
 		fitting = append(fitting, key)
@@ -65,7 +65,7 @@ func (m *Message) candidates(keys jwk.Set) ([]jwk.Key, error) {
 	case m.Header.KeyID != "" && len(fitting) == 0:
 		return nil, fmt.Errorf("%w: no key with the id %.40q may be used with %s", ErrAlgorithm, m.Header.KeyID, m.Header.Algorithm)
 	case len(fitting) == 0:
-		return nil, fmt.Errorf("%w: its header names no key, and not exactly one fits %s; sign with a key id", ErrUnknownKey, m.Header.Algorithm)
+		return nil, fmt.Errorf("%w: the header has no kid, and the key set does not have exactly one key for %s; set kid when signing", ErrUnknownKey, m.Header.Algorithm)
 	case len(fitting) > maxTries:
 		return nil, fmt.Errorf("%w: %d keys fit, and at most %d are tried; give each an id of its own", ErrUnknownKey, len(fitting), maxTries)
 	}

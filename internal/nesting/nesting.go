@@ -4,13 +4,14 @@ package nesting
 
 import "bytes"
 
-// Exceeds returns the offset of the first bracket that opens more than limit levels of
-// objects and arrays, or -1. It is exact for JSON. For anything else it may be wrong
-// after the first syntax error, because of which a parser refuses the text anyway.
+// OffsetBeyond returns the offset of the first bracket that opens more than limit
+// levels of objects and arrays, or -1 if there is none. It is exact for JSON. For
+// anything else it may be wrong after the first syntax error, because of which a
+// parser refuses the text anyway.
 //
 // Most texts have fewer brackets than the limit has levels, and counting bytes costs
 // almost nothing.
-func Exceeds(text []byte, limit int) int {
+func OffsetBeyond(text []byte, limit int) int {
 	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
 		return -1
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestExceeds(t *testing.T) {
+func TestOffsetBeyond(t *testing.T) {
 	for _, test := range []struct {
 		text  string
 		limit int
@@ -30,7 +30,7 @@ func TestExceeds(t *testing.T) {
 		{`"unterminated [[`, 0, -1},
 		{`"\`, 0, -1},
 	} {
-		if got := nesting.Exceeds([]byte(test.text), test.limit); got != test.want {
+		if got := nesting.OffsetBeyond([]byte(test.text), test.limit); got != test.want {
 			t.Errorf("%.40s with the limit %d: %d, want %d", test.text, test.limit, got, test.want)
 		}
 	}

@@ -61,7 +61,7 @@ func (f *frame) read(maxBytes, maxDepth int) {
 		f.fail(ErrTooLarge, "", maxBytes, fmt.Sprintf("%d bytes, at most %d are taken", len(f.data), maxBytes))
 		return
 	}
-	if at := nesting.Exceeds(f.data, maxDepth); at >= 0 {
+	if at := nesting.OffsetBeyond(f.data, maxDepth); at >= 0 {
 		f.fail(ErrTooDeep, memberAt(f.data, at), at, fmt.Sprintf("at most %d levels are taken", maxDepth))
 		return
 	}

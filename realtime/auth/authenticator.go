@@ -35,8 +35,8 @@ type Options struct {
 	// Cookie is the name of the cookie that a token may be in. Default: no cookie is
 	// read.
 	Cookie string
-	// RefuseQuery switches the query parameter token off. Default: it is allowed.
-	RefuseQuery bool
+	// DisableQueryToken ignores the query parameter token. Default: it is read.
+	DisableQueryToken bool
 	// AllowNoExpiry accepts tokens without the claim exp: their connections end only by
 	// realtime.Server.Disconnect. Default: they are refused.
 	AllowNoExpiry bool
@@ -69,7 +69,7 @@ func (o *Options) withDefaults() (Options, error) {
 	)
 }
 
-// Authenticator makes callers of tokens.
+// Authenticator turns tokens into Callers.
 type Authenticator struct {
 	authorities *Authorities
 	options     Options
@@ -120,7 +120,7 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*s
 	if err != nil {
 		return nil, err
 	}
-	issuer, err := claims.text("iss")
+	issuer, err := claims.requiredString("iss")
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +153,11 @@ func (a *Authenticator) caller(claims claims, issuer string) (*sharedata.Caller,
 	if !slices.Contains(audience, a.options.Audience) {
 		return nil, invalid("it is not for the audience %.60q", a.options.Audience)
 	}
-	subject, err := claims.text("sub")
+	subject, err := claims.requiredString("sub")
 	if err != nil {
 		return nil, err
 	}
-	id, err := claims.optionalText("jti")
+	id, err := claims.optionalString("jti")
 	if err != nil {
 		return nil, err
 	}

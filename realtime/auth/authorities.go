@@ -92,8 +92,8 @@ func (a *Authorities) verify(ctx context.Context, audience, issuer string, messa
 		return fmt.Errorf("%w: issuer %.60q: %w", ErrKeysUnavailable, issuer, err)
 	}
 	_, err = message.Verify(keys)
-	if mayBeNew(err, message) {
-		newer, unavailable := found.newer(ctx, keys)
+	if newKeysMayHelp(err, message) {
+		newer, unavailable := found.refreshKeys(ctx, keys)
 		switch {
 		case unavailable != nil:
 			return fmt.Errorf("%w: issuer %.60q: there may be newer ones: %w", ErrKeysUnavailable, issuer, unavailable)
@@ -107,17 +107,18 @@ func (a *Authorities) verify(ctx context.Context, audience, issuer string, messa
 	return nil
 }
 
-// mayBeNew reports whether newer keys could verify a message that the known ones do not. Of a
-// message that names no key, its signature is all that tells a new key from an old one.
-func mayBeNew(err error, message *jose.Message) bool {
+// newKeysMayHelp reports whether newer keys could verify a message that the known ones
+// do not. A token without a kid shows only by a failed signature that its key may be
+// new.
+func newKeysMayHelp(err error, message *jose.Message) bool {
 	return errors.Is(err, jose.ErrUnknownKey) || errors.Is(err, jose.ErrSignature) && message.Header.KeyID == ""
 }
 
 var errNoKeys = errors.New("the source of keys returned none")
 
-// newer returns a newer key set than the given one, nil if there is none, and an error
-// if that cannot be said at present.
-func (a authority) newer(ctx context.Context, keys jwk.Set) (jwk.Set, error) {
+// refreshKeys asks the source for a newer key set than the given one; nil if it has
+// none, and an error if that cannot be said at present.
+func (a authority) refreshKeys(ctx context.Context, keys jwk.Set) (jwk.Set, error) {
 	refresher, can := a.keys.(Refresher)
 	if !can {
 		return nil, nil

@@ -48,7 +48,7 @@ func ForAudience(audience string) Authorizer {
 
 // HasClaim allows callers with a claim that is the value, or a list that contains it:
 // HasClaim("admin", true), HasClaim("roles", "editor"). The types must be the same, the
-// text "true" is not the value true.
+// string "true" is not the value true.
 func HasClaim[T string | bool](name string, value T) Authorizer {
 	return func(_ context.Context, caller *sharedata.Caller, _ Request) error {
 		if one, found, err := Claim[*T](caller, name); found && err == nil && one != nil && *one == value {
@@ -65,12 +65,12 @@ func HasClaim[T string | bool](name string, value T) Authorizer {
 type ChannelsOptions struct {
 	// Claim is the name of the claim. Default: "channels".
 	Claim string
-	// EmptyIsNothing makes an empty list, and a token without the claim, allow nothing.
-	// Default: both allow everything.
-	EmptyIsNothing bool
+	// DenyIfEmpty denies everything if the list is empty or missing. Default: both
+	// allow everything.
+	DenyIfEmpty bool
 }
 
-// Channels allows what the caller's token lists in a claim: an array of texts, each the id
+// Channels allows what the caller's token lists in a claim: an array of strings, each the id
 // of a ShareData, or, if it ends with "*", the beginning of ids; "*" alone is every id.
 // The functions of a ShareData are allowed with it. A claim of another type allows
 // nothing. If Options.RecordedClaims is set, it must contain the claim, because an
@@ -91,7 +91,7 @@ func Channels(options *ChannelsOptions) Authorizer {
 		if err != nil {
 			return err
 		}
-		if len(channels) == 0 && !o.EmptyIsNothing || slices.ContainsFunc(channels, func(c string) bool { return covers(c, request.ShareDataID) }) {
+		if len(channels) == 0 && !o.DenyIfEmpty || slices.ContainsFunc(channels, func(c string) bool { return patternMatches(c, request.ShareDataID) }) {
 			return nil
 		}
 		return refused("the caller's claim %q does not list the ShareData %.60q", o.Claim, request.ShareDataID)
@@ -106,18 +106,18 @@ func channelsOf(caller *sharedata.Caller, claim string) ([]string, error) {
 	if !found {
 		return nil, nil
 	}
-	channels, ok := texts(jsontext.Value(raw))
+	channels, ok := stringList(jsontext.Value(raw))
 	if !ok {
-		return nil, refused("the caller's claim %q is not a list of texts", claim)
+		return nil, refused("the caller's claim %q is not a list of strings", claim)
 	}
 	return channels, nil
 }
 
-func covers(channel, id string) bool {
-	if prefix, isPrefix := strings.CutSuffix(channel, "*"); isPrefix {
+func patternMatches(pattern, id string) bool {
+	if prefix, isPrefix := strings.CutSuffix(pattern, "*"); isPrefix {
 		return strings.HasPrefix(id, prefix)
 	}
-	return channel == id
+	return pattern == id
 }
 
 // AllOf allows what each of the authorizers allows; without any, everything. They are asked

@@ -31,7 +31,7 @@ func withChannels(channels string) *sharedata.Caller {
 
 func TestChannels(t *testing.T) {
 	everything := auth.Channels(nil)
-	nothing := auth.Channels(&auth.ChannelsOptions{EmptyIsNothing: true})
+	nothing := auth.Channels(&auth.ChannelsOptions{DenyIfEmpty: true})
 	for _, test := range []struct {
 		caller              *sharedata.Caller
 		id                  string

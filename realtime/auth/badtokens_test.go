@@ -78,8 +78,8 @@ func TestAuthenticateToken_BadTokens(t *testing.T) {
 		{"key of another issuer", f.signed("EdDSA", "ed", claims("iss", `"`+second+`"`)), "signature"},
 		{"key in the header (jwk)", byStranger(`"kid":"ed","jwk":` + strangerJWK), "signature"},
 		{"key in the header, no kid", token(`{"alg":"RS256","jwk":`+strangerJWK+`}`, claims(), "RS256", must(rsa.GenerateKey(rand.Reader, 2048))), "signature"},
-		{"address of keys (jku)", byStranger(`"kid":"ed","jku":"` + attacker.URL + `"`), "signature"},
-		{"address of a certificate (x5u)", byStranger(`"kid":"ed","x5u":"` + attacker.URL + `"`), "signature"},
+		{"URL of keys (jku)", byStranger(`"kid":"ed","jku":"` + attacker.URL + `"`), "signature"},
+		{"URL of a certificate (x5u)", byStranger(`"kid":"ed","x5u":"` + attacker.URL + `"`), "signature"},
 		{"certificate (x5c)", byStranger(`"kid":"ed","x5c":["AAAA"]`), "signature"},
 
 		// signatures
@@ -142,10 +142,10 @@ func TestAuthenticateToken_BadTokens(t *testing.T) {
 		{"sub a number", f.withClaims("sub", "42"), `"sub" is not a string`},
 		{"sub too long", f.withClaims("sub", `"`+strings.Repeat("a", 256)+`"`), "sub has 256 bytes"},
 		{"jti a number", f.withClaims("jti", "1"), `"jti" is not a string`},
-		{"aud missing", f.withClaims("aud", ""), "aud is not a text"},
-		{"aud a number", f.withClaims("aud", "7"), "aud is not a text"},
-		{"aud null in a list", f.withClaims("aud", `["SHAREDATA",null]`), "aud is not a text"},
-		{"aud an object", f.withClaims("aud", `{"SHAREDATA":true}`), "aud is not a text"},
+		{"aud missing", f.withClaims("aud", ""), "aud is not a string"},
+		{"aud a number", f.withClaims("aud", "7"), "aud is not a string"},
+		{"aud null in a list", f.withClaims("aud", `["SHAREDATA",null]`), "aud is not a string"},
+		{"aud an object", f.withClaims("aud", `{"SHAREDATA":true}`), "aud is not a string"},
 		{"aud an empty list", f.withClaims("aud", `[]`), "not for the audience"},
 		{"aud another", f.withClaims("aud", `"OTHER"`), "not for the audience"},
 		{"aud in lower case", f.withClaims("aud", `"sharedata"`), "not for the audience"},
@@ -185,7 +185,7 @@ func TestAuthenticateToken_BadTokens(t *testing.T) {
 		}
 	}
 	if n := requests.Load(); n != 0 {
-		t.Errorf("an address in a header was requested %d times", n)
+		t.Errorf("a URL in a header was requested %d times", n)
 	}
 	if _, err := f.authenticator.AuthenticateToken(context.Background(), good); err != nil {
 		t.Errorf("the good token: %v", err)

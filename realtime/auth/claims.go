@@ -19,9 +19,9 @@ import (
 const (
 	// maxClaimsDepth is how deep the claims of a token may nest.
 	maxClaimsDepth = 32
-	// maxTextBytes is the length of the longest subject, audience and token id. OpenID
+	// maxStringBytes is the length of the longest subject, audience and token id. OpenID
 	// Connect Core 1.0 section 2 has the same limit for subjects.
-	maxTextBytes = 255
+	maxStringBytes = 255
 	// maxDate is the last second of the year 9999. It is far below what a number of
 	// milliseconds since 1970 would be, which is a common mistake.
 	maxDate = 253402300799
@@ -38,67 +38,67 @@ func parseClaims(payload []byte) (claims, error) {
 	return members, nil
 }
 
-// text returns a claim that must be a text of 1 to maxTextBytes bytes.
-func (c claims) text(name string) (string, error) {
-	text, err := c.optionalText(name)
-	if err == nil && text == "" {
+// requiredString returns a claim that must be a string of 1 to maxStringBytes bytes.
+func (c claims) requiredString(name string) (string, error) {
+	value, err := c.optionalString(name)
+	if err == nil && value == "" {
 		err = invalid("it has no claim %s", name)
 	}
-	return text, err
+	return value, err
 }
 
-// optionalText is text for a claim that may be missing or empty.
-func (c claims) optionalText(name string) (string, error) {
-	text, err := jose.String(c, name)
+// optionalString is requiredString for a claim that may be missing or empty.
+func (c claims) optionalString(name string) (string, error) {
+	value, err := jose.String(c, name)
 	if err != nil {
 		return "", invalid("in the claims: %w", err)
 	}
-	return text, checkLength(name, text)
+	return value, checkLength(name, value)
 }
 
-func checkLength(name, text string) error {
-	if len(text) > maxTextBytes {
-		return invalid("its claim %s has %d bytes; at most %d are accepted", name, len(text), maxTextBytes)
+func checkLength(name, value string) error {
+	if len(value) > maxStringBytes {
+		return invalid("its claim %s has %d bytes; at most %d are accepted", name, len(value), maxStringBytes)
 	}
 	return nil
 }
 
-// audience returns the claim aud: one text or a list (RFC 7519 section 4.1.3).
+// audience returns the claim aud: one string or a list (RFC 7519 section 4.1.3).
 func (c claims) audience() ([]string, error) {
 	var audience []string
 	switch value := c["aud"]; value.Kind() {
 	case '"':
-		one, err := c.text("aud")
+		one, err := c.requiredString("aud")
 		return []string{one}, err
 	case '[':
-		if list, ok := texts(value); ok {
+		if list, ok := stringList(value); ok {
 			audience = list
 			break
 		}
 		fallthrough
 	default:
-		return nil, invalid("its claim aud is not a text or a list of texts")
+		return nil, invalid("its claim aud is not a string or a list of strings")
 	}
-	for _, text := range audience {
-		if err := checkLength("aud", text); err != nil {
+	for _, value := range audience {
+		if err := checkLength("aud", value); err != nil {
 			return nil, err
 		}
 	}
 	return audience, nil
 }
 
-// texts returns a JSON array of strings.
-func texts(value jsontext.Value) ([]string, bool) {
-	var list []*string // a pointer distinguishes null from an empty text
+// stringList returns the elements of a JSON array of strings.
+func stringList(value jsontext.Value) ([]string, bool) {
+	var list []*string // a pointer distinguishes null from an empty string
 	if value.Kind() != '[' || json.Unmarshal(value, &list) != nil {
 		return nil, false
 	}
 	result := make([]string, len(list))
-	for i, text := range list {
-		if text == nil {
+	for i, element := range list {
+		if element == nil {
 			return nil, false
 		}
-		result[i] = *text
+		result[i] = *element
 	}
 	return result, true
 }

@@ -34,10 +34,10 @@
 //     looked up before any cryptography, at most four keys are tried, and a flood of
 //     tokens with unknown keys causes at most one request to an issuer per
 //     JWKSOptions.MinInterval.
-//   - Keys rotate while the server runs. A JWKS address is fetched again after a
+//   - Keys rotate while the server runs. A JWKS URL is fetched again after a
 //     while and when a token names a key that is not known; Authorities.Set replaces
 //     the keys of an issuer. Tokens of keys that are still listed stay good. While the
-//     address is out of reach, the keys that are known serve for JWKSOptions.MaxStale;
+//     URL is out of reach, the keys that are known serve for JWKSOptions.MaxStale;
 //     as long as there are none, requests are answered with 503 (realtime.ErrUnavailable).
 //   - Tokens are in no error and in no log record. This package logs nothing but
 //     failures to fetch keys.
@@ -47,7 +47,7 @@
 // Authenticate takes the first of: the header Authorization with the scheme Bearer (RFC
 // 6750 section 2.1), the query parameter token, and the cookie that Options.Cookie
 // names. Browsers cannot set the header for a WebSocket. The parameter is for them;
-// net/http does not log addresses itself, but proxies and handlers for access logs do:
+// net/http does not log URLs itself, but proxies and handlers for access logs do:
 // they should log what RedactURL returns, and tokens in queries should be short-lived.
 // A cookie is sent by a browser whatever page connects; realtime.Options.OriginPatterns
 // keeps pages of other origins out.

@@ -26,7 +26,7 @@ var (
 // ErrRefused: an authorizer of this package refuses a request.
 var ErrRefused = errors.New("not allowed")
 
-// ErrInvalidOption: an option, an address or a key given to this package cannot be used.
+// ErrInvalidOption: an option, a URL or a key given to this package cannot be used.
 var ErrInvalidOption = option.ErrInvalid
 
 func invalid(format string, args ...any) error {

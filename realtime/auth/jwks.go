@@ -11,16 +11,16 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
-// JWKS is a source of keys that is read from an address or a file when a token needs
+// JWKS is a source of keys that is read from a URL or a file when a token needs
 // it (RFC 7517 section 5), and kept. One request is under way at a time; while it is,
 // the keys that are known go on being used. A response that is no key set changes
 // nothing. Keys that are not supported are ignored, so are secrets in the response of
-// an address; a key that is no longer listed is no longer used.
+// a URL; a key that is no longer listed is no longer used.
 //
 // One JWKS may be registered for several audiences and issuers.
 type JWKS struct {
 	options JWKSOptions
-	read    func(context.Context) (document, error)
+	read    func(context.Context) (fetchedKeys, error)
 	ctx     context.Context // of the requests; ended by Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -36,28 +36,28 @@ type JWKS struct {
 	closed   bool
 }
 
-// document is what was read. Zero is a maxAge that the source does not name.
-type document struct {
+// fetchedKeys is what was read. maxAge is 0 if the source gives none.
+type fetchedKeys struct {
 	keys   jwk.Set
 	maxAge time.Duration
 }
 
 var errClosed = errors.New("the JWKS was closed")
 
-// NewJWKS returns the source of the keys at an address, https://… or http://… (see
+// NewJWKS returns the source of the keys at a URL, https://… or http://… (see
 // JWKSOptions.AllowHTTP), or in a file, any path without "://". Nothing is read before
 // the first token needs it. The error is ErrInvalidOption.
-func NewJWKS(address string, options *JWKSOptions) (*JWKS, error) {
-	isFile := !strings.Contains(address, "://")
+func NewJWKS(urlOrPath string, options *JWKSOptions) (*JWKS, error) {
+	isFile := !strings.Contains(urlOrPath, "://")
 	o, err := options.withDefaults(isFile)
 	if err != nil {
 		return nil, err
 	}
 	j := &JWKS{options: o}
 	if isFile {
-		j.read = (&keyFile{path: address, options: o}).read
+		j.read = (&keyFile{path: urlOrPath, options: o}).read
 	} else {
-		fetcher, err := newKeyFetcher(address, o)
+		fetcher, err := newKeyFetcher(urlOrPath, o)
 		if err != nil {
 			return nil, err
 		}
@@ -98,9 +98,9 @@ func (j *JWKS) Keys(ctx context.Context) (jwk.Set, error) {
 	return j.await(ctx, fetching)
 }
 
-// Refresh returns newer keys than known, which it requests unless JWKSOptions.MinInterval
-// forbids it; then, or if there are none, it returns what it has. It fails if the last
-// request failed: there may be newer keys then.
+// Refresh requests newer keys than known. It returns the current set if
+// JWKSOptions.MinInterval forbids a request or no newer set exists, and fails if the
+// last request failed: there may be newer keys then.
 func (j *JWKS) Refresh(ctx context.Context, known jwk.Set) (jwk.Set, error) {
 	j.mu.Lock()
 	if j.keys == known {
@@ -181,7 +181,7 @@ func (j *JWKS) fetch(began time.Time) {
 }
 
 // readSafely makes an error of a panic, which would end the process in this goroutine.
-func (j *JWKS) readSafely(ctx context.Context) (read document, err error) {
+func (j *JWKS) readSafely(ctx context.Context) (read fetchedKeys, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = fmt.Errorf("reading the keys panicked: %v", value)

@@ -18,16 +18,16 @@ type JWKSOptions struct {
 	// MinInterval is the least time between two requests, whatever causes them. A new
 	// key that the issuer uses at once is known this much later at worst. As long as
 	// there are no keys at all, failed requests are repeated sooner: after 1 s, 2 s,
-	// 4 s and so on up to MinInterval. Default: 30 s for an address, 1 s for a file.
+	// 4 s and so on up to MinInterval. Default: 30 s for a URL, 1 s for a file.
 	MinInterval time.Duration
 	// MaxInterval is the age at which keys are fetched again, while they go on being
 	// used; a shorter max-age of the response (RFC 9111 section 5.2.2.1) is honoured,
 	// down to MinInterval. So it is also the time after which a key that was
-	// withdrawn is refused. Default: 15 minutes for an address, 10 s for a file. -1:
+	// withdrawn is refused. Default: 15 minutes for a URL, 10 s for a file. -1:
 	// fetch only for tokens with unknown keys.
 	MaxInterval time.Duration
 	// MaxStale is how long keys are used after the last successful request for them,
-	// while the address cannot be reached or does not send keys. Default: 24 h. -1:
+	// while the URL cannot be reached or does not send keys. Default: 24 h. -1:
 	// without end.
 	MaxStale time.Duration
 	// Timeout is how long one request may take, with its redirects. A token that needs
@@ -38,12 +38,12 @@ type JWKSOptions struct {
 	MaxBytes int
 
 	// Client makes the requests. Its CheckRedirect is called after the checks of this
-	// package: at most three redirects, none to an address that would not be allowed.
+	// package: at most three redirects, none to a URL that would not be allowed.
 	// Default: a client without connections that stay open, which uses the proxy of
 	// the environment.
 	Client *http.Client
-	// AllowHTTP allows addresses with http besides https. A party that can change what is
-	// sent over http can make tokens. Addresses of this machine (localhost and
+	// AllowHTTP allows URLs with http besides https. A party that can change what is
+	// sent over http can make tokens. URLs of this machine (localhost and
 	// loopback addresses) are always allowed.
 	AllowHTTP bool
 

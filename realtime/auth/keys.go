@@ -10,7 +10,7 @@ import (
 )
 
 // KeySource is where the keys of an issuer come from: NewKeys for given keys, NewJWKS
-// for an address or a file.
+// for a URL or a file.
 type KeySource interface {
 	// Keys returns the keys that are listed at present. It is called for every token,
 	// from any number of goroutines. The set must not be changed afterwards.

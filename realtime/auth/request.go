@@ -18,12 +18,12 @@ func (a *Authenticator) token(r *http.Request) (string, error) {
 	case len(headers) == 1:
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		if strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1; others are for proxies
-			return present("the header Authorization", strings.Trim(token, " "))
+			return nonEmptyToken("the header Authorization", strings.Trim(token, " "))
 		}
 	}
-	if !a.options.RefuseQuery {
+	if !a.options.DisableQueryToken {
 		if tokens := r.URL.Query()[queryParameter]; len(tokens) > 0 {
-			return only("query parameters token", "the query parameter token", tokens)
+			return singleToken("query parameters token", "the query parameter token", tokens)
 		}
 	}
 	if a.options.Cookie != "" {
@@ -32,35 +32,35 @@ func (a *Authenticator) token(r *http.Request) (string, error) {
 			tokens = append(tokens, cookie.Value)
 		}
 		if len(tokens) > 0 {
-			return only("cookies for the token", "the cookie for the token", tokens)
+			return singleToken("cookies for the token", "the cookie for the token", tokens)
 		}
 	}
 	return "", ErrNoToken
 }
 
-func only(places, place string, tokens []string) (string, error) {
+func singleToken(places, place string, tokens []string) (string, error) {
 	if len(tokens) > 1 {
 		return "", invalid("the request has %d %s; send one", len(tokens), places)
 	}
-	return present(place, tokens[0])
+	return nonEmptyToken(place, tokens[0])
 }
 
-func present(place, token string) (string, error) {
+func nonEmptyToken(place, token string) (string, error) {
 	if token == "" {
 		return "", invalid("%s is empty", place)
 	}
 	return token, nil
 }
 
-// RedactURL returns an address for a log: with the value of every query parameter token
+// RedactURL returns a URL for a log: with the value of every query parameter token
 // replaced, and without a password. A parameter that net/url does not accept is replaced
 // as a whole.
-func RedactURL(address *url.URL) string {
-	if address == nil {
+func RedactURL(u *url.URL) string {
+	if u == nil {
 		return ""
 	}
-	redacted := *address
-	parameters := strings.Split(address.RawQuery, "&")
+	redacted := *u
+	parameters := strings.Split(u.RawQuery, "&")
 	for i, parameter := range parameters {
 		raw, _, hasValue := strings.Cut(parameter, "=")
 		name, err := url.QueryUnescape(raw)

@@ -12,7 +12,7 @@ import (
 	"github.com/safe-go/safe/realtime/auth"
 )
 
-func TestAuthenticate_Places(t *testing.T) {
+func TestAuthenticate_TokenSources(t *testing.T) {
 	f := newFixture(t, &auth.Options{Cookie: "session"})
 	anna, ben := f.withClaims(), f.withClaims("sub", `"ben"`)
 	for name, test := range map[string]struct {
@@ -63,8 +63,8 @@ func TestAuthenticate_Places(t *testing.T) {
 	}
 }
 
-func TestAuthenticate_PlacesSwitchedOff(t *testing.T) {
-	f := newFixture(t, &auth.Options{RefuseQuery: true})
+func TestAuthenticate_SourcesDisabled(t *testing.T) {
+	f := newFixture(t, &auth.Options{DisableQueryToken: true})
 	r := httptest.NewRequest(http.MethodGet, "/realtime?token="+f.withClaims(), nil)
 	r.AddCookie(&http.Cookie{Name: "token", Value: f.withClaims()})
 	if _, err := f.authenticator.Authenticate(r); !errors.Is(err, auth.ErrNoToken) {
@@ -76,7 +76,7 @@ func TestAuthenticate_PlacesSwitchedOff(t *testing.T) {
 }
 
 func TestRedactURL(t *testing.T) {
-	for address, want := range map[string]string{
+	for rawURL, want := range map[string]string{
 		"/realtime":                           "/realtime",
 		"/realtime?a=b":                       "/realtime?a=b",
 		"/realtime?token=secret":              "/realtime?token=redacted",
@@ -89,8 +89,8 @@ func TestRedactURL(t *testing.T) {
 		"/realtime?token":                     "/realtime?token",
 		"wss://user:secret@host/r?token=s":    "wss://user:xxxxx@host/r?token=redacted",
 	} {
-		if got := auth.RedactURL(must(url.Parse(address))); got != want {
-			t.Errorf("%s: %s; want %s", address, got, want)
+		if got := auth.RedactURL(must(url.Parse(rawURL))); got != want {
+			t.Errorf("%s: %s; want %s", rawURL, got, want)
 		}
 	}
 	if got := auth.RedactURL(nil); got != "" {

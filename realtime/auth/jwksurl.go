@@ -15,19 +15,19 @@ import (
 
 const maxRedirects = 3
 
-// keyFetcher reads a key set from an address.
+// keyFetcher reads a key set from a URL.
 type keyFetcher struct {
-	address *url.URL
+	url     *url.URL
 	client  *http.Client
 	options JWKSOptions
 }
 
-func newKeyFetcher(address string, o JWKSOptions) (*keyFetcher, error) {
-	parsed, err := url.Parse(address)
+func newKeyFetcher(rawURL string, o JWKSOptions) (*keyFetcher, error) {
+	parsed, err := url.Parse(rawURL)
 	if err != nil || parsed.Host == "" {
-		return nil, fmt.Errorf("%w: auth: the address of a JWKS cannot be parsed; use https://host/path", ErrInvalidOption)
+		return nil, fmt.Errorf("%w: auth: the URL of a JWKS cannot be parsed; use https://host/path", ErrInvalidOption)
 	}
-	f := &keyFetcher{address: parsed, options: o}
+	f := &keyFetcher{url: parsed, options: o}
 	if err := f.check(parsed); err != nil {
 		return nil, fmt.Errorf("%w: auth: %w", ErrInvalidOption, err)
 	}
@@ -51,13 +51,13 @@ func newKeyFetcher(address string, o JWKSOptions) (*keyFetcher, error) {
 	return f, nil
 }
 
-// check returns an error for an address that keys must not be read from.
-func (f *keyFetcher) check(address *url.URL) error {
+// check returns an error for a URL that keys must not be read from.
+func (f *keyFetcher) check(u *url.URL) error {
 	switch {
-	case address.Scheme == "https", address.Scheme == "http" && (f.options.AllowHTTP || isLoopback(address.Hostname())):
+	case u.Scheme == "https", u.Scheme == "http" && (f.options.AllowHTTP || isLoopback(u.Hostname())):
 		return nil
 	}
-	return fmt.Errorf("the address of a JWKS, %s://%s, is not protected by TLS; use https, or JWKSOptions.AllowHTTP", address.Scheme, address.Host)
+	return fmt.Errorf("the URL of a JWKS, %s://%s, is not protected by TLS; use https, or JWKSOptions.AllowHTTP", u.Scheme, u.Host)
 }
 
 func isLoopback(host string) bool {
@@ -65,37 +65,37 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-func (f *keyFetcher) read(ctx context.Context) (document, error) {
+func (f *keyFetcher) read(ctx context.Context) (fetchedKeys, error) {
 	read, err := f.request(ctx)
-	if err != nil { // without the query and the password of the address
-		err = fmt.Errorf("%s://%s%s: %w", f.address.Scheme, f.address.Host, f.address.EscapedPath(), err)
+	if err != nil { // without the query and the password of the URL
+		err = fmt.Errorf("%s://%s%s: %w", f.url.Scheme, f.url.Host, f.url.EscapedPath(), err)
 	}
 	return read, err
 }
 
-func (f *keyFetcher) request(ctx context.Context) (document, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.address.String(), nil)
+func (f *keyFetcher) request(ctx context.Context) (fetchedKeys, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url.String(), nil)
 	if err != nil {
-		return document{}, errors.New("the address cannot be requested")
+		return fetchedKeys{}, errors.New("the URL cannot be requested")
 	}
 	r.Header.Set("Accept", "application/jwk-set+json, application/json")
 	response, err := f.client.Do(r)
 	if err != nil {
 		if about, ok := errors.AsType[*url.Error](err); ok {
-			err = about.Err // the text of url.Error has the whole address
+			err = about.Err // the text of url.Error has the whole URL
 		}
-		return document{}, err
+		return fetchedKeys{}, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return document{}, fmt.Errorf("the response has the status %d instead of 200", response.StatusCode)
+		return fetchedKeys{}, fmt.Errorf("the response has the status %d instead of 200", response.StatusCode)
 	}
 	body, err := readBounded(response.Body, f.options.MaxBytes)
 	if err != nil {
-		return document{}, err
+		return fetchedKeys{}, err
 	}
 	keys, err := parseKeySet(body, false)
-	return document{keys: keys, maxAge: maxAge(response.Header)}, err
+	return fetchedKeys{keys: keys, maxAge: maxAge(response.Header)}, err
 }
 
 func readBounded(r io.Reader, limit int) ([]byte, error) {

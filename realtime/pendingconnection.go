@@ -9,24 +9,22 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// opening is a connection between its authentication and its registration as a
-// session. It makes Disconnect find connections that are being opened.
-type opening struct {
+// pendingConnection is a connection between its authentication and its
+// registration as a session, where Disconnect finds it.
+type pendingConnection struct {
 	info Connection
 
 	// Guarded by Server.mu.
-	session *session    // once it is registered
-	refused *CloseFrame // how it is to be closed then; nil for not at all
+	session   *session    // once it is registered
+	closeWith *CloseFrame // how it is to be closed then; nil for not at all
 }
 
-// maxAuthentications is how often a request is authenticated because Disconnect
-// was called meanwhile.
+// maxAuthentications bounds the retries caused by concurrent Disconnect calls.
 const maxAuthentications = 3
 
 var (
 	errDisconnecting = errors.New("connections are being disconnected all the time")
-	// errUnchecked: the store could never be read, so it is not known whether the
-	// caller was revoked.
+	// errUnchecked: this server has never read the revocations.
 	errUnchecked = fmt.Errorf("%w: revocations are unavailable", ErrUnavailable)
 )
 
@@ -50,60 +48,60 @@ func (s *Server) Authenticate(r *http.Request) (*sharedata.Caller, error) {
 	return caller, nil
 }
 
-// open authenticates a request. If Disconnect is called meanwhile, its match
-// cannot be asked about the caller yet, and the application may keep the caller
-// out by now, so the request is authenticated again.
-func (s *Server) open(r *http.Request, remote string) (*opening, error) {
+// open authenticates a request. Disconnect cannot match this connection before its
+// caller is known, so a request is authenticated again if Disconnect was called
+// meanwhile: the application may refuse the caller by now.
+func (s *Server) open(r *http.Request, remote string) (*pendingConnection, error) {
 	for range maxAuthentications {
 		disconnects := s.disconnects.Load()
 		caller, err := s.Authenticate(r)
 		if err != nil {
 			return nil, err
 		}
-		o := &opening{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
+		p := &pendingConnection{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
 		s.mu.Lock()
-		s.openings[o] = struct{}{}
+		s.pending[p] = struct{}{}
 		s.mu.Unlock()
 		if s.disconnects.Load() == disconnects {
-			return o, nil
+			return p, nil
 		}
-		s.forget(o)
+		s.removePending(p)
 	}
 	return nil, errDisconnecting
 }
 
-// forget is called when the connection is registered or has failed to open.
-func (s *Server) forget(o *opening) {
+// removePending is called when the connection is registered or has failed to open.
+func (s *Server) removePending(p *pendingConnection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.openings, o)
+	delete(s.pending, p)
 }
 
-// disconnectOpening closes the connection as soon as it is open. It returns false
+// disconnectPending closes the connection as soon as it is open. It returns false
 // if the connection is closing already.
-func (s *Server) disconnectOpening(o *opening, with CloseFrame) bool {
+func (s *Server) disconnectPending(p *pendingConnection, with CloseFrame) bool {
 	s.mu.Lock()
-	if o.session == nil {
-		first := o.refused == nil
+	if p.session == nil {
+		first := p.closeWith == nil
 		if first {
-			o.refused = &with
+			p.closeWith = &with
 		}
 		s.mu.Unlock()
 		return first
 	}
 	s.mu.Unlock()
-	return o.session.close(with.Code, with.Reason)
+	return p.session.close(with.Code, with.Reason)
 }
 
-// connections returns the open connections and those that are being opened.
-func (s *Server) connections() (sessions []*session, openings []*opening) {
+// connections returns the open connections and the pending ones.
+func (s *Server) connections() (sessions []*session, pending []*pendingConnection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for session := range s.sessions {
 		sessions = append(sessions, session)
 	}
-	for o := range s.openings {
-		openings = append(openings, o)
+	for p := range s.pending {
+		pending = append(pending, p)
 	}
-	return sessions, openings
+	return sessions, pending
 }

@@ -82,7 +82,7 @@ func TestJWKS_Responses(t *testing.T) {
 			t.Errorf("%s: logged %q", name, &log)
 		}
 		if text := fmt.Sprint(err, &log); strings.Contains(text, "hidden") || strings.Contains(text, "password") {
-			t.Errorf("%s: the credentials of the address are in %q", name, text)
+			t.Errorf("%s: the credentials of the URL are in %q", name, text)
 		}
 		jwks.Close()
 	}
@@ -160,14 +160,14 @@ func TestJWKS_Unreachable(t *testing.T) {
 }
 
 func TestNewJWKS_Invalid(t *testing.T) {
-	for _, address := range []string{"http://id.example/jwks.json", "http://localhost.example/", "http://127.0.0.1.example/", "ftp://id.example/", "https://", "https://%zz/", "://"} {
-		if _, err := auth.NewJWKS(address, nil); !errors.Is(err, auth.ErrInvalidOption) {
-			t.Errorf("%s: %v", address, err)
+	for _, rawURL := range []string{"http://id.example/jwks.json", "http://localhost.example/", "http://127.0.0.1.example/", "ftp://id.example/", "https://", "https://%zz/", "://"} {
+		if _, err := auth.NewJWKS(rawURL, nil); !errors.Is(err, auth.ErrInvalidOption) {
+			t.Errorf("%s: %v", rawURL, err)
 		}
 	}
-	for _, address := range []string{"http://localhost:1/", "http://127.0.0.2/", "http://[::1]/"} {
-		if _, err := auth.NewJWKS(address, nil); err != nil {
-			t.Errorf("%s: %v", address, err)
+	for _, rawURL := range []string{"http://localhost:1/", "http://127.0.0.2/", "http://[::1]/"} {
+		if _, err := auth.NewJWKS(rawURL, nil); err != nil {
+			t.Errorf("%s: %v", rawURL, err)
 		}
 	}
 	if _, err := auth.NewJWKS("http://id.example/", &auth.JWKSOptions{AllowHTTP: true}); err != nil {
