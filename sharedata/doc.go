@@ -46,11 +46,11 @@
 //
 // A proposal may carry a proof that authorizes exactly this change: by this caller, of
 // this data, by this function, at this position and state of the ShareData. So it
-// serves one change once. Options.ProofVerifier verifies proofs, in the turn of the
-// proposal; functions (Function.WithRequiredProof) and ShareData
-// (Options.RequireProof) can require them. The accepted proof is kept in the entry, so
-// that an auditor can verify it against the entry before. Package sharedata/proof has a
-// verifier of signatures.
+// serves one change once. Options.ProofVerifier verifies proofs while proposals are
+// evaluated; functions (Function.WithRequiredProof) and ShareData (Options.RequireProof)
+// can require them. The accepted proof is kept in the entry, so that an auditor can
+// verify it against the entry before. Package sharedata/proof has a verifier of
+// signatures.
 //
 // # Errors
 //
