@@ -55,8 +55,10 @@ func TestHostileVolume_DistinctIDs(t *testing.T) {
 			}
 		}
 	})
-	// A goroutine for each request that waits, and as many for ShareData being loaded.
-	if limit := goroutines + 2*(2*64+64) + 50; most > limit {
+	// A goroutine for each request that waits, and as many for ShareData being loaded;
+	// and those that have replied and are about to end, which are more where the
+	// machine is busy.
+	if limit := goroutines + 2*(2*64+64) + 200; most > limit {
 		t.Errorf("%d goroutines, want at most %d", most, limit)
 	}
 	check()
