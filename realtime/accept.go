@@ -62,7 +62,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		http.Error(w, "the server cannot accept connections at the moment", http.StatusServiceUnavailable)
 		return false
 	case err != nil:
-		s.log.Debug("not authenticated", "remote", remote, "error", err)
+		s.log.Warn("credentials refused", "remote", remote, "error", shorten(err.Error()))
 		if errors.Is(err, ErrUnavailable) {
 			w.Header().Set("Retry-After", retryAfter)
 			http.Error(w, "authentication is not available", http.StatusServiceUnavailable)

@@ -58,12 +58,9 @@ type Options struct {
 	// clients reconnect.
 	AuthenticateToken func(ctx context.Context, token string) (*sharedata.Caller, error)
 
-	// ExpiryLeeway is how long after Caller.ExpiresAt a connection is closed, and
-	// from when on a new one is answered with 401: for clocks that differ from
-	// the token issuer's. It counts for itself: an authenticator that accepts
-	// tokens for longer after their expiry does not extend it, so a caller whose
-	// connection was closed is not let in again with the same token. Default and
-	// -1: none.
+	// ExpiryLeeway is how long after Caller.ExpiresAt a caller is still served, for
+	// clocks that differ. Leave it 0 with package auth, whose ExpiresAt contains a
+	// leeway already. Default and -1: none.
 	ExpiryLeeway time.Duration
 	// RevocationRetention is how long a revocation is remembered. It must be at
 	// least as long as the longest lifetime of a token, because afterwards a
@@ -115,7 +112,7 @@ type Options struct {
 	// limit.
 	MessagesPerSecond int
 	// MessageBurst is how many messages one connection may send at once after a
-	// pause. Default: twice MessagesPerSecond.
+	// pause; it is positive. Default: twice MessagesPerSecond.
 	MessageBurst int
 
 	// MaxConnections is the number of connections of the server, handshakes
@@ -173,9 +170,9 @@ type Options struct {
 
 	// Observer is notified of what happens to connections. Default: nothing is.
 	Observer Observer
-	// Logger gets panics of hooks with their stacks (Error); refused origins,
-	// connections that are refused or closed because of a limit, and failures to
-	// read a history (Warn, at most one line a second of each kind);
+	// Logger gets panics of hooks with their stacks (Error); refused credentials
+	// and origins, connections that are refused or closed because of a limit, and
+	// failures to read a history (Warn, at most one line a second of each kind);
 	// and why connections end (Debug). Default: nothing is logged.
 	Logger *slog.Logger
 }

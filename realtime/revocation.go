@@ -19,10 +19,12 @@ const RevocationsID = ReservedPrefix + "revocations"
 // a revocation matches the callers that agree in all of these.
 type Revocation struct {
 	// Subject and Issuer are those of Callers. With them alone, a revocation
-	// matches callers whose IssuedAt is not after it, so that a token that is
-	// issued later is accepted. IssuedAt of a JWT has whole seconds, so a token
-	// that is issued within the same second is refused; so is a caller without an
-	// IssuedAt, until the revocation is forgotten.
+	// matches the connections that are open, and callers whose IssuedAt is not
+	// after it, so that a token that is issued later is accepted. IssuedAt of a JWT
+	// has whole seconds, so a token that is issued within the same second is
+	// refused; so is a caller without an IssuedAt, until the revocation is
+	// forgotten. IssuedAt is a reading of the issuer's clock: where that is ahead,
+	// revoke again after as long.
 	Subject, Issuer string
 	// TokenID is the Caller's: a revocation with it matches that token alone.
 	TokenID string
@@ -30,6 +32,10 @@ type Revocation struct {
 
 // MaxRevocationBytes is the longest field of a Revocation.
 const MaxRevocationBytes = 1024
+
+// ErrTooManyRevocations: as many revocations as may be are remembered. Connections were
+// not ended. Shorten Options.RevocationRetention, or revoke subjects instead of tokens.
+var ErrTooManyRevocations = errors.New("too many revocations are remembered")
 
 // ErrInvalidRevocation: a Revocation is empty, or a field is too long or not UTF-8.
 var ErrInvalidRevocation = errors.New("invalid revocation")
@@ -47,10 +53,11 @@ func (r Revocation) check() error {
 }
 
 // Revoke ends the connections of the callers that r matches with 4002, on this
-// server and on every other server on the same store, and keeps these callers out:
-// their requests are answered with 401 until Options.RevocationRetention has passed.
-// What is queued for them is dropped, and what they have requested and is not
-// being evaluated yet is not evaluated any more.
+// server and on every other server on the same store, and refuses the tokens that they
+// have: requests with them are answered with 401 until Options.RevocationRetention
+// has passed. Other handlers refuse them by Server.Authenticate. What is queued for
+// these callers is dropped; what they have requested and is not being evaluated yet is
+// not evaluated any more, and the context of a function that runs for them ends.
 //
 // When Revoke has returned nil, no connection of these callers is sent anything
 // that was committed later, whatever server it is connected to. Where several
@@ -58,9 +65,11 @@ func (r Revocation) check() error {
 // although the connections end as soon as the servers are notified.
 //
 // The revocation is an entry in the history of RevocationsID, with the caller of
-// the context (sharedata.WithCaller). After an error it may or may not have been
-// recorded; revoke again. Errors are those of Manager.Propose,
-// ErrInvalidRevocation, and the context's.
+// the context (sharedata.WithCaller). At most 10,000 are remembered at a time, so
+// revoke subjects instead of a token for each logout; a further one fails with
+// ErrTooManyRevocations. After any other error it may or may not have been recorded;
+// revoke again. Errors are those of Manager.Propose, ErrInvalidRevocation, and the
+// context's.
 func (s *Server) Revoke(ctx context.Context, r Revocation) error {
 	if err := r.check(); err != nil {
 		return err
@@ -87,7 +96,7 @@ func (s *Server) appendToRevocations(ctx context.Context, function *sharedata.Fu
 	case err != nil:
 		return err
 	case !verdict.Accepted:
-		return fmt.Errorf("not recorded: %s", verdict.Reason)
+		return fmt.Errorf("%w: %s", ErrTooManyRevocations, verdict.Reason) // the functions reject nothing else
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type Options struct {
 	// DisableQueryToken ignores the query parameter token. Default: it is read.
 	DisableQueryToken bool
 	// AllowNoExpiry accepts tokens without the claim exp: their connections end only by
-	// realtime.Server.Disconnect. Default: they are refused.
+	// realtime.Server.Revoke or Disconnect. Default: they are refused.
 	AllowNoExpiry bool
 
 	// RecordedClaims are the names of the claims that Caller.Claims has, if a token has

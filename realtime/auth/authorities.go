@@ -36,9 +36,9 @@ func NewAuthorities() *Authorities {
 
 // Set registers an issuer under an audience, in place of what was registered for both
 // before: from its return on, tokens are verified with the given keys only. Connections
-// that are open go on; to end those whose key was compromised, disconnect the callers
-// of the issuer (realtime.Server.Disconnect): only tokens of listed keys bring them back. The
-// issuer is compared with the claim iss byte by byte. If algorithms are given, only these
+// that are open go on; to end those whose key was compromised, revoke the issuer
+// (realtime.Server.Revoke), at every process, or disconnect its callers at this one:
+// only tokens of listed keys bring them back. The issuer is compared with the claim iss byte by byte. If algorithms are given, only these
 // are accepted, otherwise all that the keys allow; see the package documentation. The
 // error is ErrInvalidOption.
 func (a *Authorities) Set(audience, issuer string, keys KeySource, algorithms ...string) error {

@@ -72,7 +72,8 @@ type ChannelsOptions struct {
 
 // Channels allows what the caller's token lists in a claim: an array of strings, each the id
 // of a ShareData, or, if it ends with "*", the beginning of ids; "*" alone is every id.
-// The functions of a ShareData are allowed with it. A claim of another type allows
+// The functions of a ShareData are allowed with it. A token without the claim is allowed
+// everything, unless DenyIfEmpty is set. A claim of another type allows
 // nothing. If Options.RecordedClaims is set, it must contain the claim, because an
 // authorizer sees no other ones.
 func Channels(options *ChannelsOptions) Authorizer {

@@ -7,9 +7,10 @@
 //	authorities := auth.NewAuthorities()
 //	err = authorities.Set("SHAREDATA", "https://id.example.com", keys)
 //	authenticator, err := auth.NewAuthenticator(authorities, nil)
-//	channels := auth.Channels(nil)
+//	channels := auth.Channels(&auth.ChannelsOptions{DenyIfEmpty: true})
 //	server, err := realtime.NewServer(manager, &realtime.Options{
 //		Authenticate:       authenticator.Authenticate,
+//		AuthenticateToken:  authenticator.AuthenticateToken, // renewal over open connections
 //		AuthorizeSubscribe: channels.Subscribe,
 //		AuthorizePropose:   channels.Propose,
 //	})

@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	channels := auth.Channels(nil)
+	channels := auth.Channels(&auth.ChannelsOptions{DenyIfEmpty: true})
 	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -44,6 +44,7 @@ func Example() {
 	defer manager.Close()
 	server, err := realtime.NewServer(manager, &realtime.Options{
 		Authenticate:       authenticator.Authenticate,
+		AuthenticateToken:  authenticator.AuthenticateToken,
 		AuthorizeSubscribe: channels.Subscribe,
 		AuthorizePropose:   auth.AllOf(channels, auth.HasClaim("roles", "editor")).Propose,
 	})
