@@ -136,7 +136,7 @@ func (s *Server) isExpired(caller *sharedata.Caller) bool {
 // caller must not do after that: the timer may be late, above all after the clock was
 // set.
 func (s *session) closeIfExpired() {
-	if s.server.isExpired(s.caller()) {
+	if s.expires.Load() && s.server.isExpired(s.caller()) {
 		s.expire()
 	}
 }

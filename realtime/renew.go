@@ -143,7 +143,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 		s.mu.Unlock()
 		return errSessionEnded
 	}
-	s.currentCaller.Store(s.newSessionCaller(caller))
+	s.setCaller(caller)
 	s.callerChanges.Add(1)
 	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
 	s.mu.Unlock()

@@ -16,16 +16,20 @@ import (
 // while a token is renewed. It
 // writes through the outbox and does not know how the bytes are sent.
 type session struct {
-	// Immutable once the session runs.
+	// The writer needs the first three for every write, so they stand together.
 	server *Server
-	info   Connection
+	out    *outbox
+	// expires says that the current caller expires at some time.
+	expires atomic.Bool
+
+	// Immutable once the session runs, like server and out.
+	info Connection
 	// name identifies the connection in the log, and proposers take turns by it
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
 	// alone would not do.
 	name   string
 	conn   *websocket.Conn // for the reader
 	socket *socket
-	out    *outbox
 	// ctx ends with the connection. serving ends when the caller is not served any
 	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.
 	ctx         context.Context
@@ -113,7 +117,7 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counte
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.serving, c.stopServing = context.WithCancel(s.ctx)
-	c.currentCaller.Store(c.newSessionCaller(info.Caller))
+	c.setCaller(info.Caller)
 	return c, nil
 }
 

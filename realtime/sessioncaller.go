@@ -16,12 +16,14 @@ type sessionCaller struct {
 	connCtx, proposalCtx context.Context
 }
 
-func (s *session) newSessionCaller(caller *sharedata.Caller) *sessionCaller {
-	return &sessionCaller{
+// setCaller replaces the caller. mu is held, except before the session runs.
+func (s *session) setCaller(caller *sharedata.Caller) {
+	s.currentCaller.Store(&sessionCaller{
 		caller:      caller,
 		connCtx:     sharedata.WithCaller(s.ctx, caller),
 		proposalCtx: sharedata.WithCaller(s.serving, caller),
-	}
+	})
+	s.expires.Store(!s.server.expiry(caller).IsZero())
 }
 
 func (s *session) caller() *sharedata.Caller { return s.currentCaller.Load().caller }

@@ -29,6 +29,9 @@ type subscription struct {
 
 	mu   sync.Mutex
 	mode mode
+	// rechecks counts the calls of AuthorizeSubscribe that are awaited: meanwhile
+	// no state is sent, and what is committed is held. See Server.Reauthorize.
+	rechecks int
 	// channel is held until the subscription ends. The catchUp alone changes it.
 	channel *channel
 	held    []heldFrame
@@ -41,9 +44,6 @@ type subscription struct {
 	interrupted bool
 	// removed says that a removal is among the held frames: no later commit follows.
 	removed bool
-	// rechecks counts the calls of AuthorizeSubscribe that are awaited: meanwhile
-	// no state is sent, and what is committed is held. See Server.Reauthorize.
-	rechecks int
 }
 
 type mode int
