@@ -79,7 +79,9 @@ func BySubject(subject string) func(Connection) bool {
 // Its proposals in flight are evaluated. It does not wait for the connections to
 // end; a connection that is closing already is not counted.
 //
-// To keep a caller out, use Revoke, or have Options.Authenticate refuse it first:
+// It reaches this server alone. For connections of other processes that a rule selects,
+// have AuthorizeSubscribe return ErrExpired for them, and call Reauthorize. To keep a
+// caller out, use Revoke, or have Options.Authenticate refuse it first:
 // a connection that is being opened at the same time is disconnected too, before
 // anything is sent to it. Its ID is 0 until it is open. Where Authenticate was
 // being called during the call, it is called again for that request. The error is
