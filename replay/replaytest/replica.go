@@ -145,9 +145,9 @@ func (r *replica) apply(entries []replay.Entry) {
 	r.sameEntries("what a follower is notified of", entries, batch.Entries)
 	switch {
 	case !last.After(r.head):
-	case !r.removed && first == r.head.Next(), first.Revision == 1 && first.Epoch > r.head.Epoch:
+	case !r.removed && (first == r.head.Next() || first.Revision == 1 && first.Epoch > r.head.Epoch):
 		r.take(entries)
-	default:
+	default: // also a start after a removal: it may be late, and older than that
 		r.refresh()
 	}
 }
