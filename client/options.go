@@ -31,10 +31,9 @@ type Options struct {
 	// random, and with a context from which ExpiringToken reads. The context ends with
 	// the connection, and Token must return then: reconnecting and Close wait for it.
 	// The connection goes on with the new token, which must be of the same subject and
-	// issuer. If Token
-	// returns the same token or an error, or the server refuses the new one, Token is
-	// called again when 60 to 80 % of what is then left has passed, and so on until
-	// less than 100 ms are left. After an error from Permanent it is not called again
+	// issuer. If Token returns the same token or an error, or the server refuses the
+	// new one, Token is called again when 60 to 80 % of what is then left has passed,
+	// and so on until less than 100 ms are left. After an error from Permanent it is not called again
 	// before the connection ends. A token that is not renewed in time ends the
 	// connection (close code 4002), and the client reconnects and resumes with the
 	// token that Token returns then.

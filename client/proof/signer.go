@@ -2,7 +2,7 @@
 // verifies them with package sharedata/proof. docs/proofs.md describes their form.
 //
 //	signer, err := proof.NewSigner("https://issuer.example", "ann", "key-1", privateKey)
-//	sub := c.Subscribe("counter") // the client must know the position
+//	c.Subscribe("counter") // the client must know the position
 //	result, err := c.ProposeWith(ctx, client.Proposal{
 //		ShareDataID: "counter", FunctionID: "add", Data: Add{By: 1}, Prove: signer.Prove,
 //	})
@@ -14,7 +14,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -50,8 +49,7 @@ func NewSigner(issuer, subject, keyID string, key crypto.Signer) (*Signer, error
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	algorithms := jose.AlgorithmsOf(converted)
-	if private, err := jwk.IsPrivateKey(converted); err != nil || !private || len(algorithms) != 1 || !slices.Contains(form.Algorithms[:], algorithms[0]) {
+	if private, err := jwk.IsPrivateKey(converted); err != nil || !private || !jose.IsFor(converted, form.Algorithms[:]...) {
 		return nil, fmt.Errorf("%w: it is a %T; use an ed25519.PrivateKey or an *ecdsa.PrivateKey on P-256", ErrKey, key)
 	}
 	if err := converted.Set(jwk.KeyIDKey, keyID); err != nil {

@@ -73,6 +73,13 @@ func algorithmsOfRaw(raw any) []string {
 	return nil
 }
 
+// IsFor reports whether one of the algorithms is the only one that a key may be used
+// with.
+func IsFor(key jwk.Key, algorithms ...string) bool {
+	own := AlgorithmsOf(key)
+	return len(own) == 1 && slices.Contains(algorithms, own[0])
+}
+
 // CanVerify reports whether a key can verify messages at all.
 func CanVerify(key jwk.Key) bool { return permits(key, jwk.KeyOpVerify) && len(AlgorithmsOf(key)) > 0 }
 

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -65,7 +66,7 @@ func ParseCheckpoint(compact string, keys jwk.Set) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrBadCheckpoint, err)
 	}
-	if message.Header.Type != CheckpointType || !mayCheckpoint(message.Header.Algorithm) {
+	if message.Header.Type != CheckpointType || !slices.Contains(algorithms[:], message.Header.Algorithm) {
 		return Checkpoint{}, fmt.Errorf("%w: its type is %.40q and its algorithm %.40q; want %q, and EdDSA or ES256",
 			ErrBadCheckpoint, message.Header.Type, message.Header.Algorithm, CheckpointType)
 	}
@@ -83,9 +84,9 @@ func ParseCheckpoint(compact string, keys jwk.Set) (Checkpoint, error) {
 	return c, nil
 }
 
-// mayCheckpoint reports whether checkpoints may be signed with an algorithm. A party that
-// can verify an HMAC can also make one, so an HMAC proves nothing to anybody else.
-func mayCheckpoint(algorithm string) bool { return algorithm == "EdDSA" || algorithm == "ES256" }
+// algorithms are those that checkpoints may be signed with. A party that can verify an
+// HMAC can also make one, so an HMAC proves nothing to anybody else.
+var algorithms = [...]string{"EdDSA", "ES256"}
 
 // timeText returns the time of a checkpoint for an error.
 func timeText(c *Checkpoint) string { return c.Time.Format(time.RFC3339) }

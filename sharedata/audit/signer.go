@@ -28,7 +28,7 @@ func NewSigner(key jwk.Key) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	if algorithms := jose.AlgorithmsOf(private); len(algorithms) != 1 || !mayCheckpoint(algorithms[0]) {
+	if !jose.IsFor(private, algorithms[:]...) {
 		return nil, fmt.Errorf("audit: %w; use a private key of Ed25519 or P-256", jose.ErrKey)
 	}
 	public, err := private.PublicKey()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -61,8 +60,7 @@ func NewRegistry() *Registry { return &Registry{keys: make(map[owner]map[string]
 // Only the public part is kept. It fails with ErrKey for a key without an id, or that
 // is neither Ed25519 nor P-256.
 func (r *Registry) Add(issuer, subject string, key jwk.Key) error {
-	algorithms := jose.AlgorithmsOf(key)
-	if len(algorithms) != 1 || !slices.Contains(form.Algorithms[:], algorithms[0]) {
+	if !jose.IsFor(key, form.Algorithms[:]...) {
 		return fmt.Errorf("%w: it is neither Ed25519 nor P-256, or not for signatures", ErrKey)
 	}
 	public, err := key.PublicKey()
