@@ -45,10 +45,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // retryAfter is the number of seconds after which a client may come back.
 const retryAfter = "5"
 
+// rejectForNow answers a request that may succeed later.
+func rejectForNow(w http.ResponseWriter, status int, why string) {
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, why, status)
+}
+
 // rejectDraining answers a request to a server that shuts down.
 func rejectDraining(w http.ResponseWriter) {
-	w.Header().Set("Retry-After", retryAfter)
-	http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
+	rejectForNow(w, http.StatusServiceUnavailable, "the server is shutting down")
 }
 
 // upgrade returns whether there is a session now, which s.running and the admission
@@ -56,18 +61,12 @@ func rejectDraining(w http.ResponseWriter) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
 	pending, err := s.openWithTimeout(r, remote)
 	switch {
-	case errors.Is(err, errDisconnecting), errors.Is(err, errUnchecked), errors.Is(err, errHandshakeTimeout):
-		s.log.Warn("connections cannot be accepted", "remote", remote, "error", err)
-		w.Header().Set("Retry-After", retryAfter)
-		http.Error(w, "the server cannot accept connections at the moment", http.StatusServiceUnavailable)
+	case errors.Is(err, errDisconnecting), errors.Is(err, errHandshakeTimeout), errors.Is(err, ErrUnavailable):
+		s.log.Warn("connections cannot be accepted", "remote", remote, "error", shorten(err.Error()))
+		rejectForNow(w, http.StatusServiceUnavailable, "the server cannot accept connections at the moment")
 		return false
 	case err != nil:
 		s.log.Warn("credentials refused", "remote", remote, "error", shorten(err.Error()))
-		if errors.Is(err, ErrUnavailable) {
-			w.Header().Set("Retry-After", retryAfter)
-			http.Error(w, "authentication is not available", http.StatusServiceUnavailable)
-			return false
-		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "authentication failed", http.StatusUnauthorized)
 		return false

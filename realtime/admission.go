@@ -125,6 +125,5 @@ func decrement[K comparable](counts map[K]int, key K) {
 // rejectOverLimit answers a request whose connection is over a limit.
 func (s *Server) rejectOverLimit(w http.ResponseWriter, remote string, over *refusedConnection) {
 	s.log.Warn("connection refused: too many are open", "limit", "realtime.Options."+over.option, "remote", remote)
-	w.Header().Set("Retry-After", retryAfter)
-	http.Error(w, "too many connections; try again later", over.status)
+	rejectForNow(w, over.status, "too many connections; try again later")
 }

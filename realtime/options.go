@@ -21,9 +21,9 @@ import (
 // number is an error of NewServer.
 //
 // Authenticate, AuthenticateToken, AuthorizeSubscribe, AuthorizePropose and
-// Resolver are the application's hooks. They are called from any number of goroutines, should
-// return soon after their context has ended, and must not call Shutdown or
-// Close. A hook that panics refuses; the log has its stack.
+// Resolver are the application's hooks. They are called from any number of
+// goroutines, should return soon after their context has ended, and must not call
+// Shutdown or Close. A hook that panics refuses; the log has its stack.
 type Options struct {
 	// Authenticate says who opens a connection, before the upgrade: from a
 	// header, a cookie or the query of the request. If it returns a nil Caller

@@ -60,13 +60,9 @@ func (s *session) propose(m *wire.Propose) {
 		s.refuseReserved(m)
 		return
 	}
-	if err := s.server.lease.ensureValid(s.server.ctx); err != nil {
-		s.reply(m, s.fail(m, err))
-		return
-	}
 	c := s.currentCaller.Load()
 	err := s.mayPropose(c, m)
-	// The hook may have taken any time.
+	// All that follows is checked after the hook, which may have taken any time.
 	unconfirmed := s.server.lease.ensureValid(s.server.ctx)
 	s.closeIfExpired()
 	switch {
