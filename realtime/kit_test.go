@@ -141,11 +141,11 @@ func (f *failingStore) Read(ctx context.Context, id string, after replay.Cursor,
 	return f.Store.Read(ctx, id, after, limit)
 }
 
-func (f *failingStore) Load(ctx context.Context, id string) (replay.Head, error) {
+func (f *failingStore) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	if f.failLoad.Load() {
 		return replay.Head{}, fmt.Errorf("disk on fire: %w", replay.ErrUnavailable)
 	}
-	return f.Store.Load(ctx, id)
+	return f.Store.Load(ctx, id, have)
 }
 
 // slowStore is a store of which the next Append, when slow is set, returns some

@@ -29,7 +29,7 @@ type partitioned struct {
 	slow atomic.Int64 // how long a reply takes, a time.Duration
 }
 
-func (p *partitioned) Load(ctx context.Context, id string) (replay.Head, error) {
+func (p *partitioned) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	if id == realtime.RevocationsID && p.cut.Load() {
 		return replay.Head{}, fmt.Errorf("partition: %w", replay.ErrUnavailable)
 	}
@@ -38,7 +38,7 @@ func (p *partitioned) Load(ctx context.Context, id string) (replay.Head, error) 
 			time.Sleep(time.Duration(p.slow.Load()))
 		}
 	}()
-	return p.Process.Load(ctx, id)
+	return p.Process.Load(ctx, id, have)
 }
 
 func (p *partitioned) Follow(id string, notify func([]replay.Entry)) (stop func()) {

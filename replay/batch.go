@@ -12,11 +12,11 @@ type Entry struct {
 	// Key is the idempotency key by which Find finds the entry; empty if it has
 	// none.
 	Key string
-	// Data is the record of what happened.
+	// Data is the record of what happened. Whoever knows the state before the entry
+	// can compute the state after it from the Data.
 	Data []byte
 	// State is the state after this entry if the entry changed it, and nil
-	// otherwise. A state has at least one byte: a store need not tell an empty
-	// State from nil.
+	// otherwise. It is replaced by Batch.Snapshot, and counts as one.
 	State []byte
 }
 
@@ -35,6 +35,11 @@ type Batch struct {
 	// id has had. The second form starts the history if Expect is zero, and
 	// otherwise restarts it: Read returns nothing from before.
 	Entries []Entry
+	// Snapshot is the state after the last of Entries; nil for none. It replaces the
+	// newest snapshot. A batch that starts or restarts a history should have one, unless
+	// it also removes the history. It has at least one byte: a store need not tell an
+	// empty Snapshot from nil.
+	Snapshot []byte
 	// NewKeys makes Append commit only if Find finds none of the entries' keys.
 	NewKeys bool
 	// Reserve asks for a reservation of this length in case the batch is refused

@@ -1,5 +1,5 @@
 // Package replay keeps histories: per id an ordered log of opaque entries and the
-// newest state, appended only at the expected head.
+// newest snapshot of its state, appended only at the expected head.
 //
 // A Store promises:
 //
@@ -13,7 +13,7 @@
 //   - No guesses: Read returns exactly what followed a cursor, or an error that
 //     says why it cannot: the cursor is too old, of another epoch, or after the
 //     head.
-//   - Retention is up to the store, and never removes the newest state.
+//   - Retention is up to the store, and never removes the newest snapshot.
 //
 // A store that several processes share is also a Follower: it notifies each
 // process of what the others append.

@@ -19,8 +19,8 @@ const (
 )
 
 // MemoryOptions bound what a Memory keeps of each history. The oldest entries are
-// trimmed as soon as one of the bounds is exceeded; the newest state and the Meta
-// are always kept. A negative value other than -1 is an error.
+// trimmed as soon as one of the bounds is exceeded;
+// the newest snapshot and the Meta are always kept. A negative value other than -1 is an error.
 type MemoryOptions struct {
 	// MaxEntries is the largest number of entries kept per history. 0 is the
 	// default of 1000; -1 means no bound.
@@ -103,9 +103,11 @@ func NewMemory(options *MemoryOptions) (*Memory, error) {
 }
 
 // Load implements Store.
-func (m *Memory) Load(ctx context.Context, id string) (head Head, err error) {
+func (m *Memory) Load(ctx context.Context, id string, have Cursor) (head Head, err error) {
 	err = m.use(ctx, id, func(h *history) error {
-		head = h.headLocked()
+		if head = h.headLocked(); head.CanContinue(have) {
+			head.Snapshot = nil
+		}
 		return nil
 	})
 	return head, err

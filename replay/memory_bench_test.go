@@ -77,7 +77,7 @@ func BenchmarkMemoryLoad(b *testing.B) {
 	a.append(b, m)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := m.Load(b.Context(), "id"); err != nil {
+		if _, err := m.Load(b.Context(), "id", replay.Cursor{}); err != nil {
 			b.Fatal(err)
 		}
 	}

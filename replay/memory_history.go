@@ -21,10 +21,12 @@ type history struct {
 	limits *retention
 
 	// mu guards everything below.
-	mu    sync.Mutex
-	head  Cursor
-	state []byte
-	meta  []byte
+	mu   sync.Mutex
+	head Cursor
+	meta []byte
+	// snapshot is the state after the entry with the revision snapshotAt.
+	snapshot   []byte
+	snapshotAt uint64
 	// entries are the newest ones, without holes up to head.
 	entries ring
 	// bytes is the sum of their sizes.
@@ -44,7 +46,10 @@ func (k *kept) size() int {
 }
 
 func (h *history) headLocked() Head {
-	return Head{Cursor: h.head, Oldest: h.oldestLocked(), State: h.state, Meta: h.meta}
+	return Head{
+		Cursor: h.head, Oldest: h.oldestLocked(), Meta: h.meta,
+		Snapshot: h.snapshot, SnapshotRevision: h.snapshotAt,
+	}
 }
 
 func (h *history) oldestLocked() uint64 {
@@ -54,14 +59,19 @@ func (h *history) oldestLocked() uint64 {
 // commitLocked applies a valid batch that is in no conflict.
 func (h *history) commitLocked(batch Batch) {
 	if batch.Starts() {
-		h.state, h.entries, h.bytes, h.keys = nil, ring{}, 0, nil
+		h.entries, h.bytes, h.keys, h.snapshot, h.snapshotAt = ring{}, 0, nil, nil, 0
+	}
+	for _, entry := range batch.Entries {
+		if len(entry.State) > 0 {
+			h.snapshot, h.snapshotAt = entry.State, entry.Cursor.Revision
+		}
+	}
+	if len(batch.Snapshot) > 0 {
+		h.snapshot, h.snapshotAt = batch.Snapshot, batch.Last().Revision
 	}
 	now := h.limits.now()
 	for _, entry := range batch.Entries {
 		h.head = entry.Cursor
-		if len(entry.State) > 0 {
-			h.state = entry.State
-		}
 		h.pushLocked(kept{Entry: entry, at: now})
 	}
 	h.meta = batch.Meta
@@ -79,10 +89,13 @@ func (h *history) pushLocked(entry kept) {
 	}
 	h.entries.push(entry)
 	h.bytes += entry.size()
-	for h.entries.len() > h.limits.MaxEntries || h.bytes > h.limits.MaxBytes {
+	for h.mayTrimLocked() && (h.entries.len() > h.limits.MaxEntries || h.bytes > h.limits.MaxBytes) {
 		h.trimLocked()
 	}
 }
+
+// mayTrimLocked reports whether there is an oldest entry that may go.
+func (h *history) mayTrimLocked() bool { return h.entries.len() > 0 }
 
 // expireLocked trims the entries that are older than MaxAge.
 func (h *history) expireLocked() {
@@ -90,7 +103,7 @@ func (h *history) expireLocked() {
 		return
 	}
 	now := h.limits.now()
-	for h.entries.len() > 0 && now-h.entries.at(0).at > h.limits.MaxAge {
+	for h.mayTrimLocked() && now-h.entries.at(0).at > h.limits.MaxAge {
 		h.trimLocked()
 	}
 }

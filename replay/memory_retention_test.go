@@ -25,7 +25,7 @@ func wantOldest(t *testing.T, m *replay.Memory, id string, head, want uint64) {
 	if err != nil || len(entries) != int(head+1-want) {
 		t.Errorf("Read after revision %d: %d entries, error %v; want %d", want-1, len(entries), err, head+1-want)
 	}
-	loaded, err := m.Load(t.Context(), id)
+	loaded, err := m.Load(t.Context(), id, replay.Cursor{})
 	if err != nil || loaded.Oldest != want || loaded.Cursor != at(head) {
 		t.Errorf("Load: head %s, oldest %d, error %v; want %s, %d", loaded.Cursor, loaded.Oldest, err, at(head), want)
 	}
@@ -97,8 +97,8 @@ func TestMaxBytes_LargerEntry(t *testing.T) {
 	state := []byte(strings.Repeat("s", 2000))
 	head = put(t, m, "id", head, replay.Entry{Key: "large", State: state})
 	wantOldest(t, m, "id", head, 5) // no entry is kept
-	if loaded, err := m.Load(t.Context(), "id"); err != nil || string(loaded.State) != string(state) {
-		t.Errorf("Load: state of %d bytes, error %v; want the one of the large entry", len(loaded.State), err)
+	if loaded, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || string(loaded.Snapshot) != string(state) {
+		t.Errorf("Load: state of %d bytes, error %v; want the one of the large entry", len(loaded.Snapshot), err)
 	}
 	if found, err := m.Find(t.Context(), "id", []string{"large", "key 0", "key 2"}); err != nil || len(found) != 0 {
 		t.Errorf("Find: %d entries, error %v; want none", len(found), err)
@@ -129,7 +129,7 @@ func TestMaxBytes_CountsEveryField(t *testing.T) {
 func TestMaxAge_InEveryMethod(t *testing.T) {
 	methods := map[string]func(t *testing.T, m *replay.Memory) (oldest uint64){
 		"Load": func(t *testing.T, m *replay.Memory) uint64 {
-			head, err := m.Load(t.Context(), "id")
+			head, err := m.Load(t.Context(), "id", replay.Cursor{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,8 +201,8 @@ func TestMaxAge_TrimsEntries(t *testing.T) {
 		wantOldest(t, m, "id", head, 3)
 		time.Sleep(2 * time.Hour)
 		wantOldest(t, m, "id", head, 5)
-		if loaded, err := m.Load(t.Context(), "id"); err != nil || string(loaded.State) != "state" {
-			t.Errorf("Load: state %q, error %v; want it to outlive its entry", loaded.State, err)
+		if loaded, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || string(loaded.Snapshot) != "state" {
+			t.Errorf("Load: state %q, error %v; want it to outlive its entry", loaded.Snapshot, err)
 		}
 		head = put(t, m, "id", head, replay.Entry{})
 		wantOldest(t, m, "id", head, 5)

@@ -265,7 +265,7 @@ func TestRestart_KeepsNothing(t *testing.T) {
 		if err = m.Append(t.Context(), "id", next); err != nil {
 			t.Fatalf("Append %d: %v", i, err)
 		}
-		if head, err := m.Load(t.Context(), "id"); err != nil || head.Oldest != 1 {
+		if head, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || head.Oldest != 1 {
 			t.Fatalf("after append %d: oldest %d, error %v; want 1", i, head.Oldest, err)
 		}
 		batch = next

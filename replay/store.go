@@ -12,8 +12,13 @@ type Head struct {
 	// Oldest is the revision of the oldest entry that Read can still return. It
 	// is Cursor.Revision+1 if no entry is kept.
 	Oldest uint64
-	// State is the newest state. Retention never removes it.
-	State []byte
+	// Snapshot is the newest snapshot. Store.Load leaves it out for callers who do not
+	// need it.
+	Snapshot []byte
+	// SnapshotRevision is the revision after which the Snapshot is the state, in the
+	// epoch of Cursor; at most Cursor.Revision. Retention never removes the newest
+	// snapshot, nor entries after it: together they lead to the newest state.
+	SnapshotRevision uint64
 	// Meta is the Meta of the newest Batch.
 	Meta []byte
 	// RestartAfter is not zero if acknowledged entries after Cursor may be lost. Their
@@ -41,11 +46,17 @@ func (h Head) Check(id string, after Cursor) error {
 	return &CursorError{ID: id, Cursor: after, Head: h.Cursor, Oldest: h.Oldest, Reason: reason}
 }
 
-// Store keeps histories and their newest states. A sharedata.Manager calls it
+// CanContinue reports whether a caller who knows the state at a position can compute
+// the newest one without the Snapshot, from the entries after that position.
+func (h Head) CanContinue(have Cursor) bool {
+	return have.Epoch == h.Cursor.Epoch && have.Revision >= h.SnapshotRevision && have.Revision <= h.Cursor.Revision
+}
+
+// Store keeps histories and their newest snapshots. A sharedata.Manager calls it
 // from any number of goroutines at once. If processes share the store, the calls
 // for one id come from several of them.
 //
-// Ids and keys are any UTF-8 text, data and states any bytes. A store does not
+// Ids and keys are any UTF-8 text, data and snapshots any bytes. A store does not
 // change the slices that it is given, and both sides treat what the other has
 // handed over as immutable.
 //
@@ -55,9 +66,11 @@ func (h Head) Check(id string, after Cursor) error {
 // that fails with anything but a *ConflictError or ErrInvalidBatch may have taken
 // effect: the caller finds out with Load.
 type Store interface {
-	// Load returns the head of a history. It fails with ErrNotFound if there is
-	// none or it was removed.
-	Load(ctx context.Context, id string) (Head, error)
+	// Load returns the head of a history. It leaves out the Snapshot if the caller has
+	// the state at a position from which Head.CanContinue is true; the zero Cursor means
+	// that the caller has none. It fails with ErrNotFound if there is no history or it
+	// was removed.
+	Load(ctx context.Context, id string, have Cursor) (Head, error)
 
 	// Append commits the batch if the history meets its conditions: Expect,
 	// ExpectMeta and NewKeys. Otherwise nothing changes and the error is a

@@ -198,9 +198,9 @@ func TestInDoubt_Create(t *testing.T) {
 				t.Fatal(err)
 			}
 			load := s.load
-			s.load = func(ctx context.Context, id string) (replay.Head, error) {
+			s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 				defer func() { s.cut = true }() // after the load that finds none
-				return load(ctx, id)
+				return load(ctx, id, have)
 			}
 			_, err := m.Create(t.Context(), "counter", Counter{5}, add)
 			wantStoreError(t, err, "append", "counter", errDisk)

@@ -33,10 +33,10 @@ func withLatency(p *sharedstore.Process, latency time.Duration, seed uint64) *pr
 		defer travel()
 		return p.Append(ctx, id, batch)
 	}
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 		travel()
 		defer travel()
-		return p.Load(ctx, id)
+		return p.Load(ctx, id, have)
 	}
 	s.read = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
 		travel()

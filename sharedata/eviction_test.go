@@ -22,11 +22,11 @@ type loadCounter struct {
 	ids map[string]int
 }
 
-func (l *loadCounter) Load(ctx context.Context, id string) (replay.Head, error) {
+func (l *loadCounter) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	l.mu.Lock()
 	l.ids[id]++
 	l.mu.Unlock()
-	return l.Store.Load(ctx, id)
+	return l.Store.Load(ctx, id, have)
 }
 
 // take returns how often the id was loaded since the last take.

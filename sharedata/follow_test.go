@@ -302,7 +302,7 @@ func TestNotifications_AfterClose(t *testing.T) {
 		var seen recorder
 		mustObserve(t, b, "counter", &seen)
 		a.add(t, 1)
-		s.load = func(context.Context, string) (replay.Head, error) {
+		s.load = func(context.Context, string, replay.Cursor) (replay.Head, error) {
 			t.Error("a closed manager asks the store")
 			return replay.Head{}, errDisk
 		}

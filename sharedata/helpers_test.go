@@ -204,18 +204,18 @@ func wantContinuous(t testing.TB, from sharedata.Snapshot, events []sharedata.Ev
 // The functions must be set while nothing uses the store.
 type store struct {
 	replay.Store
-	load   func(ctx context.Context, id string) (replay.Head, error)
+	load   func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error)
 	append func(ctx context.Context, id string, batch replay.Batch) error
 	read   func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error)
 	find   func(ctx context.Context, id string, keys []string) ([]replay.Entry, error)
 	ids    func(ctx context.Context) iter.Seq2[string, error]
 }
 
-func (s *store) Load(ctx context.Context, id string) (replay.Head, error) {
+func (s *store) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	if s.load != nil {
-		return s.load(ctx, id)
+		return s.load(ctx, id, have)
 	}
-	return s.Store.Load(ctx, id)
+	return s.Store.Load(ctx, id, have)
 }
 
 func (s *store) Append(ctx context.Context, id string, batch replay.Batch) error {

@@ -75,7 +75,7 @@ func (m *Manager) storedPage(ctx context.Context, id string, after replay.Cursor
 		return page, readError(ctx, id, err)
 	}
 	for {
-		head, err := m.options.Store.Load(call, id)
+		head, err := m.options.Store.Load(call, id, replay.Cursor{})
 		if err != nil {
 			return nil, readError(ctx, id, err)
 		}

@@ -238,9 +238,9 @@ func TestVerifyHistory_TamperedState(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	writer := newCounter(t, &sharedata.Options{Store: s}, 0)
 	mustAdd(t, writer, "counter", 1)
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
-		head, err := s.Store.Load(ctx, id)
-		head.State = []byte(`{"value":1000}`)
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+		head, err := s.Store.Load(ctx, id, have)
+		head.Snapshot = []byte(`{"value":1000}`)
 		return head, err
 	}
 	reader := newManager(t, &sharedata.Options{Store: s})

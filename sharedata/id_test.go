@@ -41,8 +41,8 @@ func (s renamingStore) Read(ctx context.Context, id string, after replay.Cursor,
 	return s.Store.Read(ctx, stored(id), after, limit)
 }
 
-func (s renamingStore) Load(ctx context.Context, id string) (replay.Head, error) {
-	return s.Store.Load(ctx, stored(id))
+func (s renamingStore) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+	return s.Store.Load(ctx, stored(id), have)
 }
 
 func TestEnsure_StoredControlCharacters(t *testing.T) {

@@ -103,7 +103,7 @@ func TestLeaks_RemovedElsewhere(t *testing.T) {
 // failingLoad is a store that cannot load.
 type failingLoad struct{ replay.Store }
 
-func (failingLoad) Load(context.Context, string) (replay.Head, error) {
+func (failingLoad) Load(context.Context, string, replay.Cursor) (replay.Head, error) {
 	return replay.Head{}, replay.ErrUnavailable
 }
 
@@ -222,9 +222,9 @@ type blockedLoads struct {
 	open    chan struct{}
 }
 
-func (s *blockedLoads) Load(ctx context.Context, id string) (replay.Head, error) {
+func (s *blockedLoads) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	if s.blocked {
 		<-s.open
 	}
-	return s.Process.Load(ctx, id)
+	return s.Process.Load(ctx, id, have)
 }

@@ -114,14 +114,14 @@ func manyIDs(n, rare int) (s *store, loads *int) {
 				}
 			}
 		},
-		load: func(_ context.Context, asked string) (replay.Head, error) {
+		load: func(_ context.Context, asked string, have replay.Cursor) (replay.Head, error) {
 			*loads++
 			kind := "common"
 			if asked >= id(n-rare) {
 				kind = "rare"
 			}
 			meta := fmt.Sprintf(`{"kind":%q,"hash":"%064d","lastTransaction":"0-0"}`, kind, 0)
-			return replay.Head{Cursor: replay.Cursor{Epoch: 1, Revision: 1}, State: []byte("0"), Meta: []byte(meta)}, nil
+			return replay.Head{Cursor: replay.Cursor{Epoch: 1, Revision: 1}, Snapshot: []byte("0"), Meta: []byte(meta)}, nil
 		},
 	}, loads
 }
@@ -166,7 +166,7 @@ func TestList_StoreFails(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 		if id == "b" {
 			return replay.Head{}, errBroken
 		}

@@ -29,8 +29,8 @@ func TestLoad_CreatedDuringLoad(t *testing.T) {
 		memory := newMemory(t, nil)
 		g := newGate()
 		s := &store{Store: memory}
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := memory.Load(ctx, id)
+		s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := memory.Load(ctx, id, have)
 			g.pass()
 			return head, err
 		}

@@ -34,13 +34,13 @@ func TestOutage_RefreshesAreBounded(t *testing.T) {
 			mustAdd(t, a.Manager, fmt.Sprint(i), 1)
 		}
 		var now, most atomic.Int64
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 			n := now.Add(1)
 			defer now.Add(-1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			time.Sleep(time.Millisecond)
-			return b.process.Load(ctx, id)
+			return b.process.Load(ctx, id, have)
 		}
 		b.process.SetReachable(true)
 		advance(time.Minute)
@@ -119,7 +119,7 @@ func TestOutage_ProposalsDoNotQueueForRefresh(t *testing.T) {
 			mustObserve(t, n.Manager, fmt.Sprint(i), &recorder{})
 		}
 		synctest.Wait()
-		s.load = func(ctx context.Context, _ string) (replay.Head, error) {
+		s.load = func(ctx context.Context, _ string, have replay.Cursor) (replay.Head, error) {
 			<-ctx.Done() // loads hang, appends do not
 			return replay.Head{}, ctx.Err()
 		}

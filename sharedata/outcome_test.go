@@ -82,11 +82,11 @@ func TestOutcome_FailedAppend(t *testing.T) {
 			}
 			return memory.Append(ctx, id, batch)
 		}
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 			if down {
 				return replay.Head{}, replay.ErrUnavailable
 			}
-			return memory.Load(ctx, id)
+			return memory.Load(ctx, id, have)
 		}
 		var r replies
 		m.Submit(t.Context(), proposalFrom("a", "held"), r.done("held"))
@@ -147,9 +147,9 @@ func TestOutcome_FailedAppendOfAnyChange(t *testing.T) {
 				}
 				s.fail, s.lost = !stored, stored
 				load := s.load
-				s.load = func(ctx context.Context, id string) (replay.Head, error) {
+				s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 					defer func() { s.cut = true }() // the load before a create succeeds
-					return load(ctx, id)
+					return load(ctx, id, have)
 				}
 				s.cut = name != "create"
 				if err := change(m); !errors.Is(err, sharedata.ErrOutcomeUnknown) || !errors.Is(err, errDisk) {

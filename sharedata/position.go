@@ -101,7 +101,7 @@ func positionOf(id string, head replay.Head) (position, error) {
 		return position{}, fmt.Errorf("%.60q at %s: %w: %w", id, head.Cursor, ErrBadRecord, err)
 	}
 	return position{
-		exists: true, cursor: head.Cursor, origin: m.Origin, state: json.RawMessage(head.State), kind: m.Kind,
+		exists: true, cursor: head.Cursor, origin: m.Origin, state: json.RawMessage(head.Snapshot), kind: m.Kind,
 		lastTransaction: m.LastTransaction, hash: m.Hash, stored: head.Meta, restartAfter: head.RestartAfter,
 	}, nil
 }

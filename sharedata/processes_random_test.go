@@ -108,14 +108,14 @@ func newWorkload(t *testing.T, seed uint64, losses losses) *workload {
 // unreliable makes some loads fail while w.faulty is set.
 func (w *workload) unreliable(s *proxy, seed uint64) *proxy {
 	load, random := s.load, rand.New(rand.NewPCG(seed, 9))
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 		w.mu.Lock()
 		fails := w.faulty && random.IntN(5) == 0
 		w.mu.Unlock()
 		if fails {
 			return replay.Head{}, fmt.Errorf("%w: for a moment", replay.ErrUnavailable)
 		}
-		return load(ctx, id)
+		return load(ctx, id, have)
 	}
 	return s
 }
@@ -170,7 +170,7 @@ func (w *workload) fault(p *sharedstore.Process) {
 		p.Check()
 	case choice < 19 && w.losses.rollback:
 		id := workloadIDs[w.random.IntN(2)]
-		if head, err := w.shared.Process().Load(context.Background(), id); err == nil {
+		if head, err := w.shared.Process().Load(context.Background(), id, replay.Cursor{}); err == nil {
 			back := min(head.Cursor.Revision, uint64(random(w.random, 1, 6)))
 			w.shared.Rollback(id, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.Cursor.Revision - back})
 		}

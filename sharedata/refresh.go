@@ -31,7 +31,7 @@ func (s *shareData) load() error {
 func (m *Manager) storedPosition(ctx context.Context, id string) (position, error) {
 	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	head, err := m.options.Store.Load(ctx, id)
+	head, err := m.options.Store.Load(ctx, id, replay.Cursor{})
 	if errors.Is(err, replay.ErrNotFound) {
 		return position{}, nil
 	}

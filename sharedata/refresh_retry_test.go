@@ -47,14 +47,14 @@ func newLagging(t *testing.T) *lagging {
 	synctest.Wait()
 	begin := time.Now()
 	b.failing.Store(true)
-	b.store.load = func(ctx context.Context, id string) (replay.Head, error) {
+	b.store.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 		b.mu.Lock()
 		b.loads = append(b.loads, time.Since(begin))
 		b.mu.Unlock()
 		if b.failing.Load() {
 			return replay.Head{}, replay.ErrUnavailable
 		}
-		return b.process.Load(ctx, id)
+		return b.process.Load(ctx, id, have)
 	}
 	b.process.LoseAnnouncements(true)
 	a.add(t, 1)

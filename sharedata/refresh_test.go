@@ -80,7 +80,7 @@ func TestGet_FollowedNeedsNoStore(t *testing.T) {
 func TestGet_OwnStoreIsNotAsked(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	m := newCounter(t, &sharedata.Options{Store: s}, 5)
-	s.load = func(context.Context, string) (replay.Head, error) {
+	s.load = func(context.Context, string, replay.Cursor) (replay.Head, error) {
 		t.Error("the store is asked")
 		return replay.Head{}, errDisk
 	}

@@ -317,8 +317,8 @@ func TestLoad_RestartAfter(t *testing.T) {
 	before := createCounter(t, newManager(t, &sharedata.Options{Store: memory}), "counter", 3)
 	const ahead = 1 << 62 // an epoch of a clock that was ahead
 	s := &store{Store: memory}
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
-		head, err := memory.Load(ctx, id)
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+		head, err := memory.Load(ctx, id, have)
 		if head.Cursor.Epoch == before.Cursor.Epoch {
 			head.RestartAfter = ahead
 		}

@@ -50,11 +50,11 @@ func newFailingAppend(t *testing.T) *failingAppend {
 		}
 		return err
 	}
-	s.load = func(ctx context.Context, id string) (replay.Head, error) {
+	s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 		if s.cut {
 			return replay.Head{}, errDisk
 		}
-		return s.Store.Load(ctx, id)
+		return s.Store.Load(ctx, id, have)
 	}
 	return s
 }
@@ -101,11 +101,11 @@ func TestStore_AppendFailsForBatch(t *testing.T) {
 		g := newGate()
 		s := newFailingAppend(t)
 		m := newManager(t, &sharedata.Options{Store: s})
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 			if len(g.arrived) == 0 {
 				g.pass() // so that the other calls wait together
 			}
-			return s.Store.Load(ctx, id)
+			return s.Store.Load(ctx, id, have)
 		}
 		s.fail = true
 		type result struct {
@@ -151,7 +151,7 @@ func TestStore_LoadFails(t *testing.T) {
 	s := &store{Store: newMemory(t, nil)}
 	newCounter(t, &sharedata.Options{Store: s}, 5)
 	m := newManager(t, &sharedata.Options{Store: s})
-	s.load = func(context.Context, string) (replay.Head, error) { return replay.Head{}, errDisk }
+	s.load = func(context.Context, string, replay.Cursor) (replay.Head, error) { return replay.Head{}, errDisk }
 	_, errGet := m.Get(t.Context(), "counter")
 	_, errCreate := m.Create(t.Context(), "counter", 0)
 	_, errPropose := m.Propose(t.Context(), addition("counter", 1, ""))
@@ -240,7 +240,9 @@ func TestStore_Timeout(t *testing.T) {
 		call      func(m *sharedata.Manager) error
 	}{
 		{"load", "new", func(s *store) {
-			s.load = func(ctx context.Context, _ string) (replay.Head, error) { return replay.Head{}, hang(ctx) }
+			s.load = func(ctx context.Context, _ string, have replay.Cursor) (replay.Head, error) {
+				return replay.Head{}, hang(ctx)
+			}
 		}, func(m *sharedata.Manager) error {
 			_, err := m.Get(context.Background(), "new")
 			return err

@@ -107,9 +107,9 @@ func TestFollow_ObserveWithdrawn(t *testing.T) {
 		ensureCounter(t, a)
 		b, s := newProxiedNode(t, shared)
 		g := newGate()
-		s.load = func(ctx context.Context, id string) (replay.Head, error) {
+		s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 			g.pass()
-			return b.process.Load(ctx, id)
+			return b.process.Load(ctx, id, have)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var seen recorder

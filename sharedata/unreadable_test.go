@@ -107,8 +107,8 @@ func TestUnreadableMeta_IsReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &store{Store: newMemory(t, nil)}
 			newCounter(t, &sharedata.Options{Store: s}, 0)
-			s.load = func(ctx context.Context, id string) (replay.Head, error) {
-				head, err := s.Store.Load(ctx, id)
+			s.load = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+				head, err := s.Store.Load(ctx, id, have)
 				head.Meta = []byte(meta)
 				return head, err
 			}

@@ -44,11 +44,11 @@ func (s *cutStore) isCut() (cut, committed bool) {
 	return cut, !cut || s.committed && s.calls == s.from
 }
 
-func (s *cutStore) Load(ctx context.Context, id string) (replay.Head, error) {
+func (s *cutStore) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	if cut, _ := s.isCut(); cut {
 		return replay.Head{}, errCut
 	}
-	return s.Store.Load(ctx, id)
+	return s.Store.Load(ctx, id, have)
 }
 
 func (s *cutStore) Append(ctx context.Context, id string, batch replay.Batch) error {

@@ -132,7 +132,7 @@ func (m *Medium) followedLocked(id string) bool {
 
 // positionLocked returns where a history stands.
 func (m *Medium) positionLocked(id string) position {
-	head, err := m.memory.Load(context.Background(), id)
+	head, err := m.memory.Load(context.Background(), id, replay.Cursor{})
 	if err != nil && !errors.Is(err, replay.ErrNotFound) {
 		panic(fmt.Sprintf("sharedstore: %v", err)) // the Memory is not closed
 	}

@@ -105,13 +105,13 @@ func (p *Process) Following() []string {
 // Load implements replay.Store. While another process follows a history that
 // Rollback or Flush lost whole, Load fails and notifies the followers, as
 // replay.Follower requires.
-func (p *Process) Load(ctx context.Context, id string) (replay.Head, error) {
+func (p *Process) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	p.medium.mu.Lock()
 	defer p.medium.mu.Unlock()
 	if err := p.callLocked(ctx, "Load"); err != nil {
 		return replay.Head{}, err
 	}
-	head, err := p.medium.memory.Load(ctx, id)
+	head, err := p.medium.memory.Load(ctx, id, have)
 	if errors.Is(err, replay.ErrNotFound) && p.medium.lost[id] && !p.followsLocked(id) && p.medium.followedLocked(id) {
 		p.medium.announceLocked(id, nil)
 		return replay.Head{}, fmt.Errorf("%w: the history was lost, and the processes that follow it have not restarted it yet", replay.ErrUnavailable)

@@ -44,7 +44,7 @@ func (p *Process) checkReservationLocked(ctx context.Context, id string, batch r
 // acceptsLocked reports whether nothing but a reservation is against a batch that
 // starts no history.
 func (m *Medium) acceptsLocked(ctx context.Context, id string, batch replay.Batch) bool {
-	head, err := m.memory.Load(ctx, id)
+	head, err := m.memory.Load(ctx, id, replay.Cursor{})
 	if err != nil || head.Cursor != batch.Expect || m.rolledBack[id] || batch.Validate() != nil ||
 		batch.ExpectMeta != nil && !bytes.Equal(batch.ExpectMeta, head.Meta) {
 		return false

@@ -81,7 +81,7 @@ func must(t *testing.T, p *Process, id string, batch replay.Batch) replay.Cursor
 // callsOf returns what one call of each method returned, by its name.
 func callsOf(t *testing.T, p *Process) map[string]error {
 	errs := make(map[string]error)
-	_, errs["Load"] = p.Load(t.Context(), "id")
+	_, errs["Load"] = p.Load(t.Context(), "id", replay.Cursor{})
 	_, errs["Read"] = p.Read(t.Context(), "id", replay.Cursor{Epoch: 5}, 1)
 	_, errs["Find"] = p.Find(t.Context(), "id", []string{"key"})
 	errs["Append"] = p.Append(t.Context(), "id", start(5, "lost"))
@@ -238,7 +238,7 @@ func TestRollback_NotifiesNobody(t *testing.T) {
 		back := func(to, want replay.Cursor) {
 			t.Helper()
 			m.Rollback("id", to)
-			got, err := b.Load(t.Context(), "id")
+			got, err := b.Load(t.Context(), "id", replay.Cursor{})
 			if got.Cursor != want || want.IsZero() != errors.Is(err, replay.ErrNotFound) {
 				t.Errorf("after going back to %s: at %s, error %v; want %s", to, got.Cursor, err, want)
 			}
@@ -255,7 +255,7 @@ func TestRollback_NotifiesNobody(t *testing.T) {
 
 		must(t, a, "id", start(5, "1")) // epoch 6 is forgotten
 		there.wants("5-1")
-		if head, err := b.Load(t.Context(), "other"); err != nil || head.Cursor.Epoch != 9 {
+		if head, err := b.Load(t.Context(), "other", replay.Cursor{}); err != nil || head.Cursor.Epoch != 9 {
 			t.Errorf("the other history: at %s, error %v", head.Cursor, err)
 		}
 		m.Flush()
@@ -350,7 +350,7 @@ func TestLoad_LostWhileFollowed(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *Medium, a, b *Process) {
 		loads := func(p *Process, id string, want error) {
 			t.Helper()
-			if _, err := p.Load(t.Context(), id); !errors.Is(err, want) {
+			if _, err := p.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, want) {
 				t.Errorf("Load of %q: %v; want %v", id, err, want)
 			}
 		}
@@ -394,7 +394,7 @@ func TestMarkRolledBack(t *testing.T) {
 		there.wants("nil")
 		marked := func(want bool) {
 			t.Helper()
-			if got, err := b.Load(t.Context(), "id"); err != nil || (got.RestartAfter != 0) != want {
+			if got, err := b.Load(t.Context(), "id", replay.Cursor{}); err != nil || (got.RestartAfter != 0) != want {
 				t.Errorf("Load: restart after %d, error %v; want one %t", got.RestartAfter, err, want)
 			}
 		}

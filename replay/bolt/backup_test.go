@@ -55,7 +55,7 @@ func TestBackup_Consistent(t *testing.T) {
 	for range 10 {
 		least := make(map[string]uint64)
 		for _, id := range []string{"a", "b"} {
-			if head, err := s.Load(t.Context(), id); err == nil {
+			if head, err := s.Load(t.Context(), id, replay.Cursor{}); err == nil {
 				least[id] = head.Cursor.Revision
 			}
 		}
@@ -71,7 +71,7 @@ func TestBackup_Consistent(t *testing.T) {
 		}
 		restored := open(t, path, nil)
 		for id, revision := range least {
-			head, err := restored.Load(t.Context(), id)
+			head, err := restored.Load(t.Context(), id, replay.Cursor{})
 			if err != nil || head.Cursor.Revision < revision {
 				t.Errorf("%q is at %s in the backup, %v; want %d at least", id, head.Cursor, err, revision)
 			}

@@ -43,7 +43,7 @@ func BenchmarkOpen(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := store.Load(b.Context(), id); err != nil {
+				if _, err := store.Load(b.Context(), id, replay.Cursor{}); err != nil {
 					b.Fatal(err)
 				}
 				b.StopTimer()

@@ -115,7 +115,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := store.Load(b.Context(), "id 500"); err != nil {
+		if _, err := store.Load(b.Context(), "id 500", replay.Cursor{}); err != nil {
 			b.Fatal(err)
 		}
 	}

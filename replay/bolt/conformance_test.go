@@ -70,8 +70,8 @@ func fileOf(store replay.Store) *file {
 	return store.(shared).file
 }
 
-func (s shared) Load(ctx context.Context, id string) (replay.Head, error) {
-	return s.file.store.Load().Load(ctx, id)
+func (s shared) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+	return s.file.store.Load().Load(ctx, id, have)
 }
 
 func (s shared) Append(ctx context.Context, id string, batch replay.Batch) error {

@@ -262,7 +262,7 @@ func sameHistory(t *testing.T, s *Store, id string, want *modelHistory) error {
 	if want != nil {
 		return want.verify(t, s, id)
 	}
-	if head, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrNotFound) {
+	if head, err := s.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		return fmt.Errorf("%w: head %s, %v; want ErrNotFound", errWrong, head.Cursor, err)
 	}
 	return nil
@@ -310,7 +310,7 @@ func childAppends(s *Store, id string) error {
 	ctx := context.Background()
 	var batch replay.Batch
 	at := replay.Cursor{Epoch: 7}
-	head, err := s.Load(ctx, id)
+	head, err := s.Load(ctx, id, replay.Cursor{})
 	if err == nil {
 		at, batch.Expect = head.Cursor, head.Cursor
 	} else if !errors.Is(err, replay.ErrNotFound) {
@@ -414,7 +414,7 @@ func killAtRandom(t *testing.T, path string, random *rand.Rand) map[string]uint6
 // childSurvived checks that a history is whole and not shorter than it was
 // acknowledged to be, and returns its length.
 func childSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uint64, error) {
-	head, err := s.Load(t.Context(), id)
+	head, err := s.Load(t.Context(), id, replay.Cursor{})
 	if acknowledged == 0 && errors.Is(err, replay.ErrNotFound) {
 		return 0, nil
 	}

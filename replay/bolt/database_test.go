@@ -107,7 +107,7 @@ func TestSyncFailure_HidesCommit(t *testing.T) {
 	}
 	for range 3 {
 		for _, id := range []string{"id", "other"} {
-			if head, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
+			if head, err := s.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, replay.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
 				t.Errorf("Load of %q: %s, %v; want ErrUnavailable", id, head.Cursor, err)
 			}
 			if err := s.Append(t.Context(), id, k.next(id, entryOf("lost"))); !errors.Is(err, replay.ErrUnavailable) {
@@ -254,7 +254,7 @@ func TestFileTruncatedInUse(t *testing.T) {
 func damagedEverywhere(t *testing.T, s *Store, k model) {
 	t.Helper()
 	for id := range k {
-		if _, err := s.Load(t.Context(), id); !errors.Is(err, ErrDamaged) {
+		if _, err := s.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, ErrDamaged) {
 			t.Errorf("Load: %v; want ErrDamaged", err)
 		}
 		if _, err := s.Read(t.Context(), id, replay.Cursor{Epoch: k[id].head().Epoch}, 10); !errors.Is(err, ErrDamaged) {
@@ -312,7 +312,7 @@ func TestMetaPagesLostInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := s.Load(t.Context(), "id 1"); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
+		if _, err := s.Load(t.Context(), "id 1", replay.Cursor{}); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Errorf("Load: %v; want ErrDamaged or ErrForeign", err)
 		}
 		if err := s.Append(t.Context(), "id 1", k.next("id 1", entryOf("lost"))); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {

@@ -41,11 +41,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	head, err := store.Load(ctx, "counter")
+	head, err := store.Load(ctx, "counter", replay.Cursor{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("after reopening: revision %d, state %s\n", head.Cursor.Revision, head.State)
+	fmt.Printf("after reopening: revision %d, state %s\n", head.Cursor.Revision, head.Snapshot)
 	if err := store.Append(ctx, "counter", replay.Batch{
 		Expect:  head.Cursor,
 		Entries: []replay.Entry{{Cursor: head.Cursor.Next(), Data: []byte("add 1"), State: []byte("1")}},

@@ -224,7 +224,7 @@ func watch(t *testing.T, s *Store, id string, done <-chan struct{}) {
 			return
 		default:
 		}
-		head, err := s.Load(t.Context(), id)
+		head, err := s.Load(t.Context(), id, replay.Cursor{})
 		switch {
 		case errors.Is(err, replay.ErrNotFound), errors.Is(err, replay.ErrUnavailable):
 			continue

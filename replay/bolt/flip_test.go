@@ -213,7 +213,7 @@ func (w *flipWriter) use(s *Store, times int) {
 // shorter.
 func (w *flipWriter) readRolledBack(s *Store) {
 	for id, history := range w.k {
-		head, err := s.Load(w.t.Context(), id)
+		head, err := s.Load(w.t.Context(), id, replay.Cursor{})
 		if err == nil && head.Cursor.Epoch == history.head().Epoch && head.Cursor.Revision > history.head().Revision {
 			w.t.Errorf("Load of %q: %s; want %s at most", id, head.Cursor, history.head())
 		}
@@ -247,14 +247,14 @@ func (w *flipWriter) allow(call, id string, err error, also ...error) bool {
 
 func (w *flipWriter) read(s *Store, id string) {
 	history := w.k[id]
-	head, err := s.Load(w.t.Context(), id)
+	head, err := s.Load(w.t.Context(), id, replay.Cursor{})
 	if history == nil {
 		if !errors.Is(err, replay.ErrNotFound) && w.allow("Load", id, err) && !w.lenient {
 			w.t.Errorf("Load of %q, which was removed: %s", id, head.Cursor)
 		}
 		return
 	}
-	if w.allow("Load", id, err) && !w.lenient && (head.Cursor != history.head() || string(head.State) != string(history.state()) || string(head.Meta) != string(history.meta)) {
+	if w.allow("Load", id, err) && !w.lenient && (head.Cursor != history.head() || string(head.Snapshot) != string(history.state()) || string(head.Meta) != string(history.meta)) {
 		w.t.Errorf("Load of %q: %s, want %s, or another state or meta", id, head.Cursor, history.head())
 	}
 	if err != nil {
@@ -287,7 +287,7 @@ func (w *flipWriter) append(s *Store, id string) {
 	}
 	w.allow("Append", id, err)
 	// It may have taken effect all the same.
-	head, err := s.Load(w.t.Context(), id)
+	head, err := s.Load(w.t.Context(), id, replay.Cursor{})
 	missing := errors.Is(err, replay.ErrNotFound)
 	switch history := w.k[id]; {
 	case !missing && err != nil:

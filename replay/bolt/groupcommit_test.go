@@ -170,7 +170,7 @@ func TestAppend_CanceledInCommit(t *testing.T) {
 	}
 	k.add("id", batch)
 	await(t, "the batch", func() bool {
-		_, err := s.Load(t.Context(), "id")
+		_, err := s.Load(t.Context(), "id", replay.Cursor{})
 		return err == nil
 	})
 	mustHold(t, s, k)

@@ -135,13 +135,13 @@ func (k model) verify(t testing.TB, s *Store) error {
 }
 
 func (want *modelHistory) verify(t testing.TB, s *Store, id string) error {
-	head, err := s.Load(t.Context(), id)
+	head, err := s.Load(t.Context(), id, replay.Cursor{})
 	if err != nil {
 		return err
 	}
-	if head.Cursor != want.head() || head.Oldest != 1 || string(head.State) != string(want.state()) || string(head.Meta) != string(want.meta) {
+	if head.Cursor != want.head() || head.Oldest != 1 || string(head.Snapshot) != string(want.state()) || string(head.Meta) != string(want.meta) {
 		return fmt.Errorf("%w: head %s from %d, state %.40q, meta %.40q; want %s from 1, %.40q, %.40q",
-			errWrong, head.Cursor, head.Oldest, head.State, head.Meta, want.head(), want.state(), want.meta)
+			errWrong, head.Cursor, head.Oldest, head.Snapshot, head.Meta, want.head(), want.state(), want.meta)
 	}
 	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: head.Cursor.Epoch}, 1<<30)
 	if err != nil {

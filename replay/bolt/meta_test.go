@@ -16,7 +16,7 @@ import (
 // in a later epoch only, and every position from before is recognized.
 func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 	t.Helper()
-	head, err := s.Load(t.Context(), id)
+	head, err := s.Load(t.Context(), id, replay.Cursor{})
 	missing := errors.Is(err, replay.ErrNotFound)
 	if err != nil && !missing {
 		return err
@@ -44,7 +44,7 @@ func mustBeRolledBack(t *testing.T, s *Store, id string) error {
 	restarted := numbered(replay.Batch{Expect: head.Cursor}, replay.Cursor{Epoch: replay.NewEpoch(later.Epoch)}, []replay.Entry{entryOf("restarted")})
 	mustAppend(t, s, k, id, restarted)
 	mustAppend(t, s, k, id, k.next(id, entryOf("continued")))
-	if head, err = s.Load(t.Context(), id); err != nil || head.RestartAfter != 0 || head.Cursor.Revision != 2 {
+	if head, err = s.Load(t.Context(), id, replay.Cursor{}); err != nil || head.RestartAfter != 0 || head.Cursor.Revision != 2 {
 		return fmt.Errorf("%w: head %s after the restart, restart after %d, %v", errWrong, head.Cursor, head.RestartAfter, err)
 	}
 	return nil
@@ -146,7 +146,7 @@ func mustRollBack(t *testing.T, path string, want model) {
 		s := open(t, path, options)
 		mustHold(t, s, want)
 		for id := range want {
-			if head, err := s.Load(t.Context(), id); err != nil || head.RestartAfter == 0 {
+			if head, err := s.Load(t.Context(), id, replay.Cursor{}); err != nil || head.RestartAfter == 0 {
 				t.Errorf("%q: restart after %d, %v; want an epoch", id, head.RestartAfter, err)
 			}
 		}
@@ -172,7 +172,7 @@ func mustRollBack(t *testing.T, path string, want model) {
 	}
 	s = open(t, path, options)
 	for id := range want {
-		if head, err := s.Load(t.Context(), id); err != nil || head.RestartAfter != 0 {
+		if head, err := s.Load(t.Context(), id, replay.Cursor{}); err != nil || head.RestartAfter != 0 {
 			t.Errorf("%q is still rolled back after its restart: %v", id, err)
 		}
 	}

@@ -284,7 +284,7 @@ func TestAppend_TooLarge(t *testing.T) {
 	if err := s.Append(t.Context(), long, k.next(long, entryOf("data"))); !errors.Is(err, replay.ErrInvalidBatch) || !strings.Contains(err.Error(), "32768 bytes") {
 		t.Errorf("an id of %d bytes: %v; want ErrInvalidBatch", len(long), err)
 	}
-	if _, err := s.Load(t.Context(), long); !errors.Is(err, replay.ErrNotFound) {
+	if _, err := s.Load(t.Context(), long, replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		t.Errorf("Load of an id of %d bytes: %v; want ErrNotFound", len(long), err)
 	}
 	huge := make([]byte, maxEntryBytes)

@@ -13,13 +13,16 @@ import (
 )
 
 // Load implements replay.Store.
-func (s *Store) Load(ctx context.Context, id string) (head replay.Head, err error) {
+func (s *Store) Load(ctx context.Context, id string, have replay.Cursor) (head replay.Head, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		head, err = r.load(id)
 		return err
 	})
 	if err != nil {
 		return replay.Head{}, err
+	}
+	if head.CanContinue(have) {
+		head.Snapshot = nil
 	}
 	return head, nil
 }
@@ -145,11 +148,12 @@ func (r *reader) load(id string) (replay.Head, error) {
 	}
 	oldest, err := r.oldest(h)
 	return replay.Head{
-		Cursor:       h.cursor,
-		Oldest:       oldest,
-		State:        clone(state),
-		Meta:         clone(h.meta),
-		RestartAfter: r.restartAfter(h),
+		Cursor:           h.cursor,
+		Oldest:           oldest,
+		Snapshot:         clone(state),
+		SnapshotRevision: h.state,
+		Meta:             clone(h.meta),
+		RestartAfter:     r.restartAfter(h),
 	}, err
 }
 

@@ -26,10 +26,10 @@ func (c *clock) add(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 func oldestIs(t *testing.T, s *Store, k model, id string, oldest uint64) {
 	t.Helper()
 	want := k[id]
-	head, err := s.Load(t.Context(), id)
-	if err != nil || head.Cursor != want.head() || head.Oldest != oldest || string(head.State) != string(want.state()) {
+	head, err := s.Load(t.Context(), id, replay.Cursor{})
+	if err != nil || head.Cursor != want.head() || head.Oldest != oldest || string(head.Snapshot) != string(want.state()) {
 		t.Fatalf("Load: %s from %d, state %q, %v; want %s from %d, state %q",
-			head.Cursor, head.Oldest, head.State, err, want.head(), oldest, want.state())
+			head.Cursor, head.Oldest, head.Snapshot, err, want.head(), oldest, want.state())
 	}
 	before := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: oldest - 1}
 	entries, err := s.Read(t.Context(), id, before, 1<<30)
@@ -144,11 +144,11 @@ func TestMaxAge(t *testing.T) {
 	if found, err := s.Find(t.Context(), "id", []string{"key 50"}); err != nil || len(found) != 1 {
 		t.Errorf("Find of what was appended when the clock was slow: %v, %v", found, err)
 	}
-	if head, err := s.Load(t.Context(), "id"); err != nil || head.Oldest != 7 {
+	if head, err := s.Load(t.Context(), "id", replay.Cursor{}); err != nil || head.Oldest != 7 {
 		t.Errorf("oldest %d, %v; want 7", head.Oldest, err)
 	}
 	clock.add(time.Hour)
-	if head, err := s.Load(t.Context(), "id"); err != nil || head.Oldest != head.Cursor.Revision+1 {
+	if head, err := s.Load(t.Context(), "id", replay.Cursor{}); err != nil || head.Oldest != head.Cursor.Revision+1 {
 		t.Errorf("head %s, oldest %d, %v; want nothing kept", head.Cursor, head.Oldest, err)
 	}
 	mustAppend(t, s, k, "id", k.next("id", entryOf("data")))

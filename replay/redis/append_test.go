@@ -49,7 +49,7 @@ func TestAppend_ReplyLost(t *testing.T) {
 				t.Errorf("the head is %s, removed %t; want %s, true", conflict.Head, conflict.Reason == replay.ConflictRemoved, head)
 			}
 			lost(removing(start(firstEpoch+2, "at once")))
-			if _, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrNotFound) {
+			if _, err := s.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 				t.Errorf("Load: %v; want ErrNotFound", err)
 			}
 		})
@@ -167,7 +167,7 @@ func TestAppend_BatchTooLarge(t *testing.T) {
 			t.Errorf("a batch of too many %s: %v; want ErrInvalidBatch", name, err)
 		}
 	}
-	if _, err := s.Load(t.Context(), "id"); !errors.Is(err, replay.ErrNotFound) {
+	if _, err := s.Load(t.Context(), "id", replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		t.Errorf("Load: %v; want ErrNotFound", err)
 	}
 }

@@ -108,7 +108,7 @@ func BenchmarkLoad(b *testing.B) {
 	a.append(b, s)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Load(b.Context(), "id"); err != nil {
+		if _, err := s.Load(b.Context(), "id", replay.Cursor{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -118,7 +118,7 @@ func BenchmarkLoad_NotFound(b *testing.B) {
 	s := benchmarked(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Load(b.Context(), "id"); err == nil {
+		if _, err := s.Load(b.Context(), "id", replay.Cursor{}); err == nil {
 			b.Fatal("there is a history")
 		}
 	}
@@ -128,12 +128,12 @@ func BenchmarkLoad_Unreachable(b *testing.B) {
 	server := redistest.Start(b, nil)
 	s := open(b, server.Client(), nil)
 	server.Kill()
-	if _, err := s.Load(b.Context(), "id"); err == nil {
+	if _, err := s.Load(b.Context(), "id", replay.Cursor{}); err == nil {
 		b.Fatal("a stopped server replies")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Load(b.Context(), "id"); err == nil {
+		if _, err := s.Load(b.Context(), "id", replay.Cursor{}); err == nil {
 			b.Fatal("a server that is gone answers")
 		}
 	}

@@ -52,7 +52,7 @@ func TestCluster_OneMasterDown(t *testing.T) {
 	}
 	const dead = 1
 	cluster.Nodes[dead].Kill()
-	if _, err := s.Load(t.Context(), ids[dead]); !errors.Is(err, replay.ErrUnavailable) {
+	if _, err := s.Load(t.Context(), ids[dead], replay.Cursor{}); !errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Load from the dead master: %v", err)
 	}
 	failsFast(t, s, ids[dead])
@@ -78,7 +78,7 @@ func TestCluster_OneMasterDown(t *testing.T) {
 		cluster.Await()
 	})
 	eventually(t, "the master to be used again", func() bool {
-		_, err := s.Load(t.Context(), ids[dead])
+		_, err := s.Load(t.Context(), ids[dead], replay.Cursor{})
 		return err == nil
 	})
 	for i, id := range ids {
@@ -166,7 +166,7 @@ func TestCluster_SlotMoves(t *testing.T) {
 		from, to := owner(t, s, cluster, id)
 		// One that follows learns of it, and one that does not.
 		apart := open(t, cluster.Client(), options)
-		if _, err := apart.Load(t.Context(), id); err != nil {
+		if _, err := apart.Load(t.Context(), id, replay.Cursor{}); err != nil {
 			t.Fatal(err)
 		}
 		r.nilAfter(t, "the slot moved", func() { migrate(t, cluster.Client(), apart, id, from, to) })

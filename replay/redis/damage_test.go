@@ -59,7 +59,7 @@ func TestDamage_PartOfHistory(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := dump(t, client)
-			_, errLoad := s.Load(ctx, "id")
+			_, errLoad := s.Load(ctx, "id", replay.Cursor{})
 			_, errRead := s.Read(ctx, "id", at(0), 10)
 			_, errFind := s.Find(ctx, "id", []string{"key a", "key c"})
 			errNext := s.Append(ctx, "id", next(at(3), "lost"))
@@ -219,7 +219,7 @@ func TestIDs_SkipForeignKeys(t *testing.T) {
 	if len(found) != 2 || !found["id"] || !found[""] {
 		t.Errorf("IDs yields %v", found)
 	}
-	if got, err := s.Load(t.Context(), ""); err != nil || got.Cursor != (replay.Cursor{Epoch: firstEpoch, Revision: 1}) {
+	if got, err := s.Load(t.Context(), "", replay.Cursor{}); err != nil || got.Cursor != (replay.Cursor{Epoch: firstEpoch, Revision: 1}) {
 		t.Errorf("Load of the empty id: %s, %v", got.Cursor, err)
 	}
 }

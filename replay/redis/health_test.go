@@ -26,7 +26,7 @@ func TestHealth_ServerKilled(t *testing.T) {
 	head := put(t, s, "id", start(firstEpoch, "a"))
 	for i := range 3 {
 		server.Kill()
-		_, err := s.Load(t.Context(), "id")
+		_, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Load: %v; want ErrUnavailable", err)
 		}
@@ -56,7 +56,7 @@ func TestHealth_ServerPaused(t *testing.T) {
 	works(t, s)
 	// The batch that was on its way when the server was paused may have
 	// arrived.
-	loaded, err := s.Load(t.Context(), "id")
+	loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestHealth_PacketsDropped(t *testing.T) {
 	s := open(t, p.client(t, nil), impatient())
 	put(t, s, "id", start(firstEpoch, "a"))
 	p.swallow(true)
-	if _, err := s.Load(t.Context(), "id"); !errors.Is(err, replay.ErrUnavailable) {
+	if _, err := s.Load(t.Context(), "id", replay.Cursor{}); !errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Load: %v; want ErrUnavailable", err)
 	}
 	failsFast(t, s, "id")
@@ -108,7 +108,7 @@ func TestHealth_DeadIdleConnections(t *testing.T) {
 	eventually(t, "the store to work for a while", func() bool {
 		for range 50 {
 			begun := time.Now()
-			_, err := s.Load(t.Context(), "id")
+			_, err := s.Load(t.Context(), "id", replay.Cursor{})
 			if errors.Is(err, replay.ErrNotFound) {
 				continue
 			}
@@ -133,7 +133,7 @@ func TestHealth_CallerCanceled(t *testing.T) {
 		server.Pause()
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		_, err := s.Load(ctx, "id")
+		_, err := s.Load(ctx, "id", replay.Cursor{})
 		cancel()
 		server.Resume()
 		paused = time.Since(begun) // if it was long, the server is rightly marked down
@@ -143,18 +143,18 @@ func TestHealth_CallerCanceled(t *testing.T) {
 	}
 	// A server that was marked would fail some of these.
 	for range 100 {
-		if _, err := s.Load(t.Context(), "id"); err != nil {
+		if _, err := s.Load(t.Context(), "id", replay.Cursor{}); err != nil {
 			t.Fatalf("after a caller gave up: %v", err)
 		}
 	}
 	for range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
 		go cancel()
-		if _, err := s.Load(ctx, "id"); err != nil && !errors.Is(err, context.Canceled) {
+		if _, err := s.Load(ctx, "id", replay.Cursor{}); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatalf("Load of a caller that gives up: %v", err)
 		}
 	}
-	if _, err := s.Load(t.Context(), "id"); err != nil {
+	if _, err := s.Load(t.Context(), "id", replay.Cursor{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -169,7 +169,7 @@ func TestHealth_CallersTimeOut(t *testing.T) {
 	eventually(t, "calls to fail at once", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		_, err := s.Load(ctx, "id")
+		_, err := s.Load(ctx, "id", replay.Cursor{})
 		return errors.Is(err, replay.ErrUnavailable)
 	})
 	failsFast(t, s, "id")
@@ -206,7 +206,7 @@ func TestHealth_ClientClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := s.Load(t.Context(), "id"); !errors.Is(err, replay.ErrClosed) {
+		if _, err := s.Load(t.Context(), "id", replay.Cursor{}); !errors.Is(err, replay.ErrClosed) {
 			t.Errorf("Load: %v; want ErrClosed", err)
 		}
 	}

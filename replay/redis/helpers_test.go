@@ -155,7 +155,7 @@ func (r *recorder) learnsOf(t testing.TB, s *Store, id string, batch replay.Batc
 // loadError returns the error of Load.
 func loadError(t testing.TB, s *Store, id string) error {
 	t.Helper()
-	_, err := s.Load(t.Context(), id)
+	_, err := s.Load(t.Context(), id, replay.Cursor{})
 	return err
 }
 
@@ -202,7 +202,7 @@ func failsFast(t testing.TB, s *Store, id string) {
 		if !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Append: %v; want ErrUnavailable", err)
 		}
-		if _, err := s.Load(t.Context(), id); !errors.Is(err, replay.ErrUnavailable) {
+		if _, err := s.Load(t.Context(), id, replay.Cursor{}); !errors.Is(err, replay.ErrUnavailable) {
 			t.Fatalf("Load: %v; want ErrUnavailable", err)
 		}
 	}

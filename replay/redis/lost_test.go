@@ -15,7 +15,7 @@ import (
 // loadFails checks that Load and Read of a history fail with an error.
 func loadFails(t testing.TB, s *Store, id string, want error) {
 	t.Helper()
-	_, errLoad := s.Load(t.Context(), id)
+	_, errLoad := s.Load(t.Context(), id, replay.Cursor{})
 	_, errRead := s.Read(t.Context(), id, at(0), 10)
 	for call, err := range map[string]error{"Load": errLoad, "Read": errRead} {
 		if !errors.Is(err, want) {
@@ -59,7 +59,7 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 	put(t, a, id, start(firstEpoch, "a"))
 	r := record(t, a, id)
 	r.awaitStart(t)
-	if _, err := b.Load(t.Context(), id); err != nil {
+	if _, err := b.Load(t.Context(), id, replay.Cursor{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
@@ -69,7 +69,7 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 	// No check is due for an hour: only Load can have notified the follower.
 	r.nilAfter(t, "another process has noticed the loss", func() { loadFails(t, b, id, replay.ErrUnavailable) })
 	loadFails(t, c, id, replay.ErrUnavailable)
-	if _, err := b.Load(t.Context(), id); !strings.Contains(err.Error(), "has followers in other processes (1)") {
+	if _, err := b.Load(t.Context(), id, replay.Cursor{}); !strings.Contains(err.Error(), "has followers in other processes (1)") {
 		t.Errorf("the error does not say why: %v", err)
 	}
 	if found, err := b.Find(t.Context(), id, []string{"key"}); err != nil || found != nil {
@@ -84,7 +84,7 @@ func lostWhileFollowed(t *testing.T, id string, client *goredis.Client, open fun
 
 	// The follower restarts it.
 	head := put(t, a, id, start(firstEpoch+1, "restarted"))
-	if loaded, err := b.Load(t.Context(), id); err != nil || loaded.Cursor != head {
+	if loaded, err := b.Load(t.Context(), id, replay.Cursor{}); err != nil || loaded.Cursor != head {
 		t.Fatalf("Load of the restarted history: %s, %v", loaded.Cursor, err)
 	}
 
@@ -136,7 +136,7 @@ func TestLoad_UndecidedAfterRestart(t *testing.T) {
 	put(t, a, "id", start(firstEpoch, "a"))
 	r := record(t, a, "id")
 	r.awaitStart(t)
-	if _, err := b.Load(t.Context(), "id"); err != nil {
+	if _, err := b.Load(t.Context(), "id", replay.Cursor{}); err != nil {
 		t.Fatal(err)
 	}
 	p.swallow(true) // the follower stays away for a while
@@ -146,7 +146,7 @@ func TestLoad_UndecidedAfterRestart(t *testing.T) {
 	loadFails(t, b, "id", replay.ErrUnavailable)
 	loadFails(t, a, "id", replay.ErrNotFound)
 	head := put(t, a, "id", start(firstEpoch+1, "restarted"))
-	if loaded, err := b.Load(t.Context(), "id"); err != nil || loaded.Cursor != head {
+	if loaded, err := b.Load(t.Context(), "id", replay.Cursor{}); err != nil || loaded.Cursor != head {
 		t.Errorf("Load of the restarted history: %s, %v", loaded.Cursor, err)
 	}
 

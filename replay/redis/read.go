@@ -20,15 +20,19 @@ const (
 
 // Load implements replay.Store. For a history that was lost, see the package
 // documentation.
-func (s *Store) Load(ctx context.Context, id string) (replay.Head, error) {
+func (s *Store) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	k := s.naming.keys(id)
 	head, r, err := s.evalExisting(ctx, id, &call{script: loadScript, keys: &k})
 	if err != nil {
 		return replay.Head{}, err
 	}
-	head.State, head.Meta = r.bytes(), r.bytes()
+	head.Snapshot, head.Meta = r.bytes(), r.bytes()
+	head.SnapshotRevision = head.Cursor.Revision
 	if r.err != nil {
 		return replay.Head{}, damaged(id, r.err.Error())
+	}
+	if head.CanContinue(have) {
+		head.Snapshot = nil
 	}
 	return head, nil
 }

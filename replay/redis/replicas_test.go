@@ -44,7 +44,7 @@ func TestWaitReplicas(t *testing.T) {
 	head := put(t, s, "id", start(firstEpoch, "a"))
 	for range 20 {
 		head = put(t, s, "id", next(head, "b"))
-		if loaded, err := behind.Load(t.Context(), "id"); err != nil || loaded.Cursor != head {
+		if loaded, err := behind.Load(t.Context(), "id", replay.Cursor{}); err != nil || loaded.Cursor != head {
 			t.Fatalf("after Append at %s the replica is at %s, %v", head, loaded.Cursor, err)
 		}
 	}
@@ -82,7 +82,7 @@ func TestWaitReplicas(t *testing.T) {
 	}
 	replica.Resume()
 	eventually(t, "an append that a replica has", func() bool {
-		loaded, err := s.Load(t.Context(), "id")
+		loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if err != nil {
 			return false
 		}
@@ -169,6 +169,6 @@ func TestSentinel_FailsOver(t *testing.T) {
 	}
 
 	wrong := open(t, sentinel.Client(), nil)
-	_, err := wrong.Load(t.Context(), "id")
+	_, err := wrong.Load(t.Context(), "id", replay.Cursor{})
 	refuses(t, err, "NewFailoverClient")
 }

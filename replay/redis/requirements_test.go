@@ -144,7 +144,7 @@ func TestPermissions_RevokedChannels(t *testing.T) {
 	put(t, s, "id", start(firstEpoch, "a"))
 	allow("resetchannels")
 	refuses(t, s.Append(t.Context(), "id", next(at(1), "b")), "allow it")
-	if loaded, err := other.Load(t.Context(), "id"); err != nil || loaded.Cursor != at(2) {
+	if loaded, err := other.Load(t.Context(), "id", replay.Cursor{}); err != nil || loaded.Cursor != at(2) {
 		t.Errorf("after an append that could not be announced: %s, %v", loaded.Cursor, err)
 	}
 	r := record(t, s, "id")
@@ -223,7 +223,7 @@ func TestRequirements_Version(t *testing.T) {
 
 	cluster := redistest.StartCluster(t, 1, nil)
 	s := open(t, cluster.Nodes[0].Client(), nil)
-	_, err := s.Load(t.Context(), "id")
+	_, err := s.Load(t.Context(), "id", replay.Cursor{})
 	refuses(t, err, "NewClusterClient")
 }
 

@@ -26,7 +26,7 @@ func TestMaxBytes(t *testing.T) {
 	head, least := at(0), kept
 	for range 300 {
 		head = put(t, s, "id", sized(head, 1000))
-		loaded, err := s.Load(t.Context(), "id")
+		loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestMaxBytes(t *testing.T) {
 		t.Fatalf("%d entries are found, %v; want the large one", len(found), err)
 	}
 	head = put(t, s, "id", sized(head, 10))
-	if loaded, err := s.Load(t.Context(), "id"); err != nil || loaded.Oldest != head.Revision {
+	if loaded, err := s.Load(t.Context(), "id", replay.Cursor{}); err != nil || loaded.Oldest != head.Revision {
 		t.Errorf("oldest is %d, %v; want %d", loaded.Oldest, err, head.Revision)
 	}
 	// What is counted is what is there.
@@ -89,7 +89,7 @@ func TestMaxAge(t *testing.T) {
 // oldestOf is the oldest revision that is kept of a history.
 func oldestOf(t *testing.T, s *Store, id string) uint64 {
 	t.Helper()
-	head, err := s.Load(t.Context(), id)
+	head, err := s.Load(t.Context(), id, replay.Cursor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	head = over.Last()
 	for range 300 {
 		head = put(t, s, "id", next(head, "x"))
-		loaded, err := s.Load(t.Context(), "id")
+		loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if err != nil {
 			t.Fatal(err)
 		}

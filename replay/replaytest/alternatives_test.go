@@ -34,7 +34,7 @@ func TestStoreMay_ReturnEmptyForNil(t *testing.T) {
 			return append([]replay.Entry{}, entries...)
 		})(s)
 		loads(func(_ *faulty, _ string, head *replay.Head) {
-			head.State, head.Meta = orEmpty(head.State), orEmpty(head.Meta)
+			head.Snapshot, head.Meta = orEmpty(head.Snapshot), orEmpty(head.Meta)
 		})(s)
 	}}))
 }

@@ -252,14 +252,14 @@ var faultsOfRestart = []fault{
 	{name: "keeps the state of earlier epochs", store: func(s *faulty) {
 		var state []byte
 		appendsFirst(func(_ *faulty, id string, _ replay.Batch) error {
-			if head := s.head(id); head.State != nil {
-				state = head.State
+			if head := s.head(id); head.Snapshot != nil {
+				state = head.Snapshot
 			}
 			return nil
 		})(s)
 		loads(func(_ *faulty, _ string, head *replay.Head) {
-			if head.State == nil {
-				head.State = state
+			if head.Snapshot == nil {
+				head.Snapshot = state
 			}
 		})(s)
 	}, caught: []string{"a restart replaces the history", "a removed history starts in a later epoch only"}},

@@ -19,7 +19,7 @@ import (
 type faultyFollower struct {
 	*sharedstore.Process
 	medium   *sharedstore.Medium
-	onLoad   func(ctx context.Context, id string) (replay.Head, error)
+	onLoad   func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error)
 	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onFollow func(id string, notify func([]replay.Entry)) (stop func())
 	onClose  func() error
@@ -43,8 +43,8 @@ func newFaultyFollower(medium *sharedstore.Medium, plant func(s *faultyFollower)
 	return s
 }
 
-func (s *faultyFollower) Load(ctx context.Context, id string) (replay.Head, error) {
-	return s.onLoad(ctx, id)
+func (s *faultyFollower) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+	return s.onLoad(ctx, id, have)
 }
 
 func (s *faultyFollower) Append(ctx context.Context, id string, batch replay.Batch) error {
@@ -125,8 +125,8 @@ func reserves(reserve time.Duration) func(*faultyFollower) {
 // loadsInstead returns another error where Load fails with one.
 func loadsInstead(of, instead error) func(*faultyFollower) {
 	return func(s *faultyFollower) {
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := s.Process.Load(ctx, id)
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := s.Process.Load(ctx, id, have)
 			if errors.Is(err, of) {
 				err = instead
 			}

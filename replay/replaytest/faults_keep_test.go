@@ -74,9 +74,9 @@ var faultsOfRead = []fault{
 			mu.Lock()
 			defer mu.Unlock()
 			if head.Cursor != at {
-				at, before, newest = head.Cursor, newest, head.State
+				at, before, newest = head.Cursor, newest, head.Snapshot
 			}
-			head.State = before
+			head.Snapshot = before
 		})(s)
 	}, caught: []string{"a batch commits whole at the expected head", "handles see each other's changes"}},
 
@@ -90,7 +90,7 @@ var faultsOfRead = []fault{
 		}
 	}, caught: []string{"trimming keeps the newest entries and the state", "keys are forgotten with their entries"}},
 	{name: "trims the state with its entry", store: loads(func(s *faulty, id string, head *replay.Head) {
-		head.State = (&history{entries: s.kept(id)}).state()
+		head.Snapshot = (&history{entries: s.kept(id)}).state()
 	}), caught: []string{"trimming keeps the newest entries and the state"}},
 	{name: "forgets a repeated key with its first entry", store: func(s *faulty) {
 		first := make(map[string]uint64)
@@ -282,8 +282,8 @@ var faultsOfContent = []fault{
 		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 			return s.Memory.Append(context.WithoutCancel(ctx), id, batch)
 		}
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
-			return s.Memory.Load(context.WithoutCancel(ctx), id)
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			return s.Memory.Load(context.WithoutCancel(ctx), id, have)
 		}
 	}, caught: []string{"an ended context changes nothing"}},
 	{name: "appends before it checks the context", store: func(s *faulty) {
@@ -317,8 +317,8 @@ var faultsOfContent = []fault{
 		s.onClose = func() error { return nil }
 	}, caught: []string{"a closed store refuses everything"}},
 	{name: "finds no history when it is closed", store: func(s *faulty) {
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := s.Memory.Load(ctx, id)
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := s.Memory.Load(ctx, id, have)
 			if errors.Is(err, replay.ErrClosed) {
 				err = replay.ErrNotFound
 			}
@@ -327,7 +327,7 @@ var faultsOfContent = []fault{
 	}, caught: []string{"a closed store refuses everything"}},
 	{name: "cannot be closed twice", store: func(s *faulty) {
 		s.onClose = func() error {
-			if _, err := s.Memory.Load(context.Background(), ""); errors.Is(err, replay.ErrClosed) {
+			if _, err := s.Memory.Load(context.Background(), "", replay.Cursor{}); errors.Is(err, replay.ErrClosed) {
 				return err
 			}
 			return s.Memory.Close()

@@ -25,7 +25,7 @@ type fault struct {
 // faulty is a Memory of which some methods are replaced.
 type faulty struct {
 	*replay.Memory
-	onLoad   func(ctx context.Context, id string) (replay.Head, error)
+	onLoad   func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error)
 	onAppend func(ctx context.Context, id string, batch replay.Batch) error
 	onRead   func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error)
 	onFind   func(ctx context.Context, id string, keys []string) ([]replay.Entry, error)
@@ -42,7 +42,9 @@ func newFaulty(t testing.TB, options *replay.MemoryOptions, plant func(s *faulty
 	return s
 }
 
-func (s *faulty) Load(ctx context.Context, id string) (replay.Head, error) { return s.onLoad(ctx, id) }
+func (s *faulty) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+	return s.onLoad(ctx, id, have)
+}
 func (s *faulty) Append(ctx context.Context, id string, batch replay.Batch) error {
 	return s.onAppend(ctx, id, batch)
 }
@@ -140,8 +142,8 @@ func appendsFirst(do func(s *faulty, id string, batch replay.Batch) error) func(
 // loads changes the heads that are loaded.
 func loads(change func(s *faulty, id string, head *replay.Head)) func(*faulty) {
 	return func(s *faulty) {
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) {
-			head, err := s.Memory.Load(ctx, id)
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := s.Memory.Load(ctx, id, have)
 			if err == nil {
 				change(s, id, &head)
 			}
@@ -154,7 +156,7 @@ func loads(change func(s *faulty, id string, head *replay.Head)) func(*faulty) {
 func readsAt(change func(head, after replay.Cursor, limit int) (replay.Cursor, int)) func(*faulty) {
 	return func(s *faulty) {
 		s.onRead = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
-			if head, err := s.Memory.Load(ctx, id); err == nil {
+			if head, err := s.Memory.Load(ctx, id, replay.Cursor{}); err == nil {
 				after, limit = change(head.Cursor, after, limit)
 			}
 			return s.Memory.Read(ctx, id, after, limit)
@@ -199,7 +201,9 @@ func finds(change func(s *faulty, id string, keys []string, found []replay.Entry
 func confusesIDs(same func(string) string) func(*faulty) {
 	return func(s *faulty) {
 		m := s.Memory
-		s.onLoad = func(ctx context.Context, id string) (replay.Head, error) { return m.Load(ctx, same(id)) }
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			return m.Load(ctx, same(id), have)
+		}
 		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error { return m.Append(ctx, same(id), batch) }
 		s.onRead = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
 			return m.Read(ctx, same(id), after, limit)
@@ -240,7 +244,7 @@ func (s *faulty) append(id string, batch replay.Batch) error {
 
 // head returns the head of a history; zero if there is none.
 func (s *faulty) head(id string) replay.Head {
-	head, _ := s.Memory.Load(context.Background(), id)
+	head, _ := s.Memory.Load(context.Background(), id, replay.Cursor{})
 	return head
 }
 
@@ -281,7 +285,7 @@ func yield(ctx context.Context) {
 func copied(t testing.TB, from replay.Store, skip int) *replay.Memory {
 	to := newMemory(t, nil)
 	for id := range from.IDs(t.Context()) {
-		head, err := from.Load(t.Context(), id)
+		head, err := from.Load(t.Context(), id, replay.Cursor{})
 		if err != nil {
 			t.Fatal(err)
 		}

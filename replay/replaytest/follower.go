@@ -323,14 +323,14 @@ func lostWhileFollowed(f *fixture) {
 	f.harness.Lose(f.TB, h.store, "id")
 	_, before := r.counts()
 	for range 2 {
-		if head, err := other.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrUnavailable) {
+		if head, err := other.store.Load(f.ctx, "id", replay.Cursor{}); !errors.Is(err, replay.ErrUnavailable) {
 			f.Fatalf("Load of a lost history that another process follows: head %s, error %v; want ErrUnavailable", head.Cursor, err)
 		}
 		r.untilNil(before + 1)
 	}
 	// The follower itself finds nothing, so that it restarts the history.
 	r.until("the loss", func() bool { return r.removed })
-	if head, err := h.store.Load(f.ctx, "id"); !errors.Is(err, replay.ErrNotFound) {
+	if head, err := h.store.Load(f.ctx, "id", replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		f.Fatalf("Load of a lost history by its follower: head %s, error %v; want ErrNotFound", head.Cursor, err)
 	}
 	h.commit("id", want, start(firstEpoch+1, contents("restarted")...))
@@ -340,7 +340,7 @@ func lostWhileFollowed(f *fixture) {
 	r.stop()
 	f.harness.Lose(f.TB, h.store, "id")
 	f.eventually("a lost history that nobody follows to be not found", func() bool {
-		_, err := other.store.Load(f.ctx, "id")
+		_, err := other.store.Load(f.ctx, "id", replay.Cursor{})
 		return errors.Is(err, replay.ErrNotFound)
 	})
 }

@@ -101,7 +101,7 @@ func (h *handle) moved(id string, want *history, batch replay.Batch) {
 
 func (h *handle) load(id string) replay.Head {
 	h.Helper()
-	head, err := h.store.Load(h.ctx, id)
+	head, err := h.store.Load(h.ctx, id, replay.Cursor{})
 	if err != nil {
 		h.Fatalf("Load of %.40q: %v", id, err)
 	}
@@ -215,7 +215,7 @@ func (h *handle) holds(id string, want *history) {
 // that was removed, which then refuses every batch that is not in a later epoch.
 func (h *handle) holdsNothing(id string, want *history) {
 	h.Helper()
-	if head, err := h.store.Load(h.ctx, id); !errors.Is(err, replay.ErrNotFound) {
+	if head, err := h.store.Load(h.ctx, id, replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		h.Errorf("Load of %.40q: head %s, error %v; want ErrNotFound", id, head.Cursor, err)
 	}
 	for _, after := range []replay.Cursor{want.at(0), want.at(1), want.head(), want.head().Next(), {}, {Epoch: firstEpoch}} {
@@ -249,8 +249,8 @@ func (h *handle) sameHead(id string, got replay.Head, want *history, oldest uint
 	if got.Cursor != want.head() || got.Oldest != oldest || got.RestartAfter != 0 {
 		h.Errorf("Load of %.40q: head %s, oldest %d, restart after %d; want %s, %d, 0", id, got.Cursor, got.Oldest, got.RestartAfter, want.head(), oldest)
 	}
-	if !bytes.Equal(got.State, want.state()) {
-		h.Errorf("Load of %.40q: state %.60q; want %.60q", id, got.State, want.state())
+	if !bytes.Equal(got.Snapshot, want.state()) {
+		h.Errorf("Load of %.40q: state %.60q; want %.60q", id, got.Snapshot, want.state())
 	}
 	if !bytes.Equal(got.Meta, want.meta) {
 		h.Errorf("Load of %.40q: meta %.60q; want %.60q", id, got.Meta, want.meta)

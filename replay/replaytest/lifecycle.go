@@ -17,7 +17,7 @@ import (
 func (h *handle) calls(ctx context.Context, want *history) map[string]error {
 	errs := make(map[string]error)
 	for _, id := range []string{"id", "no history"} {
-		_, errs["Load of "+id] = h.store.Load(ctx, id)
+		_, errs["Load of "+id] = h.store.Load(ctx, id, replay.Cursor{})
 		_, errs["Read of "+id] = h.store.Read(ctx, id, want.at(0), all)
 		_, errs["Find in "+id] = h.store.Find(ctx, id, []string{"key", "absent"})
 	}

@@ -133,7 +133,7 @@ type reader struct {
 
 // readOn loads the head and reads up to it.
 func (r *reader) readOn() error {
-	head, err := r.store.Load(r.ctx, "id")
+	head, err := r.store.Load(r.ctx, "id", replay.Cursor{})
 	if errors.Is(err, replay.ErrNotFound) && (!r.restart || r.head.IsZero()) {
 		return nil
 	}
@@ -143,8 +143,8 @@ func (r *reader) readOn() error {
 	if r.head.After(head.Cursor) {
 		return fmt.Errorf("load: the head went back from %s to %s", r.head, head.Cursor)
 	}
-	if string(head.State) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {
-		return fmt.Errorf("load: head %s has state %q and meta %q", head.Cursor, head.State, head.Meta)
+	if string(head.Snapshot) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {
+		return fmt.Errorf("load: head %s has state %q and meta %q", head.Cursor, head.Snapshot, head.Meta)
 	}
 	if r.bound == unbounded && head.Oldest != 1 {
 		return fmt.Errorf("load: head %s has oldest %d, but nothing had to be trimmed", head.Cursor, head.Oldest)

@@ -167,7 +167,7 @@ func (r *replica) take(entries []replay.Entry) {
 func (r *replica) refresh() {
 	r.Helper()
 	for range attempts {
-		head, err := r.store.Load(r.ctx, r.id)
+		head, err := r.store.Load(r.ctx, r.id, replay.Cursor{})
 		if errors.Is(err, replay.ErrNotFound) {
 			r.removed = !r.head.IsZero()
 			return

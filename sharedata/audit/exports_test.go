@@ -47,7 +47,7 @@ func TestExport_Records(t *testing.T) {
 	}
 	defer store.Close()
 	manager := someManager(t, &sharedata.Options{Store: store})
-	head, err := store.Load(t.Context(), "n")
+	head, err := store.Load(t.Context(), "n", replay.Cursor{})
 	if err != nil {
 		t.Fatal(err)
 	}

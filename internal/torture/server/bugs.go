@@ -107,9 +107,9 @@ func (a ackBeforeAppend) drain() {
 	<-drained
 }
 
-func (a ackBeforeAppend) Load(ctx context.Context, id string) (replay.Head, error) {
+func (a ackBeforeAppend) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	a.drain()
-	return a.Store.Load(ctx, id)
+	return a.Store.Load(ctx, id, have)
 }
 
 func (a ackBeforeAppend) Read(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
