@@ -155,15 +155,19 @@ func (u *catchUp) applySnapshot(snapshot *wire.State) step {
 		s.later = true
 		return s
 	}
-	skipped := u.skips(snapshot)
+	skips := u.skips(snapshot)
 	u.counted, u.remaining, u.deliveredLive = false, 0, false
 	u.patched = u.asks.patches && snapshot.StateHash != ""
 	u.snapshot, u.snapshotAt = snapshot, u.positionAt(snapshot)
 	u.certain = true
 	switch from := u.position; {
-	case !from.known || skipped:
+	case !from.known, skips:
 		u.phase, u.position = live, u.snapshotAt
-		return step{items: []item{u.stateItem(false)}}
+		it := u.stateItem(false)
+		if skips {
+			it.event.(*State).Skipped = snapshot.Skipped
+		}
+		return step{items: []item{it}}
 	case from.cursor == u.snapshotAt.cursor:
 		u.phase, u.position = live, u.snapshotAt
 		return step{items: []item{u.stateItem(true)}}
@@ -383,6 +387,5 @@ func (u *catchUp) stateItem(resumed bool) item {
 		LastTransactionID: at.lastTransactionID,
 		Resumed:           resumed,
 		Replaying:         u.remaining,
-		Skipped:           u.snapshot.Skipped,
 	}}
 }

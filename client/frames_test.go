@@ -116,6 +116,9 @@ func describe(event Event) string {
 		if e.Replaying > 0 {
 			words = append(words, fmt.Sprintf("+%d", e.Replaying))
 		}
+		if e.Skipped > 0 {
+			words = append(words, fmt.Sprint("skipped ", e.Skipped))
+		}
 	case *Transaction:
 		words = append(words, "tx", e.TransactionID)
 		if e.Replayed {
