@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"schemas/codes":        {},
 	"internal/option":      {},
 	"internal/wire":        {"internal/nesting"},
+	"internal/jsonpatch":   {},
 	"internal/nesting":     {},
 	"internal/jose":        {"internal/nesting"},
 	"internal/proof":       {},
