@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"replay/replaytest":    {"replay"},
 	"replay/bolt":          {"replay", "internal/option"},
 	"replay/redis":         {"replay", "internal/option"},
-	"sharedata":            {"replay", "internal/option", "internal/nesting"},
+	"sharedata":            {"replay", "internal/option", "internal/jsonpatch", "internal/nesting"},
 	"sharedata/proof":      {"sharedata", "replay", "internal/jose", "internal/proof"},
 	"client/proof":         {"client", "internal/jose", "internal/proof"},
 	"sharedata/audit":      {"sharedata", "replay", "internal/jose", "internal/option"},
@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 		"replay/bolt", "replay/redis", "sharedata"},
 	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
-	"client":        {"internal/option", "internal/wire", "schemas/codes"},
+	"client":        {"internal/jsonpatch", "internal/option", "internal/wire", "schemas/codes"},
 	"examples": {"client", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "replay", "replay/bolt", "replay/redis",
 		"schemas/codes"},
 }
