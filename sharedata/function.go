@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/safe-go/safe/internal/jsonpatch"
 )
 
 // Function is a rule that evaluates proposals. It is immutable and may be
@@ -58,11 +56,11 @@ func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input
 			if err != nil {
 				return effect{}, checkRejection(err)
 			}
-			next, err := marshal(s)
+			next, err := json.Marshal(s)
 			if err != nil {
-				return effect{}, fmt.Errorf("%w: %w", ErrInvalidState, err)
+				return effect{}, invalidState(err)
 			}
-			return effectOf(state, next), nil
+			return effectOf(state, next)
 		}
 	}
 	function := newFunction(id, decodedBy(decodeInput))
@@ -79,11 +77,7 @@ func NewRawFunction(id string, f func(ctx context.Context, state, input json.Raw
 		if err != nil {
 			return effect{}, checkRejection(err)
 		}
-		next = bytes.Clone(next)
-		if err := validJSON(next); err != nil {
-			return effect{}, fmt.Errorf("%w: %w", ErrInvalidState, err)
-		}
-		return effectOf(state, jsonpatch.Canonical(next)), nil
+		return effectOf(state, bytes.Clone(next))
 	}
 	return newFunction(id, apply)
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/safe-go/safe/internal/jsonpatch"
-	"github.com/safe-go/safe/internal/nesting"
 )
 
 // NewPatchFunction returns a function that says what changes in the state instead of
@@ -136,17 +135,5 @@ func (p *Patch) effectOn(state json.RawMessage) (effect, error) {
 	if !jsontext.Value(patch).IsValid() {
 		return effect{}, fmt.Errorf("%w: the patch is not valid JSON in UTF-8", ErrInvalidState)
 	}
-	patch = jsonpatch.Canonical(patch)
-	next, err := jsonpatch.Apply(state, patch)
-	if err != nil {
-		return effect{}, fmt.Errorf("%w: the patch does not apply: %w", ErrInvalidState, err)
-	}
-	// A path has a slash for each level that it leads down.
-	if nesting.OffsetBeyond(patch, MaxDepth-bytes.Count(patch, []byte("/"))) >= 0 && nesting.OffsetBeyond(next, MaxDepth) >= 0 {
-		return effect{}, fmt.Errorf("%w: %w", ErrInvalidState, errTooDeep)
-	}
-	if len(patch) >= len(next) {
-		return effect{state: next}, nil
-	}
-	return effect{state: next, patch: patch}, nil
+	return effectOfPatch(state, jsonpatch.Canonical(patch))
 }
