@@ -3,6 +3,8 @@ package sharedata
 import (
 	"context"
 	"fmt"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // position returns where a history stands, from memory if it is loaded. Then it does
@@ -39,7 +41,7 @@ func (m *Manager) freshPosition(ctx context.Context, id string) (position, error
 	if err != nil {
 		return position{}, err
 	}
-	held, err := m.storedPosition(ctx, id)
+	held, err := m.storedPosition(ctx, id, replay.Cursor{})
 	switch {
 	case err != nil && ctx.Err() == nil && known.exists:
 		return known, nil

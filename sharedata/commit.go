@@ -234,19 +234,16 @@ func (c *committer) refusal(r *request) error {
 // the store may have it, which a refresh finds out before the next decision.
 func (c *committer) append(d *decision, reserve time.Duration) error {
 	s := c.shareData
-	at := s.current.Load()
-	d.next.stored = d.next.meta()
-	return s.appendAt(*at, d, reserve)
+	return s.appendAt(*s.current.Load(), d, reserve)
 }
 
 // appendAt appends the decision at a position.
 func (s *shareData) appendAt(at position, d *decision, reserve time.Duration) error {
 	ctx, cancel := s.manager.storeContext(context.Background())
 	defer cancel()
-	err := s.manager.options.Store.Append(ctx, s.id, replay.Batch{
-		Expect: at.cursor, ExpectMeta: at.meta(), Entries: d.records, NewKeys: true, Reserve: reserve,
-		Meta: d.next.stored, Remove: d.removed,
-	})
+	batch := d.batch(at)
+	batch.Reserve = reserve
+	err := s.manager.options.Store.Append(ctx, s.id, batch)
 	if err == nil || errors.Is(err, replay.ErrConflict) {
 		return err
 	}

@@ -64,7 +64,7 @@ const (
 // result is what running a function on a state gave.
 type result struct {
 	before json.RawMessage // the state it was run on; nil if it was not run
-	state  json.RawMessage
+	effect effect
 	err    error // a *Rejection, or why there is no verdict
 	// provenAt is where the proof of the proposal was accepted; zero for nowhere.
 	provenAt replay.Cursor
@@ -181,7 +181,7 @@ func (d *decision) decideAlone(c *change) bool {
 	case changeRemove:
 		e.Type = EntryRemoved
 	}
-	d.add(&e, c, c.state)
+	d.add(&e, c, effect{state: c.state})
 	return true
 }
 
@@ -218,7 +218,7 @@ func (d *decision) decide(c *change, r *result) {
 		d.addNothing(c, r.err)
 		return
 	}
-	d.add(&e, c, r.state)
+	d.add(&e, c, r.effect)
 }
 
 // addNothing decides that a change adds no entry: it failed, or only reads.
@@ -234,10 +234,9 @@ func (d *decision) addNothing(c *change, err error) {
 func (d *decision) refuse(err error) { d.outcomes = append(d.outcomes, outcome{err: err}) }
 
 // add decides that a change adds the entry: it numbers the entry, chains it, and
-// moves the position past it. state is the one after it, nil where the entry does
-// not change it.
-func (d *decision) add(e *Entry, c *change, state json.RawMessage) {
-	d.addEntry(e, c.key, state)
+// moves the position past it.
+func (d *decision) add(e *Entry, c *change, by effect) {
+	d.addEntry(e, c.key, by)
 	verdict := verdictIn(e)
 	d.outcomes = append(d.outcomes, outcome{verdict: verdict, at: d.next, pending: true})
 	if c.key != "" {
@@ -249,24 +248,45 @@ func (d *decision) add(e *Entry, c *change, state json.RawMessage) {
 	d.removed = e.Type == EntryRemoved
 }
 
-func (d *decision) addEntry(e *Entry, key string, state json.RawMessage) {
+func (d *decision) addEntry(e *Entry, key string, by effect) {
 	cursor := d.next.cursor.Next()
 	if e.Type == EntryCreated {
 		cursor = replay.Cursor{Epoch: d.epoch, Revision: 1}
 	}
 	e.ShareDataID, e.Cursor, e.Time = d.id, cursor, d.now
-	if e.Type != EntryRemoved {
-		after := d.next.state
-		if state != nil {
-			after = state
-		}
-		e.StateHash = HashState(after)
+	if by.patch != nil {
+		e.Patch = by.patch
+	} else {
+		e.NewState = by.state
+	}
+	switch {
+	case e.Type == EntryRemoved:
+	case by.state == nil:
+		e.StateHash = d.next.stateHash
+	default:
+		e.StateHash = HashState(by.state)
 	}
 	data := e.seal(d.next.hash)
-	d.next = d.next.after(e, state)
-	d.bytes += len(data) + len(state)
-	d.records = append(d.records, replay.Entry{Cursor: cursor, Key: key, Data: data, State: state})
+	d.next = d.next.after(e, by.state, len(data))
+	d.bytes += len(data)
+	d.records = append(d.records, replay.Entry{Cursor: cursor, Key: key, Data: data})
 	d.events = append(d.events, Event{Entry: *e, State: d.next.state})
+}
+
+// batch is the decision as it is appended at a position. It carries a snapshot if it
+// starts a history, or if the records since the last snapshot have grown as large as
+// the state: so an append costs what it changes, and to load a history costs no more
+// than twice its state.
+func (d *decision) batch(at position) replay.Batch {
+	b := replay.Batch{
+		Expect: at.cursor, ExpectMeta: at.meta(), Entries: d.records, NewKeys: true, Remove: d.removed,
+	}
+	if b.Starts() || d.next.tailBytes >= len(d.next.state) {
+		b.Snapshot, d.next.tailBytes = d.next.state, 0
+	}
+	d.next.stored = d.next.meta()
+	b.Meta = d.next.stored
+	return b
 }
 
 // isFull reports whether nothing may be added to the batch.

@@ -17,7 +17,7 @@ import (
 var errBroken = errors.New("broken")
 
 func adding(n int) *Function {
-	return newFunction("add", func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
+	return NewRawFunction("add", func(_ context.Context, state, _ json.RawMessage) (json.RawMessage, error) {
 		value, err := Decode[int](state)
 		if err != nil {
 			return nil, err
@@ -29,7 +29,7 @@ func adding(n int) *Function {
 	})
 }
 
-var breaking = newFunction("add", func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+var breaking = NewRawFunction("add", func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
 	return nil, errBroken
 })
 
@@ -42,8 +42,8 @@ func decideAt(d *decision, changes []change) *decision {
 	for i := range changes {
 		c := &changes[i]
 		if !d.decideAlone(c) {
-			state, err := c.function.apply(context.Background(), d.next.state, c.data)
-			d.decide(c, &result{state: state, err: err})
+			by, err := c.function.apply(context.Background(), d.next.state, c.data)
+			d.decide(c, &result{effect: by, err: err})
 		}
 		if d.isFull() {
 			break
@@ -296,11 +296,13 @@ func checkDecision(t *testing.T, at position, d *decision) {
 		if !e.Time.Equal(d.now) {
 			t.Errorf("entry %d has the time %v", i, e.Time)
 		}
-		if r.State != nil {
-			state = r.State
-		}
-		if e.Type == EntryRemoved {
+		switch next, err := stateAfter(state, &decoded); {
+		case err != nil:
+			t.Errorf("record %d: %v", i, err)
+		case e.Type == EntryRemoved:
 			state = nil
+		case next != nil:
+			state = next
 		}
 		if string(event.State) != string(state) || event.Hash != e.Hash || event.Reset {
 			t.Errorf("event %d is %+v, the state is %s", i, event, state)
@@ -308,8 +310,8 @@ func checkDecision(t *testing.T, at position, d *decision) {
 		if e.StateHash != HashState(state) {
 			t.Errorf("entry %d has the hash of another state", i)
 		}
-		if changed := e.Type == EntryCreated || e.Type == EntryUpdated || e.Accepted; changed != (r.State != nil) {
-			t.Errorf("record %d has the state %q", i, r.State)
+		if changes := e.Type == EntryCreated || e.Type == EntryUpdated || e.Accepted; changes != (decoded.Patch != nil || decoded.NewState != nil) {
+			t.Errorf("record %d has the patch %q and the state %q", i, decoded.Patch, decoded.NewState)
 		}
 	}
 	if len(d.events) == 0 {

@@ -29,7 +29,8 @@
 //     ShareData never wait for each other, and an idle one has neither a goroutine
 //     nor a timer.
 //   - Auditable: each entry carries the hash of the one before; see Verify, and
-//     package audit for exports and signed checkpoints.
+//     package audit for exports and signed checkpoints. What each entry changed is
+//     recorded in it, and covered by its hash.
 //
 // # Functions
 //
@@ -41,6 +42,21 @@
 //
 // Functions are registered for one ShareData (Manager.Create, Manager.Ensure) or
 // as a named Kind (Options.Kinds, Manager.CreateKind, Manager.EnsureKind).
+//
+// # States and patches
+//
+// A state is one JSON text, without white space between tokens and with <, > and &
+// escaped, as encoding/json writes raw JSON; states that come in another form are
+// brought into it. The entry of a transaction records what changed as a patch (RFC
+// 6902) where that is smaller than the state. The patch is made once, by comparing the
+// state that a function returned with the one it was given, and the new state is the
+// text that applying it gives: so the manager, other processes, subscribers and
+// auditors that apply patches hold the same bytes, which Entry.StateHash shows.
+// NewPatchFunction makes a Function that returns the patch itself, for large states.
+//
+// The store gets a snapshot of the state only when the records since the last one have
+// grown as large as the state. Replay computes the states that entries lead to, and
+// Manager.StateAt the state at a position.
 //
 // # Proofs
 //

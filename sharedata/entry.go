@@ -86,6 +86,17 @@ type Entry struct {
 	// Value is not recorded.
 	Caller *Caller
 
+	// Patch leads from the text of the state before the entry to the one after it (RFC
+	// 6902, with add, remove and replace only; package internal/jsonpatch has the exact
+	// text). It is [] where an accepted transaction left the state as it was, and nil
+	// where the entry has a NewState and where it changes no state by its nature, as a
+	// rejection.
+	Patch json.RawMessage
+	// NewState is the whole state after the entry, where it has no Patch: in the entries
+	// that create or replace the state, and where a patch would not be smaller. An
+	// accepted transaction with neither was written by an earlier release, which did
+	// not record what transactions change.
+	NewState json.RawMessage
 	// StateHash is the hash of the state after the entry; zero for a removal.
 	StateHash Hash
 	// Previous is the Hash of the entry before; zero in the first entry, unless
@@ -93,6 +104,16 @@ type Entry struct {
 	Previous Hash
 	// Hash is the entry's own.
 	Hash Hash
+}
+
+// recordsEffect reports whether the entry has what it changed. It is false for some
+// entries of an earlier release.
+func (e *Entry) recordsEffect() bool {
+	switch {
+	case e.Patch != nil || e.NewState != nil || e.Type == EntryRemoved:
+		return true
+	}
+	return e.Type == EntryTransaction && !e.Accepted
 }
 
 // Revision returns the entry's number in its history, from 1.

@@ -34,6 +34,10 @@ var (
 	// ErrInvalidState: a state is not one valid JSON value in UTF-8 of at most
 	// MaxDepth levels, or does not decode as the function's type.
 	ErrInvalidState = errors.New("invalid state")
+	// ErrStateUnknown: the state at a position cannot be computed, because the store no
+	// longer keeps a whole state before it, or an earlier release did not record what
+	// an entry changed.
+	ErrStateUnknown = errors.New("the state there is not known")
 	// ErrInvalidKey: an idempotency key is longer than MaxKeyBytes or not UTF-8.
 	ErrInvalidKey = errors.New("invalid idempotency key")
 	// ErrProposingDisabled: the Resolver, as ResolveNone, allows no proposals by

@@ -88,7 +88,7 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 		// Without a deadline, nothing else gives the goroutine back.
 		defer context.AfterFunc(r.ctx, func() { call.abandon(r.ctx.Err()) })()
 	}
-	next, err := call.run(at.state, r.change.data)
+	by, err := call.run(at.state, r.change.data)
 	if timeout > 0 {
 		w.watchdog.Stop()
 		w.calling.Store(nil)
@@ -97,7 +97,7 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 	if !call.end() {
 		return false
 	}
-	r.result.state, r.result.err = next, err
+	r.result.effect, r.result.err = by, err
 	switch {
 	case call.proofCheck == nil:
 	case call.proofCheck.accepted:
@@ -110,7 +110,7 @@ func (s *shareData) evaluate(w *worker, r *request, at *position) bool {
 }
 
 // run verifies the proof and calls the function, and makes a panic an error.
-func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, err error) {
+func (c *functionCall) run(state, data json.RawMessage) (by effect, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -124,7 +124,7 @@ func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, e
 			c.function.calls.abandoned.Add(-1)
 			return
 		}
-		next, err = nil, failure(c.function.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
+		by, err = effect{}, failure(c.function.id, fmt.Errorf("%w: %v", ErrFunctionPanicked, value))
 		c.host.logPanic(c, value)
 	}()
 	if c.proofCheck != nil {
@@ -133,13 +133,13 @@ func (c *functionCall) run(state, data json.RawMessage) (next json.RawMessage, e
 	switch {
 	case err != nil:
 	case c.earlier != nil:
-		next, err = c.earlier.state, c.earlier.err
+		by, err = c.earlier.effect, c.earlier.err
 	default:
-		next, err = c.function.apply(c, state, data)
+		by, err = c.function.apply(c, state, data)
 		err = sortError(c.function.id, err)
 	}
 	returned = true
-	return next, err
+	return by, err
 }
 
 // end ends the call after its function has. It returns false if the call was

@@ -30,8 +30,9 @@ type Function struct {
 	calls *functionCalls
 }
 
-// rule computes the new state, or returns an error to reject or to fail.
-type rule func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)
+// rule computes what a proposal does to the state, or returns an error to reject or
+// to fail.
+type rule func(ctx context.Context, state, input json.RawMessage) (effect, error)
 
 // NewFunction returns a function that takes the state as an S and the proposed
 // data as an I, both decoded by encoding/json for every run. It returns the
@@ -42,24 +43,24 @@ type rule func(ctx context.Context, state, input json.RawMessage) (json.RawMessa
 // clients cannot reach it, only Proposal.Function can.
 func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input I) (S, error)) *Function {
 	decodedBy := func(decode func(functionID string, input json.RawMessage, value any) error) rule {
-		return func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
+		return func(ctx context.Context, state, input json.RawMessage) (effect, error) {
 			var s S
 			if err := json.Unmarshal(state, &s); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+				return effect{}, fmt.Errorf("%w: %w", ErrInvalidState, err)
 			}
 			var i I
 			if err := decode(id, input, &i); err != nil {
-				return nil, err
+				return effect{}, err
 			}
 			s, err := f(ctx, s, i)
 			if err != nil {
-				return nil, checkRejection(err)
+				return effect{}, checkRejection(err)
 			}
-			next, err := marshal(s)
+			next, err := json.Marshal(s)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+				return effect{}, invalidState(err)
 			}
-			return next, nil
+			return effectOf(state, next)
 		}
 	}
 	function := newFunction(id, decodedBy(decodeInput))
@@ -68,18 +69,15 @@ func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input
 }
 
 // NewRawFunction is NewFunction for functions that work on JSON texts. The
-// texts that f gets are copies, and the text that it returns is copied.
+// texts that f gets are copies, and the text that it returns is copied. See
+// NewPatchFunction for states that are too large to be written anew each time.
 func NewRawFunction(id string, f func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
-	apply := func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error) {
+	apply := func(ctx context.Context, state, input json.RawMessage) (effect, error) {
 		next, err := f(ctx, bytes.Clone(state), bytes.Clone(input))
 		if err != nil {
-			return nil, checkRejection(err)
+			return effect{}, checkRejection(err)
 		}
-		next = bytes.Clone(next)
-		if err := validJSON(next); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
-		}
-		return bytes.TrimSpace(next), nil
+		return effectOf(state, bytes.Clone(next))
 	}
 	return newFunction(id, apply)
 }

@@ -288,7 +288,7 @@ func TestVerifyHistory_ReplacedLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta := fmt.Sprintf(`{"hash":%q,"lastTransaction":"0-0"}`, wholeHistory(t, m, "counter")[0].Hash)
-	if err := other.Append(t.Context(), "counter", replay.Batch{Entries: first, Meta: []byte(meta)}); err != nil {
+	if err := other.Append(t.Context(), "counter", replay.Batch{Entries: first, Snapshot: []byte(`{"value":0}`), Meta: []byte(meta)}); err != nil {
 		t.Fatal(err)
 	}
 	forger := newManager(t, &sharedata.Options{Store: other})

@@ -269,8 +269,8 @@ func TestInput_BracketsInStrings(t *testing.T) {
 	f := sharedata.NewRawFunction("f", func(_ context.Context, _, in json.RawMessage) (json.RawMessage, error) { return in, nil })
 	brackets := strings.Repeat(`[{`, sharedata.MaxDepth)
 	for data, valid := range map[string]bool{
-		`{"` + brackets + `": ["` + brackets + `"]}`: true,
-		`"\\\"` + brackets + `\\"`:                   true,
+		`{"` + brackets + `":["` + brackets + `"]}`: true,
+		`"\\\"` + brackets + `\\"`:                  true,
 		strings.Repeat(`["`+brackets+`",`, sharedata.MaxDepth+1) + `1` + strings.Repeat(`]`, sharedata.MaxDepth+1): false,
 	} {
 		for _, value := range []any{rawJSON(data), jsontext.Value(data)} { // both are raw JSON

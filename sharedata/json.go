@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/safe-go/safe/internal/jsonpatch"
 	"github.com/safe-go/safe/internal/nesting"
 )
 
@@ -60,6 +61,12 @@ func validJSON(raw json.RawMessage) error {
 		return err
 	}
 	return errNotStrictJSON
+}
+
+// isCanonical reports whether a JSON text has the form that states have; nil has.
+func isCanonical(text json.RawMessage) bool {
+	canonical := jsonpatch.Canonical(text)
+	return len(canonical) == len(text) && (len(text) == 0 || &canonical[0] == &text[0])
 }
 
 // pointerAt returns the JSON Pointer to the value whose first token ends at the

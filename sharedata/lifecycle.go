@@ -1,12 +1,13 @@
 package sharedata
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/safe-go/safe/internal/jsonpatch"
 )
 
 // Create creates a ShareData with functions of its own. The state is raw JSON
@@ -147,11 +148,11 @@ func (m *Manager) snapshotAfter(ctx context.Context, id string, r *request) (Sna
 	return o.at.snapshot(id), nil
 }
 
-// toState is toJSON that fails with ErrInvalidState.
+// toState is toJSON in canonical form. It fails with ErrInvalidState.
 func toState(state any) (json.RawMessage, error) {
 	raw, err := toJSON(state)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}
-	return bytes.TrimSpace(raw), nil
+	return jsonpatch.Canonical(raw), nil
 }

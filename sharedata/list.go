@@ -2,9 +2,12 @@ package sharedata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // ListOptions selects what List returns. Nil or the zero value is everything.
@@ -84,11 +87,11 @@ func (m *Manager) listKind(ctx context.Context, o ListOptions) ([]string, error)
 			return nil, err
 		}
 		for _, id := range ids {
-			at, err := m.storedPosition(ctx, id)
+			kind, exists, err := m.storedKind(ctx, id)
 			if err != nil {
 				return nil, err
 			}
-			if !at.exists || at.kind != o.Kind {
+			if !exists || kind != o.Kind {
 				continue
 			}
 			if page = append(page, id); len(page) == o.Limit {
@@ -100,4 +103,22 @@ func (m *Manager) listKind(ctx context.Context, o ListOptions) ([]string, error)
 		}
 		chunk.After = ids[len(ids)-1]
 	}
+}
+
+// storedKind returns the kind that a ShareData has in the store.
+func (m *Manager) storedKind(ctx context.Context, id string) (kind string, exists bool, err error) {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	head, err := m.options.Store.Load(ctx, id, replay.Cursor{})
+	if errors.Is(err, replay.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, m.storeError(id, "load", err)
+	}
+	at, err := positionOf(id, head)
+	if err != nil {
+		return "", false, m.storeError(id, "load", err)
+	}
+	return at.kind, true, nil
 }

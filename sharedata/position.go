@@ -25,8 +25,11 @@ type position struct {
 	lastTransaction replay.Cursor
 	// hash is the newest entry's.
 	hash Hash
-	// stateHash is that of state; zero where it was not computed. See hashOfState.
+	// stateHash is that of state.
 	stateHash Hash
+	// tailBytes is the size of the records after the newest snapshot in the store, as
+	// far as this process knows of snapshots.
+	tailBytes int
 	// stored is the Meta that the store has with it; nil where the position did
 	// not come from the store, see meta.
 	stored []byte
@@ -37,12 +40,15 @@ type position struct {
 }
 
 func (p position) snapshot(id string) Snapshot {
-	return Snapshot{ID: id, Kind: p.kind, State: p.state, Cursor: p.cursor, LastTransaction: p.lastTransaction}
+	return Snapshot{
+		ID: id, Kind: p.kind, State: p.state, StateHash: p.stateHash,
+		Cursor: p.cursor, LastTransaction: p.lastTransaction,
+	}
 }
 
 // after is the position that an entry leads to. state is nil where the entry did
-// not change it.
-func (p position) after(e *Entry, state json.RawMessage) position {
+// not change it; recordBytes is the size of the record.
+func (p position) after(e *Entry, state json.RawMessage, recordBytes int) position {
 	switch e.Type {
 	case EntryRemoved:
 		return position{}
@@ -56,18 +62,11 @@ func (p position) after(e *Entry, state json.RawMessage) position {
 		p.lastTransaction = e.Cursor
 	}
 	p.cursor, p.hash, p.stateHash, p.stored, p.restartAfter = e.Cursor, e.Hash, e.StateHash, nil, 0
+	p.tailBytes += recordBytes
 	if state != nil {
 		p.state = state
 	}
 	return p
-}
-
-// hashOfState returns the hash of the state, which is kept in the position.
-func (p *position) hashOfState() Hash {
-	if p.stateHash == (Hash{}) {
-		p.stateHash = HashState(p.state)
-	}
-	return p.stateHash
 }
 
 // meta is what the store keeps beside the newest state: what a manager must know
@@ -94,14 +93,14 @@ func (p position) meta() []byte {
 	return append(appendHex(append(dst, `","hash":"`...), p.hash), '}')
 }
 
-// positionOf rebuilds a position from what the store keeps.
+// positionOf rebuilds a position from what the store keeps, without the state.
 func positionOf(id string, head replay.Head) (position, error) {
 	var m meta
 	if err := json.Unmarshal(head.Meta, &m); err != nil {
 		return position{}, fmt.Errorf("%.60q at %s: %w: %w", id, head.Cursor, ErrBadRecord, err)
 	}
 	return position{
-		exists: true, cursor: head.Cursor, origin: m.Origin, state: json.RawMessage(head.Snapshot), kind: m.Kind,
+		exists: true, cursor: head.Cursor, origin: m.Origin, kind: m.Kind,
 		lastTransaction: m.LastTransaction, hash: m.Hash, stored: head.Meta, restartAfter: head.RestartAfter,
 	}, nil
 }

@@ -28,10 +28,10 @@ func (c *committer) rebind(r *request) error {
 	resolver := &Function{
 		timeout: s.manager.options.FunctionTimeout,
 		calls:   &s.manager.resolverCalls,
-		apply: func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
+		apply: func(context.Context, json.RawMessage, json.RawMessage) (effect, error) {
 			b, err := rebind()
 			found <- b
-			return nil, err
+			return effect{}, err
 		},
 	}
 	s.calling.Store(callingFunctions) // the Resolver must not wait for this goroutine

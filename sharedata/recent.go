@@ -6,7 +6,8 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// recentBytes bounds the data and the proofs of the entries that a recentEntries keeps.
+// recentBytes bounds the data, the proofs and the effects of the entries that a
+// recentEntries keeps.
 const recentBytes = 256 << 10
 
 // recentEntries keeps the newest entries of a history that is followed: what a
@@ -57,7 +58,7 @@ func (r *recentEntries) add(events []Event) {
 }
 
 // recentSize is what an entry counts for: what its proposer made large.
-func recentSize(e *Entry) int { return len(e.Data) + len(e.Proof) }
+func recentSize(e *Entry) int { return len(e.Data) + len(e.Proof) + len(e.Patch) + len(e.NewState) }
 
 // after returns up to limit entries that come after a cursor; ok is false where
 // they have to be read from the store.

@@ -25,7 +25,8 @@ func appendRecord(dst []byte, e *Entry) []byte {
 // up to 450 bytes.
 func (e *Entry) recordSize() int {
 	size := 450 + len(e.ShareDataID) + len(e.Kind) + len(e.FunctionID) + len(e.Data) +
-		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey) + len(e.Proof)
+		len(e.Reason) + len(e.Code) + len(e.Details) + len(e.IdempotencyKey) + len(e.Proof) +
+		len(e.Patch) + len(e.NewState)
 	if e.Caller != nil {
 		size += 60 + len(e.Caller.Subject) + len(e.Caller.Issuer) + len(e.Caller.Claims)
 		for _, service := range e.Caller.Audience {
@@ -75,6 +76,13 @@ func appendBody(dst []byte, e *Entry) []byte {
 	}
 	if e.Caller != nil {
 		dst = appendCaller(append(dst, `,"caller":`...), e.Caller)
+	}
+	// The text of these two is canonical already: that of every state is.
+	if e.Patch != nil {
+		dst = append(append(dst, `,"patch":`...), e.Patch...)
+	}
+	if e.NewState != nil {
+		dst = append(append(dst, `,"state":`...), e.NewState...)
 	}
 	if e.Type != EntryRemoved {
 		dst = appendHex(append(dst, `,"stateHash":"`...), e.StateHash)
@@ -166,9 +174,11 @@ type record struct {
 		Audience []string        `json:"audience"`
 		Claims   json.RawMessage `json:"claims"`
 	} `json:"caller"`
-	StateHash Hash `json:"stateHash"`
-	Previous  Hash `json:"previous"`
-	Hash      Hash `json:"hash"`
+	Patch     json.RawMessage `json:"patch"`
+	State     json.RawMessage `json:"state"`
+	StateHash Hash            `json:"stateHash"`
+	Previous  Hash            `json:"previous"`
+	Hash      Hash            `json:"hash"`
 }
 
 // decodeRecord decodes what appendRecord wrote. Its error is ErrBadRecord. It does
@@ -186,11 +196,14 @@ func decodeRecord(data []byte) (Entry, error) {
 	if year := r.Time.UTC().Year(); year < 0 || year > 9999 {
 		return Entry{}, fmt.Errorf("%w: its time is in the year %d", ErrBadRecord, year)
 	}
+	if !isCanonical(r.Patch) || !isCanonical(r.State) {
+		return Entry{}, fmt.Errorf("%w: its patch or its state is not in canonical form", ErrBadRecord)
+	}
 	e := Entry{
 		ShareDataID: r.ShareDataID, Cursor: r.Cursor, Type: r.Type, Time: r.Time,
 		Kind: r.Kind, Continues: r.Continues, FunctionID: r.FunctionID, Data: r.Data, Accepted: r.Accepted,
 		Code: r.Code, Reason: r.Reason, Details: r.Details,
-		IdempotencyKey: r.IdempotencyKey, Proof: r.Proof,
+		IdempotencyKey: r.IdempotencyKey, Proof: r.Proof, Patch: r.Patch, NewState: r.State,
 		StateHash: r.StateHash, Previous: r.Previous, Hash: r.Hash,
 	}
 	if r.Caller != nil {

@@ -19,6 +19,18 @@ import (
 // golden are the records of someHistory("n", 7). A change to these, to
 // goldenRejected, to goldenContinued or to goldenProven makes every stored history fail its audit.
 var golden = []string{
+	`{"shareDataId":"n","cursor":"7-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","caller":{"subject":"ann","claims":{"role":"admin"}},"state":3,"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"c342b131c0ff509c311c8feac49f0f4a48e97cedf5b37aa6a119cb42cdb8abcc"}`,
+	`{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":2,"accepted":true,"idempotencyKey":"k","caller":{"subject":"ann","claims":{"role":"admin"}},"state":5,"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"c342b131c0ff509c311c8feac49f0f4a48e97cedf5b37aa6a119cb42cdb8abcc","hash":"d14868392ebaa84440d0cc81c828337f235d209405b65525e2950b042584fbea"}`,
+	`{"shareDataId":"n","cursor":"7-3","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":-9,"accepted":false,"reason":"below zero","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d14868392ebaa84440d0cc81c828337f235d209405b65525e2950b042584fbea","hash":"feab47d53883954bbb4aec844df100a89db347d1ace7c24a5b1f344eccad8bc0"}`,
+	`{"shareDataId":"n","cursor":"7-4","type":"updated","time":"2030-01-02T03:04:05.000000006Z","caller":{"subject":"ann","claims":{"role":"admin"}},"state":7,"stateHash":"7902699be42c8a8e46fbbb4501726517e86b22c56a189f7625a6da49081b2451","previous":"feab47d53883954bbb4aec844df100a89db347d1ace7c24a5b1f344eccad8bc0","hash":"51ea5661a8588e9aa969da4d98c619835694e00b670e72ba3393ae5db6881229"}`,
+	`{"shareDataId":"n","cursor":"7-5","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":1,"accepted":true,"caller":{"subject":"ann","claims":{"role":"admin"}},"state":8,"stateHash":"2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3","previous":"51ea5661a8588e9aa969da4d98c619835694e00b670e72ba3393ae5db6881229","hash":"5345a2b77200264d0e8223aea728066c6f55220e00fc3a9d20ec189b86bfc5b6"}`,
+	`{"shareDataId":"n","cursor":"7-6","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":0,"accepted":true,"caller":{"subject":"ann","claims":{"role":"admin"}},"patch":[],"stateHash":"2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3","previous":"5345a2b77200264d0e8223aea728066c6f55220e00fc3a9d20ec189b86bfc5b6","hash":"83c8271e4f1a5c2c878577f69702a224ac4743292b479e761b5deef92af2651f"}`,
+	`{"shareDataId":"n","cursor":"7-7","type":"removed","time":"2030-01-02T03:04:05.000000006Z","caller":{"subject":"ann","claims":{"role":"admin"}},"previous":"83c8271e4f1a5c2c878577f69702a224ac4743292b479e761b5deef92af2651f","hash":"879c2a91f1c2cb81ea3c6a96525e51bd55511979a7b7abac202bcfc25ee8df2c"}`,
+}
+
+// goldenBefore are such records as an earlier release wrote them, which did not record
+// what a transaction changes.
+var goldenBefore = []string{
 	`{"shareDataId":"n","cursor":"7-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa"}`,
 	`{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":2,"accepted":true,"idempotencyKey":"k","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"5d2282c7217851e3dfed70264e99a65bed6b8161d31d7254e97dc46514d149fa","hash":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55"}`,
 	`{"shareDataId":"n","cursor":"7-3","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"add","proposedData":-9,"accepted":false,"reason":"below zero","caller":{"subject":"ann","claims":{"role":"admin"}},"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55","hash":"3c4c4c94287b7a7f6b980337a6a90b55d05ba55b0cbc005d3236663d479a7ee8"}`,
@@ -32,7 +44,7 @@ var golden = []string{
 const goldenRejected = `{"shareDataId":"n","cursor":"7-2","type":"transaction","time":"2030-01-02T03:04:05.000000006Z","functionId":"buy","proposedData":{"count":3},"accepted":false,"reason":"no tickets <left>","code":"sold-out","details":{"left":0,"class":"\u003cB\u0026C\u003e"},"stateHash":"4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce","previous":"0100000000000000000000000000000000000000000000000000000000000000","hash":"d51d028ac3afd01c50bbf4a300df016e5d9ca81b407fc6e49ba537c6c1e37857"}`
 
 // goldenContinued is the record of the third entry of restartedHistory.
-const goldenContinued = `{"shareDataId":"n","cursor":"8-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","continues":"7-2","stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d771d11a17a80c38290daa21a69122a49370dd40d83e8fa5615d15943eae1a55","hash":"4452a52eeb3ad6fd73cb131e5cd1a079894033c6a07fcebada8625f5415873e2"}`
+const goldenContinued = `{"shareDataId":"n","cursor":"8-1","type":"created","time":"2030-01-02T03:04:05.000000006Z","kind":"number","continues":"7-2","state":5,"stateHash":"ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d","previous":"d14868392ebaa84440d0cc81c828337f235d209405b65525e2950b042584fbea","hash":"7cedb3db7f9d9edaddf3043ab9a3347612233d579e623a4329901c5cb99bf6e3"}`
 
 // rejectedEntry is a rejection with a code and details.
 func rejectedEntry() Entry {
@@ -82,8 +94,26 @@ func fullEntry() Entry {
 		ShareDataID: "id", Cursor: replay.Cursor{Epoch: 7, Revision: 2}, Type: EntryTransaction,
 		Time: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Kind: "kind", FunctionID: "f",
 		Data: json.RawMessage(`{"by":1}`), Code: "sold-out", Reason: "why", Details: json.RawMessage(`{"left":0}`), IdempotencyKey: "key", Proof: json.RawMessage(`{"jws":"a..b"}`),
-		Caller:    &Caller{Subject: "ann", Issuer: "i", Audience: []string{"a", "b"}, Claims: json.RawMessage(`[1]`)},
+		Caller: &Caller{Subject: "ann", Issuer: "i", Audience: []string{"a", "b"}, Claims: json.RawMessage(`[1]`)},
+		Patch:  json.RawMessage(`[{"op":"remove","path":"/a"}]`), NewState: json.RawMessage(`{"a":1}`),
 		StateHash: Hash{1}, Previous: Hash{2},
+	}
+}
+
+func TestRecord_OfEarlierRelease(t *testing.T) {
+	var history []Entry
+	for i, record := range goldenBefore {
+		e, err := ParseEntry([]byte(record))
+		if err != nil {
+			t.Fatalf("record %d: %v", i, err)
+		}
+		if known := e.Type == EntryRemoved || !e.Accepted && e.Type == EntryTransaction; e.recordsEffect() != known {
+			t.Errorf("record %d: its effect is known: %v", i, !known)
+		}
+		history = append(history, e)
+	}
+	if chain, err := Verify(sequence(history)); err != nil || chain.Last != history[len(history)-1].Cursor {
+		t.Errorf("%+v, %v", chain, err)
 	}
 }
 
@@ -113,6 +143,8 @@ func TestHash_CoversEveryField(t *testing.T) {
 			func(e *Entry) { e.Caller.Claims = nil },
 			func(e *Entry) { e.Caller.Claims = json.RawMessage(`[2]`) },
 		},
+		"Patch":     {func(e *Entry) { e.Patch = nil }, func(e *Entry) { e.Patch = json.RawMessage(`[{"op":"remove","path":"/b"}]`) }},
+		"NewState":  {func(e *Entry) { e.NewState = nil }, func(e *Entry) { e.NewState = json.RawMessage(`{"a":2}`) }},
 		"StateHash": {func(e *Entry) { e.StateHash[31]++ }},
 		"Previous":  {func(e *Entry) { e.Previous[31]++ }},
 	}
@@ -153,6 +185,8 @@ func TestRecord_RoundTrip(t *testing.T) {
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Reason: s, IdempotencyKey: s, Proof: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryTransaction, FunctionID: s, Data: json.RawMessage(r), Code: s, Reason: s, Details: json.RawMessage(r), StateHash: Hash{1}},
 				{Type: EntryUpdated, StateHash: Hash{1}, Caller: &Caller{}},
+				{Type: EntryUpdated, NewState: remarshalled(t, json.RawMessage(r)), StateHash: Hash{1}},
+				{Type: EntryTransaction, Data: json.RawMessage(r), Accepted: true, Patch: remarshalled(t, json.RawMessage("["+r+"]")), StateHash: Hash{1}},
 				{Type: EntryRemoved, Caller: &Caller{Subject: s, Issuer: s, Audience: []string{s}, Claims: json.RawMessage(r)}},
 			} {
 				e.ShareDataID, e.Cursor = s, replay.Cursor{Epoch: uint64(i) + 1, Revision: uint64(j) + 1}

@@ -27,22 +27,85 @@ func (s *shareData) load() error {
 	})
 }
 
-// storedPosition is where the history stands in the store.
-func (m *Manager) storedPosition(ctx context.Context, id string) (position, error) {
+// storedPosition is where the history stands in the store. Its state is nil if the
+// entries after have, a position of which the state is known, lead to it.
+func (m *Manager) storedPosition(ctx context.Context, id string, have replay.Cursor) (position, error) {
 	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	head, err := m.options.Store.Load(ctx, id, replay.Cursor{})
-	if errors.Is(err, replay.ErrNotFound) {
-		return position{}, nil
+	for range maxRefreshes {
+		head, err := m.options.Store.Load(ctx, id, have)
+		if errors.Is(err, replay.ErrNotFound) {
+			return position{}, nil
+		}
+		var at position
+		if err == nil {
+			at, err = positionOf(id, head)
+		}
+		if err == nil && head.Snapshot != nil {
+			err = m.applyTail(ctx, id, &at, head)
+		}
+		if !isOvertaken(err) {
+			if err != nil {
+				err = m.storeError(id, "load", err)
+			}
+			return at, err
+		}
 	}
-	if err != nil {
-		return position{}, m.storeError(id, "load", err)
+	return position{}, fmt.Errorf("%w: %.60q is removed and created all the time; try again later", ErrBusy, id)
+}
+
+// isOvertaken reports whether a Read failed because the history has moved on since its
+// position was read: it was removed, restarted, or trimmed up to a new snapshot.
+func isOvertaken(err error) bool {
+	return errors.Is(err, errOvertaken) || errors.Is(err, replay.ErrNotFound) || errors.Is(err, replay.ErrCursorTooOld) ||
+		errors.Is(err, replay.ErrUnknownEpoch) || errors.Is(err, replay.ErrFutureCursor)
+}
+
+// applyTail sets the state of a position: the newest snapshot with the entries after it.
+func (m *Manager) applyTail(ctx context.Context, id string, at *position, head replay.Head) error {
+	at.state = head.Snapshot
+	var last Entry
+	for after := (replay.Cursor{Epoch: at.cursor.Epoch, Revision: head.SnapshotRevision}); after != at.cursor; {
+		page, err := m.options.Store.Read(ctx, id, after, int(min(pageEntries, at.cursor.Revision-after.Revision)))
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return errOvertaken
+		}
+		for _, stored := range page {
+			if last, err = entryFrom(id, stored); err != nil {
+				return err
+			}
+			state, err := stateAfter(at.state, &last)
+			if err != nil {
+				return fmt.Errorf("%.60q: %w", id, err)
+			}
+			if state != nil {
+				at.state = state
+			}
+			at.tailBytes += len(stored.Data)
+		}
+		after = last.Cursor
 	}
-	at, err := positionOf(id, head)
-	if err != nil {
-		return position{}, m.storeError(id, "load", err)
+	at.stateHash = HashState(at.state)
+	if !last.Cursor.IsZero() && (last.Hash != at.hash || last.StateHash != at.stateHash) {
+		return fmt.Errorf("%.60q at %s: %w: the snapshot and the entries after it do not lead to the recorded state; restore a backup",
+			id, at.cursor, ErrBadRecord)
 	}
-	return at, nil
+	return nil
+}
+
+// withState returns the position with its state, which storedPosition has left out.
+func (s *shareData) withState(at position) (position, error) {
+	if !at.exists || at.state != nil {
+		return at, nil
+	}
+	stored, err := s.manager.storedPosition(context.Background(), s.id, replay.Cursor{})
+	if err == nil && (stored.cursor != at.cursor || stored.hash != at.hash) {
+		err = errOvertaken
+	}
+	return stored, err
 }
 
 // refresh applies what the store holds beyond the current position, and notifies
@@ -66,7 +129,11 @@ func (s *shareData) applyStored(apply func(next position) error) error {
 		if i >= maxRefreshes/2 {
 			time.Sleep(time.Duration(i) * time.Millisecond) // until other processes are done
 		}
-		next, err := s.manager.storedPosition(context.Background(), s.id)
+		var have replay.Cursor
+		if current := s.current.Load(); current != nil {
+			have = current.cursor
+		}
+		next, err := s.manager.storedPosition(context.Background(), s.id, have)
 		if err != nil {
 			return err
 		}
@@ -91,9 +158,10 @@ func (s *shareData) moveTo(next position) error {
 	case next.restartAfter != 0:
 		return s.restartEpoch(at, next)
 	case at.cursor == next.cursor && at.hash == next.hash:
+		next.state, next.stateHash, next.tailBytes = at.state, at.stateHash, at.tailBytes
 		s.publish(next, nil)
 	case !at.exists || next.cursor.Epoch > at.cursor.Epoch:
-		s.resetTo(next)
+		return s.resetTo(next)
 	case !next.exists:
 		return s.restartLost(at)
 	case next.cursor.Epoch == at.cursor.Epoch && next.cursor.Revision > at.cursor.Revision:
@@ -115,9 +183,8 @@ func (s *shareData) advanceTo(to position) error {
 		page, err := s.readEntries(at.cursor, pageEntries)
 		switch {
 		case errors.Is(err, replay.ErrCursorTooOld):
-			s.resetTo(to)
-			return nil
-		case errors.Is(err, replay.ErrNotFound), errors.Is(err, replay.ErrUnknownEpoch), errors.Is(err, replay.ErrFutureCursor):
+			return s.resetTo(to)
+		case isOvertaken(err):
 			return errOvertaken
 		case err != nil:
 			return s.storeError("read", err)
@@ -129,8 +196,7 @@ func (s *shareData) advanceTo(to position) error {
 			return s.restartEpoch(at, to)
 		case err != nil:
 			s.manager.options.Logger.Warn("the entries of another process cannot be applied; observers get the state instead", "shareData", s.id, "after", at.cursor.String(), "error", err)
-			s.resetTo(to)
-			return nil
+			return s.resetTo(to)
 		}
 	}
 }
@@ -143,22 +209,27 @@ func (s *shareData) readEntries(after replay.Cursor, limit int) ([]replay.Entry,
 
 // resetTo makes a position current that lies elsewhere in the history, or in
 // another one. What lies between is not known, so observers get a Reset.
-func (s *shareData) resetTo(next position) {
+func (s *shareData) resetTo(next position) error {
+	next, err := s.withState(next)
+	if err != nil {
+		return err
+	}
 	current := s.current.Load()
 	if current == nil {
 		s.publish(next, nil)
-		return
+		return nil
 	}
 	at := *current
 	s.committer.newestEpoch = max(s.committer.newestEpoch, at.cursor.Epoch)
 	var events []Event
 	switch {
 	case next.exists:
-		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor, StateHash: next.stateHash}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
 	case at.exists:
 		events = []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
 	}
 	s.publish(next, events)
+	return nil
 }
 
 var (
@@ -167,8 +238,8 @@ var (
 )
 
 // applyEntries applies entries that follow the current position. It skips those up
-// to it. Where the entries do not continue the history, or lack the states after
-// them, it changes nothing, except that a removal among them counts.
+// to it. Where the entries do not continue the history, or do not lead to the states
+// that they record, it changes nothing, except that a removal among them counts.
 func (s *shareData) applyEntries(entries []replay.Entry) error {
 	at := *s.current.Load()
 	var events []Event
@@ -177,7 +248,6 @@ func (s *shareData) applyEntries(entries []replay.Entry) error {
 			continue
 		}
 		e, err := entryFrom(s.id, stored)
-		changes := e.Type != EntryRemoved && (e.Type != EntryTransaction || e.Accepted)
 		switch {
 		case err != nil:
 			return err
@@ -185,10 +255,12 @@ func (s *shareData) applyEntries(entries []replay.Entry) error {
 			return fmt.Errorf("%w: %s does not come after %s", errNoContinuation, e.Cursor, at.cursor)
 		case e.Previous != at.hash:
 			return fmt.Errorf("%w: the entry before %s is not the one that is known at %s", errOtherHistory, e.Cursor, at.cursor)
-		case changes && len(stored.State) == 0:
-			return fmt.Errorf("%w: the state at %s is not kept", errNoContinuation, e.Cursor)
 		}
-		at = at.after(&e, stored.State)
+		state, err := stateAfter(at.state, &e)
+		if err != nil {
+			return err
+		}
+		at = at.after(&e, state, len(stored.Data))
 		events = append(events, Event{Entry: e, State: at.state})
 		if e.Type == EntryRemoved {
 			s.committer.newestEpoch = max(s.committer.newestEpoch, e.Cursor.Epoch)
@@ -199,8 +271,12 @@ func (s *shareData) applyEntries(entries []replay.Entry) error {
 			return nil
 		}
 	}
-	if len(events) > 0 {
-		s.publish(at, events)
+	if len(events) == 0 {
+		return nil
 	}
+	if HashState(at.state) != at.stateHash {
+		return fmt.Errorf("%w: the entries up to %s do not lead to the state that was recorded there", errNoContinuation, at.cursor)
+	}
+	s.publish(at, events)
 	return nil
 }

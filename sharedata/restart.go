@@ -19,6 +19,10 @@ import (
 
 // restartEpoch continues from what the store holds, which is authoritative.
 func (s *shareData) restartEpoch(at, held position) error {
+	held, err := s.withState(held)
+	if err != nil {
+		return err
+	}
 	return s.restartIn(at, held, held.state)
 }
 
@@ -41,15 +45,14 @@ func (s *shareData) restartLost(at position) error {
 	case !removed:
 		s.manager.options.Logger.Error("the store has lost a history", "shareData", s.id, "known", at.cursor.String())
 	}
-	s.resetTo(position{})
-	return nil
+	return s.resetTo(position{})
 }
 
 // wasRemoved asks the store for the end of a history that it does not have: an
 // append that it must refuse brings the reason.
 func (s *shareData) wasRemoved(at position) (bool, error) {
 	probe := decision{id: s.id, now: time.Now(), next: at}
-	probe.addEntry(&Entry{Type: EntryUpdated}, "", at.state)
+	probe.addEntry(&Entry{Type: EntryUpdated}, "", effect{state: at.state})
 	// Where the history is back, it must be refused as well.
 	at.stored = []byte("the meta of no entry")
 	err := s.appendAt(at, &probe, 0)
@@ -71,11 +74,10 @@ func (s *shareData) restartIn(at, held position, state json.RawMessage) error {
 	c := &s.committer
 	c.newestEpoch = max(c.newestEpoch, at.cursor.Epoch, held.cursor.Epoch, held.restartAfter)
 	d := decision{id: s.id, now: time.Now(), epoch: replay.NewEpoch(c.newestEpoch), next: held}
-	d.addEntry(&Entry{Type: EntryCreated, Kind: held.kind, Continues: held.cursor}, "", state)
+	d.addEntry(&Entry{Type: EntryCreated, Kind: held.kind, Continues: held.cursor}, "", effect{state: state})
 	if !held.exists {
 		held = position{}
 	}
-	d.next.stored = d.next.meta()
 	err := s.appendAt(held, &d, 0)
 	switch {
 	case errors.Is(err, replay.ErrConflict):
@@ -88,6 +90,5 @@ func (s *shareData) restartIn(at, held position, state json.RawMessage) error {
 	}
 	s.manager.options.Logger.Error("the store has lost, or may have lost, a part of a history or all of it; the history continues in a new epoch",
 		"shareData", s.id, "known", at.cursor.String(), "from", d.last().Continues.String(), "now", d.next.cursor.String())
-	s.resetTo(d.next)
-	return nil
+	return s.resetTo(d.next)
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/safe-go/safe/internal/sharedstore"
-	"github.com/safe-go/safe/replay"
 )
 
 // A process whose clock was ahead has used an epoch later than the present time. A
@@ -15,8 +14,7 @@ func TestRestart_LaterThanKnownEpochs(t *testing.T) {
 	process := sharedstore.New().Process()
 	put := func(at position, changes []change, epoch uint64) position {
 		d := decideAll(at, changes, epoch, verdicts{})
-		batch := replay.Batch{Expect: at.cursor, Entries: d.records, Meta: d.next.meta(), Remove: d.removed}
-		if err := process.Append(t.Context(), "n", batch); err != nil {
+		if err := process.Append(t.Context(), "n", d.batch(at)); err != nil {
 			t.Fatal(err)
 		}
 		return d.next

@@ -61,14 +61,17 @@ func (s *soloRun) run(ctx context.Context, f *Function, state, data json.RawMess
 	}
 	ended := make(chan result, 1)
 	go func() {
-		next, err := call.run(state, data)
+		by, err := call.run(state, data)
+		if by.state == nil && err == nil {
+			by.state = state
+		}
 		if call.end() {
-			ended <- result{state: next, err: err}
+			ended <- result{effect: by, err: err}
 		}
 	}()
 	select {
 	case r := <-ended:
-		return r.state, r.err
+		return r.effect.state, r.err
 	case cause := <-s.replaced:
 		return nil, failure(f.id, cause)
 	}

@@ -16,6 +16,8 @@ type Snapshot struct {
 	// State is one valid JSON value in UTF-8. Do not change its bytes: other
 	// callers share them.
 	State json.RawMessage
+	// StateHash is HashState(State), which is also in the entry at the Cursor.
+	StateHash Hash
 	// Cursor is the position of the newest entry.
 	Cursor replay.Cursor
 	// LastTransaction is the position of the newest transaction; zero before

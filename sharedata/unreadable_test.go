@@ -1,6 +1,7 @@
 package sharedata_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -68,8 +69,11 @@ func TestUnreadableRecord_IsReported(t *testing.T) {
 // history is intact, so it is not restarted in a new epoch.
 func TestUnreadableEntry_IsReset(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
-		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
-		"a state that is not there": func(e *replay.Entry) { e.State = nil },
+		"no record": func(e *replay.Entry) { e.Data = []byte("garbage") },
+		"no effect": func(e *replay.Entry) { e.Data = bytes.Replace(e.Data, []byte(`,"state":{"value":1}`), nil, 1) },
+		"another effect": func(e *replay.Entry) {
+			e.Data = bytes.Replace(e.Data, []byte(`"state":{"value":1}`), []byte(`"state":{"value":7}`), 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, on := tampered(t, spoil)

@@ -46,7 +46,8 @@ type Chain struct {
 }
 
 // Verify checks that the entries, in this order, are an unbroken part of one
-// history: that none was changed, left out, inserted or moved. An entry that
+// history: that none was changed, left out, inserted or moved; and that the patches
+// lead to the recorded hashes of states, from the first whole state on. An entry that
 // Continues the one before, in a later epoch, belongs to the same history. Verify
 // returns what it checked, up to the first *ChainError or the first error of the
 // sequence.
@@ -56,6 +57,7 @@ type Chain struct {
 // recomputed to hide it.
 func Verify(entries iter.Seq2[Entry, error]) (Chain, error) {
 	var chain Chain
+	var states Replayer
 	for e, err := range entries {
 		if err != nil {
 			return chain, err
@@ -64,6 +66,9 @@ func Verify(entries iter.Seq2[Entry, error]) (Chain, error) {
 			return chain, hashMismatch(e)
 		}
 		if err := chain.Extend(e); err != nil {
+			return chain, err
+		}
+		if _, err := states.Next(e); err != nil {
 			return chain, err
 		}
 	}
@@ -76,8 +81,8 @@ func hashMismatch(e Entry) *ChainError {
 }
 
 // Extend adds the next entry, or returns a *ChainError if it cannot follow. It
-// checks the place of the entry, not that its Hash is that of its contents:
-// ParseEntry checks that, and Verify checks both.
+// checks the place of the entry, not that its Hash is that of its contents, nor what the
+// entry leads to: ParseEntry and a Replayer check that, and Verify checks all of it.
 func (c *Chain) Extend(e Entry) error {
 	if problem := c.whyNotNext(e); problem != "" {
 		return &ChainError{Cursor: e.Cursor, Problem: problem}

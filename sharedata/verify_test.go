@@ -1,10 +1,12 @@
 package sharedata
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +63,7 @@ func restartedHistory() []Entry {
 		last := h[len(h)-1]
 		at := position{exists: true, cursor: last.Cursor, state: json.RawMessage("5"), kind: "number", hash: last.Hash}
 		d := &decision{id: "n", epoch: epoch, now: last.Time, known: &verdicts{}, next: at}
-		d.addEntry(&Entry{Type: EntryCreated, Kind: at.kind, Continues: at.cursor}, "", at.state)
+		d.addEntry(&Entry{Type: EntryCreated, Kind: at.kind, Continues: at.cursor}, "", effect{state: at.state})
 		h = append(h, entriesOf(decideAt(d, []change{propose(0)}))...)
 	}
 	return h
@@ -288,5 +290,43 @@ func TestVerify_SequenceError(t *testing.T) {
 	})
 	if err != errBroken || chain.Last != history[0].Cursor {
 		t.Errorf("%+v, %v", chain, err)
+	}
+}
+
+// A wrong effect is found although all hashes of entries were computed again.
+func TestVerify_WrongEffect(t *testing.T) {
+	state := json.RawMessage(`{"a":1,"text":"` + strings.Repeat("x", 200) + `"}`)
+	set := NewPatchFunction("set", func(_ context.Context, _ Document, a int) (p Patch, err error) {
+		p.Replace("/a", a)
+		return p, nil
+	})
+	changes := []change{{kind: changeCreate, state: state}}
+	for i := range 5 {
+		changes = append(changes, change{kind: changePropose, binding: binding{function: set}, data: json.RawMessage(strconv.Itoa(i))})
+	}
+	history := entriesOf(decideAll(position{}, changes, 7, verdicts{}))
+	for name, forge := range map[string]func(e *Entry){
+		"another value":       func(e *Entry) { e.Patch = json.RawMessage(`[{"op":"replace","path":"/a","value":9}]`) },
+		"a target not there":  func(e *Entry) { e.Patch = json.RawMessage(`[{"op":"remove","path":"/b"}]`) },
+		"an empty patch":      func(e *Entry) { e.Patch = noChange },
+		"another whole state": func(e *Entry) { e.Patch, e.NewState = nil, json.RawMessage(`{}`) },
+		"the hash of a state": func(e *Entry) { e.StateHash[0]++ },
+	} {
+		forged := slices.Clone(history)
+		forge(&forged[3])
+		for i := 3; i < len(forged); i++ {
+			forged[i].Previous = forged[i-1].Hash
+			forged[i].Hash = forged[i].computeHash()
+		}
+		var broken *ChainError
+		if _, err := Verify(sequence(forged)); !errors.As(err, &broken) || broken.Cursor != forged[3].Cursor {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Verify(sequence(forged[4:])); err != nil {
+			t.Errorf("%s: no state is known after it, and yet %v", name, err)
+		}
+	}
+	if _, err := Verify(sequence(history)); err != nil {
+		t.Error(err)
 	}
 }

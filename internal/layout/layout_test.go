@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"replay/replaytest":    {"replay"},
 	"replay/bolt":          {"replay", "internal/option"},
 	"replay/redis":         {"replay", "internal/option"},
-	"sharedata":            {"replay", "internal/option", "internal/nesting"},
+	"sharedata":            {"replay", "internal/option", "internal/jsonpatch", "internal/nesting"},
 	"sharedata/proof":      {"sharedata", "replay", "internal/jose", "internal/proof"},
 	"client/proof":         {"client", "internal/jose", "internal/proof"},
 	"sharedata/audit":      {"sharedata", "replay", "internal/jose", "internal/option"},

@@ -23,7 +23,7 @@ func TestChecks_PassWithoutFault(t *testing.T) {
 func TestHarness_SkipsWhatItLacks(t *testing.T) {
 	want := []string{
 		"a trimmed history restarts",
-		"trimming keeps the newest entries and the state",
+		"trimming keeps the newest entries and the snapshot",
 		"keys are forgotten with their entries",
 		"readers of a trimmed history see no holes",
 		"handles see each other's changes",
@@ -98,5 +98,5 @@ func TestChecks_EachFails(t *testing.T) {
 
 // faults returns the faults that the suite must detect.
 func faults() []fault {
-	return slices.Concat(faultsOfAppend, faultsOfRestart, faultsOfRead, faultsOfRemoval, faultsOfContent, faultsOfFollower)
+	return slices.Concat(faultsOfAppend, faultsOfRestart, faultsOfSnapshot, faultsOfRead, faultsOfRemoval, faultsOfContent, faultsOfFollower)
 }

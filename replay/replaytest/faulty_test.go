@@ -293,8 +293,16 @@ func copied(t testing.TB, from replay.Store, skip int) *replay.Memory {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := to.Append(t.Context(), id, replay.Batch{Entries: entries[:len(entries)-skip], Meta: head.Meta}); err != nil {
-			t.Fatal(err)
+		entries = entries[:len(entries)-skip]
+		first := min(int(head.SnapshotRevision), len(entries))
+		batches := []replay.Batch{{Entries: entries[:first], Snapshot: head.Snapshot, Meta: head.Meta}}
+		if first < len(entries) {
+			batches = append(batches, replay.Batch{Expect: batches[0].Last(), Entries: entries[first:], Meta: head.Meta})
+		}
+		for _, batch := range batches {
+			if err := to.Append(t.Context(), id, batch); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return to

@@ -24,8 +24,10 @@ func notifiesOfAppends(f *fixture) {
 	for i := range 60 {
 		entries := many(fmt.Sprint("batch ", i, " entry "), 1+i%5)
 		entries[i%len(entries)].Key = fmt.Sprint("key ", i)
-		entries[i/2%len(entries)].State = fmt.Append(nil, "state ", i, "\x00\xff")
 		batch := want.next(entries...)
+		if i%7 == 0 {
+			batch = withSnapshot(batch)
+		}
 		batch.Meta = []byte("meta")
 		handles[i%2].commit("id", want, batch)
 		// At first each batch is awaited, then several at once.
@@ -48,8 +50,8 @@ func notifiesOfContents(f *fixture) {
 		r.untilCurrent()
 	}
 	for _, blob := range blobs() {
-		batch := want.next(replay.Entry{Data: blob, Key: "key"}, replay.Entry{State: blob}, replay.Entry{Data: []byte("data")})
-		batch.Meta = blob
+		batch := want.next(replay.Entry{Data: blob, Key: "key"}, replay.Entry{Data: []byte("data")})
+		batch.Meta, batch.Snapshot = blob, blob
 		commit(batch)
 	}
 	long := many("long ", 512)

@@ -22,7 +22,7 @@ func (h *handle) calls(ctx context.Context, want *history) map[string]error {
 		_, errs["Find in "+id] = h.store.Find(ctx, id, []string{"key", "absent"})
 	}
 	batches := map[string]replay.Batch{
-		"Append":               want.next(replay.Entry{Data: []byte("lost"), State: []byte("lost"), Key: "lost"}),
+		"Append":               withSnapshot(want.next(keyed("lost")...)),
 		"Append that removes":  removing(want.next(contents("lost")...)),
 		"Append that restarts": want.restart(want.head().Epoch+1, contents("lost")...),
 		"Append of new keys":   newKeys(want.next(keyed("lost")...)),
@@ -168,7 +168,8 @@ func handlesAgree(f *fixture) {
 	want := &history{}
 	for i, batch := range []func() replay.Batch{
 		func() replay.Batch { return start(firstEpoch, keyed("key 0")...) },
-		func() replay.Batch { return want.next(replay.Entry{State: []byte("state"), Key: "key 1"}) },
+		func() replay.Batch { return withSnapshot(want.next(keyed("key 1")...)) },
+		func() replay.Batch { return want.next(contents("")...) },
 		func() replay.Batch { return want.restart(firstEpoch+1, keyed("key 2", "")...) },
 		func() replay.Batch { return want.end() },
 		func() replay.Batch { return start(firstEpoch+2, contents("again")...) },

@@ -16,13 +16,13 @@ func (h *handle) trimmed(id string, entries int) (want *history, oldest uint64) 
 	want = h.started(id)
 	for oldest <= 10 {
 		h.mustTrim(want, entries, 10)
-		oldest = h.commit(id, want, want.next(many(fmt.Sprint(len(want.entries), " "), 3)...))
+		oldest = h.commit(id, want, withSnapshot(want.next(many(fmt.Sprint(len(want.entries), " "), 3)...)))
 	}
 	return want, oldest
 }
 
 // mustTrim ends the test if a store that keeps that many entries should have
-// trimmed more of the history by now.
+// trimmed more of the history by now, whose batches all have snapshots.
 func (h *handle) mustTrim(want *history, entries, trimmed int) {
 	h.Helper()
 	if len(want.entries) > entries+slack+trimmed {
@@ -34,7 +34,7 @@ func (h *handle) mustTrim(want *history, entries, trimmed int) {
 // to the given number of entries at least.
 func (h *handle) agrees(id string, want *history, oldest uint64, kept int) {
 	h.Helper()
-	h.sameHead(id, h.load(id), want, oldest)
+	h.sameHead(id, replay.Cursor{}, h.load(id), want, oldest)
 	head := want.head()
 	if oldest < 1 || oldest > head.Revision+1 {
 		h.Fatalf("oldest is %d of a history at %s", oldest, head)
@@ -58,7 +58,7 @@ func trimsOldest(f *fixture) {
 	for _, entries := range []int{1, 2, 7} {
 		h := f.openBounded(entries)
 		want := &history{}
-		batch := start(firstEpoch, replay.Entry{Data: []byte("first"), State: []byte("the state")})
+		batch := start(firstEpoch, contents("first")...)
 		for i, oldest := 0, uint64(1); oldest <= 20; i++ {
 			h.mustTrim(want, entries, 20)
 			batch.Meta = []byte("the meta")
@@ -67,12 +67,10 @@ func trimsOldest(f *fixture) {
 				h.Fatalf("oldest went back from %d to %d", previous, oldest)
 			}
 			h.agrees("id", want, oldest, entries)
-			batch = want.next(many("entry ", 1+i%9)...)
+			batch = withSnapshot(want.next(many("entry ", 1+i%9)...))
 		}
-		oldest := h.commit("id", want, want.next(replay.Entry{State: []byte("another state")}))
-		h.agrees("id", want, oldest, entries)
 		// A batch of more than is kept.
-		oldest = h.commit("id", want, want.next(many("long ", 50)...))
+		oldest := h.commit("id", want, withSnapshot(want.next(many("long ", 50)...)))
 		h.agrees("id", want, oldest, entries)
 	}
 }
@@ -86,7 +84,7 @@ func forgetsKeys(f *fixture) {
 		if i%3 != 2 {
 			entries[1].Key = "twice"
 		}
-		oldest = h.commit("id", want, want.next(entries...))
+		oldest = h.commit("id", want, withSnapshot(want.next(entries...)))
 		h.finds("id", want, oldest, keysOf(want.entries)...)
 	}
 	// A key that was forgotten is new again.

@@ -97,6 +97,7 @@ func Verify(r io.Reader, options *Options) (Report, error) {
 // verification is the state of one Verify.
 type verification struct {
 	options   Options
+	states    sharedata.Replayer
 	unmatched map[replay.Cursor]auditorCheckpoint // those of the auditor
 	report    Report
 	final     bool // the last line was a checkpoint
@@ -164,6 +165,9 @@ func (v *verification) checkEntry(e *sharedata.Entry) error {
 		}
 	}
 	if err := v.report.Chain.Extend(*e); err != nil {
+		return err
+	}
+	if _, err := v.states.Next(*e); err != nil {
 		return err
 	}
 	v.report.Entries++
