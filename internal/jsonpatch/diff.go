@@ -1,8 +1,14 @@
 package jsonpatch
 
-import "bytes"
+import (
+	"bytes"
+	"math"
 
-// maxDepth is how deep Diff descends. What differs below is replaced as a whole.
+	"github.com/safe-go/safe/internal/nesting"
+)
+
+// maxDepth is how deep a patch may nest to be applied, and how deep Diff descends. What
+// differs below is replaced as a whole.
 const maxDepth = 10000
 
 // Diff returns a patch that leads from before to after: an RFC 6902 text with add,
@@ -24,15 +30,11 @@ func Diff(before, after []byte) (patch []byte, ok bool) {
 	if bytes.Equal(before, after) {
 		return []byte("[]"), true
 	}
-	d := differ{texts: [2][]byte{before, after}, limit: len(after) - len("[]")}
-	d.path = append(d.path, pathNode{parent: -1})
-	i, j := skipSpace(before, 0), skipSpace(after, 0)
-	if isOpen(before, i) && before[i] == at(after, j) {
-		d.container(i, j, place{parent: -1})
-	} else {
-		d.value(i, j, place{parent: -1})
+	if len(before) > math.MaxInt32 || len(after) > math.MaxInt32 {
+		return nil, false // a differ has offsets of 32 bits
 	}
-	switch {
+	d := newDiffer(before, after)
+	switch d.document(); {
 	case d.malformed:
 		return nil, false
 	case len(d.changes) == 0:
@@ -40,7 +42,11 @@ func Diff(before, after []byte) (patch []byte, ok bool) {
 	case d.size > d.limit:
 		return nil, false
 	}
-	return d.render(), true
+	patch = d.render()
+	if nesting.OffsetBeyond(patch, maxDepth) >= 0 {
+		return nil, false
+	}
+	return patch, true
 }
 
 const before, after = 0, 1
@@ -51,16 +57,40 @@ type differ struct {
 	texts     [2][]byte
 	malformed bool // one of the texts is not JSON
 	depth     int
+	work      int // how many bytes were compared or scanned, for tests
 
 	equalRun
 	index [2]index
-	names []span // of the members passed in the open objects, in the text before
+	tried bool // oneRun was tried
+
+	// names has where the names start of the members that were passed in the open
+	// objects: offsets in the text before, or, with all bits inverted, in the text after.
+	names     []int32
+	afterText string // the text after, once a map has its names
 
 	path    []pathNode
 	tokens  []byte // of the nodes
 	changes []change
 	size    int // of the operations in the patch, with a comma behind each
 	limit   int // more than that makes the patch too large
+}
+
+func newDiffer(before, after []byte) *differ {
+	return &differ{
+		texts: [2][]byte{before, after},
+		limit: len(after) - len("[]"),
+		path:  []pathNode{{parent: -1}},
+	}
+}
+
+// document compares the texts.
+func (d *differ) document() {
+	i, j := skipSpace(d.texts[before], 0), skipSpace(d.texts[after], 0)
+	if isOpen(d.texts[before], i) && d.texts[before][i] == at(d.texts[after], j) {
+		d.container(i, j, place{parent: -1})
+	} else {
+		d.value(i, j, place{parent: -1})
+	}
 }
 
 // value compares two values and returns the offsets behind them.
@@ -78,7 +108,7 @@ func (d *differ) value(i, j int, p place) (iEnd, jEnd int) {
 	if d.malformed {
 		return 0, 0
 	}
-	if !bytes.Equal(a[i:iEnd], b[j:jEnd]) {
+	if !d.equal(span{i, iEnd}, span{j, jEnd}) {
 		d.change(replace, d.node(p), span{j, jEnd})
 	}
 	return iEnd, jEnd
@@ -111,6 +141,16 @@ func (d *differ) container(i, j int, p place) (iEnd, jEnd int) {
 	return iEnd, jEnd
 }
 
+// equal reports whether the bytes of x, in the text before, equal those of y, in the
+// text after.
+func (d *differ) equal(x, y span) bool {
+	if x.end-x.start != y.end-y.start {
+		return false
+	}
+	d.work += x.end - x.start
+	return bytes.Equal(d.texts[before][x.start:x.end], d.texts[after][y.start:y.end])
+}
+
 // over reports whether there is no use in going on in an object or array.
 func (d *differ) over() bool { return d.malformed || d.size > d.limit }
 
@@ -122,6 +162,7 @@ func (d *differ) abandon(i, j int) (iEnd, jEnd int, fits bool) {
 	}
 	iEnd, jEnd = skipRest(d.texts[before], i), skipRest(d.texts[after], j)
 	d.malformed = iEnd < 0 || jEnd < 0
+	d.work += iEnd - i + jEnd - j
 	return iEnd, jEnd, false
 }
 
@@ -133,6 +174,7 @@ func (d *differ) end(side, i int) int {
 	}
 	if end < 0 {
 		end = skipValue(d.texts[side], i)
+		d.work += end - i
 	}
 	if end < 0 {
 		d.malformed = true
@@ -171,7 +213,7 @@ func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	}
 	for len(old) > 0 && len(new) > 0 && len(old)+len(new) > 2 {
 		x, y := old[len(old)-1], new[len(new)-1]
-		if !bytes.Equal(a[x.start:x.end], b[y.start:y.end]) {
+		if !d.equal(x, y) {
 			break
 		}
 		old, new = old[:len(old)-1], new[:len(new)-1]
@@ -210,7 +252,7 @@ func (d *differ) equalElement(i, j int) (iEnd, jEnd int, equal bool) {
 		return 0, 0, false
 	}
 	iEnd, jEnd = d.end(before, i), d.end(after, j)
-	return iEnd, jEnd, !d.malformed && bytes.Equal(a[i:iEnd], b[j:jEnd])
+	return iEnd, jEnd, !d.malformed && d.equal(span{i, iEnd}, span{j, jEnd})
 }
 
 // object compares the objects at i and j: member by member as long as the names come
@@ -221,20 +263,27 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	i, j = skipSpace(a, i+1), skipSpace(b, j+1)
 	for at(a, i) == '"' && at(b, j) == '"' {
 		nameEnd := skipString(a, i)
-		if nameEnd < 0 || d.run(i, j) < nameEnd {
+		if nameEnd < 0 {
 			break
 		}
-		name := span{i, nameEnd}
+		if d.run(i, j) < nameEnd {
+			var done bool
+			if i, j, done = d.oneRun(i, j, node); done && !d.over() {
+				continue
+			}
+			break
+		}
+		name := a[i+1 : nameEnd-1]
+		d.names = append(d.names, int32(i))
 		i, j = skipColon(a, nameEnd), skipColon(b, j+nameEnd-i)
 		if i < 0 || j < 0 {
 			d.malformed = true
 			return 0, 0, false
 		}
-		i, j = d.value(i, j, place{parent: node, name: a[name.start+1 : name.end-1]})
+		i, j = d.value(i, j, place{parent: node, name: name})
 		if d.over() {
 			return d.abandon(i, j)
 		}
-		d.names = append(d.names, name)
 		i, j = skipSpace(a, i), skipSpace(b, j)
 		if at(a, i) != ',' || at(b, j) != ',' {
 			break
@@ -243,7 +292,7 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	}
 	passed := d.names[names:]
 	if at(a, i) == '}' && at(b, j) == '}' {
-		return i + 1, j + 1, len(d.changes) == changes || distinct(a, passed, nil)
+		return i + 1, j + 1, len(d.changes) == changes || d.distinct(passed, before, nil)
 	}
 	var old, new []member
 	old, iEnd = d.members(before, i)
@@ -251,10 +300,53 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	if d.malformed {
 		return 0, 0, false
 	}
-	if !distinct(a, passed, old) || !distinctIn(a, passed, b, new) {
+	if !d.distinct(passed, before, old) || !d.distinct(passed, after, new) {
 		return iEnd, jEnd, false
 	}
 	return iEnd, jEnd, d.byName(old, new, node)
+}
+
+// oneRun handles the case that some members in a row were added, or removed, and
+// everything behind them, up to the end of the document, is equal: it makes the
+// operations, and returns the offsets behind the members. No name behind them can be
+// one of theirs, because names are distinct in either text.
+func (d *differ) oneRun(i, j int, node int32) (iNext, jNext int, done bool) {
+	a, b := d.texts[before], d.texts[after]
+	side, start, next := before, i, j+len(a)-len(b)
+	if next < i {
+		side, start, next = after, j, i+len(b)-len(a)
+	}
+	text := d.texts[side]
+	if d.tried || next == start || len(text)-next > d.suffix() {
+		return i, j, false
+	}
+	d.tried = true
+	var members []member
+	for start < next {
+		m := d.member(side, start)
+		if d.malformed || at(text, skipSpace(text, m.end)) != ',' {
+			return i, j, false
+		}
+		members = append(members, m)
+		start = skipSpace(text, skipSpace(text, m.end)+1)
+	}
+	if start != next || at(text, next) != '"' {
+		return i, j, false
+	}
+	for _, m := range members {
+		p := place{parent: node, name: m.raw(text)}
+		if side == before {
+			d.names = append(d.names, int32(m.name.start))
+			d.change(remove, d.node(p), span{})
+		} else {
+			d.names = append(d.names, ^int32(m.name.start))
+			d.change(add, d.node(p), span{m.value, m.end})
+		}
+	}
+	if side == before {
+		return next, j, true
+	}
+	return i, next, true
 }
 
 // byName compares members that come in different orders, and reports false where the
@@ -263,17 +355,14 @@ func (d *differ) byName(old, new []member, node int32) (fits bool) {
 	a, b := d.texts[before], d.texts[after]
 	for len(old) > 0 && len(new) > 0 {
 		x, y := old[len(old)-1], new[len(new)-1]
-		if !bytes.Equal(a[x.name.start:x.end], b[y.name.start:y.end]) {
+		if !d.equal(span{x.name.start, x.end}, span{y.name.start, y.end}) {
 			break
 		}
 		old, new = old[:len(old)-1], new[:len(new)-1]
 	}
 	var positions map[string]int
 	if len(old) > 0 && len(new) > 0 {
-		positions = make(map[string]int, len(new))
-		for k, m := range new {
-			positions[string(m.content(b))] = k
-		}
+		positions = d.positions(new)
 	}
 	for _, m := range old {
 		p := place{parent: node, name: m.raw(a)}
@@ -297,4 +386,22 @@ func (d *differ) byName(old, new []member, node int32) (fits bool) {
 		}
 	}
 	return true
+}
+
+// positions returns where the members of the text after have each name. The names
+// share one copy of the text.
+func (d *differ) positions(members []member) map[string]int {
+	text := d.texts[after]
+	if d.afterText == "" {
+		d.afterText = string(text)
+	}
+	positions := make(map[string]int, len(members))
+	for k, m := range members {
+		if raw := m.raw(text); bytes.IndexByte(raw, '\\') >= 0 {
+			positions[string(unescaped(raw))] = k
+		} else {
+			positions[d.afterText[m.name.start+1:m.name.end-1]] = k
+		}
+	}
+	return positions
 }

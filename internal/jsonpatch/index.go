@@ -29,9 +29,6 @@ func (x *index) end(i int) int {
 // fill adds what starts between i, which is between two tokens of an object or array,
 // and the end of that object or array. It reports false if that has no end.
 func (x *index) fill(text []byte, i int) bool {
-	if i < x.to {
-		return true
-	}
 	x.open = x.open[:0]
 	for i < len(text) {
 		switch class[text[i]] {
@@ -57,11 +54,23 @@ func (x *index) fill(text []byte, i int) bool {
 	return false
 }
 
+// fill makes the ends of everything between i and the end of the object or array
+// in which i lies known.
+func (d *differ) fill(side, i int) bool {
+	x := &d.index[side]
+	if i < x.to {
+		return true
+	}
+	filled := x.fill(d.texts[side], i)
+	d.work += x.to - i
+	return filled
+}
+
 // elements returns the elements of an array from i on, where an element, a comma or
 // the closing bracket is, and the offset behind the array.
 func (d *differ) elements(side, i int) (elements []span, end int) {
 	text := d.texts[side]
-	if !d.index[side].fill(text, i) {
+	if !d.fill(side, i) {
 		d.malformed = true
 		return nil, 0
 	}
@@ -109,7 +118,7 @@ func unescaped(raw []byte) []byte {
 // closing bracket is, and the offset behind the object.
 func (d *differ) members(side, i int) (members []member, end int) {
 	text := d.texts[side]
-	if !d.index[side].fill(text, i) {
+	if !d.fill(side, i) {
 		d.malformed = true
 		return nil, 0
 	}
@@ -117,18 +126,7 @@ func (d *differ) members(side, i int) (members []member, end int) {
 		i = skipSpace(text, i+1)
 	}
 	for at(text, i) != '}' {
-		m := member{name: span{i, -1}, value: -1}
-		if at(text, i) == '"' {
-			m.name.end = skipString(text, i)
-		}
-		if m.name.end >= 0 {
-			m.value = skipColon(text, m.name.end)
-		}
-		if m.value < 0 {
-			d.malformed = true
-			return nil, 0
-		}
-		m.end = d.end(side, m.value)
+		m := d.member(side, i)
 		if d.malformed {
 			return nil, 0
 		}
@@ -143,20 +141,37 @@ func (d *differ) members(side, i int) (members []member, end int) {
 	return members, i + 1
 }
 
-// distinct reports whether all names of an object are different: those that were
-// passed, and those of the members that follow.
-func distinct(text []byte, passed []span, rest []member) bool {
-	return distinctIn(text, passed, text, rest)
+// member returns the member at i.
+func (d *differ) member(side, i int) member {
+	text := d.texts[side]
+	m := member{name: span{i, -1}, value: -1}
+	if at(text, i) == '"' {
+		m.name.end = skipString(text, i)
+	}
+	if m.name.end >= 0 {
+		m.value = skipColon(text, m.name.end)
+	}
+	if m.value < 0 {
+		d.malformed = true
+		return m
+	}
+	m.end = d.end(side, m.value)
+	return m
 }
 
-// distinctIn is distinct for members in another text than the names that precede.
-func distinctIn(passedText []byte, passed []span, text []byte, rest []member) bool {
+// distinct reports whether all names of an object are different: those that were
+// passed in the object, and those of the members that follow in one of the texts.
+func (d *differ) distinct(passed []int32, side int, rest []member) bool {
 	count := len(passed) + len(rest)
 	name := func(k int) []byte {
-		if k < len(passed) {
-			return passedText[passed[k].start+1 : passed[k].end-1]
+		if k >= len(passed) {
+			return rest[k-len(passed)].raw(d.texts[side])
 		}
-		return rest[k-len(passed)].raw(text)
+		text, start := d.texts[before], int(passed[k])
+		if start < 0 {
+			text, start = d.texts[after], ^start
+		}
+		return text[start+1 : skipString(text, start)-1]
 	}
 	// Programs often write names in ascending order.
 	ascending := true
