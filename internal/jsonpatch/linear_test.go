@@ -22,6 +22,11 @@ var shapes = []struct {
 		return nest(`{"a":`, n, "1", `,"x":1}`), nest(`{"a":`, n, "1", `,"x":2}`)
 	}},
 	{"deep, added", func(n int) (string, string) { return nest(`{"a":`, n, "1", `}`), nest(`{"a":`, n, "1", `,"x":1}`) }},
+	{"deep, added to long", func(n int) (string, string) {
+		open := `{"text":"` + strings.Repeat("x", 1000) + `","a":`
+		n = min(n, 1000)
+		return nest(open, n, "1", `}`), nest(open, n, "1", `,"x":1}`)
+	}},
 	{"deep, added before", func(n int) (string, string) { return nest(`{"a":`, n, "1", `}`), nest(`{"x":1,"a":`, n, "1", `}`) }},
 	{"deep, removed", func(n int) (string, string) { return nest(`{"x":1,"a":`, n, "1", `}`), nest(`{"a":`, n, "1", `}`) }},
 	{"deep arrays", func(n int) (string, string) { return nest(`[0,[1],`, n, "1", `]`), nest(`[0,`, n, "2", `,3]`) }},
