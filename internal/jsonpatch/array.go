@@ -1,7 +1,8 @@
 package jsonpatch
 
 // array compares the arrays at i and j: what is equal at their start and at their
-// end is set aside, and what is left is compared in pairs.
+// end is set aside. What is left is compared in pairs, unless one is the other one
+// moved on, like a list of the last messages.
 func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	a, b := d.texts[before], d.texts[after]
 	i, j = skipSpace(a, i+1), skipSpace(b, j+1)
@@ -36,26 +37,59 @@ func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 		}
 		old, new = old[:len(old)-1], new[:len(new)-1]
 	}
+	if r := overlap(len(old), len(new), func(x, y int) bool { return d.equal(old[x], new[y]) }); r > 0 {
+		d.removeElements(node, first, r)
+		kept := len(old) - r
+		first, old, new = first+kept, nil, new[kept:]
+	} else if r := overlap(len(new), len(old), func(y, x int) bool { return d.equal(old[x], new[y]) }); r > 0 {
+		d.addElements(node, first, new[:r])
+		first, old, new = first+len(new), old[len(new)-r:], nil
+	}
 	pairs := min(len(old), len(new))
 	for k := range pairs {
+		if d.over() {
+			return iEnd, jEnd, false
+		}
 		d.value(old[k].start, new[k].start, place{parent: node, index: first + k})
-		if d.over() {
-			return iEnd, jEnd, false
+	}
+	d.removeElements(node, first+pairs, len(old)-pairs)
+	d.addElements(node, first+pairs, new[pairs:])
+	return iEnd, jEnd, !d.over()
+}
+
+// overlap finds a window that has moved: it returns the smallest number of elements
+// to drop from a list of n, so that the rest is the start of a list of m elements.
+// It returns 0 where there is none, and tries one candidate only.
+func overlap(n, m int, equal func(x, y int) bool) int {
+	drop := max(1, n-m)
+	for ; drop < n && !equal(drop, 0); drop++ {
+	}
+	for k := drop + 1; k < n; k++ {
+		if !equal(k, k-drop) {
+			return 0
 		}
 	}
-	for range len(old) - pairs {
-		d.change(remove, d.node(place{parent: node, index: first + pairs}), span{})
-		if d.over() {
-			return iEnd, jEnd, false
-		}
+	if drop >= n {
+		return 0
 	}
-	for k := pairs; k < len(new); k++ {
-		d.change(add, d.node(place{parent: node, index: first + k}), new[k])
-		if d.over() {
-			return iEnd, jEnd, false
-		}
+	return drop
+}
+
+// removeElements removes elements from an index on.
+func (d *differ) removeElements(node int32, index, count int) {
+	for ; count > 0 && !d.over(); count-- {
+		d.change(remove, d.node(place{parent: node, index: index}), span{})
 	}
-	return iEnd, jEnd, true
+}
+
+// addElements adds elements before an index, or at the end.
+func (d *differ) addElements(node int32, index int, elements []span) {
+	for k, element := range elements {
+		if d.over() {
+			return
+		}
+		d.change(add, d.node(place{parent: node, index: index + k}), element)
+	}
 }
 
 // equalElement reports whether the bytes of two values are equal, and returns the

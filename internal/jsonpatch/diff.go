@@ -22,7 +22,8 @@ const maxDepth = 10000
 // which their targets come in before. The patch is canonical if after is.
 //
 // Arrays are compared in pairs of elements after their common prefix and suffix were
-// set aside, so that insertions or removals in one place cost what they change.
+// set aside, so that insertions or removals in one place cost what they change. A
+// list that loses elements at one end and gets others at the other end costs those.
 //
 // The time is linear in the size of both texts, whatever they contain. What is equal
 // in both is compared as bytes.

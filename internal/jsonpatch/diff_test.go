@@ -30,6 +30,9 @@ func TestDiff_Patches(t *testing.T) {
 		{`{"a":[1,2,4,` + pad[6:] + `],` + pad + `}`, `{"a":[1,2,3,3,4,` + pad[6:] + `],` + pad + `}`, operations(`+/a/2 3`, `+/a/3 3`)},
 		{`{"a":[],` + pad + `}`, `{"a":[1],` + pad + `}`, operations(`+/a/0 1`)},
 		{`{"a":[[1],[2],[3]],` + pad + `}`, `{"a":[[1],[4],[3]],` + pad + `}`, operations(`=/a/1/0 4`)},
+		// A window moves.
+		{`[1,2,3,"a",` + pad[6:] + `]`, `[3,"a",` + pad[6:] + `,4,5]`, operations(`-/0`, `-/0`, `+/3 4`, `+/4 5`)},
+		{`[3,"a",` + pad[6:] + `,4,5]`, `[1,2,3,"a",` + pad[6:] + `]`, operations(`+/0 1`, `+/1 2`, `-/5`, `-/5`)},
 		// Many operations for one value are more than the value.
 		{`{"a":[1,2,3,4],` + pad + `}`, `{"a":[5,6,7,8],` + pad + `}`, operations(`=/a [5,6,7,8]`)},
 		// Numbers are compared as texts.

@@ -38,6 +38,14 @@ var shapes = []struct {
 	{"deep, equal last", func(n int) (string, string) {
 		return nest(`[`, n, "1", `,"0123456789"]`), nest(`[`, n, "2", `,"0123456789"]`)
 	}},
+	{"deep, windows", func(n int) (string, string) {
+		return nest(`[[0],[1],`, n, "1", `,[2]]`), nest(`[[1],`, n, "1", `,[2],[3]]`)
+	}},
+	{"window", func(n int) (string, string) {
+		x := members(n, 1, 0)
+		x = strings.NewReplacer("{\"member", "[{\"member", ",\"member", "},{\"member").Replace(x[:len(x)-1]) + "}]"
+		return x, "[" + x[strings.Index(x, "},{")+2:len(x)-1] + ",[1]]"
+	}},
 	{"unequal depth", func(n int) (string, string) { return nest(`[`, n, "1", `]`), nest(`[`, n/2, "1", `]`) }},
 	{"reversed", func(n int) (string, string) { return members(n, 1, 0), members(n, -1, 0) }},
 	{"reversed, changed", func(n int) (string, string) { return members(n, 1, 0), members(n, -1, 1) }},
@@ -113,6 +121,23 @@ func TestLinear_BytesLookedAt(t *testing.T) {
 			if c.passes > 0 || c.work > most*(len(x)+len(patch)) {
 				t.Errorf("%s, %d: Apply looks at %d bytes of %d in %d further passes", shape.name, n, c.work, len(x)+len(patch), c.passes)
 			}
+		}
+	}
+}
+
+// The time for eight times the size is about eight times as much in every shape.
+func BenchmarkLinear(b *testing.B) {
+	for _, shape := range shapes {
+		for _, n := range []int{4000, 32000} {
+			x, y := shape.make(n)
+			before, after := []byte(x), []byte(y)
+			b.Run(fmt.Sprintf("%s/%d", shape.name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(len(x) + len(y)))
+				for b.Loop() {
+					Diff(before, after)
+				}
+			})
 		}
 	}
 }

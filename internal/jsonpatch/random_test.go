@@ -53,6 +53,13 @@ func (g generator) change(value any) any {
 		}
 		return changed
 	case []any:
+		if len(v) > 2 && g.IntN(6) == 0 {
+			moved := append(slices.Clone(v[1:]), g.value(1))
+			if g.IntN(2) == 0 {
+				moved = append([]any{g.value(1)}, v[:len(v)-1]...)
+			}
+			return moved
+		}
 		var changed []any
 		for _, inner := range v {
 			if g.IntN(15) == 0 {
