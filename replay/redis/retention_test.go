@@ -10,13 +10,13 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// sized is a batch of one entry with that many bytes of data.
+// sized is a batch of one entry with that many bytes of data, and a snapshot.
 func sized(head replay.Cursor, size int) replay.Batch {
 	batch := next(head, strings.Repeat("x", size))
 	if head.Revision == 0 {
 		batch.Expect = replay.Cursor{}
 	}
-	return batch
+	return withSnapshot(batch)
 }
 
 func TestMaxBytes(t *testing.T) {
@@ -57,7 +57,7 @@ func TestMaxBytes(t *testing.T) {
 	}
 	// What is counted is what is there.
 	fields, err := client.HGetAll(t.Context(), s.naming.keys("id").head).Result()
-	if err != nil || fields["y"] != fmt.Sprint(10+128) || fields["l"] != "1" || fields["n"] != "0" {
+	if err != nil || fields["y"] != fmt.Sprint(10+128) || fields["e"] != "1" || fields["n"] != "0" {
 		t.Errorf("the head counts %v, %v", fields, err)
 	}
 }
@@ -74,7 +74,7 @@ func TestMaxAge(t *testing.T) {
 	// The server's clock counts milliseconds.
 	before := serverTime(t, s)
 	eventually(t, "the server's clock", func() bool { return serverTime(t, s) > before+2*time.Millisecond })
-	put(t, brief, "id", next(head, "e"))
+	put(t, brief, "id", withSnapshot(next(head, "e")))
 	if oldest := oldestOf(t, brief, "id"); oldest != 5 {
 		t.Fatalf("oldest is %d; want 5", oldest)
 	}
@@ -116,7 +116,7 @@ func TestTrim_LongHistoryInSteps(t *testing.T) {
 	head := put(t, forever, "id", batch)
 	oldest := uint64(1)
 	for appends := 0; head.Revision-oldest >= 10+slack; appends++ {
-		head = put(t, s, "id", next(head, "x"))
+		head = put(t, s, "id", withSnapshot(next(head, "x")))
 		now := oldestOf(t, s, "id")
 		if now-oldest > 400 {
 			t.Errorf("one append trimmed %d entries", now-oldest)
@@ -152,7 +152,7 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	}
 	head = over.Last()
 	for range 300 {
-		head = put(t, s, "id", next(head, "x"))
+		head = put(t, s, "id", withSnapshot(next(head, "x")))
 		loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if err != nil {
 			t.Fatal(err)
