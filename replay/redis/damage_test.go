@@ -143,7 +143,7 @@ func TestDamage_PartOfHistory(t *testing.T) {
 }
 
 // dump is all that the database holds.
-func dump(t *testing.T, client *goredis.Client) string {
+func dump(t testing.TB, client *goredis.Client) string {
 	t.Helper()
 	all := make(map[string]string)
 	keys, err := client.Keys(t.Context(), "*").Result()

@@ -167,6 +167,54 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	}
 }
 
+// Entries after the newest snapshot are kept whatever the bounds, with their keys, and
+// trimmed once there is another snapshot.
+func TestTrim_KeepsAfterSnapshot(t *testing.T) {
+	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
+	for name, options := range map[string]*Options{
+		"MaxEntries": {MaxEntries: 10},
+		"MaxBytes":   {MaxBytes: 10 * (128 + 1)},
+		"MaxAge":     {MaxAge: time.Millisecond},
+		"all":        {MaxEntries: 1, MaxBytes: 1, MaxAge: time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, client, options)
+			head := put(t, s, name, start(firstEpoch, "x"))
+			for i := range 3 {
+				snapshot := head.Revision
+				var keys []string
+				for j := range 60 {
+					key := fmt.Sprint(i, " ", j)
+					head = put(t, s, name, keyed(next(head, "x", "x", "x"), key))
+					keys = append(keys, key)
+				}
+				// Younger than the bound are the last ones at most.
+				before := serverTime(t, s)
+				eventually(t, "the server's clock", func() bool { return serverTime(t, s) > before+2*time.Millisecond })
+				head = put(t, s, name, next(head, "x"))
+				loaded, err := s.Load(t.Context(), name, replay.Cursor{})
+				if err != nil || loaded.SnapshotRevision != snapshot || loaded.Oldest > snapshot+1 {
+					t.Fatalf("oldest is %d, the snapshot of %d, %v; want all entries after %d", loaded.Oldest, loaded.SnapshotRevision, err, snapshot)
+				}
+				entries, err := s.Read(t.Context(), name, at(snapshot), 1000)
+				if err != nil || len(entries) != 181 {
+					t.Fatalf("%d entries follow the snapshot, %v; want 181", len(entries), err)
+				}
+				if found, err := s.Find(t.Context(), name, keys); err != nil || len(found) != len(keys) {
+					t.Fatalf("%d keys are found, %v; want %d", len(found), err, len(keys))
+				}
+				head = put(t, s, name, withSnapshot(next(head, "x")))
+				if oldest := oldestOf(t, s, name); head.Revision-oldest > 9 {
+					t.Errorf("oldest is %d of %s; want ten entries at most", oldest, head)
+				}
+				if found, err := s.Find(t.Context(), name, keys); err != nil || len(found) > 3 {
+					t.Errorf("%d keys are found after the next snapshot, %v; want those of ten entries at most", len(found), err)
+				}
+			}
+		})
+	}
+}
+
 // Tombstones are kept for a bounded time.
 func TestTombstone_Expires(t *testing.T) {
 	client := redistest.Start(t, nil).Client()
