@@ -183,7 +183,7 @@ func TestAppend_LargeSnapshotStays(t *testing.T) {
 	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
 	s := open(t, client, &Options{Timeout: -1, MaxEntries: 1})
 	var took [2]float64 // microseconds of the server
-	for i, size := range []int{128, 64 << 20} {
+	for i, size := range []int{128, 8 << 20} {
 		id := fmt.Sprint(size)
 		batch := start(firstEpoch, "a")
 		batch.Snapshot = bytes.Repeat([]byte("s"), size)
