@@ -117,6 +117,15 @@ var faultsOfSnapshot = []fault{
 	{name: "trims entries after the snapshot", store: trimsAfterSnapshot,
 		caught: []string{"entries after the snapshot are never trimmed", "random operations on a trimmed store match a model",
 			"readers of a trimmed history see no holes"}},
+	{name: "trims entries after the snapshot and claims to have them", store: func(s *faulty) {
+		trimsAfterSnapshot(s)
+		load := s.onLoad
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := load(ctx, id, have)
+			head.Oldest = min(head.Oldest, head.SnapshotRevision+1)
+			return head, err
+		}
+	}, caught: []string{"entries after the snapshot are never trimmed", "readers of a trimmed history see no holes", "a reopened store stays trimmed"}},
 	{name: "trims bytes after the snapshot", harness: onlyBoundedBy("bytes", trimsAfterSnapshot), caught: []string{"entries after the snapshot are never trimmed"}},
 	{name: "trims old entries after the snapshot", harness: onlyBoundedBy("age", trimsAfterSnapshot), caught: []string{"entries after the snapshot are never trimmed"}},
 	{name: "never trims old entries", harness: func(h *Harness) {
