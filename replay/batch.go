@@ -36,9 +36,8 @@ type Batch struct {
 	// otherwise restarts it: Read returns nothing from before.
 	Entries []Entry
 	// Snapshot is the state after the last of Entries; nil for none. It replaces the
-	// newest snapshot. A batch that starts or restarts a history should have one, unless
-	// it also removes the history. It has at least one byte: a store need not tell an
-	// empty Snapshot from nil.
+	// newest snapshot. A batch that starts or restarts a history must have one, unless
+	// it also removes the history. An empty Snapshot is none.
 	Snapshot []byte
 	// NewKeys makes Append commit only if Find finds none of the entries' keys.
 	NewKeys bool
@@ -59,9 +58,9 @@ type Batch struct {
 }
 
 // Validate returns an error that wraps ErrInvalidBatch if the entries are not
-// numbered as Batch.Entries says. It knows nothing of the history: whether Expect
-// is the head, and whether the id has had a new epoch before, is for the store to
-// check.
+// numbered as Batch.Entries says, or if a Snapshot is required and missing. It knows
+// nothing of the history: whether Expect is the head, and whether the id has had a
+// new epoch before, is for the store to check.
 func (b Batch) Validate() error {
 	if len(b.Entries) == 0 {
 		return fmt.Errorf("%w: it has no entries", ErrInvalidBatch)
@@ -81,6 +80,9 @@ func (b Batch) Validate() error {
 			return fmt.Errorf("%w: entry %d is numbered %s instead of %s", ErrInvalidBatch, i, got, want)
 		}
 		want.Revision++
+	}
+	if b.Starts() && !b.Remove && len(b.Snapshot) == 0 {
+		return fmt.Errorf("%w: it starts the history in epoch %d without a Snapshot", ErrInvalidBatch, want.Epoch)
 	}
 	return nil
 }

@@ -12,12 +12,16 @@ func TestValidate(t *testing.T) {
 	entry := func(epoch, revision uint64) replay.Entry {
 		return replay.Entry{Cursor: replay.Cursor{Epoch: epoch, Revision: revision}}
 	}
+	state := []byte("state")
 	tests := []struct {
 		name  string
 		batch replay.Batch
 		want  string // in the message; empty if the batch is valid
 	}{
-		{"a start", replay.Batch{Entries: []replay.Entry{entry(4, 1), entry(4, 2)}}, ""},
+		{"a start", replay.Batch{Entries: []replay.Entry{entry(4, 1), entry(4, 2)}, Snapshot: state}, ""},
+		{"a start without a snapshot", replay.Batch{Entries: []replay.Entry{entry(4, 1)}}, "starts the history in epoch 4 without a Snapshot"},
+		{"a start with an empty snapshot", replay.Batch{Entries: []replay.Entry{entry(4, 1)}, Snapshot: []byte{}}, "without a Snapshot"},
+		{"a start that removes", replay.Batch{Entries: []replay.Entry{entry(4, 1)}, Remove: true}, ""},
 		{"a batch that follows", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(4, 8)}}, ""},
 		{"nothing", replay.Batch{}, "no entries"},
 		{"epoch 0", replay.Batch{Entries: []replay.Entry{entry(0, 1)}}, "epoch 0"},
@@ -26,12 +30,14 @@ func TestValidate(t *testing.T) {
 		{"another epoch", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 8)}}, "numbered 5-8 instead of 5-1"},
 		{"an earlier epoch", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(3, 1)}}, "numbered 3-1 instead of 4-8"},
 		{"the same epoch from its start", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(4, 1)}}, "numbered 4-1 instead of 4-8"},
-		{"a restart", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(5, 2)}}, ""},
+		{"a restart", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(5, 2)}, Snapshot: state}, ""},
+		{"a restart without a snapshot", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1)}}, "starts the history in epoch 5 without a Snapshot"},
+		{"a restart that removes", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1)}, Remove: true}, ""},
 		{"a restart with a hole", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(5, 3)}}, "entry 1 is numbered 5-3 instead of 5-2"},
 		{"a restart in two epochs", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}, Entries: []replay.Entry{entry(5, 1), entry(6, 2)}}, "entry 1 is numbered 6-2 instead of 5-2"},
-		{"a restart where no revision is left", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 1<<64 - 1}, Entries: []replay.Entry{entry(5, 1)}}, ""},
+		{"a restart where no revision is left", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 1<<64 - 1}, Entries: []replay.Entry{entry(5, 1)}, Snapshot: state}, ""},
 		{"nothing to follow", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 7}}, "no entries"},
-		{"conditions", replay.Batch{ExpectMeta: []byte("x"), NewKeys: true, Entries: []replay.Entry{entry(4, 1)}}, ""},
+		{"conditions", replay.Batch{ExpectMeta: []byte("x"), NewKeys: true, Entries: []replay.Entry{entry(4, 1)}, Snapshot: state}, ""},
 		{"no revision left", replay.Batch{Expect: replay.Cursor{Epoch: 4, Revision: 1<<64 - 1}, Entries: []replay.Entry{entry(4, 0)}}, "no revision is left"},
 	}
 	for _, test := range tests {

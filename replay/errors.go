@@ -13,7 +13,8 @@ var (
 	// ErrConflict: the history does not meet a condition of the batch. The error
 	// is a *ConflictError.
 	ErrConflict = errors.New("the history has moved on")
-	// ErrInvalidBatch: the entries are not numbered as Batch.Entries says.
+	// ErrInvalidBatch: the entries are not numbered as Batch.Entries says, or the
+	// batch starts a history without a Snapshot.
 	ErrInvalidBatch = errors.New("invalid batch")
 	// ErrCursorTooOld: entries after the cursor are no longer kept.
 	ErrCursorTooOld = errors.New("cursor too old: entries after it are no longer kept")

@@ -20,42 +20,50 @@ func Example() {
 	}
 	defer store.Close()
 
-	batch := func(expect, first replay.Cursor, data, state string) replay.Batch {
-		entry := replay.Entry{Cursor: first, Data: []byte(data), State: []byte(state)}
-		return replay.Batch{Expect: expect, Entries: []replay.Entry{entry}}
+	batch := func(expect, first replay.Cursor, data string) replay.Batch {
+		return replay.Batch{Expect: expect, Entries: []replay.Entry{{Cursor: first, Data: []byte(data)}}}
 	}
 
 	created := replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1}
-	if err := store.Append(ctx, "counter", batch(replay.Cursor{}, created, "created", "0")); err != nil {
+	first := batch(replay.Cursor{}, created, "created")
+	first.Snapshot = []byte("0") // the state after the entries
+	if err := store.Append(ctx, "counter", first); err != nil {
 		log.Fatal(err)
 	}
 
 	// Both saw the head at the first revision.
-	if err := store.Append(ctx, "counter", batch(created, created.Next(), "add 1", "1")); err != nil {
+	if err := store.Append(ctx, "counter", batch(created, created.Next(), "add 1")); err != nil {
 		log.Fatal(err)
 	}
-	err = store.Append(ctx, "counter", batch(created, created.Next(), "add 10", "10"))
+	err = store.Append(ctx, "counter", batch(created, created.Next(), "add 10"))
 	if conflict, ok := errors.AsType[*replay.ConflictError](err); ok {
 		fmt.Printf("refused; missed %q\n", conflict.Missed[0].Data)
-		err = store.Append(ctx, "counter", batch(conflict.Head, conflict.Head.Next(), "add 10", "11"))
+		err = store.Append(ctx, "counter", batch(conflict.Head, conflict.Head.Next(), "add 10"))
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
 
+	// The newest snapshot and the entries after it lead to the newest state.
+	head, err := store.Load(ctx, "counter", replay.Cursor{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d: the state is %s\n", head.SnapshotRevision, head.Snapshot)
 	entries, err := store.Read(ctx, "counter", created, 100)
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, entry := range entries {
-		fmt.Printf("%d: %s makes it %s\n", entry.Cursor.Revision, entry.Data, entry.State)
+		fmt.Printf("%d: %s\n", entry.Cursor.Revision, entry.Data)
 	}
 
 	_, err = store.Read(ctx, "counter", replay.Cursor{Epoch: created.Epoch - 1, Revision: 1}, 100)
 	fmt.Println("a cursor from before a restart:", errors.Is(err, replay.ErrUnknownEpoch))
 	// Output:
 	// refused; missed "add 1"
-	// 2: add 1 makes it 1
-	// 3: add 10 makes it 11
+	// 1: the state is 0
+	// 2: add 1
+	// 3: add 10
 	// a cursor from before a restart: true
 }

@@ -19,16 +19,18 @@ const (
 )
 
 // MemoryOptions bound what a Memory keeps of each history. The oldest entries are
-// trimmed as soon as one of the bounds is exceeded;
-// the newest snapshot and the Meta are always kept. A negative value other than -1 is an error.
+// trimmed as soon as one of the bounds is exceeded. The newest snapshot and the Meta
+// are always kept and do not count. Entries after the snapshot count, but are never
+// trimmed, so a history exceeds its bounds until there is a new snapshot. A negative
+// value other than -1 is an error.
 type MemoryOptions struct {
 	// MaxEntries is the largest number of entries kept per history. 0 is the
 	// default of 1000; -1 means no bound.
 	MaxEntries int
 	// MaxBytes is the largest number of bytes kept per history. Each entry counts
-	// the length of its key, its data and its state, and 128 more. An entry
-	// larger than the bound is not kept at all. 0 is the default of 4 MiB; -1
-	// means no bound.
+	// the length of its key and its data, and 128 more. An entry larger than the
+	// bound is kept until there is a snapshot of the state after it. 0 is the
+	// default of 4 MiB; -1 means no bound.
 	MaxBytes int
 	// MaxAge is how long an entry is kept after it was appended. 0, the default,
 	// and -1 mean no bound. Entries are trimmed by age when the history is used:

@@ -16,12 +16,13 @@ type appender struct {
 
 func newAppender(id string, entries int) *appender {
 	a := &appender{id: id}
-	data, state := make([]byte, 256), make([]byte, 256)
+	data := make([]byte, 256)
 	cursor := replay.Cursor{Epoch: 1}
 	for range entries {
 		cursor = cursor.Next()
-		a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: cursor, Data: data, State: state})
+		a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: cursor, Data: data})
 	}
+	a.batch.Snapshot = make([]byte, 256)
 	return a
 }
 

@@ -12,7 +12,7 @@ import (
 const maxMissed = 1000
 
 // entryOverhead is what an entry counts towards MemoryOptions.MaxBytes besides
-// its key, data and state. It is about the size of its slot in the ring and in
+// its key and data. It is about the size of its slot in the ring and in
 // the index of keys.
 const entryOverhead = 128
 
@@ -42,7 +42,7 @@ type kept struct {
 }
 
 func (k *kept) size() int {
-	return len(k.Key) + len(k.Data) + len(k.State) + entryOverhead
+	return len(k.Key) + len(k.Data) + entryOverhead
 }
 
 func (h *history) headLocked() Head {
@@ -59,12 +59,7 @@ func (h *history) oldestLocked() uint64 {
 // commitLocked applies a valid batch that is in no conflict.
 func (h *history) commitLocked(batch Batch) {
 	if batch.Starts() {
-		h.entries, h.bytes, h.keys, h.snapshot, h.snapshotAt = ring{}, 0, nil, nil, 0
-	}
-	for _, entry := range batch.Entries {
-		if len(entry.State) > 0 {
-			h.snapshot, h.snapshotAt = entry.State, entry.Cursor.Revision
-		}
+		h.entries, h.bytes, h.keys = ring{}, 0, nil
 	}
 	if len(batch.Snapshot) > 0 {
 		h.snapshot, h.snapshotAt = batch.Snapshot, batch.Last().Revision
@@ -79,7 +74,8 @@ func (h *history) commitLocked(batch Batch) {
 }
 
 // pushLocked adds an entry and trims what exceeds the bounds then. It trims
-// after each entry, so that a long batch never needs more memory than is kept.
+// after each entry, so that a long batch with a snapshot never needs more memory
+// than is kept.
 func (h *history) pushLocked(entry kept) {
 	if entry.Key != "" {
 		if h.keys == nil {
@@ -94,8 +90,11 @@ func (h *history) pushLocked(entry kept) {
 	}
 }
 
-// mayTrimLocked reports whether there is an oldest entry that may go.
-func (h *history) mayTrimLocked() bool { return h.entries.len() > 0 }
+// mayTrimLocked reports whether there is an oldest entry that is not needed to
+// compute the newest state from the snapshot.
+func (h *history) mayTrimLocked() bool {
+	return h.entries.len() > 0 && h.entries.at(0).Cursor.Revision <= h.snapshotAt
+}
 
 // expireLocked trims the entries that are older than MaxAge.
 func (h *history) expireLocked() {

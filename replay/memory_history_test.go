@@ -24,11 +24,14 @@ func TestHistory_IndexAndBytes(t *testing.T) {
 			}
 			for range 1 + random.IntN(4) {
 				head = head.Next()
-				entry := Entry{Cursor: head, Data: make([]byte, random.IntN(100)), State: make([]byte, random.IntN(100))}
+				entry := Entry{Cursor: head, Data: make([]byte, random.IntN(200))}
 				if random.IntN(3) > 0 {
 					entry.Key = fmt.Sprint(random.IntN(30))
 				}
 				batch.Entries = append(batch.Entries, entry)
+			}
+			if batch.Starts() || random.IntN(4) == 0 {
+				batch.Snapshot = []byte("state")
 			}
 			if err := m.Append(t.Context(), "id", batch); err != nil {
 				t.Fatal(err)
@@ -43,12 +46,19 @@ func checkIndex(t *testing.T, h *history) {
 	keys, bytes := make(map[string]uint64), 0
 	for i := range h.entries.len() {
 		entry := h.entries.at(i)
-		bytes += len(entry.Key) + len(entry.Data) + len(entry.State) + 128
+		bytes += len(entry.Key) + len(entry.Data) + 128
 		if entry.Key != "" {
 			keys[entry.Key] = entry.Cursor.Revision
 		}
 	}
-	if h.bytes != bytes || bytes > h.limits.MaxBytes {
+	needed := int(h.head.Revision - h.snapshotAt)
+	if h.entries.len() < needed {
+		t.Fatalf("at %s: %d entries are kept, but the snapshot is of %d", h.head, h.entries.len(), h.snapshotAt)
+	}
+	if h.entries.len() > max(needed, h.limits.MaxEntries) {
+		t.Fatalf("at %s: %d entries are kept of %d, up to %d", h.head, h.entries.len(), needed, h.limits.MaxEntries)
+	}
+	if h.bytes != bytes || bytes > h.limits.MaxBytes && h.entries.len() > needed {
 		t.Fatalf("at %s: %d bytes are counted of %d, up to %d", h.head, h.bytes, bytes, h.limits.MaxBytes)
 	}
 	if len(h.keys) != len(keys) {

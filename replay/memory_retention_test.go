@@ -94,11 +94,10 @@ func TestMaxBytes_LargerEntry(t *testing.T) {
 	}
 	wantOldest(t, m, "id", head, 1)
 
-	state := []byte(strings.Repeat("s", 2000))
-	head = put(t, m, "id", head, replay.Entry{Key: "large", State: state})
+	head = putSnapshot(t, m, "id", head, replay.Entry{Key: "large", Data: make([]byte, 2000)}, []byte("after the large entry"))
 	wantOldest(t, m, "id", head, 5) // no entry is kept
-	if loaded, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || string(loaded.Snapshot) != string(state) {
-		t.Errorf("Load: state of %d bytes, error %v; want the one of the large entry", len(loaded.Snapshot), err)
+	if loaded, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || string(loaded.Snapshot) != "after the large entry" {
+		t.Errorf("Load: snapshot %q, error %v; want the one after the large entry", loaded.Snapshot, err)
 	}
 	if found, err := m.Find(t.Context(), "id", []string{"large", "key 0", "key 2"}); err != nil || len(found) != 0 {
 		t.Errorf("Find: %d entries, error %v; want none", len(found), err)
@@ -110,9 +109,8 @@ func TestMaxBytes_LargerEntry(t *testing.T) {
 
 func TestMaxBytes_CountsEveryField(t *testing.T) {
 	for name, entry := range map[string]replay.Entry{
-		"key":   {Key: strings.Repeat("k", 400)},
-		"data":  {Data: make([]byte, 400)},
-		"state": {State: []byte(strings.Repeat("s", 400))},
+		"key":  {Key: strings.Repeat("k", 400)},
+		"data": {Data: make([]byte, 400)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemory(t, &replay.MemoryOptions{MaxBytes: 2 * (400 + 128)})
@@ -121,6 +119,36 @@ func TestMaxBytes_CountsEveryField(t *testing.T) {
 				head = put(t, m, "id", head, entry)
 			}
 			wantOldest(t, m, "id", head, 4)
+		})
+	}
+}
+
+// Entries after the newest snapshot count, but are not trimmed.
+func TestRetention_AfterSnapshot(t *testing.T) {
+	for name, options := range map[string]replay.MemoryOptions{
+		"entries": {MaxEntries: 3},
+		"bytes":   {MaxBytes: 3 * 128},
+		"age":     {MaxAge: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(t, &options)
+				var head uint64
+				appends := func(n int, snapshot []byte) {
+					for range n {
+						time.Sleep(time.Second)
+						head = putSnapshot(t, m, "id", head, replay.Entry{}, snapshot)
+					}
+				}
+				appends(5, []byte("state"))
+				wantOldest(t, m, "id", head, 3)
+				appends(2, nil)
+				wantOldest(t, m, "id", head, 5)
+				appends(4, nil)
+				wantOldest(t, m, "id", head, 6)
+				appends(1, []byte("state"))
+				wantOldest(t, m, "id", head, 10)
+			})
 		})
 	}
 }
@@ -187,7 +215,7 @@ func TestMaxAge_InEveryMethod(t *testing.T) {
 func TestMaxAge_TrimsEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, &replay.MemoryOptions{MaxAge: time.Hour})
-		head := put(t, m, "id", 0, replay.Entry{State: []byte("state"), Key: "key"})
+		head := put(t, m, "id", 0, replay.Entry{Key: "key"})
 		head = put(t, m, "id", head, replay.Entry{})
 		time.Sleep(30 * time.Minute)
 		head = put(t, m, "id", head, replay.Entry{})
@@ -202,7 +230,7 @@ func TestMaxAge_TrimsEntries(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		wantOldest(t, m, "id", head, 5)
 		if loaded, err := m.Load(t.Context(), "id", replay.Cursor{}); err != nil || string(loaded.Snapshot) != "state" {
-			t.Errorf("Load: state %q, error %v; want it to outlive its entry", loaded.Snapshot, err)
+			t.Errorf("Load: snapshot %q, error %v; want it to outlive its entry", loaded.Snapshot, err)
 		}
 		head = put(t, m, "id", head, replay.Entry{})
 		wantOldest(t, m, "id", head, 5)
@@ -220,7 +248,7 @@ func known(t testing.TB, m *replay.Memory, head uint64, key string) []replay.Ent
 	err := m.Append(t.Context(), "id", replay.Batch{
 		Expect:  at(head),
 		Entries: []replay.Entry{{Cursor: at(head + 1), Key: key}},
-		NewKeys: true,
+		NewKeys: true, Snapshot: []byte("state"),
 	})
 	conflict, refused := errors.AsType[*replay.ConflictError](err)
 	if err != nil && (!refused || conflict.Head != at(head) || conflict.Known == nil) {

@@ -20,6 +20,10 @@ func TestConformance(t *testing.T) {
 		OpenBounded: func(t testing.TB, entries int) replay.Store {
 			return newMemory(t, &replay.MemoryOptions{MaxEntries: entries})
 		},
+		OpenBoundedBy: map[string]func(testing.TB) replay.Store{
+			"bytes": func(t testing.TB) replay.Store { return newMemory(t, &replay.MemoryOptions{MaxBytes: 1}) },
+			"age":   func(t testing.TB) replay.Store { return newMemory(t, &replay.MemoryOptions{MaxAge: 1}) },
+		},
 		Second: func(t testing.TB, store replay.Store) replay.Store { return handle{store} },
 	})
 }
@@ -38,11 +42,18 @@ func newMemory(t testing.TB, options *replay.MemoryOptions) *replay.Memory {
 
 func at(revision uint64) replay.Cursor { return replay.Cursor{Epoch: epoch, Revision: revision} }
 
-// put appends one entry at the head and returns the new head.
+// put appends one entry with a snapshot at the head and returns the new head.
 func put(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.Entry) uint64 {
 	t.Helper()
+	return putSnapshot(t, m, id, head, entry, []byte("state"))
+}
+
+// putSnapshot appends one entry at the head, with the snapshot if it is not nil, and
+// returns the new head.
+func putSnapshot(t testing.TB, m *replay.Memory, id string, head uint64, entry replay.Entry, snapshot []byte) uint64 {
+	t.Helper()
 	entry.Cursor = at(head + 1)
-	batch := replay.Batch{Expect: at(head), Entries: []replay.Entry{entry}}
+	batch := replay.Batch{Expect: at(head), Entries: []replay.Entry{entry}, Snapshot: snapshot}
 	if head == 0 {
 		batch.Expect = replay.Cursor{}
 	}
@@ -128,7 +139,7 @@ func TestRemove_OtherIDsUnaffected(t *testing.T) {
 
 func TestMemory_ReleasesTrimmed(t *testing.T) {
 	m := newMemory(t, &replay.MemoryOptions{MaxEntries: 2})
-	var data, states, metas []weak.Pointer[byte]
+	var data, snapshots, metas []weak.Pointer[byte]
 	fresh := func(to *[]weak.Pointer[byte]) []byte {
 		bytes := make([]byte, 64)
 		*to = append(*to, weak.Make(&bytes[0]))
@@ -136,9 +147,10 @@ func TestMemory_ReleasesTrimmed(t *testing.T) {
 	}
 	for i := range uint64(8) {
 		batch := replay.Batch{
-			Expect:  at(i),
-			Entries: []replay.Entry{{Cursor: at(i + 1), Data: fresh(&data), State: fresh(&states)}},
-			Meta:    fresh(&metas),
+			Expect:   at(i),
+			Entries:  []replay.Entry{{Cursor: at(i + 1), Data: fresh(&data)}},
+			Snapshot: fresh(&snapshots),
+			Meta:     fresh(&metas),
 		}
 		if i == 0 {
 			batch.Expect = replay.Cursor{}
@@ -161,7 +173,7 @@ func TestMemory_ReleasesTrimmed(t *testing.T) {
 		}
 	}
 	held("data", data, 2)
-	held("states", states, 2)
+	held("snapshots", snapshots, 1)
 	held("metas", metas, 1)
 
 	last := replay.Batch{Expect: at(8), Entries: []replay.Entry{{Cursor: at(9)}}, Remove: true}
@@ -169,16 +181,16 @@ func TestMemory_ReleasesTrimmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	held("data of a removed history", data, 0)
-	held("states of a removed history", states, 0)
+	held("snapshots of a removed history", snapshots, 0)
 	held("metas of a removed history", metas, 0)
 
-	put(t, m, "closed", 0, replay.Entry{Data: fresh(&data), State: fresh(&states)})
+	putSnapshot(t, m, "closed", 0, replay.Entry{Data: fresh(&data)}, fresh(&snapshots))
 	held("data", data, 1)
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 	held("data of a closed store", data, 0)
-	held("states of a closed store", states, 0)
+	held("snapshots of a closed store", snapshots, 0)
 	runtime.KeepAlive(m)
 }
 
@@ -229,7 +241,7 @@ func TestAppend_Allocations(t *testing.T) {
 // restart is a batch of one entry that restarts the history at head.
 func restart(head replay.Cursor, entry replay.Entry) replay.Batch {
 	entry.Cursor = replay.Cursor{Epoch: head.Epoch + 1, Revision: 1}
-	return replay.Batch{Expect: head, Entries: []replay.Entry{entry}}
+	return replay.Batch{Expect: head, Entries: []replay.Entry{entry}, Snapshot: []byte("restarted")}
 }
 
 func TestRestart_KeepsNothing(t *testing.T) {
@@ -242,7 +254,7 @@ func TestRestart_KeepsNothing(t *testing.T) {
 	}
 	var head uint64
 	for i := range 7 {
-		head = put(t, m, "id", head, replay.Entry{Key: fmt.Sprint("key ", i), Data: fresh(), State: fresh()})
+		head = putSnapshot(t, m, "id", head, replay.Entry{Key: fmt.Sprint("key ", i), Data: fresh()}, fresh())
 	}
 	batch := restart(at(head), replay.Entry{Data: []byte("data"), Key: "new"})
 	if err := m.Append(t.Context(), "id", batch); err != nil {
@@ -251,7 +263,7 @@ func TestRestart_KeepsNothing(t *testing.T) {
 	runtime.GC()
 	for i, pointer := range before {
 		if pointer.Value() != nil {
-			t.Errorf("data or state %d of %d is held", i, len(before))
+			t.Errorf("data or snapshot %d of %d is held", i, len(before))
 		}
 	}
 	found, err := m.Find(t.Context(), "id", []string{"key 1", "new", "key 6"})

@@ -57,7 +57,7 @@ func TestTombstones_AreBounded(t *testing.T) {
 	for i := range 50_000 {
 		id := strconv.Itoa(i)
 		epoch++
-		batch := Batch{Entries: []Entry{{Cursor: Cursor{Epoch: epoch, Revision: 1}, Key: "key"}}}
+		batch := Batch{Entries: []Entry{{Cursor: Cursor{Epoch: epoch, Revision: 1}, Key: "key"}}, Snapshot: []byte("state")}
 		batch.Remove = i%2 == 0
 		if err := m.Append(t.Context(), id, batch); err != nil {
 			t.Fatal(err)

@@ -94,7 +94,7 @@ func callsOf(t *testing.T, p *Process) map[string]error {
 // start is the first batch of an epoch, of entries with these data.
 func start(epoch uint64, data ...string) replay.Batch {
 	batch := next(replay.Cursor{Epoch: epoch}, data...)
-	batch.Expect = replay.Cursor{}
+	batch.Expect, batch.Snapshot = replay.Cursor{}, []byte("state")
 	return batch
 }
 

@@ -29,7 +29,7 @@ func TestStoreMay_ReturnEmptyForNil(t *testing.T) {
 	passes(t, harnessOf(fault{store: func(s *faulty) {
 		reads(func(entries []replay.Entry) []replay.Entry {
 			for i := range entries {
-				entries[i].Data, entries[i].State = orEmpty(entries[i].Data), orEmpty(entries[i].State)
+				entries[i].Data = orEmpty(entries[i].Data)
 			}
 			return append([]replay.Entry{}, entries...)
 		})(s)

@@ -13,8 +13,8 @@ func commitsWhole(f *fixture) {
 	want := &history{}
 	h.holdsNothing("id", want)
 	batch := start(firstEpoch,
-		replay.Entry{Data: []byte("a"), State: []byte("state a")},
-		replay.Entry{Data: []byte("b"), State: []byte("state b"), Key: "key b"},
+		replay.Entry{Data: []byte("a")},
+		replay.Entry{Data: []byte("b"), Key: "key b"},
 		replay.Entry{Data: []byte("c")})
 	batch.Meta = []byte("meta")
 	for i := range 20 {
@@ -22,7 +22,9 @@ func commitsWhole(f *fixture) {
 			h.Errorf("oldest is %d, but nothing had to be trimmed; want 1", oldest)
 		}
 		h.holds("id", want)
-		batch = want.next(many("later ", 1+i%3)...)
+		if batch = want.next(many("later ", 1+i%3)...); i%4 == 2 {
+			batch = withSnapshot(batch)
+		}
 	}
 	h.sameEntries("Find", h.find("id", "key b"), want.entries[1:2])
 	h.commit("id", want, want.next(many("long ", 300)...))
@@ -32,8 +34,7 @@ func commitsWhole(f *fixture) {
 func refusesOtherHeads(f *fixture) {
 	h := f.open()
 	want := &history{}
-	first := start(firstEpoch, replay.Entry{Data: []byte("a"), State: []byte("state"), Key: "a"}, replay.Entry{Data: []byte("b")},
-		replay.Entry{Data: []byte("c")})
+	first := start(firstEpoch, replay.Entry{Data: []byte("a"), Key: "a"}, replay.Entry{Data: []byte("b")}, replay.Entry{Data: []byte("c")})
 	first.Meta = []byte("meta")
 	h.commit("id", want, first)
 	refused := func(id string, want *history, batch replay.Batch) {
@@ -41,8 +42,7 @@ func refusesOtherHeads(f *fixture) {
 		h.moved(id, want, batch)
 		h.moved(id, want, removing(batch))
 	}
-	lost := []replay.Entry{{Data: []byte("x"), State: []byte("lost state"), Key: "x"},
-		{Data: []byte("y"), State: []byte("lost state"), Key: "y"}, {Data: []byte("z"), Key: "a"}}
+	lost := keyed("x", "y", "a")
 	for id, history := range map[string]*history{"id": want, "never": {}} {
 		for _, other := range otherHeads(want) {
 			refused(id, history, follow(other, lost...))
@@ -69,8 +69,8 @@ func refusesOtherHeads(f *fixture) {
 func refusalHasMissed(f *fixture) {
 	h := f.open()
 	want := h.started("id", many("first ", 5)...)
-	h.commit("id", want, want.next(replay.Entry{Data: []byte("a"), Key: "k", State: []byte("s")}))
-	h.commit("id", want, want.next(many("then ", 6)...))
+	h.commit("id", want, want.next(keyed("k")...))
+	h.commit("id", want, withSnapshot(want.next(many("then ", 6)...)))
 	// moved compares what was missed if the refusal has it.
 	for revision := range want.head().Revision {
 		h.moved("id", want, follow(want.at(revision), contents("lost")...))
@@ -89,7 +89,7 @@ func refusalHasMissed(f *fixture) {
 	}
 }
 
-func refusesMisnumbered(f *fixture) {
+func refusesInvalid(f *fixture) {
 	h := f.open()
 	want := h.started("id", many("entry ", 3)...)
 	head := want.head()
@@ -131,6 +131,12 @@ func refusesMisnumbered(f *fixture) {
 		"no number left":                  follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64}, contents("x")...),
 		"no number left for the last one": follow(replay.Cursor{Epoch: firstEpoch, Revision: math.MaxUint64 - 1}, contents("x", "y")...),
 	}
+	for name, batch := range tests {
+		batch.Snapshot = []byte("lost state")
+		tests[name] = batch
+	}
+	tests["a start without a snapshot"] = withoutSnapshot(fresh())
+	tests["a restart without a snapshot"] = withoutSnapshot(expecting(head, fresh()))
 	for name, batch := range tests {
 		for _, id := range []string{"id", "no history"} {
 			if err := h.store.Append(h.ctx, id, batch); !errors.Is(err, replay.ErrInvalidBatch) {

@@ -43,6 +43,7 @@ func eachRevisionWonOnce(f *fixture) {
 	handles := []*handle{h, other}
 	var mu sync.Mutex
 	winners := make(map[replay.Cursor]replay.Entry)
+	batches := make(map[replay.Cursor]replay.Batch) // that have won, by their first position
 	var missed []replay.Entry
 	f.together(workers, func(worker int) error {
 		var head replay.Cursor
@@ -54,6 +55,8 @@ func eachRevisionWonOnce(f *fixture) {
 			batch := follow(head, entries...)
 			if head.IsZero() {
 				batch = start(firstEpoch+uint64(worker), entries...)
+			} else if round%4 == 0 {
+				batch = withSnapshot(batch)
 			}
 			err := handles[worker%2].store.Append(f.ctx, "id", batch)
 			conflict, refused := errors.AsType[*replay.ConflictError](err)
@@ -66,6 +69,7 @@ func eachRevisionWonOnce(f *fixture) {
 					}
 					winners[entry.Cursor] = entry
 				}
+				batches[firstOf(batch)] = batch
 				head = batch.Last()
 				round++
 			case refused && conflict.Head != head && conflict.Reason == replay.ConflictMoved:
@@ -85,8 +89,12 @@ func eachRevisionWonOnce(f *fixture) {
 
 	// Every revision is there, and is what its one winner wrote.
 	want := &history{}
-	for head := h.load("id").Cursor; uint64(len(want.entries)) < head.Revision; {
-		want.entries = append(want.entries, winners[replay.Cursor{Epoch: head.Epoch, Revision: uint64(len(want.entries)) + 1}])
+	for head, next := h.load("id").Cursor, uint64(1); next <= head.Revision; next = want.head().Revision + 1 {
+		batch, found := batches[replay.Cursor{Epoch: head.Epoch, Revision: next}]
+		if !found {
+			h.Fatalf("revision %d of a history at %s was not won", next, head)
+		}
+		want.add(batch)
 	}
 	if len(winners) != len(want.entries) {
 		h.Fatalf("%d revisions were won of a history of %d", len(winners), len(want.entries))

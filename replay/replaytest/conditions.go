@@ -30,7 +30,7 @@ func refusesOtherMetas(f *fixture) {
 	for i, meta := range metas() {
 		id := fmt.Sprint("id ", i)
 		want := &history{}
-		first := start(firstEpoch, replay.Entry{Data: []byte("first"), State: []byte("state"), Key: "first"})
+		first := start(firstEpoch, keyed("first")...)
 		first.Meta = meta
 		h.commit(id, want, first)
 		for _, other := range metas() {

@@ -37,12 +37,12 @@ func keepsContents(f *fixture) {
 	h := f.open()
 	for i, blob := range blobs() {
 		id, want := fmt.Sprint("id ", i), &history{}
-		first := start(firstEpoch, replay.Entry{Data: blob}, replay.Entry{State: []byte("state"), Data: []byte("data")})
+		first := start(firstEpoch, replay.Entry{Data: blob}, replay.Entry{Data: []byte("data")})
 		first.Meta = blob
 		h.commit(id, want, first)
 		h.holds(id, want)
-		second := want.next(replay.Entry{Data: []byte("data"), State: blob, Key: "key"})
-		second.Meta = []byte("meta")
+		second := want.next(replay.Entry{Data: []byte("data"), Key: "key"})
+		second.Meta, second.Snapshot = []byte("meta"), blob
 		h.commit(id, want, second)
 		h.holds(id, want)
 
@@ -51,22 +51,26 @@ func keepsContents(f *fixture) {
 		h.moved(id, want, follow(want.at(1), contents("lost")...))
 		h.refused(replay.ConflictKnownKeys, id, want, newKeys(want.next(keyed("key")...)), want.entries[2])
 	}
-	// Data may be empty, and so may the meta; the state stays what it was.
-	h.holds("empty", h.started("empty", replay.Entry{State: []byte("state")}, replay.Entry{Data: []byte{}}, replay.Entry{Data: nil}))
+	// Data may be empty, and so may the meta. An empty snapshot is none.
+	want := h.started("empty", replay.Entry{}, replay.Entry{Data: []byte{}}, replay.Entry{Data: nil})
+	batch := want.next(replay.Entry{})
+	batch.Snapshot = []byte{}
+	h.commit("empty", want, batch)
+	h.holds("empty", want)
 
 	// The store does not change what it is given.
-	data, state, meta := []byte("data"), []byte("state"), []byte("meta")
-	want := &history{}
+	data, snapshot, meta := []byte("data"), []byte("snapshot"), []byte("meta")
+	want = &history{}
 	for i := range 4 {
-		batch := follow(want.head(), replay.Entry{Data: data, State: state, Key: "key"})
+		batch := follow(want.head(), replay.Entry{Data: data, Key: "key"})
 		if i == 0 {
 			batch = start(firstEpoch, batch.Entries...)
 		}
-		batch.Meta = meta
+		batch.Snapshot, batch.Meta = snapshot, meta
 		h.commit("same slices", want, batch)
 	}
-	if string(data) != "data" || string(state) != "state" || string(meta) != "meta" {
-		h.Errorf("Append changed what it was given to %q, %q, %q", data, state, meta)
+	if string(data) != "data" || string(snapshot) != "snapshot" || string(meta) != "meta" {
+		h.Errorf("Append changed what it was given to %q, %q, %q", data, snapshot, meta)
 	}
 }
 
@@ -97,7 +101,7 @@ func keepsIDs(f *fixture) {
 	wants := make([]*history, len(names))
 	for i, id := range names {
 		h.holdsNothing(id, &history{})
-		wants[i] = h.started(id, replay.Entry{Data: []byte("data of " + id), State: []byte("state of " + id), Key: "key"})
+		wants[i] = h.started(id, replay.Entry{Data: []byte("data of " + id), Key: "key"})
 	}
 	h.sameIDs(names...)
 	for i, id := range names {
@@ -160,9 +164,6 @@ func keepsLongBatches(f *fixture) {
 	for i := range entries {
 		entries[i].Data = append(entries[i].Data, make([]byte, 1000)...)
 		entries[i].Key = fmt.Sprint("key ", i)
-		if i%5 == 0 {
-			entries[i].State = fmt.Append(nil, "state ", i)
-		}
 	}
 	keys, want := keysOf(entries), &history{}
 	h.commit("id", want, newKeys(start(firstEpoch, entries[:3]...)))
@@ -190,7 +191,7 @@ func keepsResults(f *fixture) {
 	entries := make([]replay.Entry, 20)
 	for i := range entries {
 		data := bytes.Repeat(fmt.Append(nil, "data of entry ", i, " "), 200)
-		entries[i] = replay.Entry{Key: fmt.Sprint("key ", i), Data: data, State: append(data, '.')}
+		entries[i] = replay.Entry{Key: fmt.Sprint("key ", i), Data: data}
 	}
 	batch, want := start(firstEpoch, entries...), &history{}
 	batch.Meta = []byte("the meta")
@@ -212,15 +213,15 @@ func keepsResults(f *fixture) {
 			id = fmt.Sprint("other ", i)
 			want = h.started(id)
 		}
-		h.commit(id, want, removing(want.next(replay.Entry{Data: x, State: []byte("x"), Key: "x"})))
-		h.commit(id, want, start(firstEpoch+1, replay.Entry{Data: y, State: y}))
+		h.commit(id, want, removing(want.next(replay.Entry{Data: x, Key: "x"})))
+		h.commit(id, want, start(firstEpoch+1, replay.Entry{Data: y}))
 	}
 	if closer, ok := h.store.(io.Closer); ok {
 		if err := closer.Close(); err != nil {
 			h.Fatalf("Close: %v", err)
 		}
 	}
-	h.sameHead("id", head, &before, 1)
+	h.sameHead("id", replay.Cursor{}, head, &before, 1)
 	h.sameEntries("what was read", read, before.entries)
 	h.sameEntries("what was found", found, before.entries[3:5])
 	h.sameEntries("what was missed", moved.Missed, before.entries[10:][:len(moved.Missed)])

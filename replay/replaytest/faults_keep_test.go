@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -62,36 +61,20 @@ var faultsOfRead = []fault{
 	}), caught: []string{"a cursor that nothing continues is refused"}},
 	{name: "reads what is kept after a cursor too old", store: readsInstead(replay.ErrCursorTooOld, func(s *faulty, id string, _ error) ([]replay.Entry, error) {
 		return s.kept(id), nil
-	}), caught: []string{"trimming keeps the newest entries and the state", "random operations on a trimmed store match a model"}},
+	}), caught: []string{"trimming keeps the newest entries and the snapshot", "random operations on a trimmed store match a model"}},
 	{name: "loads an oldest revision that cannot be read", store: loads(func(_ *faulty, _ string, head *replay.Head) {
 		head.Oldest = max(2, head.Oldest) - 1
-	}), caught: []string{"trimming keeps the newest entries and the state"}},
-	{name: "loads the state before the newest", store: func(s *faulty) {
-		var mu sync.Mutex
-		var at replay.Cursor
-		var before, newest []byte
-		loads(func(_ *faulty, _ string, head *replay.Head) {
-			mu.Lock()
-			defer mu.Unlock()
-			if head.Cursor != at {
-				at, before, newest = head.Cursor, newest, head.Snapshot
-			}
-			head.Snapshot = before
-		})(s)
-	}, caught: []string{"a batch commits whole at the expected head", "handles see each other's changes"}},
+	}), caught: []string{"trimming keeps the newest entries and the snapshot"}},
 
 	{name: "keeps fewer entries than its bound", harness: func(h *Harness) {
 		bounded := h.OpenBounded
 		h.OpenBounded = func(t testing.TB, entries int) replay.Store { return bounded(t, max(1, entries-1)) }
-	}, caught: []string{"trimming keeps the newest entries and the state", "random operations on a trimmed store match a model"}},
+	}, caught: []string{"trimming keeps the newest entries and the snapshot", "random operations on a trimmed store match a model"}},
 	{name: "never trims", harness: func(h *Harness) {
 		h.OpenBounded = func(t testing.TB, _ int) replay.Store {
 			return newMemory(t, &replay.MemoryOptions{MaxEntries: -1})
 		}
-	}, caught: []string{"trimming keeps the newest entries and the state", "keys are forgotten with their entries"}},
-	{name: "trims the state with its entry", store: loads(func(s *faulty, id string, head *replay.Head) {
-		head.Snapshot = (&history{entries: s.kept(id)}).state()
-	}), caught: []string{"trimming keeps the newest entries and the state"}},
+	}, caught: []string{"trimming keeps the newest entries and the snapshot", "keys are forgotten with their entries"}},
 	{name: "forgets a repeated key with its first entry", store: func(s *faulty) {
 		first := make(map[string]uint64)
 		appendsFirst(func(_ *faulty, _ string, batch replay.Batch) error {
@@ -303,6 +286,14 @@ var faultsOfContent = []fault{
 				batch.Expect, batch.Entries = half.Last(), batch.Entries[1:]
 			}
 			return s.Memory.Append(ctx, id, batch)
+		}
+	}, caught: []string{"a batch stays whole when its context ends"}},
+	{name: "commits a batch without its snapshot when its context ends", store: func(s *faulty) {
+		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+			if yield(ctx); ctx.Err() != nil {
+				batch.Snapshot = nil
+			}
+			return errors.Join(s.Memory.Append(context.WithoutCancel(ctx), id, batch), ctx.Err())
 		}
 	}, caught: []string{"a batch stays whole when its context ends"}},
 	{name: "acknowledges a batch when its context ends", store: func(s *faulty) {

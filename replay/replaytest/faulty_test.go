@@ -75,6 +75,10 @@ func harnessOf(f fault) Harness {
 		OpenBounded: func(t testing.TB, entries int) replay.Store {
 			return newFaulty(t, &replay.MemoryOptions{MaxEntries: entries}, f.store)
 		},
+		OpenBoundedBy: map[string]func(testing.TB) replay.Store{
+			"bytes": func(t testing.TB) replay.Store { return newFaulty(t, &replay.MemoryOptions{MaxBytes: 1}, f.store) },
+			"age":   func(t testing.TB) replay.Store { return newFaulty(t, &replay.MemoryOptions{MaxAge: 1}, f.store) },
+		},
 		Second: func(_ testing.TB, store replay.Store) replay.Store { return sameStore{store} },
 		Reopen: func(_ testing.TB, store replay.Store) replay.Store { return sameStore{store} },
 		Seed:   1,
@@ -293,8 +297,16 @@ func copied(t testing.TB, from replay.Store, skip int) *replay.Memory {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := to.Append(t.Context(), id, replay.Batch{Entries: entries[:len(entries)-skip], Meta: head.Meta}); err != nil {
-			t.Fatal(err)
+		entries = entries[:len(entries)-skip]
+		first := min(int(head.SnapshotRevision), len(entries))
+		batches := []replay.Batch{{Entries: entries[:first], Snapshot: head.Snapshot, Meta: head.Meta}}
+		if first < len(entries) {
+			batches = append(batches, replay.Batch{Expect: batches[0].Last(), Entries: entries[first:], Meta: head.Meta})
+		}
+		for _, batch := range batches {
+			if err := to.Append(t.Context(), id, batch); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return to

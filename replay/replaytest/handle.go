@@ -55,17 +55,22 @@ func (h *handle) grown(id string, batches int) *history {
 	want := h.started(id)
 	for i := range batches {
 		entries := many("entry ", 1+i%4)
-		entries[0].State = []byte("state")
 		entries[len(entries)-1].Key = string(rune('a' + i))
-		h.commit(id, want, want.next(entries...))
+		batch := want.next(entries...)
+		if i%3 == 1 {
+			batch = withSnapshot(batch)
+		}
+		h.commit(id, want, batch)
 	}
 	return want
 }
 
 // refused appends a batch that must be refused for the reason; known are the
-// entries with its keys that the refusal must have.
+// entries with its keys that the refusal must have. The batch has a snapshot, which
+// must be lost with it.
 func (h *handle) refused(reason replay.ConflictReason, id string, want *history, batch replay.Batch, known ...replay.Entry) *replay.ConflictError {
 	h.Helper()
+	batch.Snapshot = []byte("lost state")
 	err := h.store.Append(h.ctx, id, batch)
 	conflict, ok := errors.AsType[*replay.ConflictError](err)
 	if !ok {
@@ -99,9 +104,16 @@ func (h *handle) moved(id string, want *history, batch replay.Batch) {
 	h.refused(replay.ConflictMoved, id, want, batch)
 }
 
+// load returns the head with its snapshot.
 func (h *handle) load(id string) replay.Head {
 	h.Helper()
-	head, err := h.store.Load(h.ctx, id, replay.Cursor{})
+	return h.loadFor(id, replay.Cursor{})
+}
+
+// loadFor returns the head, for a caller who has the state at a position.
+func (h *handle) loadFor(id string, have replay.Cursor) replay.Head {
+	h.Helper()
+	head, err := h.store.Load(h.ctx, id, have)
 	if err != nil {
 		h.Fatalf("Load of %.40q: %v", id, err)
 	}
@@ -207,7 +219,7 @@ func (h *handle) sameIDs(want ...string) {
 // holds compares the whole history, of which nothing may be trimmed.
 func (h *handle) holds(id string, want *history) {
 	h.Helper()
-	h.sameHead(id, h.load(id), want, 1)
+	h.sameHead(id, replay.Cursor{}, h.load(id), want, 1)
 	h.sameEntries("Read of the whole history", h.read(id, want.at(0), all), want.entries)
 }
 
@@ -243,14 +255,23 @@ func (h *handle) holdsNothing(id string, want *history) {
 	}
 }
 
-// sameHead compares a head.
-func (h *handle) sameHead(id string, got replay.Head, want *history, oldest uint64) {
+// sameHead compares a head that was loaded for a caller who has the state at a
+// position.
+func (h *handle) sameHead(id string, have replay.Cursor, got replay.Head, want *history, oldest uint64) {
 	h.Helper()
 	if got.Cursor != want.head() || got.Oldest != oldest || got.RestartAfter != 0 {
 		h.Errorf("Load of %.40q: head %s, oldest %d, restart after %d; want %s, %d, 0", id, got.Cursor, got.Oldest, got.RestartAfter, want.head(), oldest)
 	}
-	if !bytes.Equal(got.Snapshot, want.state()) {
-		h.Errorf("Load of %.40q: state %.60q; want %.60q", id, got.Snapshot, want.state())
+	snapshot := want.snapshot
+	if !want.needsSnapshot(have) {
+		snapshot = nil
+	}
+	if !bytes.Equal(got.Snapshot, snapshot) || got.SnapshotRevision != want.snapshotAt {
+		h.Errorf("Load of %.40q at %s, having %s: snapshot %s after revision %d; want %s after %d",
+			id, want.head(), have, abbreviated(string(got.Snapshot)), got.SnapshotRevision, abbreviated(string(snapshot)), want.snapshotAt)
+	}
+	if got.Oldest > want.snapshotAt+1 {
+		h.Errorf("Load of %.40q: oldest %d; want all entries after the snapshot kept, which is of revision %d", id, got.Oldest, want.snapshotAt)
 	}
 	if !bytes.Equal(got.Meta, want.meta) {
 		h.Errorf("Load of %.40q: meta %.60q; want %.60q", id, got.Meta, want.meta)
@@ -282,7 +303,6 @@ func differ(got, want replay.Entry) string {
 	note("cursor", got.Cursor.String(), want.Cursor.String())
 	note("key", got.Key, want.Key)
 	note("data", string(got.Data), string(want.Data))
-	note("state", string(got.State), string(want.State))
 	return b.String()
 }
 

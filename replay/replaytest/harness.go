@@ -21,9 +21,14 @@ type Harness struct {
 	Open func(t testing.TB) replay.Store
 
 	// OpenBounded returns a new, empty store that keeps the newest entries of
-	// each history, and may keep up to 1000 more. Nil if the store cannot bound
-	// what it keeps.
+	// each history, that many or all after the newest snapshot, and may keep up to
+	// 1000 more. Nil if the store cannot bound what it keeps.
 	OpenBounded func(t testing.TB, entries int) replay.Store
+
+	// OpenBoundedBy has functions that return a new, empty store that bounds what
+	// it keeps of each history in another way, and as tightly as it can: to one
+	// byte, or to the smallest age. The keys of the map name the bounds.
+	OpenBoundedBy map[string]func(t testing.TB) replay.Store
 
 	// Reopen closes the store and returns one with the same content. Nil if
 	// content does not outlive a store.
@@ -69,12 +74,15 @@ func checks() []check {
 		{"a batch commits whole at the expected head", commitsWhole},
 		{"a batch at another head is refused", refusesOtherHeads},
 		{"a refusal has all that was missed or nothing", refusalHasMissed},
-		{"a misnumbered batch is invalid", refusesMisnumbered},
+		{"an invalid batch changes nothing", refusesInvalid},
 		{"every batch replaces the meta", replacesMeta},
 		{"another meta is refused", refusesOtherMetas},
 		{"a known key is refused", refusesKnownKeys},
 		{"new keys commit", acceptsNewKeys},
 		{"a refusal names the first reason", refusesInOrder},
+
+		{"a snapshot replaces the one before", replacesSnapshot},
+		{"load leaves out a snapshot that is not needed", leavesSnapshotOut},
 
 		{"a restart replaces the history", restarts},
 		{"a restart may find earlier keys in their own epoch", findsEarlierKeys},
@@ -83,7 +91,8 @@ func checks() []check {
 		{"read returns exactly what followed", readsWhatFollowed},
 		{"a cursor that nothing continues is refused", refusesCursors},
 
-		{"trimming keeps the newest entries and the state", trimsOldest},
+		{"trimming keeps the newest entries and the snapshot", trimsOldest},
+		{"entries after the snapshot are never trimmed", keepsAfterSnapshot},
 		{"keys are forgotten with their entries", forgetsKeys},
 		{"keys find their newest entries", findsNewest},
 
@@ -118,6 +127,7 @@ func checks() []check {
 
 		{"followers are notified of the start and of every append", notifiesOfAppends},
 		{"followers get any contents", notifiesOfContents},
+		{"a small change to a large state is announced whole", notifiesOfLargeStates},
 		{"followers see starts, restarts and removals", notifiesOfEpochs},
 		{"followers see their own history only", notifiesOfOneHistory},
 		{"stop ends the notifications", stopEndsNotifications},

@@ -15,10 +15,13 @@ const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 // history is what a store should hold of an id.
 type history struct {
 	entries []replay.Entry // of the newest epoch; they stay when it is removed
-	meta    []byte
-	removed bool
-	earlier []replay.Entry // from before it was restarted
-	epochs  []uint64       // all that it has had
+	// snapshot is the newest one, of the state after the revision snapshotAt.
+	snapshot   []byte
+	snapshotAt uint64
+	meta       []byte
+	removed    bool
+	earlier    []replay.Entry // from before it was restarted
+	epochs     []uint64       // all that it has had
 	// batches has every batch by the position of its first entry.
 	batches map[replay.Cursor]replay.Batch
 }
@@ -34,6 +37,9 @@ func (h *history) add(batch replay.Batch) {
 		h.epochs = append(h.epochs, batch.Last().Epoch)
 	}
 	h.entries = append(h.entries, batch.Entries...)
+	if len(batch.Snapshot) > 0 {
+		h.snapshot, h.snapshotAt = batch.Snapshot, batch.Last().Revision
+	}
 	h.meta, h.removed = batch.Meta, batch.Remove
 	if h.batches == nil {
 		h.batches = make(map[replay.Cursor]replay.Batch)
@@ -64,13 +70,10 @@ func (h *history) after(cursor replay.Cursor) []replay.Entry {
 	return h.entries[cursor.Revision:]
 }
 
-func (h *history) state() []byte {
-	for i := len(h.entries) - 1; i >= 0; i-- {
-		if state := h.entries[i].State; len(state) > 0 {
-			return state
-		}
-	}
-	return nil
+// needsSnapshot reports whether the entries after a position do not lead from the
+// state there to the newest one.
+func (h *history) needsSnapshot(have replay.Cursor) bool {
+	return have.Epoch != h.head().Epoch || have.Revision < h.snapshotAt || have.Revision > h.head().Revision
 }
 
 // newest returns the newest entry that carries the key, nil if there is none.
@@ -102,10 +105,24 @@ func (h *history) restart(epoch uint64, entries ...replay.Entry) replay.Batch {
 // the entries alone that it was removed.
 func theEnd() []replay.Entry { return contents("the end") }
 
-// start numbers the entries as the first batch of an epoch.
+// start numbers the entries as the first batch of an epoch, which has a snapshot.
 func start(epoch uint64, entries ...replay.Entry) replay.Batch {
-	batch := follow(replay.Cursor{Epoch: epoch}, entries...)
+	batch := withSnapshot(follow(replay.Cursor{Epoch: epoch}, entries...))
 	batch.Expect = replay.Cursor{}
+	return batch
+}
+
+// withSnapshot adds a snapshot to the batch. It differs from that of every other
+// batch that has another position or other data.
+func withSnapshot(batch replay.Batch) replay.Batch {
+	last := batch.Entries[len(batch.Entries)-1]
+	batch.Snapshot = fmt.Appendf(nil, "state after %s, %s", last.Cursor, last.Data)
+	return batch
+}
+
+// withoutSnapshot takes the snapshot from the batch.
+func withoutSnapshot(batch replay.Batch) replay.Batch {
+	batch.Snapshot = nil
 	return batch
 }
 

@@ -22,7 +22,7 @@ func (h *handle) calls(ctx context.Context, want *history) map[string]error {
 		_, errs["Find in "+id] = h.store.Find(ctx, id, []string{"key", "absent"})
 	}
 	batches := map[string]replay.Batch{
-		"Append":               want.next(replay.Entry{Data: []byte("lost"), State: []byte("lost"), Key: "lost"}),
+		"Append":               withSnapshot(want.next(keyed("lost")...)),
 		"Append that removes":  removing(want.next(contents("lost")...)),
 		"Append that restarts": want.restart(want.head().Epoch+1, contents("lost")...),
 		"Append of new keys":   newKeys(want.next(keyed("lost")...)),
@@ -83,7 +83,7 @@ func staysWhole(f *fixture) {
 			}
 			cancel()
 		}()
-		err := h.store.Append(ctx, "id", follow(head, many(name, length)...))
+		err := h.store.Append(ctx, "id", withSnapshot(follow(head, many(name, length)...)))
 		<-done
 		switch conflict, refused := errors.AsType[*replay.ConflictError](err); {
 		case err == nil:
@@ -92,7 +92,10 @@ func staysWhole(f *fixture) {
 		case refused:
 			head = conflict.Head // an earlier batch took effect late
 		case errors.Is(err, context.Canceled):
-			head = h.load("id").Cursor
+			loaded := h.load("id")
+			if head = loaded.Cursor; loaded.SnapshotRevision != head.Revision {
+				h.Errorf("the snapshot is of revision %d, but the batch that ended at %d had one", loaded.SnapshotRevision, head.Revision)
+			}
 		default:
 			h.Fatalf("Append with a context that ends meanwhile: %v", err)
 		}
@@ -168,7 +171,8 @@ func handlesAgree(f *fixture) {
 	want := &history{}
 	for i, batch := range []func() replay.Batch{
 		func() replay.Batch { return start(firstEpoch, keyed("key 0")...) },
-		func() replay.Batch { return want.next(replay.Entry{State: []byte("state"), Key: "key 1"}) },
+		func() replay.Batch { return withSnapshot(want.next(keyed("key 1")...)) },
+		func() replay.Batch { return want.next(contents("")...) },
 		func() replay.Batch { return want.restart(firstEpoch+1, keyed("key 2", "")...) },
 		func() replay.Batch { return want.end() },
 		func() replay.Batch { return start(firstEpoch+2, contents("again")...) },

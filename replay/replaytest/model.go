@@ -98,13 +98,10 @@ func (m *model) step() {
 	}
 }
 
-// entries returns some entries, with a state and a key here and there.
+// entries returns some entries, with a key here and there.
 func (m *model) entries() []replay.Entry {
 	entries := many(fmt.Sprint("step ", len(m.trace), " entry "), 1+m.random.IntN(4))
 	for i := range entries {
-		if m.random.IntN(3) == 0 {
-			entries[i].State = fmt.Append(nil, "state of step ", len(m.trace), " entry ", i)
-		}
 		switch m.random.IntN(6) {
 		case 0, 1:
 			entries[i].Key = fmt.Sprint("key ", m.keys)
@@ -134,8 +131,11 @@ func (m *model) commit(h *handle, id string) {
 	}
 	batch.Remove = m.random.IntN(20) == 0
 	batch.NewKeys = m.random.IntN(3) == 0
-	m.note("Append to %q expecting %s, of %s to %s, remove %t, new keys %t",
-		id, batch.Expect, firstOf(batch), batch.Last(), batch.Remove, batch.NewKeys)
+	if m.random.IntN(4) == 0 {
+		batch = withSnapshot(batch)
+	}
+	m.note("Append to %q expecting %s, of %s to %s, snapshot %q, remove %t, new keys %t",
+		id, batch.Expect, firstOf(batch), batch.Last(), batch.Snapshot, batch.Remove, batch.NewKeys)
 	if batch.NewKeys && at.exists() {
 		if known := h.finds(id, &at.history, at.oldest, keysOf(batch.Entries)...); len(known) > 0 {
 			m.note("%d of the keys are known", len(known))
@@ -163,8 +163,8 @@ func (m *model) mayTrim(at *modelled, before uint64) {
 		m.Errorf("oldest went back from %d to %d", before, oldest)
 	case m.bound != unbounded && oldest > max(1, head+1-min(head, uint64(m.bound))):
 		m.Errorf("oldest is %d at revision %d of a store that keeps %d", oldest, head, m.bound)
-	case m.bound != unbounded && head+1-oldest > uint64(m.bound+slack):
-		m.Errorf("oldest is %d at revision %d of a store that keeps %d and may keep %d more", oldest, head, m.bound, slack)
+	case m.bound != unbounded && head+1-oldest > max(uint64(m.bound), head-at.snapshotAt)+slack:
+		m.Errorf("oldest is %d at revision %d, snapshot at %d, of a store that keeps %d and may keep %d more", oldest, head, at.snapshotAt, m.bound, slack)
 	}
 }
 
@@ -211,7 +211,7 @@ func (m *model) invalid(h *handle, id string) {
 	m.Helper()
 	batch := start(firstEpoch+1<<30, m.entries()...)
 	if at := m.ids[id]; at.exists() {
-		batch = at.next(m.entries()...)
+		batch = withSnapshot(at.next(m.entries()...))
 	}
 	i := m.random.IntN(len(batch.Entries))
 	batch.Entries[i].Cursor.Revision += 1 + m.random.Uint64N(3)
@@ -303,7 +303,7 @@ func (m *model) reopen() {
 	}
 }
 
-// compareHead compares the head.
+// compareHead compares the head, loaded for a caller who has a state or none.
 func (m *model) compareHead(h *handle, id string) {
 	m.Helper()
 	at := m.ids[id]
@@ -311,8 +311,12 @@ func (m *model) compareHead(h *handle, id string) {
 		h.holdsNothing(id, &at.history)
 		return
 	}
-	head, before := h.load(id), at.oldest
+	var have replay.Cursor
+	if m.random.IntN(2) == 0 {
+		have = m.cursor(at)
+	}
+	head, before := h.loadFor(id, have), at.oldest
 	at.oldest = head.Oldest
 	m.mayTrim(at, before)
-	h.sameHead(id, head, &at.history, at.oldest)
+	h.sameHead(id, have, head, &at.history, at.oldest)
 }

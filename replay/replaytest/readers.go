@@ -35,20 +35,16 @@ const unbounded = -1
 // entryAt is the entry that readWhileWriting writes at a position. It follows
 // from the position alone, so that a reader can check it.
 func entryAt(cursor replay.Cursor) replay.Entry {
-	entry := replay.Entry{Cursor: cursor, Key: "key " + cursor.String(), Data: []byte("data " + cursor.String())}
-	if cursor.Revision%3 == 1 {
-		entry.State = stateAt(cursor)
-	}
-	return entry
+	return replay.Entry{Cursor: cursor, Key: "key " + cursor.String(), Data: []byte("data " + cursor.String())}
 }
 
-// stateAt is the newest state, and metaAt the meta, while cursor is the head.
-func stateAt(cursor replay.Cursor) []byte {
-	cursor.Revision -= (cursor.Revision + 2) % 3
-	return []byte("state " + cursor.String())
-}
+// stateAt is the snapshot of the state at a position.
+func stateAt(cursor replay.Cursor) []byte { return []byte("state at " + cursor.String()) }
 
-func metaAt(cursor replay.Cursor) []byte { return []byte("meta " + cursor.String()) }
+// metaAt is the meta of a head and its newest snapshot.
+func metaAt(head replay.Cursor, snapshot uint64) []byte {
+	return fmt.Appendf(nil, "meta of %s with the snapshot of %d", head, snapshot)
+}
 
 // readWhileWriting writes a history while readers check each result against what
 // was committed.
@@ -97,6 +93,7 @@ func (f *fixture) readWhileWriting(h *handle, bound int, epochs epochs) {
 // pace after each batch.
 func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pace func(batch int)) error {
 	var head replay.Cursor
+	var snapshot uint64
 	for epoch := range epochs.number {
 		for i := range batches {
 			batch := replay.Batch{Expect: head}
@@ -107,7 +104,10 @@ func writeEpochs(f *fixture, store replay.Store, epochs epochs, batches int, pac
 				head = head.Next()
 				batch.Entries = append(batch.Entries, entryAt(head))
 			}
-			batch.Meta = metaAt(head)
+			if i%4 == 0 {
+				batch.Snapshot, snapshot = stateAt(head), head.Revision
+			}
+			batch.Meta = metaAt(head, snapshot)
 			batch.Remove = !epochs.restart && i == batches-1 && epoch < epochs.number-1
 			if err := store.Append(f.ctx, "id", batch); err != nil {
 				return fmt.Errorf("the only writer, at %s: %w", batch.Expect, err)
@@ -128,12 +128,20 @@ type reader struct {
 	bound   int
 	restart bool          // the history is restarted and never removed
 	at      replay.Cursor // the entries up to here were read or are trimmed
-	head    replay.Cursor // the newest head that was loaded
+	// head is the newest head that was loaded, with the snapshot of that revision.
+	head     replay.Cursor
+	snapshot uint64
+	loaded   int // how often
 }
 
-// readOn loads the head and reads up to it.
+// readOn loads the head, every other time as one who has the state where the reader
+// was, and reads up to it, from the newest snapshot and from there.
 func (r *reader) readOn() error {
-	head, err := r.store.Load(r.ctx, "id", replay.Cursor{})
+	var have replay.Cursor
+	if r.loaded++; r.loaded%2 == 0 {
+		have = r.at
+	}
+	head, err := r.store.Load(r.ctx, "id", have)
 	if errors.Is(err, replay.ErrNotFound) && (!r.restart || r.head.IsZero()) {
 		return nil
 	}
@@ -143,8 +151,16 @@ func (r *reader) readOn() error {
 	if r.head.After(head.Cursor) {
 		return fmt.Errorf("load: the head went back from %s to %s", r.head, head.Cursor)
 	}
-	if string(head.Snapshot) != string(stateAt(head.Cursor)) || string(head.Meta) != string(metaAt(head.Cursor)) {
-		return fmt.Errorf("load: head %s has state %q and meta %q", head.Cursor, head.Snapshot, head.Meta)
+	snapshotAt := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}
+	snapshot := stateAt(snapshotAt)
+	if head.CanContinue(have) {
+		snapshot = nil
+	}
+	if string(head.Snapshot) != string(snapshot) || string(head.Meta) != string(metaAt(head.Cursor, head.SnapshotRevision)) {
+		return fmt.Errorf("load: head %s has snapshot %q after %d and meta %q", head.Cursor, head.Snapshot, head.SnapshotRevision, head.Meta)
+	}
+	if head.Oldest > head.SnapshotRevision+1 {
+		return fmt.Errorf("load: head %s has oldest %d, but its snapshot is of %d", head.Cursor, head.Oldest, head.SnapshotRevision)
 	}
 	if r.bound == unbounded && head.Oldest != 1 {
 		return fmt.Errorf("load: head %s has oldest %d, but nothing had to be trimmed", head.Cursor, head.Oldest)
@@ -152,11 +168,13 @@ func (r *reader) readOn() error {
 	if head.Cursor.Epoch != r.head.Epoch {
 		r.at = replay.Cursor{Epoch: head.Cursor.Epoch}
 	}
-	r.head = head.Cursor
-	for r.at.Revision < head.Cursor.Revision {
-		ended, err := r.readPage()
-		if ended || err != nil {
-			return err
+	r.head, r.snapshot = head.Cursor, head.SnapshotRevision
+	for _, after := range []replay.Cursor{snapshotAt, r.at} {
+		for r.at = after; r.at.Revision < head.Cursor.Revision; {
+			ended, err := r.readPage()
+			if ended || err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -171,7 +189,8 @@ func (r *reader) readPage() (ended bool, err error) {
 		return true, nil
 	case errors.Is(err, replay.ErrUnknownEpoch) && refused && refusal.Head.Epoch > r.at.Epoch:
 		return true, nil
-	case errors.Is(err, replay.ErrCursorTooOld) && refused && r.bound != unbounded && refusal.Oldest > r.at.Revision+1:
+	case errors.Is(err, replay.ErrCursorTooOld) && refused && r.bound != unbounded && refusal.Oldest > r.at.Revision+1 &&
+		(r.at.Revision < r.snapshot || refusal.Head.After(r.head)): // that is, there is a newer snapshot
 		r.at.Revision = refusal.Oldest - 1
 		return false, nil
 	case err != nil:

@@ -17,7 +17,7 @@ func removes(f *fixture) {
 	h.commit("id", want, removing(start(firstEpoch+1, keyed("a", "b")...)))
 	h.holdsNothing("id", want)
 	short := &history{}
-	h.commit("short", short, removing(start(firstEpoch, keyed("a", "b")...)))
+	h.commit("short", short, removing(withoutSnapshot(start(firstEpoch, keyed("a", "b")...))))
 	h.holdsNothing("short", short)
 	h.sameIDs("other")
 	h.commit("short", short, start(firstEpoch+1, contents("a")...))
@@ -29,10 +29,7 @@ func removes(f *fixture) {
 func startsInLaterEpoch(f *fixture) {
 	h := f.open()
 	want := &history{}
-	batch := start(firstEpoch,
-		replay.Entry{Data: []byte("a"), State: []byte("old state"), Key: "a"},
-		replay.Entry{Data: []byte("b"), State: []byte("another old state"), Key: "b"},
-		replay.Entry{Data: []byte("c"), Key: "c"})
+	batch := start(firstEpoch, keyed("a", "b", "c")...)
 	for range 3 {
 		batch.Meta = []byte("old meta")
 		h.commit("id", want, batch)
@@ -57,6 +54,6 @@ func startsInLaterEpoch(f *fixture) {
 		h.commit("id", want, want.next(keyed("b", "x")...))
 		h.sameEntries("Find of a key that is used again", h.find("id", "a", "b", "c"), want.entries[1:2])
 		h.holds("id", want)
-		batch = want.next(batch.Entries...)
+		batch = withSnapshot(want.next(batch.Entries...))
 	}
 }

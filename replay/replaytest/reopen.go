@@ -16,8 +16,8 @@ func reopens(f *fixture) {
 		"🙂 {}":  h.started("🙂 {}"),
 		"over":  h.started("over", keyed("a", "b")...),
 	}
-	batch := wants["other"].next(replay.Entry{Data: []byte{0, 0xff}, State: []byte("state")}, replay.Entry{})
-	batch.Meta = []byte("meta")
+	batch := wants["other"].next(replay.Entry{Data: []byte{0, 0xff}}, replay.Entry{})
+	batch.Meta, batch.Snapshot = []byte("meta"), []byte{0, 0xff}
 	h.commit("other", wants["other"], batch)
 	over := wants["over"]
 	for i := range uint64(3) {
@@ -31,7 +31,11 @@ func reopens(f *fixture) {
 			h.moved(id, want, start(firstEpoch+1, contents("lost")...))
 			h.moved(id, want, follow(want.head().Next(), contents("lost")...))
 			h.readRefused(id, want, want.head().Next(), replay.ErrFutureCursor, 1)
-			h.commit(id, want, want.next(contents("after reopening")...))
+			batch := want.next(contents("after reopening")...)
+			if i == 1 {
+				batch = withSnapshot(batch)
+			}
+			h.commit(id, want, batch)
 		}
 		h.sameEntries("Find after reopening", h.find("other", "key"), wants["other"].entries[:1])
 		h.finds("over", over, 1, "a", "b", "c")
@@ -68,8 +72,7 @@ func reopensWithEpochs(f *fixture) {
 func reopensTrimmed(f *fixture) {
 	h := f.openBounded(5)
 	want, _ := h.trimmed("id", 5)
-	h.commit("id", want, want.next(replay.Entry{Data: []byte("data"), State: []byte("state")}))
-	oldest := h.commit("id", want, want.next(keyed("key 0", "key 1", "key 2", "key 3", "key 4")...))
+	oldest := h.commit("id", want, withSnapshot(want.next(keyed("key 0", "key 1", "key 2", "key 3", "key 4")...)))
 	for range 2 {
 		h = f.reopen(h)
 		// The store may trim more, but trimmed entries do not return.
@@ -80,7 +83,7 @@ func reopensTrimmed(f *fixture) {
 		oldest = reopened
 		h.agrees("id", want, oldest, 5)
 		h.finds("id", want, oldest, "key 0", "key 4")
-		oldest = h.commit("id", want, want.next(keyed("key 0", "key 1", "key 2", "key 3", "key 4")...))
+		oldest = h.commit("id", want, want.next(keyed("key 0", "key 1", "key 2", "key 3", "key 4", "key 5")...))
 		h.agrees("id", want, oldest, 5)
 	}
 }

@@ -12,10 +12,10 @@ func restarts(f *fixture) {
 	other := h.started("other", keyed("key")...)
 	want := h.grown("id", 5)
 	for i, entries := range [][]replay.Entry{
-		contents("without a state"),
-		{{Data: []byte("a"), State: []byte("state a")}, {Data: []byte("b")}},
+		contents("one"),
+		contents("a", "b"),
 		many("many ", 20),
-		{{Data: []byte("c"), State: []byte("state c"), Key: "key c"}},
+		keyed("key c"),
 	} {
 		before := *want
 		batch := expecting(want.meta, want.restart(firstEpoch+1+uint64(i), entries...))
@@ -100,7 +100,7 @@ func restartsTrimmed(f *fixture) {
 		// What is from before the restart is trimmed first.
 		for oldest <= 5 {
 			h.mustTrim(want, 4, 5)
-			oldest = h.commit("id", want, want.next(many(fmt.Sprint(len(want.entries), " "), 3)...))
+			oldest = h.commit("id", want, withSnapshot(want.next(many(fmt.Sprint(len(want.entries), " "), 3)...)))
 			h.agrees("id", want, oldest, 4)
 		}
 		h.sameEntries("Find of keys from before what was trimmed", h.find("id", keys...), nil)
