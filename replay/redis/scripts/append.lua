@@ -24,8 +24,8 @@ local function committed(h)
   if not h.head then return false end
   local some = redis.call('XRANGE', STREAM, last, last)
   if #some == 0 then return false end
-  local _, written = fields(some[1])
-  return written == token
+  local f = fields(some[1])
+  return f[#f] == token
 end
 
 -- missed returns the entries after the expected position, if they are not many.
@@ -105,7 +105,7 @@ end
 
 -- uncount subtracts an entry that is trimmed from what the head counts.
 local function uncount(h, entry)
-  local f, _, size = fields(entry)
+  local f, size = fields(entry)
   local key = f[KEY] or ''
   if key ~= '' and redis.call('HGET', INDEX, key) == entry[1] then
     h.indexed = h.indexed - redis.call('HDEL', INDEX, key)

@@ -6,7 +6,7 @@
 local function collect(some, found)
   local size = 0
   for i = 1, #some do
-    local f, _, kept = fields(some[i])
+    local f, kept = fields(some[i])
     found[#found + 1] = {some[i][1], f[DATA], f[KEY]}
     size = size + kept + 64
   end

@@ -15,16 +15,16 @@ local HEAD, STREAM, INDEX, TOMBSTONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- state after them (s) before the token; it is not used.
 local DATA, TIME, KEY = 2, 4, 6
 
--- fields returns the fields of an entry, its token, and the size in bytes of all that
--- it keeps. It returns no fields if this store did not write the entry.
+-- fields returns the fields of an entry, the last of which is the token, and the size
+-- in bytes of all that it keeps. It returns none if this store did not write it.
 local function fields(entry)
   local f = entry[2]
   if f[1] == 'd' and f[3] == 'a' and f[5] == 'k' then
     local size = #f[DATA] + #f[KEY]
-    if #f == 8 and f[7] == 't' then return f, f[8], size end
-    if #f == 10 and f[7] == 's' and f[9] == 't' then return f, f[10], size + #f[8] end
+    if #f == 8 and f[7] == 't' then return f, size end
+    if #f == 10 and f[7] == 's' and f[9] == 't' then return f, size + #f[8] end
   end
-  return {}, '', 0
+  return {}, 0
 end
 
 -- epoch returns the epoch of a cursor.
