@@ -2,6 +2,8 @@ package replaytest
 
 import (
 	"fmt"
+	"maps"
+	"testing"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -72,6 +74,41 @@ func trimsOldest(f *fixture) {
 		// A batch of more than is kept.
 		oldest := h.commit("id", want, withSnapshot(want.next(many("long ", 50)...)))
 		h.agrees("id", want, oldest, entries)
+	}
+}
+
+// keepsAfterSnapshot checks that no bound trims entries after the newest snapshot,
+// and that each trims them after the next one.
+func keepsAfterSnapshot(f *fixture) {
+	opens := make(map[string]func(testing.TB) replay.Store)
+	maps.Copy(opens, f.harness.OpenBoundedBy)
+	if f.harness.OpenBounded != nil {
+		opens["entries"] = func(t testing.TB) replay.Store { return f.harness.OpenBounded(t, 1) }
+	}
+	if len(opens) == 0 {
+		f.Skipf("the harness has no OpenBounded and no OpenBoundedBy")
+	}
+	for name, open := range opens {
+		f.Logf("bounded by %s", name)
+		h := f.handle(open(f.TB))
+		want := h.started("id")
+		for range 2 {
+			for i := range 12 {
+				h.commit("id", want, want.next(keyed(fmt.Sprint("key ", i), "", "repeated")...))
+				// Entries up to the snapshot may reach their age at any time.
+				head := h.load("id")
+				h.sameHead("id", replay.Cursor{}, head, want, head.Oldest)
+				snapshot := want.at(want.snapshotAt)
+				h.sameEntries("Read after the snapshot", h.read("id", snapshot, all), want.after(snapshot))
+				h.finds("id", want, want.snapshotAt+1, keysOf(want.after(snapshot))...)
+			}
+			h.refused(replay.ConflictKnownKeys, "id", want, newKeys(want.next(keyed("key 0")...)), *want.newest("key 0"))
+			for end, oldest := want.head().Revision, uint64(1); oldest <= end; {
+				h.mustTrim(want, 1, int(end))
+				oldest = h.commit("id", want, withSnapshot(want.next(many("then ", 20)...)))
+			}
+			h.commit("id", want, want.restart(want.head().Epoch+1, contents("over")...))
+		}
 	}
 }
 
