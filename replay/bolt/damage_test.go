@@ -38,6 +38,17 @@ func spread(t *testing.T) ([]byte, model) {
 	return content, k
 }
 
+// rootOf is what the root of a file has.
+func rootOf(t *testing.T, content []byte) []rootElement {
+	t.Helper()
+	c := &fileCheck{file: bytes.NewReader(content), size: int64(len(content))}
+	_, err := c.begin()
+	if err := errors.Join(err, c.root()); err != nil {
+		t.Fatal(err)
+	}
+	return c.elements
+}
+
 // leafOf is the id of the page that has an entry.
 func leafOf(t *testing.T, content []byte, key []byte) uint64 {
 	t.Helper()
@@ -46,14 +57,10 @@ func leafOf(t *testing.T, content []byte, key []byte) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := readPage(file, &m, m.root)
-	if err != nil {
-		t.Fatal(err)
-	}
 	id := uint64(0)
-	for i := range root.count() {
-		if bytes.Equal(root.key(i), entriesBucket.name) {
-			id = native.Uint64(root.value(i))
+	for _, e := range rootOf(t, content) {
+		if bytes.Equal(e.leaf.key(e.index), entriesBucket.name) {
+			id = native.Uint64(e.leaf.value(e.index))
 		}
 	}
 	for {

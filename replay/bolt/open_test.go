@@ -96,6 +96,13 @@ func TestOpen_UnusableFiles(t *testing.T) {
 		"zeros":                    {make([]byte, 1<<20), ErrForeign, "not a bbolt file"},
 		"another program's file":   {bucketOnly("users"), ErrForeign, "another program"},
 		"another program's format": {bucketOnly("format"), ErrForeign, "another program"},
+		"another program's buckets": {boltFile(t, func(tx *bbolt.Tx) (err error) {
+			for i := range 1000 {
+				_, failed := tx.CreateBucket(fmt.Appendf(nil, "bucket %d", i))
+				err = errors.Join(err, failed)
+			}
+			return err
+		}), ErrForeign, "another program"},
 		"an empty bbolt file":      {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
 		"a later version":          {formatted(t, versionKey, binary.AppendUvarint(nil, 3)), ErrForeign, "format 3"},
 		"another name":             {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
