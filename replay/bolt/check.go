@@ -55,6 +55,8 @@ type fileCheck struct {
 	// used are the pages that were seen in use, and free those that are listed as
 	// free.
 	used, free pageSet
+	// format is the version of the format that the file is kept in.
+	format uint64
 	// elements are those of the root.
 	elements []rootElement
 }
@@ -174,9 +176,9 @@ func (c *fileCheck) checkFormat() error {
 		return fmt.Errorf("%w: it is a bbolt file of another program", ErrForeign)
 	}
 	p := parser{rest: version}
-	if got := p.number(); p.bad || got != formatVersion {
-		return fmt.Errorf("%w: it is kept in format %d, and this version of the program knows only format %d",
-			ErrForeign, got, formatVersion)
+	if c.format = p.number(); c.format < stateFormat || c.format > formatVersion {
+		return fmt.Errorf("%w: it is kept in format %d, and this version of the program knows only formats %d and %d; use the version that wrote it",
+			ErrForeign, c.format, stateFormat, formatVersion)
 	}
 	if !known {
 		return damaged("it does not have the buckets that it should have")
