@@ -34,9 +34,6 @@ func open(t testing.TB, path string, options *Options) *Store {
 	return s
 }
 
-// SetClock makes a store that is not used yet read the time from a function.
-func SetClock(s *Store, now func() time.Time) { s.now = now }
-
 // newPath is where a file may be created.
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "histories.db") }
 
