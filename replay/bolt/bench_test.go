@@ -86,6 +86,7 @@ func appendAll(b *testing.B, store replay.Store, all []*appender, entries int) {
 	work.Wait()
 }
 
+// BenchmarkAppend appends without snapshots.
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("appenders=%d", n), func(b *testing.B) {

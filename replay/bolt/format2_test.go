@@ -274,7 +274,7 @@ func TestFormat2_RolledBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content = flipped(content, int(m.at)*pageBytes+pageHeaderBytes+metaBytes-1)
+	content = flipped(content, int(m.at*m.pageBytes)+pageHeaderBytes+metaBytes-1)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -143,17 +143,15 @@ func TestRetention_AfterSnapshot(t *testing.T) {
 			clock.add(2 * time.Hour)
 			oldestIs(t, s, k, "id", 10)
 			add(17, true)
+			add(18, false)
 			clock.add(time.Hour)
-			add(18, true)
 			oldestIs(t, s, k, "id", map[string]uint64{"MaxEntries": 18, "MaxBytes": 18, "MaxAge": 19}[name])
 
 			// What is from before a restart is not needed.
 			over := numbered(replay.Batch{Expect: k["id"].head()}, replay.Cursor{Epoch: 9}, []replay.Entry{keyedEntry(20, "new"), keyedEntry(21, "new")})
 			mustAppend(t, s, k, "id", over)
 			clock.add(time.Hour)
-			for i := range 4 {
-				add(22+i, false)
-			}
+			mustAppend(t, s, k, "id", k.next("id", keyedEntry(22, "more"), keyedEntry(23, "more"), keyedEntry(24, "more"), keyedEntry(25, "more")))
 			oldestIs(t, s, k, "id", 3)
 			if n := count(t, s, entriesBucket); n != 4 {
 				t.Errorf("%d entries are kept; want the 4 since the restart", n)
