@@ -43,14 +43,31 @@ func vet(t *testing.T, files []string) {
 	}
 }
 
-// The README has one block for the server, which is a program, and one for the
-// client, which is the body of a function.
+// The README has one block for the server, which is a program, one with a function for
+// large states, and one for the client, which is the body of a function.
 func TestReadme_Compiles(t *testing.T) {
 	blocks := goBlocks(t, "../../README.md")
-	if len(blocks) != 2 {
-		t.Fatalf("the README has %d Go blocks, want one for the server and one for the client", len(blocks))
+	if len(blocks) != 3 {
+		t.Fatalf("the README has %d Go blocks, want one for the server, one for a large state and one for the client", len(blocks))
 	}
 	t.Run("server", func(t *testing.T) { vet(t, blocks[:1]) })
+	t.Run("large state", func(t *testing.T) {
+		vet(t, []string{`package main
+
+import (
+	"context"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+type Rename struct {
+	Item, Name string
+}
+
+func main() { _ = rename }
+
+` + blocks[1]})
+	})
 	t.Run("client", func(t *testing.T) {
 		vet(t, []string{`package main
 
@@ -68,7 +85,7 @@ type Add struct {
 func main() { _ = run(context.Background()) }
 
 func run(ctx context.Context) error {
-` + blocks[1] + `
+` + blocks[2] + `
 	return nil
 }
 `})
