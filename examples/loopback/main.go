@@ -108,6 +108,7 @@ func (t *tour) steps() []step {
 		{"Ping", t.ping},
 		{"Propose twice with one idempotency key: it takes effect once", t.repeat},
 		{"Cut a connection, propose meanwhile, and catch up", t.cut},
+		{"Change one number of a large state, and resume without the state", t.largeState},
 		{"Resume from a cursor that is too old: a gap is reported", t.gap},
 		{"Subscribe to an unknown ShareData: an error, and the client lives on", t.unknown},
 		{"Update the state without a function", t.update},
