@@ -63,6 +63,7 @@ type config struct {
 	messageRate int
 	readTimeout time.Duration
 	token       string
+	activity    bool
 
 	// Signed tokens.
 	secret, jwks     string
@@ -103,6 +104,7 @@ func main() {
 	flag.IntVar(&c.messageRate, "messages-per-second", 200_000, "`NUMBER` of messages that one connection may send per second, in the long run; high, so that load tests do not reach it; 0 is no limit")
 	flag.DurationVar(&c.readTimeout, "read-timeout", 10*time.Second, "longest `time` for reading an HTTP request")
 	flag.StringVar(&c.token, "token", "", "if set, the `token` that every request must carry")
+	flag.BoolVar(&c.activity, "activity", false, "whether subscribers may ask who proposed what")
 	tokenFlags(flag.CommandLine, &c)
 	flag.StringVar(&c.jwks, "jwks", "", "`URL` or file of the public keys that sign tokens (a JSON Web Key Set); excludes -jwt-hs256")
 	flag.BoolVar(&c.requireProof, "require-proof", false, "whether every proposal needs a proof by the key in the caller's token (claim cnf)")
@@ -147,10 +149,15 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 		return err
 	}
 
+	var authorizeActivity func(context.Context, *sharedata.Caller, string) error
+	if c.activity {
+		authorizeActivity = access.authorize.Subscribe
+	}
 	server, err := realtime.NewServer(manager, &realtime.Options{
 		Authenticate:       access.authenticate,
 		AuthenticateToken:  access.authenticateToken,
 		AuthorizeSubscribe: owner.afterwards(access.authorize).Subscribe,
+		AuthorizeActivity:  authorizeActivity,
 		AuthorizePropose:   owner.afterwards(access.authorize).Propose,
 		ReplayWindow:       orOff(c.replay),
 		MaxBufferedBytes:   c.maxBuffered,
