@@ -177,7 +177,7 @@ func (c *catchUp) beginAgain() {
 }
 
 func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
-	return readPage(c.session.ctx, c.session.server.manager, &c.sub.request, after, upTo)
+	return c.sub.channel.readPage(c.session.ctx, &c.sub.request, after, upTo)
 }
 
 // rebind makes the subscription one to the ShareData that was re-created by its

@@ -24,7 +24,7 @@ import (
 //
 //	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> a leaf
 //
-// The leaves are outbox.mu, hub.mu, waitGroup.mu, expiries.mu, revocationList.mu,
+// The leaves are outbox.mu, hub.mu, replayCache.mu, waitGroup.mu, expiries.mu, revocationList.mu,
 // revocationLease.mu and Server.mu: while one of them is held, no other lock is taken.
 // The hand-over section of RevocationsID is held while sessions are ended, so
 // the locks of all other channels come after it.
@@ -39,6 +39,8 @@ type channel struct {
 	stop   func()
 
 	holders int // guarded by hub.mu
+
+	replays replayCache // has a lock of its own
 
 	// holding says that commits are held, and the results of proposals with them.
 	// It is written with mu held.
@@ -66,7 +68,10 @@ type channel struct {
 }
 
 func newChannel(h *hub, id string) *channel {
-	return &channel{hub: h, id: id, opened: make(chan struct{}), removed: make(chan struct{})}
+	return &channel{
+		hub: h, id: id, opened: make(chan struct{}), removed: make(chan struct{}),
+		replays: replayCache{total: &h.replayBytes},
+	}
 }
 
 // attach sets the snapshot at which the channel joined the manager's events.

@@ -3,6 +3,7 @@ package realtime
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/safe-go/safe/sharedata"
 )
@@ -15,6 +16,9 @@ type hub struct {
 	ctx     context.Context // the server's
 	// lease says whether commits may be handed over.
 	lease *revocationLease
+
+	// replayBytes is the size of the replayed frames that all channels keep.
+	replayBytes atomic.Int64
 
 	mu       sync.Mutex
 	channels map[string]*channel
@@ -76,6 +80,9 @@ func (h *hub) release(c *channel) {
 		delete(h.channels, c.id)
 	}
 	h.mu.Unlock()
+	if last {
+		c.replays.clear()
+	}
 	if last && c.stop != nil {
 		c.stop()
 	}

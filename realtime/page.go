@@ -44,32 +44,50 @@ const (
 // store may hold entries that observers have not been notified of, and those
 // are sent live. If there are no entries, the page ends at the cursor. The request
 // says which frames there are, and in which form.
-func readPage(ctx context.Context, manager *sharedata.Manager, request *wire.Subscribe, after, upTo replay.Cursor) (page, error) {
-	p := page{last: after}
-	entries, bytes := 0, 0
+func (c *channel) readPage(ctx context.Context, request *wire.Subscribe, after, upTo replay.Cursor) (page, error) {
 	form := formOf(request)
-	for entry, err := range manager.History(ctx, request.ShareDataID, after) {
-		if err != nil {
+	entries := c.replays.find(form, after, upTo)
+	if entries == nil {
+		var err error
+		if entries, err = readEntries(ctx, c.hub.manager, c.id, form, after, upTo); err != nil {
 			return page{}, err
 		}
-		f := replayedFrame(&entry, form)
-		switch {
-		case entry.Type == sharedata.EntryRemoved:
-			return p, nil
-		case f == nil || entry.Cursor != p.last.Next():
-			return page{}, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, p.last)
-		}
-		p.last = entry.Cursor
-		p.unrecorded = p.unrecorded || !recordsEffect(&entry)
-		if entry.Type == sharedata.EntryTransaction || request.ReplayLifecycle {
-			p.frames = append(p.frames, f)
-			bytes += len(f)
-		}
-		entries++
-		bytes += len(entry.Data)
-		if p.last == upTo || entries == pageEntries || bytes >= pageBytes {
-			break
+		c.replays.add(form, after, entries)
+	}
+	p := page{last: replay.Cursor{Epoch: after.Epoch, Revision: after.Revision + uint64(len(entries))}}
+	for _, e := range entries {
+		p.unrecorded = p.unrecorded || e.unrecorded
+		if !e.update || request.ReplayLifecycle {
+			p.frames = append(p.frames, e.frame)
 		}
 	}
 	return p, nil
+}
+
+// readEntries reads and encodes the first entries after a cursor.
+func readEntries(ctx context.Context, manager *sharedata.Manager, id string, f form, after, upTo replay.Cursor) (entries []replayedEntry, err error) {
+	bytes, last := 0, after
+	for entry, err := range manager.History(ctx, id, after) {
+		if err != nil {
+			return nil, err
+		}
+		e := replayedEntry{
+			frame:      replayedFrame(&entry, f),
+			update:     entry.Type != sharedata.EntryTransaction,
+			unrecorded: !recordsEffect(&entry),
+		}
+		switch {
+		case entry.Type == sharedata.EntryRemoved:
+			return entries, nil
+		case e.frame == nil || entry.Cursor != last.Next():
+			return nil, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, last)
+		}
+		last = entry.Cursor
+		entries = append(entries, e)
+		bytes += len(e.frame) + len(entry.Data)
+		if last == upTo || len(entries) == pageEntries || bytes >= pageBytes {
+			break
+		}
+	}
+	return entries, nil
 }
