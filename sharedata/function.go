@@ -77,7 +77,11 @@ func NewRawFunction(id string, f func(ctx context.Context, state, input json.Raw
 		if err != nil {
 			return effect{}, checkRejection(err)
 		}
-		return effectOf(state, bytes.Clone(next))
+		by, err := effectOf(state, next)
+		if by.patch == nil {
+			by.state = bytes.Clone(by.state) // a patch shares nothing with it
+		}
+		return by, err
 	}
 	return newFunction(id, apply)
 }

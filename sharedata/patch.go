@@ -48,6 +48,9 @@ func (d Document) Raw() json.RawMessage { return d.text }
 // Get returns the value at the path as JSON; found is false where there is none. It must
 // not be changed: others share it.
 func (d Document) Get(path string) (value json.RawMessage, found bool) {
+	if path == "" {
+		return d.text, true // without passing over it
+	}
 	return jsonpatch.Find(d.text, path)
 }
 
