@@ -15,9 +15,6 @@ type Entry struct {
 	// Data is the record of what happened. Whoever knows the state before the entry
 	// can compute the state after it from the Data.
 	Data []byte
-	// State is the state after this entry if the entry changed it, and nil
-	// otherwise. It is replaced by Batch.Snapshot, and counts as one.
-	State []byte
 }
 
 // Batch is a run of entries that are committed together or not at all.

@@ -1,6 +1,7 @@
 package sharedata_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -268,10 +269,13 @@ func TestNotifications_AnyOrder(t *testing.T) {
 // Where an announced entry does not continue the history, the store is read instead.
 func TestNotifications_Invalid(t *testing.T) {
 	for name, spoil := range map[string]func(e *replay.Entry){
-		"no record":                 func(e *replay.Entry) { e.Data = []byte("garbage") },
-		"a state that is not there": func(e *replay.Entry) { e.State = nil },
-		"another position":          func(e *replay.Entry) { e.Cursor.Revision++ },
-		"an unknown epoch":          func(e *replay.Entry) { e.Cursor.Epoch++ },
+		"no record": func(e *replay.Entry) { e.Data = []byte("garbage") },
+		"no effect": func(e *replay.Entry) { e.Data = bytes.Replace(e.Data, []byte(`,"state":{"value":1}`), nil, 1) },
+		"another effect": func(e *replay.Entry) {
+			e.Data = bytes.Replace(e.Data, []byte(`"state":{"value":1}`), []byte(`"state":{"value":7}`), 1)
+		},
+		"another position": func(e *replay.Entry) { e.Cursor.Revision++ },
+		"an unknown epoch": func(e *replay.Entry) { e.Cursor.Epoch++ },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

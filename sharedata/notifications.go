@@ -30,7 +30,7 @@ func (n *notifications) add(entries []replay.Entry) {
 		return
 	}
 	for i := range entries {
-		n.bytes += len(entries[i].Data) + len(entries[i].State)
+		n.bytes += len(entries[i].Data)
 	}
 	switch {
 	case len(entries) == 0:

@@ -24,7 +24,7 @@ func TestNotifications_Bounded(t *testing.T) {
 	entries := func(n, bytes int) []replay.Entry {
 		made := make([]replay.Entry, n)
 		for i := range made {
-			made[i].Data, made[i].State = make([]byte, bytes/2), make([]byte, bytes-bytes/2)
+			made[i].Data = make([]byte, bytes)
 		}
 		return made
 	}
