@@ -29,20 +29,17 @@ import (
 // and be silent, or have lost the cursor and say so later. For such a server the
 // client sends a ping behind the state, the barrier: what the server replays, it
 // sends before the pong.
+//
+// A round has patches where the client asked for them and the state frame has a
+// stateHash: other servers ignore the question. Frames then say what changed, and a
+// state frame without a state says that the subscriber has it.
 
-// position is a point in the history of one ShareData as a client knows it.
-// The zero position is the one before the first snapshot and after a Gap: there
-// is nothing to resume from.
-type position struct {
-	known    bool
-	cursor   string // empty where the server sent none
-	revision uint64 // 0 where the server sent none
-}
-
-// item is an event and the position after it.
+// item is an event, the state that it carries, and the position after it.
 type item struct {
 	event Event
+	state *lazyState // nil: the event carries none
 	after position
+	size  int // of the event in the buffer, in bytes
 }
 
 type phase int
@@ -60,11 +57,14 @@ const (
 // the client's lock held.
 type catchUp struct {
 	shareDataID string
+	asks        asks
 	phase       phase
+	// patched: the round has patches.
+	patched bool
 	// position is the one after the last event of the round.
 	position position
-	// snapshot is the round's state frame and snapshotAt its position. Where
-	// counted, remaining is how many replayed frames are still to come.
+	// snapshot is the round's state frame and snapshotAt its position, until the round is
+	// live. Where counted, remaining is how many replayed frames are still to come.
 	snapshot   *wire.State
 	snapshotAt position
 	counted    bool
@@ -83,6 +83,9 @@ type catchUp struct {
 	held []wire.ServerMessage
 }
 
+// asks is what a subscribe asks for besides.
+type asks struct{ patches, conflate, activity bool }
+
 // maxHeld bounds catchUp.held. One frame more has the effect of a barrier.
 const maxHeld = 256
 
@@ -92,24 +95,32 @@ type step struct {
 	// barrier: send a ping, and call barrierPassed when its pong arrives.
 	barrier bool
 	// resubscribe: the frames are not what the server promised; begin another
-	// round. The last item is a Gap.
-	resubscribe bool
+	// round, if later is set after a while. The last item, if there is one, is a Gap.
+	resubscribe, later bool
 	// removed: the ShareData does not exist any more.
 	removed bool
 }
 
 // begin begins a round at from and returns the cursor to subscribe with.
 func (u *catchUp) begin(from position) (since string) {
-	*u = catchUp{shareDataID: u.shareDataID, phase: requested, position: from, since: from.cursor}
+	*u = catchUp{shareDataID: u.shareDataID, asks: u.asks, phase: requested, position: from, since: from.cursor}
 	return from.cursor
 }
 
 // stop ends the round.
-func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID} }
+func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID, asks: u.asks} }
 
 // receive applies a state, transaction or lifecycle frame.
 func (u *catchUp) receive(frame wire.ServerMessage) step {
+	s := u.apply(frame)
 	u.moveHead(frame)
+	if u.phase == live {
+		u.snapshot, u.snapshotAt = nil, position{} // They hold a state.
+	}
+	return s
+}
+
+func (u *catchUp) apply(frame wire.ServerMessage) step {
 	switch frame := frame.(type) {
 	case *wire.State:
 		return u.applySnapshot(frame)
@@ -139,18 +150,24 @@ func (u *catchUp) applySnapshot(snapshot *wire.State) step {
 		return step{}
 	case len(u.held) > 0:
 		return u.broken("the server began again")
+	case snapshot.CurrentState == nil && !u.resumes(snapshot):
+		s := u.broken("the server sent no state")
+		s.later = true
+		return s
 	}
+	skips := u.skips(snapshot)
 	u.counted, u.remaining, u.deliveredLive = false, 0, false
-	u.snapshot = snapshot
-	u.snapshotAt = position{known: true, cursor: snapshot.Cursor, revision: snapshot.Revision}
-	if u.snapshotAt.cursor == "" {
-		u.snapshotAt.cursor = snapshot.LastTransactionID
-	}
+	u.patched = u.asks.patches && snapshot.StateHash != ""
+	u.snapshot, u.snapshotAt = snapshot, u.positionAt(snapshot)
 	u.certain = true
 	switch from := u.position; {
-	case !from.known:
+	case !from.known, skips:
 		u.phase, u.position = live, u.snapshotAt
-		return step{items: []item{u.stateItem(false)}}
+		it := u.stateItem(false)
+		if skips {
+			it.event.(*State).Skipped = snapshot.Skipped
+		}
+		return step{items: []item{it}}
 	case from.cursor == u.snapshotAt.cursor:
 		u.phase, u.position = live, u.snapshotAt
 		return step{items: []item{u.stateItem(true)}}
@@ -163,7 +180,7 @@ func (u *catchUp) applySnapshot(snapshot *wire.State) step {
 	case snapshot.HasReplaying:
 		return u.gap("the server could not replay from the cursor")
 	default:
-		u.phase, u.certain = deciding, false
+		u.phase, u.certain, u.patched = deciding, false, false
 		return step{barrier: true}
 	}
 }
@@ -196,6 +213,7 @@ func (u *catchUp) barrierPassed() step {
 	switch {
 	case u.phase == deciding:
 		u.phase = live
+		u.position.state = nil // The snapshot's need not be that at the cursor.
 		return u.release(step{items: []item{u.stateItem(true)}})
 	case u.phase == replaying && !u.counted:
 		u.phase = live
@@ -228,11 +246,7 @@ func (u *catchUp) applyReplayed(frame wire.ServerMessage) (s step) {
 	switch {
 	case u.counted && u.remaining == 0:
 		u.phase = live
-		if u.position.revision < u.snapshotAt.revision && len(s.items) > 0 {
-			// No frame is sent for the remaining revisions up to the snapshot.
-			u.position = u.snapshotAt
-			s.items[len(s.items)-1].after = u.snapshotAt
-		}
+		u.reachSnapshot(s.items)
 	case !u.counted && cursor == u.snapshotAt.cursor && len(u.held) == 0:
 		u.phase = live
 	}
@@ -271,7 +285,7 @@ func (u *catchUp) applyRemoval(frame *wire.Lifecycle) step {
 	if s.resubscribe {
 		return s
 	}
-	s.items = append(s.items, item{event: eventOf(frame)})
+	s.items = append(s.items, item{event: u.eventOf(frame)})
 	s.removed = true
 	u.stop()
 	return s
@@ -294,12 +308,19 @@ func (u *catchUp) deliver(frame wire.ServerMessage, s step) step {
 	case cursor != "" && cursor == before.cursor:
 		return s
 	}
-	if cursor != "" {
+	state := u.stateAfter(frame)
+	u.position.state = state
+	if cursor == "" {
+		u.position.state = nil // The cursor is that of another state.
+	} else {
 		u.position.cursor = cursor
+	}
+	if _, ok := frame.(*wire.Transaction); ok {
+		u.position.lastTransactionID = cursor
 	}
 	u.position.revision = revision
 	u.deliveredLive = u.deliveredLive || u.phase == live && !isReplayed(frame)
-	s.items = append(s.items, item{event: eventOf(frame), after: u.position})
+	s.items = append(s.items, item{event: u.eventOf(frame), state: state, after: u.position})
 	return s
 }
 
@@ -333,12 +354,15 @@ func (u *catchUp) gap(reason string) step {
 	return u.release(step{items: []item{gap, u.stateItem(false)}})
 }
 
-// broken ends the round with a Gap, because its frames are not what the server
-// promised.
+// broken ends the round, because its frames are not what the server promised, with a
+// Gap unless nothing was delivered.
 func (u *catchUp) broken(reason string) step {
-	gap := u.gapItem(reason)
+	s := step{resubscribe: true}
+	if u.position.known {
+		s.items = []item{u.gapItem(reason)}
+	}
 	u.stop()
-	return step{items: []item{gap}, resubscribe: true}
+	return s
 }
 
 func (u *catchUp) gapItem(reason string) item {
@@ -346,14 +370,21 @@ func (u *catchUp) gapItem(reason string) item {
 }
 
 // stateItem is the snapshot as an event. Before a replay the position does not
-// move.
+// move. Where the snapshot has no state, it is the subscriber's, and so is its position.
 func (u *catchUp) stateItem(resumed bool) item {
-	return item{after: u.position, event: &State{
+	at := u.snapshotAt
+	if at.state == nil {
+		at = u.position
+		if at.revision == 0 && u.snapshot.Revision > u.remaining {
+			at.revision = u.snapshot.Revision - u.remaining
+		}
+	}
+	return item{state: at.state, after: u.position, event: &State{
 		ShareDataID:       u.shareDataID,
 		CurrentState:      u.snapshot.CurrentState,
-		Cursor:            u.snapshotAt.cursor,
-		Revision:          u.snapshot.Revision,
-		LastTransactionID: u.snapshot.LastTransactionID,
+		Cursor:            at.cursor,
+		Revision:          at.revision,
+		LastTransactionID: at.lastTransactionID,
 		Resumed:           resumed,
 		Replaying:         u.remaining,
 	}}

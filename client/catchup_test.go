@@ -112,43 +112,51 @@ func TestCatchUp(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			u := catchUp{shareDataID: "x"}
-			var got []string
-			at := ""
-			for _, given := range test.given {
-				var s step
-				switch given := given.(type) {
-				case subscribeFrom:
-					at = given.cursor
-					if since := u.begin(position(given)); since != given.cursor {
-						t.Errorf("since %q, want %q", since, given.cursor)
-					}
-				case notFound:
-					s = u.cursorNotFound(string(given))
-				case barrierPong:
-					s = u.barrierPassed()
-				case wire.ServerMessage:
-					s = u.receive(given)
-				}
-				for _, it := range s.items {
-					line := describe(it.event)
-					if it.after.cursor != at {
-						at = it.after.cursor
-						line += " -> " + at
-					}
-					got = append(got, line)
-				}
-				for name, is := range map[string]bool{"barrier": s.barrier, "resubscribe": s.resubscribe, "end": s.removed} {
-					if is {
-						got = append(got, name)
-					}
-				}
-			}
+			got := runCatchUp(t, &catchUp{shareDataID: "x"}, test.given, func(it item) string { return describe(it.event) })
 			if !slices.Equal(got, test.want) {
 				t.Errorf("\n got %q\nwant %q", got, test.want)
 			}
 		})
 	}
+}
+
+// runCatchUp returns what TestCatchUp wants of a catchUp.
+func runCatchUp(t *testing.T, u *catchUp, inputs []any, describe func(item) string) (got []string) {
+	t.Helper()
+	at := ""
+	for _, given := range inputs {
+		var s step
+		switch given := given.(type) {
+		case subscribeFrom:
+			at = given.cursor
+			if since := u.begin(position(given)); since != given.cursor {
+				t.Errorf("since %q, want %q", since, given.cursor)
+			}
+		case notFound:
+			s = u.cursorNotFound(string(given))
+		case barrierPong:
+			s = u.barrierPassed()
+		case wire.ServerMessage:
+			s = u.receive(given)
+		}
+		for _, it := range s.items {
+			line := describe(it)
+			if it.after.cursor != at {
+				at = it.after.cursor
+				line += " -> " + at
+			}
+			got = append(got, line)
+		}
+		for _, request := range []struct {
+			name string
+			is   bool
+		}{{"barrier", s.barrier}, {"resubscribe", s.resubscribe}, {"later", s.later}, {"end", s.removed}} {
+			if request.is {
+				got = append(got, request.name)
+			}
+		}
+	}
+	return got
 }
 
 func TestCatchUp_HeldBounded(t *testing.T) {

@@ -61,6 +61,8 @@ type subscribeRequest struct {
 	subscription *Subscription
 	number       uint64 // order of sending
 	size         int    // of the frame, in bytes
+	// outdated: the subscription must not go on from where this subscribe continues.
+	outdated bool
 }
 
 // barrier is a ping that was sent behind a state, in that round.

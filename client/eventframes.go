@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/safe-go/safe/internal/wire"
@@ -32,8 +33,8 @@ func isReplayed(frame wire.ServerMessage) bool {
 	return false
 }
 
-// eventOf returns the event of the frame.
-func eventOf(frame wire.ServerMessage) Event {
+// eventOf returns the event of the frame. What the client did not ask for is left out.
+func (u *catchUp) eventOf(frame wire.ServerMessage) Event {
 	switch frame := frame.(type) {
 	case *wire.Transaction:
 		return &Transaction{
@@ -41,19 +42,41 @@ func eventOf(frame wire.ServerMessage) Event {
 			TransactionID: frame.TransactionID,
 			Accepted:      frame.Accepted,
 			CurrentState:  frame.CurrentState,
+			Patch:         u.patchOf(frame.Patch),
 			Replayed:      frame.Replayed,
 			Revision:      frame.Revision,
 			FunctionID:    frame.FunctionID,
+			Activity:      u.activityOf(frame.Activity),
 		}
 	case *wire.Lifecycle:
 		return &Lifecycle{
 			ShareDataID:  frame.ShareDataID,
 			Removed:      frame.Event == wire.EventRemoved,
 			CurrentState: frame.CurrentState,
+			Patch:        u.patchOf(frame.Patch),
 			Replayed:     frame.Replayed,
 			Cursor:       frame.Cursor,
 			Revision:     frame.Revision,
+			Activity:     u.activityOf(frame.Activity),
 		}
 	}
 	panic(fmt.Sprintf("client: %T is no event", frame))
+}
+
+func (u *catchUp) patchOf(patch json.RawMessage) json.RawMessage {
+	if !u.patched {
+		return nil
+	}
+	return patch
+}
+
+// activityOf reads the activity in a frame as far as it can be read.
+func (u *catchUp) activityOf(text json.RawMessage) *Activity {
+	if text == nil || !u.asks.activity {
+		return nil
+	}
+	var read wire.Activity
+	json.Unmarshal(text, &read) // What cannot be read is left out.
+	activity := Activity(read)
+	return &activity
 }

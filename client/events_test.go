@@ -26,10 +26,10 @@ func TestEvents_Fields(t *testing.T) {
 			&wire.Lifecycle{ShareDataID: "x", Event: wire.EventRemoved, Cursor: "e-8", Revision: 8},
 		)
 		want := []string{
-			`*client.State{"ShareDataID":"x","CurrentState":{"value":4},"Cursor":"e-5","Revision":5,"LastTransactionID":"e-4","Resumed":false,"Replaying":0} 4`,
-			`*client.Transaction{"ShareDataID":"x","TransactionID":"e-6","Accepted":true,"CurrentState":{"value":6},"Replayed":false,"Revision":6,"FunctionID":"add"} 6`,
-			`*client.Lifecycle{"ShareDataID":"x","Removed":false,"CurrentState":{"value":7},"Replayed":false,"Cursor":"e-7","Revision":7} 7`,
-			`*client.Lifecycle{"ShareDataID":"x","Removed":true,"CurrentState":null,"Replayed":false,"Cursor":"e-8","Revision":8} none`,
+			`*client.State{"ShareDataID":"x","CurrentState":{"value":4},"Cursor":"e-5","Revision":5,"LastTransactionID":"e-4","Resumed":false,"Replaying":0,"Skipped":0} 4`,
+			`*client.Transaction{"ShareDataID":"x","TransactionID":"e-6","Accepted":true,"CurrentState":{"value":6},"Patch":null,"Replayed":false,"Revision":6,"FunctionID":"add","Activity":null} 6`,
+			`*client.Lifecycle{"ShareDataID":"x","Removed":false,"CurrentState":{"value":7},"Patch":null,"Replayed":false,"Cursor":"e-7","Revision":7,"Activity":null} 7`,
+			`*client.Lifecycle{"ShareDataID":"x","Removed":true,"CurrentState":null,"Patch":null,"Replayed":false,"Cursor":"e-8","Revision":8,"Activity":null} none`,
 		}
 		for _, w := range want {
 			event := s.receive().(Event)

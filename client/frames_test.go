@@ -8,8 +8,16 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
+// subscribeTo is the subscribe of a client that has the state at the cursor, or neither.
 func subscribeTo(id, since string) *wire.Subscribe {
-	return &wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: since != "", KeepConnection: true}
+	return &wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: since != "", KeepConnection: true, Patches: true}
+}
+
+// subscribeWithoutState is the subscribe of a client that has a cursor and no state.
+func subscribeWithoutState(id, since string) *wire.Subscribe {
+	frame := subscribeTo(id, since)
+	frame.IncludeState = true
+	return frame
 }
 
 func unsubscribeFrom(id string) *wire.Unsubscribe { return &wire.Unsubscribe{ShareDataID: id} }
@@ -107,6 +115,9 @@ func describe(event Event) string {
 		}
 		if e.Replaying > 0 {
 			words = append(words, fmt.Sprintf("+%d", e.Replaying))
+		}
+		if e.Skipped > 0 {
+			words = append(words, fmt.Sprint("skipped ", e.Skipped))
 		}
 	case *Transaction:
 		words = append(words, "tx", e.TransactionID)

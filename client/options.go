@@ -73,6 +73,11 @@ type Options struct {
 	// EventBufferBytes bounds the same in bytes. One event alone may be
 	// larger. Default: 16 MiB.
 	EventBufferBytes int
+	// KeptStateBytes is the size of the largest state that is kept for a subscription, in
+	// bytes, besides the events that wait. With a kept state, a server that can sends what
+	// changed instead of whole states, also after a reconnect. A subscription whose state
+	// is larger goes on with whole states. Default: 16 MiB; -1: whole states only.
+	KeptStateBytes int
 	// MaxMessageBytes is the size of the largest message that is read from the
 	// server; a larger one ends the connection. It must have room for the
 	// largest state. Default: 64 MiB; -1: no bound.
@@ -134,6 +139,7 @@ func (o *Options) withDefaults() (Options, error) {
 		option.FillPositive("Options.MaxInFlight", &filled.MaxInFlight, 32),
 		option.FillPositive("Options.EventBuffer", &filled.EventBuffer, 1024),
 		option.FillPositive("Options.EventBufferBytes", &filled.EventBufferBytes, 16<<20),
+		option.Fill("Options.KeptStateBytes", &filled.KeptStateBytes, 16<<20, 0),
 		option.Fill("Options.MaxMessageBytes", &filled.MaxMessageBytes, 64<<20, 0),
 		option.Fill("Options.Backoff.Initial", &b.Initial, 500*time.Millisecond, off),
 		option.FillPositive("Options.Backoff.Max", &b.Max, 30*time.Second),

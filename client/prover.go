@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,14 +36,21 @@ type ProofInput struct {
 // head is where the server has said that a ShareData stands. It is immutable.
 type head struct {
 	cursor string
-	state  json.RawMessage
+	state  *lazyState
 }
 
 // moveHead follows the frames that are about the present: the snapshot of the round
-// and live frames. A rejected transaction moves the position, and not the state.
+// and live frames. A rejected transaction moves the position, and not the state. With
+// patches, the state at the present is known when the replay has ended.
 func (u *catchUp) moveHead(frame wire.ServerMessage) {
+	if u.patched {
+		if u.phase == live && u.position.state != nil {
+			u.head = &head{u.position.cursor, u.position.state}
+		}
+		return
+	}
 	if snapshot, ok := frame.(*wire.State); ok && u.phase != idle {
-		u.head = &head{snapshot.Cursor, snapshot.CurrentState}
+		u.head = &head{snapshot.Cursor, wholeState(snapshot.CurrentState, "")}
 		return
 	}
 	if u.head == nil || isReplayed(frame) {
@@ -55,11 +60,11 @@ func (u *catchUp) moveHead(frame wire.ServerMessage) {
 	switch frame := frame.(type) {
 	case *wire.Transaction:
 		if frame.CurrentState != nil {
-			state = frame.CurrentState
+			state = wholeState(frame.CurrentState, "")
 		}
 		u.head = &head{frame.TransactionID, state}
 	case *wire.Lifecycle:
-		u.head = &head{frame.Cursor, frame.CurrentState}
+		u.head = &head{frame.Cursor, wholeState(frame.CurrentState, "")}
 	}
 }
 
@@ -106,6 +111,16 @@ func (c *Client) waitForHead(ctx context.Context, shareDataID, notAt string) (*h
 	}
 }
 
+// rejectHead begins the subscription again, because the state at its head must not be
+// used.
+func (c *Client) rejectHead(shareDataID string, at *head, failure error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.subscriptions[shareDataID]; s != nil && s.catchUp.head == at {
+		s.rejectStateLocked(failure)
+	}
+}
+
 // notSubscribedLocked says why there is no subscription. last is the one that there
 // was; nil for none.
 func (c *Client) notSubscribedLocked(shareDataID string, last *Subscription) error {
@@ -138,17 +153,28 @@ func (c *Client) prove(ctx context.Context, request *call, stale bool) error {
 	if stale {
 		outdated = p.position
 	}
-	at, err := c.waitForHead(ctx, p.proposal.ShareDataID, outdated)
-	if err != nil {
-		return err
+	for {
+		at, err := c.waitForHead(ctx, p.proposal.ShareDataID, outdated)
+		if err != nil {
+			return err
+		}
+		if at.cursor == p.position {
+			return nil
+		}
+		hash, err := at.state.resolveHash()
+		if err == nil {
+			return c.proveAt(ctx, request, at.cursor, hash)
+		}
+		c.rejectHead(p.proposal.ShareDataID, at, err)
 	}
-	if at.cursor == p.position {
-		return nil
-	}
-	hash := sha256.Sum256(at.state)
+}
+
+// proveAt gives the call a frame with a proof for the position.
+func (c *Client) proveAt(ctx context.Context, request *call, position, stateHash string) error {
+	p := request.proofMaker
 	proof, err := p.prove(ctx, ProofInput{
 		ShareDataID: p.proposal.ShareDataID, FunctionID: p.proposal.FunctionID, Data: p.proposal.ProposedData,
-		Position: at.cursor, StateHash: hex.EncodeToString(hash[:]),
+		Position: position, StateHash: stateHash,
 	})
 	if err != nil {
 		return fmt.Errorf("the proof was not made: %w", err)
@@ -161,7 +187,7 @@ func (c *Client) prove(ctx context.Context, request *call, stale bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: proof: %w", ErrInvalid, err)
 	}
-	p.position = at.cursor
+	p.position = position
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	request.setFrame(frame)

@@ -102,13 +102,13 @@ func (conn *connection) receiveLocked(shareDataID string, frame wire.ServerMessa
 }
 
 // subscribeAnsweredLocked removes the open subscribe, if there is one. It returns
-// the subscription that the answer is for, or nil if that is closed; then it
-// subscribes for the next one, if there is one.
+// the subscription that the answer is for, or nil if that is closed or the subscribe is
+// outdated; then it subscribes again, or for the next one, if there is one.
 func (conn *connection) subscribeAnsweredLocked(shareDataID string) *Subscription {
 	s := conn.client.subscriptions[shareDataID]
 	request := conn.subscribes[shareDataID]
 	delete(conn.subscribes, shareDataID)
-	if request == nil || request.subscription == s {
+	if request == nil || request.subscription == s && !request.outdated {
 		return s
 	}
 	conn.unsubscribeLocked(shareDataID)
@@ -130,7 +130,7 @@ func (conn *connection) applyStepLocked(s *Subscription, step step) {
 			conn.unsubscribeLocked(s.id)
 			return
 		}
-		if it.after.known && it.after != before {
+		if it.after.known && !it.after.isAt(before) {
 			conn.progressed = true
 		}
 	}
@@ -140,7 +140,11 @@ func (conn *connection) applyStepLocked(s *Subscription, step step) {
 	case step.resubscribe:
 		c.log.Warn("subscribing again: the server did not send what it promised", "shareDataId", s.id)
 		conn.unsubscribeLocked(s.id)
-		c.subscribeLocked(s)
+		if step.later {
+			conn.delaySubscribeLocked(s.id, time.Now(), 0)
+		} else {
+			c.subscribeLocked(s)
+		}
 	case step.barrier:
 		id := c.correlationID()
 		conn.barriers[id] = barrier{subscription: s, round: s.round}

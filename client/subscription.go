@@ -2,12 +2,16 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
 	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/safe-go/safe/internal/jsonpatch"
 )
 
 // Subscription delivers the events of one ShareData, in order, each once. Its
@@ -18,7 +22,9 @@ type Subscription struct {
 	client *Client
 	id     string
 	number uint64        // order of subscriptions
-	ready  chan struct{} // has room for one: the state for popLocked has changed
+	ready  chan struct{} // has room for one: what firstEvent returns has changed
+	// What to ask the server for; see SubscribeOptions.
+	conflate, activity bool
 
 	// Guarded by the client's lock.
 	catchUp catchUp
@@ -31,6 +37,8 @@ type Subscription struct {
 	consumed  bool // a loop ranges over Events
 	// headMoved is closed when catchUp.head has moved; nil while nobody waits for that.
 	headMoved chan struct{}
+	// wholeStates: go on without patches.
+	wholeStates bool
 	// paused: the buffer was full; subscribe again when it is empty.
 	paused bool
 	// ended: no more events come; err is why, nil after a removal.
@@ -58,8 +66,35 @@ func (c *Client) Subscribe(shareDataID string) *Subscription {
 // SubscribeFrom is Subscribe, except that the events continue after the cursor,
 // which an earlier subscription returned from Subscription.Cursor, maybe in
 // another process. The first event is then a State that is Resumed, or a Gap. An
-// empty cursor is none.
+// empty cursor is none. SubscribeWith can be given the state at the cursor, too, so
+// that it is not transferred.
 func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
+	return c.SubscribeWith(shareDataID, SubscribeOptions{Cursor: cursor})
+}
+
+// SubscribeOptions configures a Subscription. The zero value is that of Subscribe.
+type SubscribeOptions struct {
+	// Cursor is where to continue; empty for nowhere. See SubscribeFrom.
+	Cursor string
+	// State is the state at Cursor, as Subscription.Position returned both; nil where it
+	// is not at hand. With it, a server that sends patches does not send the state. One
+	// that is not the state at Cursor shows by a hash, at the latest after the replayed
+	// events: a Gap and the whole state follow. Without a Cursor it is an error. It must
+	// not be changed afterwards.
+	State json.RawMessage
+	// Conflate asks the server to leave out events that the connection is too slow for,
+	// instead of closing it: then comes a State that says how many it Skipped. Only
+	// some servers can. It does not change what happens where the consumer is slow:
+	// see Options.EventBuffer. Default: false.
+	Conflate bool
+	// Activity asks for the Activity of events. A server that does not let the caller
+	// see it refuses the subscription with ErrUnauthorized. Default: false.
+	Activity bool
+}
+
+// SubscribeWith is Subscribe with options.
+func (c *Client) SubscribeWith(shareDataID string, options SubscribeOptions) *Subscription {
+	from, err := options.position(shareDataID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subscriptionCount++
@@ -68,14 +103,17 @@ func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
 		id:        shareDataID,
 		number:    c.subscriptionCount,
 		ready:     make(chan struct{}, 1),
+		conflate:  options.Conflate,
+		activity:  options.Activity,
 		catchUp:   catchUp{shareDataID: shareDataID},
-		delivered: position{known: cursor != "", cursor: cursor},
+		delivered: from,
 	}
+	s.boundStateLocked(len(options.State))
 	switch {
 	case c.stopErr != nil:
 		s.endLocked(c.stopErr)
-	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(cursor):
-		s.endLocked(fmt.Errorf("client: %w: a ShareData id is UTF-8 text and not empty", ErrInvalid))
+	case err != nil:
+		s.endLocked(fmt.Errorf("client: %w: %w", ErrInvalid, err))
 	case c.subscriptions[shareDataID] != nil:
 		s.endLocked(fmt.Errorf("client: %w, %.60q: range over the live subscription, or close it first", ErrAlreadySubscribed, shareDataID))
 	default:
@@ -83,6 +121,23 @@ func (c *Client) SubscribeFrom(shareDataID, cursor string) *Subscription {
 		c.subscribeLocked(s)
 	}
 	return s
+}
+
+// position returns where a subscription begins, or what is wrong with the options.
+func (o *SubscribeOptions) position(shareDataID string) (position, error) {
+	from := position{known: o.Cursor != "", cursor: o.Cursor}
+	switch {
+	case shareDataID == "" || !utf8.ValidString(shareDataID) || !utf8.ValidString(o.Cursor):
+		return from, errors.New("a ShareData id is UTF-8 text and not empty")
+	case o.State == nil:
+	case o.Cursor == "":
+		return from, errors.New("SubscribeOptions.State is set without Cursor; set both, as Position returned them")
+	case !json.Valid(o.State):
+		return from, errors.New("SubscribeOptions.State is not JSON; set it to what Position returned")
+	default:
+		from.state = wholeState(jsonpatch.Canonical(o.State), "")
+	}
+	return from, nil
 }
 
 // ShareDataID returns the id of the ShareData.
@@ -96,6 +151,19 @@ func (s *Subscription) Cursor() string {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	return s.delivered.cursor
+}
+
+// Position returns Cursor and the state there, with which SubscribeOptions continues from
+// it. The state is nil where it is not kept, as with Options.KeptStateBytes -1, and
+// where it is not known.
+func (s *Subscription) Position() (cursor string, state json.RawMessage) {
+	s.client.mu.Lock()
+	at := s.delivered
+	s.client.mu.Unlock()
+	if at.state != nil {
+		state, _ = at.state.resolve(true) // One that must not be used is not known.
+	}
+	return at.cursor, state
 }
 
 // Events yields the events as they come. It ends without an error after the
@@ -149,75 +217,6 @@ func (s *Subscription) endLoop() {
 	s.consumed = false
 }
 
-// next waits for an event. After a removal it returns nil and no error.
-func (s *Subscription) next(ctx context.Context) (Event, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		s.client.mu.Lock()
-		event, ended, err := s.popLocked()
-		s.client.mu.Unlock()
-		if event != nil || ended {
-			return event, err
-		}
-		select {
-		case <-s.ready:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// popLocked takes the oldest event and moves the position past it.
-func (s *Subscription) popLocked() (event Event, ended bool, err error) {
-	if len(s.buffer) == 0 {
-		return nil, s.ended, s.err
-	}
-	first := s.buffer[0]
-	s.buffer[0] = item{}
-	s.buffer = s.buffer[1:]
-	s.buffered -= first.event.size()
-	s.delivered = first.after
-	if len(s.buffer) == 0 {
-		s.buffer = nil
-		if s.paused {
-			s.paused = false
-			s.client.subscribeLocked(s)
-		}
-	}
-	return first.event, false, nil
-}
-
-// pushLocked buffers an event. It returns false if the buffer is full, unless force
-// is set.
-func (s *Subscription) pushLocked(it item, force bool) bool {
-	size := it.event.size()
-	o := &s.client.options
-	full := len(s.buffer) >= o.EventBuffer || s.buffered+size > o.EventBufferBytes
-	if full && len(s.buffer) > 0 && !force {
-		return false
-	}
-	s.buffer = append(s.buffer, it)
-	s.buffered += size
-	s.notify()
-	return true
-}
-
-// receivedLocked is the position after everything that was received.
-func (s *Subscription) receivedLocked() position {
-	if n := len(s.buffer); n > 0 {
-		return s.buffer[n-1].after
-	}
-	return s.delivered
-}
-
-func (s *Subscription) notify() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
-}
-
 // endLocked ends the subscription. What is buffered is still delivered.
 func (s *Subscription) endLocked(err error) {
 	s.ended, s.err, s.paused = true, err, false
@@ -241,9 +240,6 @@ func (s *Subscription) Close() {
 	s.dropLocked()
 	s.endLocked(fmt.Errorf("client: %w", ErrClosed))
 }
-
-// dropLocked drops the buffered events.
-func (s *Subscription) dropLocked() { s.buffer, s.buffered = nil, 0 }
 
 // endSubscriptionLocked ends the live subscription to the ShareData, if there is
 // one.

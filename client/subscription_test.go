@@ -32,7 +32,7 @@ func TestSubscribe_AlreadySubscribed(t *testing.T) {
 		if got := third.ShareDataID(); got != "x" {
 			t.Errorf("id %q", got)
 		}
-		p.expect(subscribeTo("x", "e-1"))
+		p.expect(subscribeWithoutState("x", "e-1"))
 		p.quiet()
 		first.Close() // is not the live one
 		p.quiet()

@@ -34,12 +34,19 @@ func (c *Client) subscribeLocked(s *Subscription) {
 	}
 	s.round++
 	s.subscribeAt = time.Time{}
-	since := s.catchUp.begin(s.receivedLocked())
+	patches := s.keepsStateLocked()
+	s.catchUp.asks = asks{patches: patches, conflate: s.conflate, activity: s.activity}
+	from := s.receivedLocked()
+	since := s.catchUp.begin(from)
 	frame := (&wire.Subscribe{
 		ShareDataID:     s.id,
 		Since:           since,
 		ReplayLifecycle: since != "",
 		KeepConnection:  true,
+		Patches:         patches,
+		IncludeState:    patches && since != "" && from.state == nil,
+		Activity:        s.activity,
+		Conflate:        s.conflate,
 	}).AppendTo(nil)
 	conn.subscribed++
 	conn.subscribes[s.id] = &subscribeRequest{subscription: s, number: conn.subscribed, size: len(frame)}

@@ -106,6 +106,8 @@ func describe(problem jsonschema.ErrorKind) string {
 		return fmt.Sprintf("must have at least %d characters, not %d", problem.Want, problem.Got)
 	case *kind.MaxLength:
 		return fmt.Sprintf("must have at most %d characters, not %d", problem.Want, problem.Got)
+	case *kind.Pattern:
+		return "must match " + problem.Want + ", not " + display(problem.Got)
 	case *kind.Minimum:
 		return "must be at least " + problem.Want.RatString()
 	case *kind.Maximum:

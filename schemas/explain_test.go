@@ -39,7 +39,9 @@ func TestExplain_ValidFrames(t *testing.T) {
 	for _, frame := range []string{
 		`{"v":1,"type":"state","shareDataId":"s","currentState":{},"lastTransactionId":null}`,
 		`{"v":1,"type":"state","shareDataId":"s","currentState":null,"lastTransactionId":"t","cursor":"c","revision":1e2,"replaying":0}`,
+		`{"v":1,"type":"state","shareDataId":"s","lastTransactionId":null,"resumed":true}`,
 		`{"v":1,"type":"transaction","shareDataId":"s","transactionId":"t","accepted":false}`,
+		`{"v":1,"type":"transaction","shareDataId":"s","transactionId":"t","accepted":true,"patch":[7],"activity":{"time":7}}`,
 		`{"v":1,"type":"lifecycle","shareDataId":"s","event":"removed"}`,
 		`{"v":1,"type":"proposal-result","correlationId":"c","accepted":true}`,
 		`{"v":1,"type":"pong","correlationId":"c"}`,
@@ -83,6 +85,14 @@ func TestExplain_Messages(t *testing.T) {
 		{
 			"out of range", v.ExplainServer, `{"v":1,"type":"state","shareDataId":"s","currentState":1,"lastTransactionId":null,"revision":-1,"replaying":1e99}`,
 			"state frame: /replaying must be at most 9007199254740991; /revision must be at least 0",
+		},
+		{
+			"no pattern", v.ExplainServer, `{"v":1,"type":"transaction","shareDataId":"s","transactionId":"t","accepted":true,"stateHash":"AB","patch":{}}`,
+			`transaction frame: /patch must be an array, not an object; /stateHash must match ^[0-9a-f]{64}$, not "AB"`,
+		},
+		{
+			"missing by another", v.ExplainServer, `{"v":1,"type":"state","shareDataId":"s","lastTransactionId":null,"resumed":false,"skipped":0}`,
+			"state frame: /currentState is missing; /skipped must be at least 1",
 		},
 		{"no type", v.ExplainClient, `{"v":1}`, "frame: /type is missing; it must be one of subscribe, unsubscribe, propose, ping, authenticate"},
 		{"another direction's type", v.ExplainServer, `{"v":1,"type":"ping"}`, `frame: /type must be one of state, transaction, lifecycle, proposal-result, pong, authenticated, error, not "ping"`},

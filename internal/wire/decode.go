@@ -14,7 +14,7 @@ import (
 // members may have any value and are ignored. For any other frame the error is a
 // [*DecodeError], and the message is nil.
 //
-// Raw values of the message (proposedData, currentState, proof, details) are
+// Raw values of the message (such as currentState and patch) are
 // slices of data, not copies: the caller must not change data while the message
 // is in use, and such a slice keeps all of data in memory. Strings are copies.
 func DecodeClient(data []byte, limits Limits) (ClientMessage, error) {
@@ -112,6 +112,10 @@ func (f *frame) subscribe() *Subscribe {
 		ShareDataID:     f.id(memberShareDataID),
 		ReplayLifecycle: f.optionalFlag(memberReplayLifecycle),
 		KeepConnection:  f.optionalFlag(memberKeepConnection),
+		Patches:         f.optionalFlag(memberPatches),
+		IncludeState:    f.optionalFlag(memberIncludeState),
+		Activity:        f.optionalFlag(memberActivity),
+		Conflate:        f.optionalFlag(memberConflate),
 	}
 	if f.has(memberSince) {
 		m.Since = f.checkedString(memberSince, 0, maxCursor)
@@ -156,7 +160,11 @@ func (f *frame) authenticate() *Authenticate {
 func (f *frame) state() *State {
 	m := &State{
 		ShareDataID:  f.name(memberShareDataID),
-		CurrentState: f.raw(memberCurrentState),
+		CurrentState: f.optionalRaw(memberCurrentState),
+		Resumed:      f.optionalFlag(memberResumed),
+	}
+	if !m.Resumed {
+		f.require(memberCurrentState)
 	}
 	if f.require(memberLastTransactionID) && f.kind(memberLastTransactionID) != jsontext.KindNull {
 		m.LastTransactionID = f.text(memberLastTransactionID)
@@ -165,6 +173,8 @@ func (f *frame) state() *State {
 	m.Revision = f.optionalInteger(memberRevision)
 	m.Replaying = f.optionalInteger(memberReplaying)
 	m.HasReplaying = f.has(memberReplaying)
+	m.StateHash = f.stateHash()
+	m.Skipped = f.skipped()
 	return m
 }
 
@@ -174,9 +184,12 @@ func (f *frame) transaction() *Transaction {
 		TransactionID: f.name(memberTransactionID),
 		Accepted:      f.flag(memberAccepted),
 		CurrentState:  f.optionalRaw(memberCurrentState),
+		Patch:         f.optionalArray(memberPatch),
 		Replayed:      f.optionalFlag(memberReplayed),
 		Revision:      f.optionalInteger(memberRevision),
 		FunctionID:    f.optionalText(memberFunctionID),
+		StateHash:     f.stateHash(),
+		Activity:      f.optionalObject(memberActivity),
 	}
 }
 
@@ -185,9 +198,12 @@ func (f *frame) lifecycle() *Lifecycle {
 		ShareDataID:  f.name(memberShareDataID),
 		Event:        f.event(),
 		CurrentState: f.optionalRaw(memberCurrentState),
+		Patch:        f.optionalArray(memberPatch),
 		Replayed:     f.optionalFlag(memberReplayed),
 		Cursor:       f.optionalText(memberCursor),
 		Revision:     f.optionalInteger(memberRevision),
+		StateHash:    f.stateHash(),
+		Activity:     f.optionalObject(memberActivity),
 	}
 }
 

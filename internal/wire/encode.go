@@ -23,6 +23,10 @@ func (m *Subscribe) AppendTo(dst []byte) []byte {
 	dst = appendOptionalText(dst, memberSince, m.Since)
 	dst = appendIfTrue(dst, memberReplayLifecycle, m.ReplayLifecycle)
 	dst = appendIfTrue(dst, memberKeepConnection, m.KeepConnection)
+	dst = appendIfTrue(dst, memberPatches, m.Patches)
+	dst = appendIfTrue(dst, memberIncludeState, m.IncludeState)
+	dst = appendIfTrue(dst, memberActivity, m.Activity)
+	dst = appendIfTrue(dst, memberConflate, m.Conflate)
 	return append(dst, '}')
 }
 
@@ -65,7 +69,9 @@ func (m *Authenticate) AppendTo(dst []byte) []byte {
 func (m *State) AppendTo(dst []byte) []byte {
 	dst = begin(dst, TypeState, len(m.CurrentState))
 	dst = appendText(dst, memberShareDataID, m.ShareDataID)
-	dst = appendRaw(dst, memberCurrentState, m.CurrentState)
+	if len(m.CurrentState) > 0 || !m.Resumed {
+		dst = appendRaw(dst, memberCurrentState, m.CurrentState)
+	}
 	if m.LastTransactionID == "" {
 		dst = appendRaw(dst, memberLastTransactionID, nil)
 	} else {
@@ -75,32 +81,43 @@ func (m *State) AppendTo(dst []byte) []byte {
 	if m.HasReplaying {
 		dst = appendInteger(dst, memberReplaying, m.Replaying)
 	}
+	dst = appendIfTrue(dst, memberResumed, m.Resumed)
+	dst = appendOptionalText(dst, memberStateHash, m.StateHash)
+	if m.Skipped != 0 {
+		dst = appendInteger(dst, memberSkipped, m.Skipped)
+	}
 	return append(dst, '}')
 }
 
 // AppendTo implements [ServerMessage].
 func (m *Transaction) AppendTo(dst []byte) []byte {
-	dst = begin(dst, TypeTransaction, len(m.CurrentState))
+	dst = begin(dst, TypeTransaction, len(m.CurrentState)+len(m.Patch)+len(m.Activity))
 	dst = appendText(dst, memberShareDataID, m.ShareDataID)
 	dst = appendText(dst, memberTransactionID, m.TransactionID)
 	dst = appendBool(dst, memberAccepted, m.Accepted)
 	dst = appendOptionalRaw(dst, memberCurrentState, m.CurrentState)
+	dst = appendOptionalRaw(dst, memberPatch, m.Patch)
 	dst = appendIfTrue(dst, memberReplayed, m.Replayed)
 	if m.Revision != 0 {
 		dst = appendInteger(dst, memberRevision, m.Revision)
 	}
 	dst = appendOptionalText(dst, memberFunctionID, m.FunctionID)
+	dst = appendOptionalText(dst, memberStateHash, m.StateHash)
+	dst = appendOptionalRaw(dst, memberActivity, m.Activity)
 	return append(dst, '}')
 }
 
 // AppendTo implements [ServerMessage].
 func (m *Lifecycle) AppendTo(dst []byte) []byte {
-	dst = begin(dst, TypeLifecycle, len(m.CurrentState))
+	dst = begin(dst, TypeLifecycle, len(m.CurrentState)+len(m.Patch)+len(m.Activity))
 	dst = appendText(dst, memberShareDataID, m.ShareDataID)
 	dst = appendText(dst, memberEvent, m.Event)
 	dst = appendOptionalRaw(dst, memberCurrentState, m.CurrentState)
+	dst = appendOptionalRaw(dst, memberPatch, m.Patch)
 	dst = appendIfTrue(dst, memberReplayed, m.Replayed)
 	dst = appendPosition(dst, m.Cursor, m.Revision)
+	dst = appendOptionalText(dst, memberStateHash, m.StateHash)
+	dst = appendOptionalRaw(dst, memberActivity, m.Activity)
 	return append(dst, '}')
 }
 

@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -152,6 +154,44 @@ func (f *frame) raw(m member) json.RawMessage {
 
 // optionalRaw returns a value verbatim, nil if the member is missing.
 func (f *frame) optionalRaw(m member) json.RawMessage { return f.value(m) }
+
+// optionalArray returns an array verbatim, nil if the member is missing.
+func (f *frame) optionalArray(m member) json.RawMessage {
+	return f.optionalOf(m, jsontext.KindBeginArray)
+}
+
+// optionalObject returns an object verbatim, nil if the member is missing.
+func (f *frame) optionalObject(m member) json.RawMessage {
+	return f.optionalOf(m, jsontext.KindBeginObject)
+}
+
+func (f *frame) optionalOf(m member, kind jsontext.Kind) json.RawMessage {
+	if f.has(m) && f.kind(m) != kind {
+		f.refuse(m, "must be "+kindName(kind)+", not "+kindName(f.kind(m)))
+	}
+	return f.optionalRaw(m)
+}
+
+// stateHash returns the stateHash, empty if it is missing.
+func (f *frame) stateHash() string {
+	if !f.has(memberStateHash) {
+		return ""
+	}
+	hash := f.checkedString(memberStateHash, 0, anyLength)
+	if len(hash) != 2*sha256.Size || strings.Trim(hash, "0123456789abcdef") != "" {
+		f.refuse(memberStateHash, "must be 64 lower-case hexadecimal digits")
+	}
+	return hash
+}
+
+// skipped returns the number of skipped entries, 0 if it is missing.
+func (f *frame) skipped() uint64 {
+	skipped := f.optionalInteger(memberSkipped)
+	if f.has(memberSkipped) && skipped == 0 {
+		f.refuse(memberSkipped, "must be at least 1")
+	}
+	return skipped
+}
 
 // replyCorrelationID returns the correlationId if it was read and is valid.
 func (f *frame) replyCorrelationID() string {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,6 +19,9 @@ type message interface{ AppendTo(dst []byte) []byte }
 // awkward is a string with every kind of character that must be quoted.
 const awkward = "\"quoted\" \\ / \x00\x1f\t\n\r\b\f é 😀 \u2028\u2029 \u007f </script>&"
 
+// someHash is the SHA-256 of {"value":3}.
+const someHash = "d428e15b36ff064e22b6f8db60bd7a59bcfc07a04ccd0f15d9a96dc060c72e3c"
+
 // goldenFrames are messages whose encoding must not change, by file name. Every
 // optional member occurs with and without the others.
 var goldenFrames = map[string]message{
@@ -26,6 +30,10 @@ var goldenFrames = map[string]message{
 	"subscribe-replay":  &Subscribe{ShareDataID: "counter", Since: "1a2b3c-7", ReplayLifecycle: true},
 	"subscribe-keep":    &Subscribe{ShareDataID: "counter", KeepConnection: true},
 	"subscribe-awkward": &Subscribe{ShareDataID: awkward, Since: awkward, ReplayLifecycle: true, KeepConnection: true},
+	"subscribe-patches": &Subscribe{ShareDataID: "counter", Patches: true},
+	"subscribe-patches-all": &Subscribe{
+		ShareDataID: "counter", Since: "1a2b3c-7", Patches: true, IncludeState: true, Activity: true, Conflate: true,
+	},
 
 	"unsubscribe":         &Unsubscribe{ShareDataID: "counter"},
 	"unsubscribe-awkward": &Unsubscribe{ShareDataID: awkward},
@@ -80,6 +88,20 @@ var goldenFrames = map[string]message{
 		ShareDataID: "counter", CurrentState: []byte(`[]`), LastTransactionID: "e-1",
 		Cursor: "e-9007199254740991", Revision: 9007199254740991, Replaying: 9007199254740991, HasReplaying: true,
 	},
+	"state-patches": &State{
+		ShareDataID: "counter", CurrentState: []byte(`{"value":3}`), LastTransactionID: "1a2b3c-7",
+		Cursor: "1a2b3c-8", Revision: 8, HasReplaying: true, StateHash: someHash,
+	},
+	"state-resumed": &State{
+		ShareDataID: "counter", LastTransactionID: "1a2b3c-7", Cursor: "1a2b3c-8", Revision: 8, Replaying: 2, HasReplaying: true,
+		Resumed: true, StateHash: someHash,
+	},
+	"state-resumed-included": &State{
+		ShareDataID: "counter", CurrentState: []byte(`null`), Cursor: "1a2b3c-1", Revision: 1, HasReplaying: true, Resumed: true, StateHash: someHash,
+	},
+	"state-skipped": &State{
+		ShareDataID: "counter", CurrentState: []byte(`{"value":9}`), LastTransactionID: "1a2b3c-99", Cursor: "1a2b3c-99", Revision: 99, Skipped: 90,
+	},
 	"state-awkward": &State{
 		ShareDataID: awkward, CurrentState: []byte(`[ ]`), LastTransactionID: awkward, Cursor: awkward,
 	},
@@ -97,6 +119,18 @@ var goldenFrames = map[string]message{
 	},
 	"transaction-null": &Transaction{
 		ShareDataID: "doc", TransactionID: "1a2b3c-7", Accepted: true, CurrentState: []byte(`null`), Revision: 7,
+	},
+	"transaction-patch": &Transaction{
+		ShareDataID: "counter", TransactionID: "1a2b3c-32", Accepted: true, Patch: []byte(`[{"op":"replace","path":"/value","value":4}]`),
+		Revision: 32, FunctionID: "add", StateHash: someHash,
+	},
+	"transaction-patch-replayed": &Transaction{
+		ShareDataID: "counter", TransactionID: "1a2b3c-8", Accepted: true, Patch: []byte(`[{"op":"remove","path":"/value"}]`),
+		Replayed: true, Revision: 8, FunctionID: "clear",
+	},
+	"transaction-activity": &Transaction{
+		ShareDataID: "counter", TransactionID: "1a2b3c-8", Revision: 8, FunctionID: "take", Activity: []byte(
+			`{"time":"2026-01-02T03:04:05.678Z","subject":"ann","issuer":"https://id.example","proposedData":{"by":5},"code":"sold-out","reason":"only 3 left","details":{"left":3}}`),
 	},
 	"transaction-plain": &Transaction{
 		ShareDataID: "counter", TransactionID: "8f0e2a", Accepted: true, CurrentState: []byte(`3`),
@@ -116,6 +150,10 @@ var goldenFrames = map[string]message{
 	},
 	"lifecycle-removed": &Lifecycle{
 		ShareDataID: "counter", Event: EventRemoved, Cursor: "1a2b3c-10", Revision: 10,
+	},
+	"lifecycle-patch": &Lifecycle{
+		ShareDataID: "counter", Event: EventUpdated, Patch: []byte(`[{"op":"add","path":"/unit","value":"kg"}]`), Replayed: true,
+		Cursor: "1a2b3c-32", Revision: 32, StateHash: someHash, Activity: []byte(`{"time":"2026-01-02T03:04:05Z","subject":"ann"}`),
 	},
 	"lifecycle-plain-updated": &Lifecycle{ShareDataID: "counter", Event: EventUpdated, CurrentState: []byte(`null`)},
 	"lifecycle-plain-removed": &Lifecycle{ShareDataID: "counter", Event: EventRemoved},
@@ -207,6 +245,20 @@ func TestGoldenFrames(t *testing.T) {
 	}
 }
 
+func TestActivity_Encoding(t *testing.T) {
+	want := goldenFrames["transaction-activity"].(*Transaction).Activity
+	var activity Activity
+	if err := json.Unmarshal(want, &activity); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := json.Marshal(activity); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	if activity.Code != "sold-out" || activity.Subject != "ann" || string(activity.ProposedData) != `{"by":5}` || activity.Time.Year() != 2026 {
+		t.Errorf("read as %+v", activity)
+	}
+}
+
 func TestGoldenFrames_AllRead(t *testing.T) {
 	paths, err := filepath.Glob("testdata/frames/*.json")
 	if err != nil {
@@ -237,6 +289,8 @@ var looseFrames = map[string]message{
 	"proof-false":          &Propose{ShareDataID: "s", FunctionID: "f", ProposedData: []byte("1"), CorrelationID: "c", Proof: []byte("false")},
 	"proof-first":          &Propose{ShareDataID: "s", FunctionID: "f", ProposedData: []byte("{ }"), CorrelationID: "c", Proof: []byte("[ 1 ]")},
 	"state-empties":        &State{ShareDataID: "s", CurrentState: []byte("0")},
+	"state-resumed-false":  &State{ShareDataID: "s", CurrentState: []byte("0")},
+	"transaction-patch":    &Transaction{ShareDataID: "s", TransactionID: "t", Accepted: true, Patch: []byte("[ ]"), Activity: []byte(`{ "time" : 7 }`), StateHash: someHash},
 	"state-revision-alone": &State{ShareDataID: "s", CurrentState: []byte("0"), Revision: 100, Replaying: 2, HasReplaying: true},
 	"transaction-falses":   &Transaction{ShareDataID: "s", TransactionID: "t"},
 	"transaction-all":      &Transaction{ShareDataID: "s", TransactionID: "t", CurrentState: []byte("{}"), Replayed: true},

@@ -10,6 +10,10 @@ const (
 	memberSince
 	memberReplayLifecycle
 	memberKeepConnection
+	memberPatches
+	memberIncludeState
+	memberActivity
+	memberConflate
 	memberFunctionID
 	memberProposedData
 	memberCorrelationID
@@ -20,6 +24,10 @@ const (
 	memberCursor
 	memberRevision
 	memberReplaying
+	memberResumed
+	memberSkipped
+	memberStateHash
+	memberPatch
 	memberTransactionID
 	memberAccepted
 	memberReplayed
@@ -44,6 +52,10 @@ var memberNames = [memberCount]string{
 	memberSince:             "since",
 	memberReplayLifecycle:   "replayLifecycle",
 	memberKeepConnection:    "keepConnection",
+	memberPatches:           "patches",
+	memberIncludeState:      "includeState",
+	memberActivity:          "activity",
+	memberConflate:          "conflate",
 	memberFunctionID:        "functionId",
 	memberProposedData:      "proposedData",
 	memberCorrelationID:     "correlationId",
@@ -54,6 +66,10 @@ var memberNames = [memberCount]string{
 	memberCursor:            "cursor",
 	memberRevision:          "revision",
 	memberReplaying:         "replaying",
+	memberResumed:           "resumed",
+	memberSkipped:           "skipped",
+	memberStateHash:         "stateHash",
+	memberPatch:             "patch",
 	memberTransactionID:     "transactionId",
 	memberAccepted:          "accepted",
 	memberReplayed:          "replayed",

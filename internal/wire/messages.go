@@ -55,6 +55,18 @@ type Subscribe struct {
 	// KeepConnection asks the server to keep the connection open if there is no
 	// ShareData by the id: the error frame is then the whole reply.
 	KeepConnection bool
+	// Patches asks for what changed instead of whole states, live and replayed. It
+	// implies ReplayLifecycle.
+	Patches bool
+	// IncludeState asks for State.CurrentState also where the subscription resumes
+	// at Since: for a subscriber with patches that has a cursor, but not the state
+	// there.
+	IncludeState bool
+	// Activity asks for the member activity of transactions and wholesale updates.
+	Activity bool
+	// Conflate asks the server to leave out entries that the connection is too slow
+	// for, instead of closing it: a State with Skipped then takes their place.
+	Conflate bool
 }
 
 // Unsubscribe ends a subscription. It has no reply.
@@ -92,9 +104,11 @@ type Authenticate struct {
 	Token string
 }
 
-// State is the snapshot that begins a subscription.
+// State is the snapshot that begins a subscription, or with Skipped the snapshot
+// with which a subscription goes on that entries were left out of.
 type State struct {
-	ShareDataID  string
+	ShareDataID string
+	// CurrentState is nil only where Resumed is true.
 	CurrentState json.RawMessage
 	// LastTransactionID is empty if there was no transaction yet, and then
 	// written as null.
@@ -107,6 +121,15 @@ type State struct {
 	// HasReplaying is set, as for a Subscribe with ReplayLifecycle.
 	Replaying    uint64
 	HasReplaying bool
+	// Resumed says that the subscriber with patches has the state at its cursor, and
+	// that the replayed frames lead from there to Cursor.
+	Resumed bool
+	// StateHash is the SHA-256 of the state at Cursor, in 64 lower-case hexadecimal
+	// digits. It is empty for a subscriber without patches.
+	StateHash string
+	// Skipped is how many entries were left out since the frame before of this
+	// subscription, because the connection was too slow for them; 0 for none.
+	Skipped uint64
 }
 
 // Transaction is a transaction in the history: the verdict on one proposal.
@@ -114,12 +137,22 @@ type Transaction struct {
 	ShareDataID   string
 	TransactionID string
 	Accepted      bool
-	// CurrentState is nil in replayed frames.
+	// CurrentState is nil in replayed frames. To a subscriber with patches it is
+	// also in those, but only where there is no Patch although the state changed.
 	CurrentState json.RawMessage
-	Replayed     bool
+	// Patch is the JSON Patch (RFC 6902) that makes the state after this transaction
+	// from the one before it. Only a subscriber with patches gets it. Where it and
+	// CurrentState are nil, the transaction left the state as it was.
+	Patch    json.RawMessage
+	Replayed bool
 	// Revision is 0 and FunctionID empty from a server that sends none.
 	Revision   uint64
 	FunctionID string
+	// StateHash is that of the state after this transaction, as in State; empty in
+	// most frames.
+	StateHash string
+	// Activity is an object that [Activity] describes; nil for none.
+	Activity json.RawMessage
 }
 
 // Lifecycle is a wholesale update or the removal of a ShareData.
@@ -127,12 +160,18 @@ type Lifecycle struct {
 	ShareDataID string
 	Event       string // EventUpdated or EventRemoved
 	// CurrentState is nil for EventRemoved and in replayed frames, which are sent
-	// only to a client that asked for them.
+	// only to a client that asked for them. To a subscriber with patches it is also
+	// in those, but only where there is no Patch.
 	CurrentState json.RawMessage
-	Replayed     bool
+	// Patch is as in Transaction.
+	Patch    json.RawMessage
+	Replayed bool
 	// Cursor is empty and Revision 0 from a server that sends none.
 	Cursor   string
 	Revision uint64
+	// StateHash and Activity are as in Transaction.
+	StateHash string
+	Activity  json.RawMessage
 }
 
 // ProposalResult is the reply to a Propose.

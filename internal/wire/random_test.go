@@ -15,7 +15,7 @@ var (
 	someFlags    = []string{`true`, `false`}
 	someRaws     = []string{`null`, `{}`, `[ 1, {"a":[]} ]`, `"text"`, `-1.5e-7`, `{"v":1,"type":"ping"}`, strings.Repeat("[", 127) + strings.Repeat("]", 127)}
 	someBad      = []string{
-		`null`, `""`, `0`, `2`, `-1`, `1.5`, `1e400`, `9007199254740992`, `1e-1`, `[]`, `{}`, `"\ud83d"`, "\"\xff\"", `"x`, `tru`, `01`,
+		`null`, `""`, `0`, `2`, `-1`, `1.5`, `1e400`, `"0123456789ABCDEF"`, `9007199254740992`, `1e-1`, `[]`, `{}`, `"\ud83d"`, "\"\xff\"", `"x`, `tru`, `01`,
 		`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, longText(1025), strings.Repeat("[", 128) + strings.Repeat("]", 128),
 	}
 )
@@ -42,7 +42,16 @@ func usualValues(m member) []string {
 		return someRaws
 	case memberRevision, memberReplaying, memberRetryAfterMs, memberTokenExpiresInMs:
 		return someIntegers
-	case memberAccepted, memberReplayed, memberReplayLifecycle, memberKeepConnection, memberDuplicate, memberTokenExpiry:
+	case memberSkipped:
+		return someIntegers[1:2]
+	case memberStateHash:
+		return []string{`"` + someHash + `"`, `"` + strings.Replace(someHash, "0", `\u0030`, 1) + `"`}
+	case memberPatch:
+		return []string{`[]`, `[ {"op":"remove","path":"/a"} ]`}
+	case memberActivity: // a flag of a subscribe, an object of a transaction
+		return []string{`true`, `false`, `{}`, `{"time":"2026-01-02T03:04:05Z","subject":"ann"}`, `{ "time" : 7 }`}
+	case memberAccepted, memberReplayed, memberReplayLifecycle, memberKeepConnection, memberDuplicate, memberTokenExpiry,
+		memberPatches, memberIncludeState, memberConflate, memberResumed:
 		return someFlags
 	default:
 		return someTexts
