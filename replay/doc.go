@@ -13,7 +13,8 @@
 //   - No guesses: Read returns exactly what followed a cursor, or an error that
 //     says why it cannot: the cursor is too old, of another epoch, or after the
 //     head.
-//   - Retention is up to the store, and never removes the newest snapshot.
+//   - Retention is up to the store, but never removes the newest snapshot, nor the
+//     entries after it: together they lead to the newest state.
 //
 // A store that several processes share is also a Follower: it notifies each
 // process of what the others append.

@@ -123,6 +123,36 @@ func TestMaxBytes_CountsEveryField(t *testing.T) {
 	}
 }
 
+// Entries after the newest snapshot count, but are not trimmed.
+func TestRetention_AfterSnapshot(t *testing.T) {
+	for name, options := range map[string]replay.MemoryOptions{
+		"entries": {MaxEntries: 3},
+		"bytes":   {MaxBytes: 3 * 128},
+		"age":     {MaxAge: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(t, &options)
+				var head uint64
+				appends := func(n int, snapshot []byte) {
+					for range n {
+						time.Sleep(time.Second)
+						head = putSnapshot(t, m, "id", head, replay.Entry{}, snapshot)
+					}
+				}
+				appends(5, []byte("state"))
+				wantOldest(t, m, "id", head, 3)
+				appends(2, nil)
+				wantOldest(t, m, "id", head, 5)
+				appends(4, nil)
+				wantOldest(t, m, "id", head, 6)
+				appends(1, []byte("state"))
+				wantOldest(t, m, "id", head, 10)
+			})
+		})
+	}
+}
+
 // Each method trims by age before it does anything else.
 func TestMaxAge_InEveryMethod(t *testing.T) {
 	methods := map[string]func(t *testing.T, m *replay.Memory) (oldest uint64){

@@ -20,6 +20,10 @@ func TestConformance(t *testing.T) {
 		OpenBounded: func(t testing.TB, entries int) replay.Store {
 			return newMemory(t, &replay.MemoryOptions{MaxEntries: entries})
 		},
+		OpenBoundedBy: map[string]func(testing.TB) replay.Store{
+			"bytes": func(t testing.TB) replay.Store { return newMemory(t, &replay.MemoryOptions{MaxBytes: 1}) },
+			"age":   func(t testing.TB) replay.Store { return newMemory(t, &replay.MemoryOptions{MaxAge: 1}) },
+		},
 		Second: func(t testing.TB, store replay.Store) replay.Store { return handle{store} },
 	})
 }

@@ -118,7 +118,8 @@ type Follower interface {
 	//   - once as soon as notifications arrive reliably,
 	//   - each time that some may have been lost,
 	//   - when a periodic check finds the history elsewhere than notified,
-	//   - for a batch that is too large to be announced.
+	//   - for a batch whose entries are too large to be announced; the Snapshot,
+	//     which is not announced, does not count.
 	//
 	// Entries may come late, twice and out of order.
 	//

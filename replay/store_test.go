@@ -47,6 +47,18 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCanContinue(t *testing.T) {
+	head := replay.Head{Cursor: replay.Cursor{Epoch: 4, Revision: 9}, SnapshotRevision: 6}
+	for _, revision := range []uint64{0, 5, 6, 7, 9, 10, 1<<64 - 1} {
+		for _, epoch := range []uint64{0, 3, 4, 5} {
+			want := epoch == 4 && revision >= 6 && revision <= 9
+			if have := (replay.Cursor{Epoch: epoch, Revision: revision}); head.CanContinue(have) != want {
+				t.Errorf("from %s: %t; want %t", have, !want, want)
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	at := replay.Cursor{Epoch: 4, Revision: 9}
 	tests := []struct {

@@ -192,6 +192,17 @@ var faultsOfFollower = []fault{
 		caught: []string{"followers get any contents"}},
 	{name: "does not notify of long batches", follower: notifiesIf(func(entries []replay.Entry) bool { return len(entries) < 100 }),
 		caught: []string{"followers get any contents"}},
+	{name: "does not notify of batches with large snapshots", follower: func(s *faultyFollower) {
+		s.onFollow = func(id string, notify func([]replay.Entry)) func() {
+			return s.Process.Follow(id, func(entries []replay.Entry) {
+				head, _ := s.Process.Load(context.Background(), id, replay.Cursor{})
+				if len(head.Snapshot) > 1<<16 {
+					entries = nil
+				}
+				notify(entries)
+			})
+		}
+	}, caught: []string{"a small change to a large state is announced whole"}},
 	{name: "does not notify of removals", follower: notifiesIf(func(entries []replay.Entry) bool {
 		return len(entries) == 0 || string(entries[len(entries)-1].Data) != "the end"
 	}), caught: []string{"followers see starts, restarts and removals"}},

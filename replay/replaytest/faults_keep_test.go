@@ -288,6 +288,14 @@ var faultsOfContent = []fault{
 			return s.Memory.Append(ctx, id, batch)
 		}
 	}, caught: []string{"a batch stays whole when its context ends"}},
+	{name: "commits a batch without its snapshot when its context ends", store: func(s *faulty) {
+		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+			if yield(ctx); ctx.Err() != nil {
+				batch.Snapshot = nil
+			}
+			return errors.Join(s.Memory.Append(context.WithoutCancel(ctx), id, batch), ctx.Err())
+		}
+	}, caught: []string{"a batch stays whole when its context ends"}},
 	{name: "acknowledges a batch when its context ends", store: func(s *faulty) {
 		s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
 			if yield(ctx); ctx.Err() != nil {

@@ -3,6 +3,7 @@ package replaytest
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -113,6 +114,27 @@ var faultsOfSnapshot = []fault{
 			}
 		})(s)
 	}, caught: []string{"contents come back byte for byte"}},
+	{name: "trims entries after the snapshot", store: trimsAfterSnapshot,
+		caught: []string{"entries after the snapshot are never trimmed", "random operations on a trimmed store match a model",
+			"readers of a trimmed history see no holes"}},
+	{name: "trims entries after the snapshot and claims to have them", store: func(s *faulty) {
+		trimsAfterSnapshot(s)
+		load := s.onLoad
+		s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+			head, err := load(ctx, id, have)
+			head.Oldest = min(head.Oldest, head.SnapshotRevision+1)
+			return head, err
+		}
+	}, caught: []string{"entries after the snapshot are never trimmed", "readers of a trimmed history see no holes", "a reopened store stays trimmed"}},
+	{name: "trims bytes after the snapshot", harness: onlyBoundedBy("bytes", trimsAfterSnapshot), caught: []string{"entries after the snapshot are never trimmed"}},
+	{name: "trims old entries after the snapshot", harness: onlyBoundedBy("age", trimsAfterSnapshot), caught: []string{"entries after the snapshot are never trimmed"}},
+	{name: "never trims old entries", harness: func(h *Harness) {
+		h.OpenBoundedBy["age"] = func(t testing.TB) replay.Store { return newMemory(t, &replay.MemoryOptions{MaxEntries: -1}) }
+	}, caught: []string{"entries after the snapshot are never trimmed"}},
+	{name: "keeps the keys of some entries", store: finds(func(s *faulty, id string, _ []string, found []replay.Entry) []replay.Entry {
+		head := s.head(id).Cursor
+		return slices.DeleteFunc(found, func(e replay.Entry) bool { return e.Cursor.Revision+20 < head.Revision })
+	}), caught: []string{"entries after the snapshot are never trimmed", "random operations match a model"}},
 	{name: "forgets the snapshot when it is reopened", harness: func(h *Harness) {
 		h.Reopen = func(_ testing.TB, store replay.Store) replay.Store { return withoutSnapshots{store} }
 	}, caught: []string{"a reopened store has everything", "random operations match a model"}},
@@ -160,6 +182,45 @@ func leavesOut(needless func(head replay.Head, have replay.Cursor) bool) func(*f
 				head.Snapshot = nil
 			}
 			return head, err
+		}
+	}
+}
+
+// trimsAfterSnapshot has the Memory trim after each batch as if it had a snapshot.
+func trimsAfterSnapshot(s *faulty) {
+	var mu sync.Mutex
+	newest := make(map[string]snapshot)
+	s.onAppend = func(ctx context.Context, id string, batch replay.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		given := batch.Snapshot
+		batch.Snapshot = []byte("as if")
+		err := s.Memory.Append(ctx, id, batch)
+		if err == nil && given != nil {
+			newest[id] = snapshot{batch.Last(), given}
+		}
+		return err
+	}
+	s.onLoad = func(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		head, err := s.Memory.Load(ctx, id, have)
+		head.Snapshot, head.SnapshotRevision = newest[id].state, newest[id].at.Revision
+		if head.CanContinue(have) {
+			head.Snapshot = nil
+		}
+		return head, err
+	}
+}
+
+// onlyBoundedBy plants a fault in the stores of one of Harness.OpenBoundedBy.
+func onlyBoundedBy(name string, plant func(*faulty)) func(*Harness) {
+	return func(h *Harness) {
+		open := h.OpenBoundedBy[name]
+		h.OpenBoundedBy[name] = func(t testing.TB) replay.Store {
+			s := open(t).(*faulty)
+			plant(s)
+			return s
 		}
 	}
 }

@@ -24,6 +24,7 @@ func TestHarness_SkipsWhatItLacks(t *testing.T) {
 	want := []string{
 		"a trimmed history restarts",
 		"trimming keeps the newest entries and the snapshot",
+		"entries after the snapshot are never trimmed",
 		"keys are forgotten with their entries",
 		"readers of a trimmed history see no holes",
 		"handles see each other's changes",
@@ -33,6 +34,7 @@ func TestHarness_SkipsWhatItLacks(t *testing.T) {
 		"acknowledged batches survive reopening",
 		"followers are notified of the start and of every append",
 		"followers get any contents",
+		"a small change to a large state is announced whole",
 		"followers see starts, restarts and removals",
 		"followers see their own history only",
 		"stop ends the notifications",

@@ -75,6 +75,10 @@ func harnessOf(f fault) Harness {
 		OpenBounded: func(t testing.TB, entries int) replay.Store {
 			return newFaulty(t, &replay.MemoryOptions{MaxEntries: entries}, f.store)
 		},
+		OpenBoundedBy: map[string]func(testing.TB) replay.Store{
+			"bytes": func(t testing.TB) replay.Store { return newFaulty(t, &replay.MemoryOptions{MaxBytes: 1}, f.store) },
+			"age":   func(t testing.TB) replay.Store { return newFaulty(t, &replay.MemoryOptions{MaxAge: 1}, f.store) },
+		},
 		Second: func(_ testing.TB, store replay.Store) replay.Store { return sameStore{store} },
 		Reopen: func(_ testing.TB, store replay.Store) replay.Store { return sameStore{store} },
 		Seed:   1,

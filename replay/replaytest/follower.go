@@ -1,6 +1,7 @@
 package replaytest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,29 @@ func notifiesOfContents(f *fixture) {
 	}
 	commit(want.next(long...))
 	commit(want.next(contents("after it")...))
+}
+
+func notifiesOfLargeStates(f *fixture) {
+	h, other := f.openTwo()
+	want := h.started("id")
+	r := h.follow("id", want)
+	r.untilNil(1)
+	whole := false
+	for range 3 {
+		batch := want.next(contents("small")...)
+		other.commit("id", want, batch)
+		r.untilCurrent()
+		whole = whole || r.notified[firstOf(batch)]
+	}
+	if !whole {
+		return // a store may notify with nil only
+	}
+	for i := range 3 {
+		batch := want.next(contents("small")...)
+		batch.Snapshot = bytes.Repeat([]byte{byte(i)}, 1<<20)
+		other.commit("id", want, batch)
+		r.until("the entry of a batch with a large snapshot", func() bool { return r.notified[firstOf(batch)] })
+	}
 }
 
 func notifiesOfEpochs(f *fixture) {

@@ -25,6 +25,11 @@ type Harness struct {
 	// 1000 more. Nil if the store cannot bound what it keeps.
 	OpenBounded func(t testing.TB, entries int) replay.Store
 
+	// OpenBoundedBy has functions that return a new, empty store that bounds what
+	// it keeps of each history in another way, and as tightly as it can: to one
+	// byte, or to the smallest age. Their keys name the bounds.
+	OpenBoundedBy map[string]func(t testing.TB) replay.Store
+
 	// Reopen closes the store and returns one with the same content. Nil if
 	// content does not outlive a store.
 	Reopen func(t testing.TB, store replay.Store) replay.Store
@@ -87,6 +92,7 @@ func checks() []check {
 		{"a cursor that nothing continues is refused", refusesCursors},
 
 		{"trimming keeps the newest entries and the snapshot", trimsOldest},
+		{"entries after the snapshot are never trimmed", keepsAfterSnapshot},
 		{"keys are forgotten with their entries", forgetsKeys},
 		{"keys find their newest entries", findsNewest},
 
@@ -121,6 +127,7 @@ func checks() []check {
 
 		{"followers are notified of the start and of every append", notifiesOfAppends},
 		{"followers get any contents", notifiesOfContents},
+		{"a small change to a large state is announced whole", notifiesOfLargeStates},
 		{"followers see starts, restarts and removals", notifiesOfEpochs},
 		{"followers see their own history only", notifiesOfOneHistory},
 		{"stop ends the notifications", stopEndsNotifications},

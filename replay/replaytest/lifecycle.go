@@ -83,7 +83,7 @@ func staysWhole(f *fixture) {
 			}
 			cancel()
 		}()
-		err := h.store.Append(ctx, "id", follow(head, many(name, length)...))
+		err := h.store.Append(ctx, "id", withSnapshot(follow(head, many(name, length)...)))
 		<-done
 		switch conflict, refused := errors.AsType[*replay.ConflictError](err); {
 		case err == nil:
@@ -92,7 +92,10 @@ func staysWhole(f *fixture) {
 		case refused:
 			head = conflict.Head // an earlier batch took effect late
 		case errors.Is(err, context.Canceled):
-			head = h.load("id").Cursor
+			loaded := h.load("id")
+			if head = loaded.Cursor; loaded.SnapshotRevision != head.Revision {
+				h.Errorf("the snapshot is of revision %d, but the batch that ended at %d had one", loaded.SnapshotRevision, head.Revision)
+			}
 		default:
 			h.Fatalf("Append with a context that ends meanwhile: %v", err)
 		}

@@ -211,7 +211,7 @@ func (m *model) invalid(h *handle, id string) {
 	m.Helper()
 	batch := start(firstEpoch+1<<30, m.entries()...)
 	if at := m.ids[id]; at.exists() {
-		batch = at.next(m.entries()...)
+		batch = withSnapshot(at.next(m.entries()...))
 	}
 	i := m.random.IntN(len(batch.Entries))
 	batch.Entries[i].Cursor.Revision += 1 + m.random.Uint64N(3)

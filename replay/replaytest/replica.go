@@ -23,6 +23,8 @@ type replica struct {
 	entries []replay.Entry
 	head    replay.Cursor
 	removed bool
+	// notified has the first positions of the batches that were notified whole.
+	notified map[replay.Cursor]bool
 
 	// mu guards all below.
 	mu     sync.Mutex
@@ -46,7 +48,7 @@ func (h *handle) follower() replay.Follower {
 // follow follows a history until the test ends.
 func (h *handle) follow(id string, want *history) *replica {
 	h.Helper()
-	r := &replica{handle: h, id: id, want: want}
+	r := &replica{handle: h, id: id, want: want, notified: make(map[replay.Cursor]bool)}
 	r.stop = h.follower().Follow(id, r.notify)
 	h.Cleanup(r.stop)
 	return r
@@ -143,6 +145,7 @@ func (r *replica) apply(entries []replay.Entry) {
 		return
 	}
 	r.sameEntries("what a follower is notified of", entries, batch.Entries)
+	r.notified[first] = true
 	switch {
 	case !last.After(r.head):
 	case !r.removed && (first == r.head.Next() || first.Revision == 1 && first.Epoch > r.head.Epoch):

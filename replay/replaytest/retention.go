@@ -2,6 +2,8 @@ package replaytest
 
 import (
 	"fmt"
+	"maps"
+	"testing"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -72,6 +74,41 @@ func trimsOldest(f *fixture) {
 		// A batch of more than is kept.
 		oldest := h.commit("id", want, withSnapshot(want.next(many("long ", 50)...)))
 		h.agrees("id", want, oldest, entries)
+	}
+}
+
+// keepsAfterSnapshot checks that no bound trims entries after the newest snapshot,
+// and that each trims them after the next one.
+func keepsAfterSnapshot(f *fixture) {
+	opens := maps.Clone(f.harness.OpenBoundedBy)
+	if opens == nil {
+		opens = make(map[string]func(testing.TB) replay.Store)
+	}
+	if f.harness.OpenBounded != nil {
+		opens["entries"] = func(t testing.TB) replay.Store { return f.harness.OpenBounded(t, 1) }
+	}
+	if len(opens) == 0 {
+		f.Skipf("the harness has no OpenBounded and no OpenBoundedBy")
+	}
+	for name, open := range opens {
+		f.Logf("bounded by %s", name)
+		h := f.handle(open(f.TB))
+		want := h.started("id")
+		for range 2 {
+			var oldest uint64
+			for i := range 12 {
+				oldest = h.commit("id", want, want.next(keyed(fmt.Sprint("key ", i), "", "repeated")...))
+				h.agrees("id", want, oldest, int(want.head().Revision-want.snapshotAt))
+				h.finds("id", want, oldest, keysOf(want.entries)...)
+			}
+			h.refused(replay.ConflictKnownKeys, "id", want, newKeys(want.next(keyed("key 0")...)), *want.newest("key 0"))
+			for end := want.head().Revision; oldest <= end; {
+				h.mustTrim(want, 1, int(end))
+				oldest = h.commit("id", want, withSnapshot(want.next(many("then ", 20)...)))
+				h.agrees("id", want, oldest, 0)
+			}
+			h.commit("id", want, want.restart(want.head().Epoch+1, contents("over")...))
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func leavesSnapshotOut(f *fixture) {
 		for _, have := range haves {
 			h.sameHead("id", have, h.loadFor("id", have), want, 1)
 		}
-		// Without the snapshot before it, a batch of a later epoch starts a state.
+		// The revisions of an earlier epoch must not count in a later one.
 		h.commit("id", want, want.restart(head.Epoch+1, many("again ", 2)...))
 	}
 }
