@@ -14,7 +14,8 @@ import "bytes"
 //
 // Operations in document order, like those of [Diff], take one pass over state, up to
 // the place of the last of them. Each operation that lies before the one that precedes
-// it starts another pass.
+// it starts another pass. Where further passes would have to copy more than 1 GiB
+// together, Apply refuses the patch: it has to be brought into document order.
 func Apply(state, patch []byte) ([]byte, error) {
 	operations, err := parse(patch)
 	if err != nil {
@@ -23,19 +24,28 @@ func Apply(state, patch []byte) ([]byte, error) {
 	if len(operations) == 0 {
 		return state, nil
 	}
-	c := cursor{in: state, out: make([]byte, 0, len(state)+len(patch))}
+	c := cursor{in: state, out: make([]byte, 0, len(state)+len(patch)), open: make([]level, 0, 4)}
+	if err := c.run(operations); err != nil {
+		return nil, err
+	}
+	return c.finish(), nil
+}
+
+// run applies the operations, in as many passes as they need.
+func (c *cursor) run(operations []operation) error {
 	for index := range operations {
 		o := &operations[index]
 		reason := c.apply(o)
 		if reason == behind {
-			c.restart()
-			reason = c.apply(o)
+			if reason = c.restart(); reason == "" {
+				reason = c.apply(o)
+			}
 		}
 		if reason != "" {
-			return nil, failure(index, o.path, reason)
+			return failure(index, o.path, reason)
 		}
 	}
-	return c.finish(), nil
+	return nil
 }
 
 // Why an operation cannot be applied; empty if it was applied.
@@ -46,6 +56,7 @@ const (
 	noIndex    = "an array index must be digits without leading zeros, and at most the length of the array"
 	noDocument = "the whole document cannot be removed"
 	malformed  = "the state is not valid JSON"
+	disordered = "too many operations lie before the one that precedes them; bring the patch into the order of the document"
 )
 
 // apply applies one operation, or returns why it cannot. [behind] means that the
@@ -253,11 +264,13 @@ func (c *cursor) passed(l *level, name []byte) bool {
 			names[string(raw)] = struct{}{}
 		}
 		i = skipColon(c.out, end)
+		from := i
 		if len(inside) > 0 && inside[0].start == i {
 			i = inside[0].end
 			inside = inside[1:]
 		} else {
 			i = skipValue(c.out, i)
+			c.work += i - from
 		}
 		if i = skipSpace(c.out, i); at(c.out, i) != ',' {
 			break

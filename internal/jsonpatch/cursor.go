@@ -20,8 +20,14 @@ type cursor struct {
 	path        []byte // of the last operation; the open levels are on it
 	malformed   bool   // in is not valid JSON
 	spare       []byte // memory for another pass
-	passes      int
+	passes      int    // before this one
+	repeated    int    // how many bytes those copied
+	work        int    // how many bytes were scanned, for tests
 }
+
+// maxRepeated is how many bytes passes after the first one may copy together. Each
+// operation that is out of order costs a pass.
+const maxRepeated = 1 << 30
 
 // level is an open object or array.
 type level struct {
@@ -81,6 +87,7 @@ func (c *cursor) pass(l *level, value int) bool {
 		c.malformed = true
 		return false
 	}
+	c.work += end - c.pos
 	c.keep()
 	c.pos = end
 	l.count++
@@ -156,6 +163,7 @@ func (c *cursor) leave(path []byte) {
 			c.malformed = true
 			return
 		}
+		c.work += end - c.pos
 		closed := span{l.start, len(c.out) + end - c.copied}
 		c.pos = end
 		c.open = c.open[:len(c.open)-1]
@@ -176,20 +184,25 @@ func (c *cursor) finish() []byte {
 	return c.out
 }
 
-// restart finishes the pass and starts another one on its result.
-func (c *cursor) restart() {
+// restart finishes the pass and starts another one on its result, or returns why it
+// does not.
+func (c *cursor) restart() string {
 	result := c.finish()
+	if c.repeated += len(result); c.repeated > maxRepeated {
+		return disordered
+	}
 	if c.passes > 0 {
-		c.spare = c.in // written by the pass before the last one
+		c.spare = c.in // written by the pass before
 	}
 	c.begin(result)
-	c.passes++
+	return ""
 }
 
 // begin starts a pass over a text.
 func (c *cursor) begin(in []byte) {
 	c.in, c.out = in, c.spare[:0]
 	c.spare = nil
+	c.passes++
 	c.copied, c.pos, c.owed = 0, 0, false
 	c.open, c.path = c.open[:0], nil
 }
@@ -198,5 +211,4 @@ func (c *cursor) begin(in []byte) {
 func (c *cursor) replaceDocument(value []byte) {
 	c.spare = c.out
 	c.begin(bytes.Clone(value))
-	c.passes++
 }

@@ -1,8 +1,14 @@
 package jsonpatch
 
-import "bytes"
+import (
+	"bytes"
+	"math"
 
-// maxDepth is how deep Diff descends. What differs below is replaced as a whole.
+	"github.com/safe-go/safe/internal/nesting"
+)
+
+// maxDepth is how deep a patch may nest to be applied, and how deep Diff descends. What
+// differs below is replaced as a whole.
 const maxDepth = 10000
 
 // Diff returns a patch that leads from before to after: an RFC 6902 text with add,
@@ -15,8 +21,9 @@ const maxDepth = 10000
 // Diff sees a name twice is replaced as a whole. The operations are in the order in
 // which their targets come in before. The patch is canonical if after is.
 //
-// Arrays are compared element by element after their common prefix and suffix were
-// set aside, so that an insertion or a removal in one place costs what it changes.
+// Arrays are compared in pairs of elements after their common prefix and suffix were
+// set aside, so that insertions or removals in one place cost what they change. A
+// list that loses elements at one end and gets others at the other end costs those.
 //
 // The time is linear in the size of both texts, whatever they contain. What is equal
 // in both is compared as bytes.
@@ -24,15 +31,11 @@ func Diff(before, after []byte) (patch []byte, ok bool) {
 	if bytes.Equal(before, after) {
 		return []byte("[]"), true
 	}
-	d := differ{texts: [2][]byte{before, after}, limit: len(after) - len("[]")}
-	d.path = append(d.path, pathNode{parent: -1})
-	i, j := skipSpace(before, 0), skipSpace(after, 0)
-	if isOpen(before, i) && before[i] == at(after, j) {
-		d.container(i, j, place{parent: -1})
-	} else {
-		d.value(i, j, place{parent: -1})
+	if len(before) > math.MaxInt32 || len(after) > math.MaxInt32 {
+		return nil, false // a differ has offsets of 32 bits
 	}
-	switch {
+	d := newDiffer(before, after)
+	switch d.document(); {
 	case d.malformed:
 		return nil, false
 	case len(d.changes) == 0:
@@ -40,7 +43,11 @@ func Diff(before, after []byte) (patch []byte, ok bool) {
 	case d.size > d.limit:
 		return nil, false
 	}
-	return d.render(), true
+	patch = d.render()
+	if nesting.OffsetBeyond(patch, maxDepth) >= 0 {
+		return nil, false
+	}
+	return patch, true
 }
 
 const before, after = 0, 1
@@ -51,16 +58,40 @@ type differ struct {
 	texts     [2][]byte
 	malformed bool // one of the texts is not JSON
 	depth     int
+	work      int // how many bytes were compared or scanned, for tests
 
 	equalRun
 	index [2]index
-	names []span // of the members passed in the open objects, in the text before
+	tried bool // oneRun was tried
+
+	// names has where the names start of the members that were passed in the open
+	// objects: offsets in the text before, or, with all bits inverted, in the text after.
+	names     []int32
+	afterText string // the text after, once a map has its names
 
 	path    []pathNode
 	tokens  []byte // of the nodes
 	changes []change
 	size    int // of the operations in the patch, with a comma behind each
 	limit   int // more than that makes the patch too large
+}
+
+func newDiffer(before, after []byte) *differ {
+	return &differ{
+		texts: [2][]byte{before, after},
+		limit: len(after) - len("[]"),
+		path:  []pathNode{{parent: -1}},
+	}
+}
+
+// document compares the texts.
+func (d *differ) document() {
+	i, j := skipSpace(d.texts[before], 0), skipSpace(d.texts[after], 0)
+	if isOpen(d.texts[before], i) && d.texts[before][i] == at(d.texts[after], j) {
+		d.container(i, j, place{parent: -1})
+	} else {
+		d.value(i, j, place{parent: -1})
+	}
 }
 
 // value compares two values and returns the offsets behind them.
@@ -78,7 +109,7 @@ func (d *differ) value(i, j int, p place) (iEnd, jEnd int) {
 	if d.malformed {
 		return 0, 0
 	}
-	if !bytes.Equal(a[i:iEnd], b[j:jEnd]) {
+	if !d.equal(span{i, iEnd}, span{j, jEnd}) {
 		d.change(replace, d.node(p), span{j, jEnd})
 	}
 	return iEnd, jEnd
@@ -111,6 +142,16 @@ func (d *differ) container(i, j int, p place) (iEnd, jEnd int) {
 	return iEnd, jEnd
 }
 
+// equal reports whether the bytes of x, in the text before, equal those of y, in the
+// text after.
+func (d *differ) equal(x, y span) bool {
+	if x.end-x.start != y.end-y.start {
+		return false
+	}
+	d.work += x.end - x.start
+	return bytes.Equal(d.texts[before][x.start:x.end], d.texts[after][y.start:y.end])
+}
+
 // over reports whether there is no use in going on in an object or array.
 func (d *differ) over() bool { return d.malformed || d.size > d.limit }
 
@@ -122,6 +163,7 @@ func (d *differ) abandon(i, j int) (iEnd, jEnd int, fits bool) {
 	}
 	iEnd, jEnd = skipRest(d.texts[before], i), skipRest(d.texts[after], j)
 	d.malformed = iEnd < 0 || jEnd < 0
+	d.work += iEnd - i + jEnd - j
 	return iEnd, jEnd, false
 }
 
@@ -133,168 +175,10 @@ func (d *differ) end(side, i int) int {
 	}
 	if end < 0 {
 		end = skipValue(d.texts[side], i)
+		d.work += end - i
 	}
 	if end < 0 {
 		d.malformed = true
 	}
 	return end
-}
-
-// array compares the arrays at i and j: what is equal at their start and at their
-// end is set aside, and what is left is compared in pairs.
-func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
-	a, b := d.texts[before], d.texts[after]
-	i, j = skipSpace(a, i+1), skipSpace(b, j+1)
-	first := 0
-	for at(a, i) != ']' && at(b, j) != ']' {
-		iNext, jNext, equal := d.equalElement(i, j)
-		if d.malformed {
-			return 0, 0, false
-		}
-		if !equal {
-			break
-		}
-		first++
-		iNext, jNext = skipSpace(a, iNext), skipSpace(b, jNext)
-		if at(a, iNext) != ',' || at(b, jNext) != ',' {
-			// The rest of the longer array starts with a comma.
-			i, j = iNext, jNext
-			break
-		}
-		i, j = skipSpace(a, iNext+1), skipSpace(b, jNext+1)
-	}
-	var old, new []span
-	old, iEnd = d.elements(before, i)
-	new, jEnd = d.elements(after, j)
-	if d.malformed {
-		return 0, 0, false
-	}
-	for len(old) > 0 && len(new) > 0 && len(old)+len(new) > 2 {
-		x, y := old[len(old)-1], new[len(new)-1]
-		if !bytes.Equal(a[x.start:x.end], b[y.start:y.end]) {
-			break
-		}
-		old, new = old[:len(old)-1], new[:len(new)-1]
-	}
-	pairs := min(len(old), len(new))
-	for k := range pairs {
-		d.value(old[k].start, new[k].start, place{parent: node, index: first + k})
-		if d.over() {
-			return iEnd, jEnd, false
-		}
-	}
-	for range len(old) - pairs {
-		d.change(remove, d.node(place{parent: node, index: first + pairs}), span{})
-		if d.over() {
-			return iEnd, jEnd, false
-		}
-	}
-	for k := pairs; k < len(new); k++ {
-		d.change(add, d.node(place{parent: node, index: first + k}), new[k])
-		if d.over() {
-			return iEnd, jEnd, false
-		}
-	}
-	return iEnd, jEnd, true
-}
-
-// equalElement reports whether the bytes of two values are equal, and returns the
-// offsets behind them if they are.
-func (d *differ) equalElement(i, j int) (iEnd, jEnd int, equal bool) {
-	a, b := d.texts[before], d.texts[after]
-	if isOpen(a, i) {
-		iEnd = d.equalEnd(i, j)
-		return iEnd, j + iEnd - i, iEnd >= 0
-	}
-	if isOpen(b, j) {
-		return 0, 0, false
-	}
-	iEnd, jEnd = d.end(before, i), d.end(after, j)
-	return iEnd, jEnd, !d.malformed && bytes.Equal(a[i:iEnd], b[j:jEnd])
-}
-
-// object compares the objects at i and j: member by member as long as the names come
-// in the same order, and then by name.
-func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
-	a, b := d.texts[before], d.texts[after]
-	names, changes := len(d.names), len(d.changes)
-	i, j = skipSpace(a, i+1), skipSpace(b, j+1)
-	for at(a, i) == '"' && at(b, j) == '"' {
-		nameEnd := skipString(a, i)
-		if nameEnd < 0 || d.run(i, j) < nameEnd {
-			break
-		}
-		name := span{i, nameEnd}
-		i, j = skipColon(a, nameEnd), skipColon(b, j+nameEnd-i)
-		if i < 0 || j < 0 {
-			d.malformed = true
-			return 0, 0, false
-		}
-		i, j = d.value(i, j, place{parent: node, name: a[name.start+1 : name.end-1]})
-		if d.over() {
-			return d.abandon(i, j)
-		}
-		d.names = append(d.names, name)
-		i, j = skipSpace(a, i), skipSpace(b, j)
-		if at(a, i) != ',' || at(b, j) != ',' {
-			break
-		}
-		i, j = skipSpace(a, i+1), skipSpace(b, j+1)
-	}
-	passed := d.names[names:]
-	if at(a, i) == '}' && at(b, j) == '}' {
-		return i + 1, j + 1, len(d.changes) == changes || distinct(a, passed, nil)
-	}
-	var old, new []member
-	old, iEnd = d.members(before, i)
-	new, jEnd = d.members(after, j)
-	if d.malformed {
-		return 0, 0, false
-	}
-	if !distinct(a, passed, old) || !distinctIn(a, passed, b, new) {
-		return iEnd, jEnd, false
-	}
-	return iEnd, jEnd, d.byName(old, new, node)
-}
-
-// byName compares members that come in different orders, and reports false where the
-// patch becomes too large.
-func (d *differ) byName(old, new []member, node int32) (fits bool) {
-	a, b := d.texts[before], d.texts[after]
-	for len(old) > 0 && len(new) > 0 {
-		x, y := old[len(old)-1], new[len(new)-1]
-		if !bytes.Equal(a[x.name.start:x.end], b[y.name.start:y.end]) {
-			break
-		}
-		old, new = old[:len(old)-1], new[:len(new)-1]
-	}
-	var positions map[string]int
-	if len(old) > 0 && len(new) > 0 {
-		positions = make(map[string]int, len(new))
-		for k, m := range new {
-			positions[string(m.content(b))] = k
-		}
-	}
-	for _, m := range old {
-		p := place{parent: node, name: m.raw(a)}
-		if k, found := positions[string(m.content(a))]; found {
-			d.value(m.value, new[k].value, p)
-			new[k].end = -1 // not to be added
-		} else {
-			d.change(remove, d.node(p), span{})
-		}
-		if d.over() {
-			return false
-		}
-	}
-	for _, m := range new {
-		if m.end < 0 {
-			continue
-		}
-		d.change(add, d.node(place{parent: node, name: m.raw(b)}), span{m.value, m.end})
-		if d.over() {
-			return false
-		}
-	}
-	return true
 }

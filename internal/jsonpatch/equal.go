@@ -15,6 +15,8 @@ type equalRun struct {
 	// spine[0] and before spineTo ends there too.
 	spine   []int
 	spineTo int
+
+	ending int // how much both texts have in common at their end, plus 1; 0: not known
 }
 
 // run returns up to where the text before, from i on, is equal to the text after,
@@ -23,8 +25,18 @@ func (d *differ) run(i, j int) int {
 	if !d.known || j-i != d.shift || i < d.from || i > d.to {
 		d.known, d.from, d.shift = true, i, j-i
 		d.to = i + commonPrefix(d.texts[before][i:], d.texts[after][j:])
+		d.work += d.to - i
 	}
 	return d.to
+}
+
+// suffix returns how many bytes the texts have in common at their end.
+func (d *differ) suffix() int {
+	if d.ending == 0 {
+		d.ending = commonSuffix(d.texts[before], d.texts[after]) + 1
+		d.work += d.ending
+	}
+	return d.ending - 1
 }
 
 // equalEnd returns the offset behind the object or array at i, if its bytes are
@@ -40,11 +52,18 @@ func (d *differ) equalEnd(i, j int) int {
 		if k < len(d.spine) && d.spine[k] == i {
 			return -1
 		}
-		return skipRest(text, i+1)
+		end := skipRest(text, i+1)
+		d.work += end - i
+		return end
 	}
 	var end int
 	d.spine, end = openAtEnd(d.spine[:0], text, i)
 	d.spineTo = to
+	if end < 0 {
+		d.work += to - i
+	} else {
+		d.work += end - i
+	}
 	return end
 }
 

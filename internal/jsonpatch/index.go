@@ -1,9 +1,6 @@
 package jsonpatch
 
-import (
-	"bytes"
-	"slices"
-)
+import "slices"
 
 // index remembers where objects and arrays end. A differ makes it for those ranges
 // of a text in which it must know the end of a value before it descends into it, so
@@ -29,9 +26,6 @@ func (x *index) end(i int) int {
 // fill adds what starts between i, which is between two tokens of an object or array,
 // and the end of that object or array. It reports false if that has no end.
 func (x *index) fill(text []byte, i int) bool {
-	if i < x.to {
-		return true
-	}
 	x.open = x.open[:0]
 	for i < len(text) {
 		switch class[text[i]] {
@@ -57,118 +51,14 @@ func (x *index) fill(text []byte, i int) bool {
 	return false
 }
 
-// elements returns the elements of an array from i on, where an element, a comma or
-// the closing bracket is, and the offset behind the array.
-func (d *differ) elements(side, i int) (elements []span, end int) {
-	text := d.texts[side]
-	if !d.index[side].fill(text, i) {
-		d.malformed = true
-		return nil, 0
-	}
-	if at(text, i) == ',' {
-		i = skipSpace(text, i+1)
-	}
-	for at(text, i) != ']' {
-		end := d.end(side, i)
-		if d.malformed {
-			return nil, 0
-		}
-		elements = append(elements, span{i, end})
-		if i = skipSpace(text, end); at(text, i) == ',' {
-			i = skipSpace(text, i+1)
-		} else if at(text, i) != ']' {
-			d.malformed = true
-			return nil, 0
-		}
-	}
-	return elements, i + 1
-}
-
-// member is a member of an object; its value ends where it ends.
-type member struct {
-	name       span // with the quotes
-	value, end int
-}
-
-// raw returns the bytes between the quotes of the name.
-func (m *member) raw(text []byte) []byte { return text[m.name.start+1 : m.name.end-1] }
-
-// content returns the name.
-func (m *member) content(text []byte) []byte { return unescaped(m.raw(text)) }
-
-// unescaped returns the name that raw, the content of a JSON string, means.
-func unescaped(raw []byte) []byte {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw
-	}
-	name, _ := unescape(nil, raw)
-	return name
-}
-
-// members returns the members of an object from i on, where a member, a comma or the
-// closing bracket is, and the offset behind the object.
-func (d *differ) members(side, i int) (members []member, end int) {
-	text := d.texts[side]
-	if !d.index[side].fill(text, i) {
-		d.malformed = true
-		return nil, 0
-	}
-	if at(text, i) == ',' {
-		i = skipSpace(text, i+1)
-	}
-	for at(text, i) != '}' {
-		m := member{name: span{i, -1}, value: -1}
-		if at(text, i) == '"' {
-			m.name.end = skipString(text, i)
-		}
-		if m.name.end >= 0 {
-			m.value = skipColon(text, m.name.end)
-		}
-		if m.value < 0 {
-			d.malformed = true
-			return nil, 0
-		}
-		m.end = d.end(side, m.value)
-		if d.malformed {
-			return nil, 0
-		}
-		members = append(members, m)
-		if i = skipSpace(text, m.end); at(text, i) == ',' {
-			i = skipSpace(text, i+1)
-		} else if at(text, i) != '}' {
-			d.malformed = true
-			return nil, 0
-		}
-	}
-	return members, i + 1
-}
-
-// distinct reports whether all names of an object are different: those that were
-// passed, and those of the members that follow.
-func distinct(text []byte, passed []span, rest []member) bool {
-	return distinctIn(text, passed, text, rest)
-}
-
-// distinctIn is distinct for members in another text than the names that precede.
-func distinctIn(passedText []byte, passed []span, text []byte, rest []member) bool {
-	count := len(passed) + len(rest)
-	name := func(k int) []byte {
-		if k < len(passed) {
-			return passedText[passed[k].start+1 : passed[k].end-1]
-		}
-		return rest[k-len(passed)].raw(text)
-	}
-	// Programs often write names in ascending order.
-	ascending := true
-	for k := 0; k < count && ascending; k++ {
-		ascending = bytes.IndexByte(name(k), '\\') < 0 && (k == 0 || bytes.Compare(name(k-1), name(k)) < 0)
-	}
-	if ascending {
+// fill makes the ends of everything between i and the end of the object or array
+// in which i lies known.
+func (d *differ) fill(side, i int) bool {
+	x := &d.index[side]
+	if i < x.to {
 		return true
 	}
-	seen := make(map[string]struct{}, count)
-	for k := range count {
-		seen[string(unescaped(name(k)))] = struct{}{}
-	}
-	return len(seen) == count
+	filled := x.fill(d.texts[side], i)
+	d.work += x.to - i
+	return filled
 }

@@ -153,3 +153,15 @@ func commonPrefix(a, b []byte) int {
 	}
 	return i
 }
+
+// commonSuffix returns how many bytes a and b have in common at their end.
+func commonSuffix(a, b []byte) int {
+	const block = 1024
+	count := 0
+	for size := block; size > 0; size /= 32 {
+		for count+size <= min(len(a), len(b)) && bytes.Equal(a[len(a)-count-size:len(a)-count], b[len(b)-count-size:len(b)-count]) {
+			count += size
+		}
+	}
+	return count
+}

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"schemas/codes":        {},
 	"internal/option":      {},
 	"internal/wire":        {"internal/nesting"},
-	"internal/jsonpatch":   {},
+	"internal/jsonpatch":   {"internal/nesting"},
 	"internal/nesting":     {},
 	"internal/jose":        {"internal/nesting"},
 	"internal/proof":       {},
