@@ -19,10 +19,10 @@ const (
 )
 
 // MemoryOptions bound what a Memory keeps of each history. The oldest entries are
-// trimmed as soon as one of the bounds is exceeded. The bounds count all entries that
-// are kept, but entries after the newest snapshot are never trimmed, and neither are
-// the snapshot and the Meta: how much they take is up to the caller, who says when
-// there is a new snapshot. A negative value other than -1 is an error.
+// trimmed as soon as one of the bounds is exceeded. The newest snapshot and the Meta
+// are always kept and do not count. Entries after the snapshot count, but are never
+// trimmed, so a history exceeds its bounds until there is a new snapshot. A negative
+// value other than -1 is an error.
 type MemoryOptions struct {
 	// MaxEntries is the largest number of entries kept per history. 0 is the
 	// default of 1000; -1 means no bound.

@@ -27,7 +27,7 @@ type Harness struct {
 
 	// OpenBoundedBy has functions that return a new, empty store that bounds what
 	// it keeps of each history in another way, and as tightly as it can: to one
-	// byte, or to the smallest age. Their keys name the bounds.
+	// byte, or to the smallest age. The keys of the map name the bounds.
 	OpenBoundedBy map[string]func(t testing.TB) replay.Store
 
 	// Reopen closes the store and returns one with the same content. Nil if
