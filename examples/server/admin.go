@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 	"github.com/safe-go/safe/sharedata/audit"
 )
@@ -20,6 +21,7 @@ const maxBody = 1 << 20
 //	PUT    /admin/sharedata/{id}  replaces the state by the body
 //	DELETE /admin/sharedata/{id}  removes
 //	GET    /admin/sharedata/{id}  returns state and cursor
+//	GET    /admin/sharedata/{id}/{cursor}  returns the state that it had there
 //	GET    /admin/history/{id}    returns the history as JSON Lines, for an audit
 //	POST   /admin/revocations     {"subject":…,"issuer":…,"tokenId":…} ends connections, and keeps the tokens out
 //
@@ -45,6 +47,18 @@ func adminHandler(manager *sharedata.Manager, server *realtime.Server) http.Hand
 	mux.HandleFunc("GET /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
 		snapshot, err := manager.Get(r.Context(), r.PathValue("id"))
 		respond(w, http.StatusOK, snapshot, err)
+	})
+	mux.HandleFunc("GET /admin/sharedata/{id}/{cursor}", func(w http.ResponseWriter, r *http.Request) {
+		cursor, err := replay.ParseCursor(r.PathValue("cursor"))
+		var state json.RawMessage
+		if err == nil {
+			state, err = manager.StateAt(r.Context(), r.PathValue("id"), cursor)
+		}
+		if err != nil {
+			respond(w, 0, sharedata.Snapshot{}, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"id": r.PathValue("id"), "state": state, "cursor": cursor})
 	})
 	mux.HandleFunc("DELETE /admin/sharedata/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if err := manager.Remove(r.Context(), r.PathValue("id")); err != nil {
@@ -124,12 +138,13 @@ func respond(w http.ResponseWriter, status int, snapshot sharedata.Snapshot, err
 }
 
 func statusOf(err error) int {
+	var notKept *replay.CursorError
 	switch {
-	case errors.Is(err, sharedata.ErrUnknownShareData):
+	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrStateUnknown), errors.As(err, &notKept):
 		return http.StatusNotFound
 	case errors.Is(err, sharedata.ErrExists):
 		return http.StatusConflict
-	case errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidID):
+	case errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidID), errors.Is(err, replay.ErrBadCursor):
 		return http.StatusBadRequest
 	case errors.Is(err, sharedata.ErrStore), errors.Is(err, sharedata.ErrClosed), errors.Is(err, sharedata.ErrBusy):
 		return http.StatusServiceUnavailable

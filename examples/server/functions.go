@@ -47,11 +47,11 @@ func kinds() []sharedata.Kind {
 		return proposed, nil
 	})
 
-	mergeInto := sharedata.NewRawFunction("merge", func(_ context.Context, state, patch json.RawMessage) (json.RawMessage, error) {
-		if !isObject(patch) {
-			return nil, sharedata.Reject("a merge patch that is no object would replace the whole document; use set")
+	mergeInto := sharedata.NewPatchFunction("merge", func(_ context.Context, document sharedata.Document, merge json.RawMessage) (sharedata.Patch, error) {
+		if !isObject(merge) {
+			return sharedata.Patch{}, sharedata.Reject("a merge patch that is no object would replace the whole document; use set")
 		}
-		return mergePatch(state, patch)
+		return mergePatch(document, merge)
 	})
 
 	return []sharedata.Kind{

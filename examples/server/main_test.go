@@ -124,6 +124,19 @@ func TestAdministration(t *testing.T) {
 	}
 }
 
+func TestAdministration_StateAt(t *testing.T) {
+	url := start(t, config{replay: 100}) + "/admin/sharedata/doc"
+	_, first := request(t, "GET", url, "", nil)
+	request(t, "PUT", url, `{"a":1}`, nil)
+	cursor := first["cursor"].(string)
+	for path, want := range map[string]int{cursor: 200, cursor + "0": 404, "yesterday": 400} {
+		status, answer := request(t, "GET", url+"/"+path, "", nil)
+		if state, there := answer["state"]; status != want || there != (want == 200) || state != nil {
+			t.Errorf("%s: %d %v, want %d", path, status, answer, want)
+		}
+	}
+}
+
 func TestFunctions(t *testing.T) {
 	url := start(t, config{replay: 100})
 	c, err := client.Dial(t.Context(), url+"/realtime", nil)
