@@ -10,7 +10,7 @@ import (
 // announcement is what is published of each committed batch: one byte each for the
 // version and the flags; the cursor of the last entry and the batch's token, each
 // after a byte with its length; and the number of entries and the entries. An entry
-// is its key, data and state, each after its length. These numbers have four bytes,
+// is its key and its data, each after its length. These numbers have four bytes,
 // the highest first. An empty message has followers read the position, as does any
 // other that is not an announcement.
 type announcement struct {
@@ -22,10 +22,11 @@ type announcement struct {
 }
 
 const (
-	announcementVersion = 1
+	// announcementVersion is 2 since entries have no states.
+	announcementVersion = 2
 	flagRemoved         = 1
 	// entryLengths is how many bytes the lengths of one entry have.
-	entryLengths = 12
+	entryLengths = 8
 	// maxAnnounced is how many bytes of entries an announcement has at most.
 	maxAnnounced = 64 << 10
 )
@@ -36,7 +37,7 @@ var errAnnouncement = errors.New("not an announcement of this version")
 func announce(batch *replay.Batch, token string) []byte {
 	entries, size := batch.Entries, 0
 	for i := range entries {
-		if size += len(entries[i].Key) + len(entries[i].Data) + len(entries[i].State) + entryLengths; size > maxAnnounced {
+		if size += len(entries[i].Key) + len(entries[i].Data) + entryLengths; size > maxAnnounced {
 			entries, size = nil, 0
 			break
 		}
@@ -55,10 +56,8 @@ func announce(batch *replay.Batch, token string) []byte {
 	for i := range entries {
 		out = binary.BigEndian.AppendUint32(out, uint32(len(entries[i].Key)))
 		out = append(out, entries[i].Key...)
-		for _, content := range [][]byte{entries[i].Data, entries[i].State} {
-			out = binary.BigEndian.AppendUint32(out, uint32(len(content)))
-			out = append(out, content...)
-		}
+		out = binary.BigEndian.AppendUint32(out, uint32(len(entries[i].Data)))
+		out = append(out, entries[i].Data...)
 	}
 	return out
 }
@@ -78,11 +77,7 @@ func parseAnnouncement(payload string) (a announcement, err error) {
 	a.removed = flags&flagRemoved != 0
 	for i := range count {
 		cursor := replay.Cursor{Epoch: a.last.Epoch, Revision: a.last.Revision - uint64(count-1-i)}
-		entry := replay.Entry{Cursor: cursor, Key: in.take(in.number()), Data: []byte(in.take(in.number()))}
-		if state := in.take(in.number()); state != "" {
-			entry.State = []byte(state)
-		}
-		a.entries = append(a.entries, entry)
+		a.entries = append(a.entries, replay.Entry{Cursor: cursor, Key: in.take(in.number()), Data: []byte(in.take(in.number()))})
 	}
 	if in.short || in.rest != "" {
 		return announcement{}, errAnnouncement

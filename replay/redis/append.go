@@ -82,10 +82,10 @@ func validate(batch *replay.Batch) (size int, err error) {
 	if err := batch.Validate(); err != nil {
 		return 0, err
 	}
-	size = len(batch.Meta) + len(batch.ExpectMeta)
+	size = len(batch.Meta) + len(batch.ExpectMeta) + len(batch.Snapshot)
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
-		size += len(entry.Key) + len(entry.Data) + len(entry.State)
+		size += len(entry.Key) + len(entry.Data)
 	}
 	if len(batch.Entries) > maxBatchEntries || size > maxBatchBytes {
 		return 0, fmt.Errorf("redis: %w: it has %d entries and %d bytes; append it in parts of at most %d entries and %d bytes",
@@ -116,15 +116,15 @@ func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []an
 	if s.options.MaxAge > 0 {
 		age = max(age, 1)
 	}
-	args := make([]any, 0, 18+4*len(batch.Entries))
+	args := make([]any, 0, 19+3*len(batch.Entries))
 	args = append(args,
 		expect, flags, batch.ExpectMeta, strconv.FormatUint(batch.Last().Epoch, 10), token, batch.Meta,
 		s.options.MaxEntries, s.options.MaxBytes, age, slack,
 		s.publish, k.channel, announce(batch, token), int64(tombstoneKept/time.Second),
-		maxMissed, maxReplyBytes, s.name, reservationOf(batch))
+		maxMissed, maxReplyBytes, s.name, reservationOf(batch), batch.Snapshot)
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
-		args = append(args, entry.Cursor.String(), entry.Key, entry.Data, entry.State)
+		args = append(args, entry.Cursor.String(), entry.Key, entry.Data)
 	}
 	return args
 }

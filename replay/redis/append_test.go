@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -124,10 +125,15 @@ func TestAppend_LargeBatch(t *testing.T) {
 		batch := start(firstEpoch, make([]string, test.entries)...)
 		for i := range batch.Entries {
 			content := bytes.Repeat([]byte{byte(i)}, test.size)
-			batch.Entries[i].Data, batch.Entries[i].State = content, content
+			batch.Entries[i].Data = content
 			batch.Entries[i].Key = fmt.Sprint("key ", i)
 		}
+		batch.Snapshot = bytes.Repeat([]byte("s"), test.entries*test.size)
 		head := put(t, s, id, batch)
+		loaded, err := s.Load(t.Context(), id, replay.Cursor{})
+		if err != nil || !bytes.Equal(loaded.Snapshot, batch.Snapshot) || loaded.SnapshotRevision != head.Revision {
+			t.Fatalf("%v: a snapshot of %d bytes at %d is loaded, %v", test, len(loaded.Snapshot), loaded.SnapshotRevision, err)
+		}
 		entries, err := s.Read(t.Context(), id, at(0), test.entries+1)
 		if err != nil || len(entries) != test.entries {
 			t.Fatalf("%v: %d entries are read, %v", test, len(entries), err)
@@ -135,7 +141,7 @@ func TestAppend_LargeBatch(t *testing.T) {
 		var keys []string
 		for i, entry := range entries {
 			want := batch.Entries[i]
-			if entry.Cursor != want.Cursor || !bytes.Equal(entry.Data, want.Data) || !bytes.Equal(entry.State, want.State) || entry.Key != want.Key {
+			if entry.Cursor != want.Cursor || !bytes.Equal(entry.Data, want.Data) || entry.Key != want.Key {
 				t.Fatalf("%v: entry %d is another one", test, i)
 			}
 			keys = append(keys, entry.Key)
@@ -158,7 +164,7 @@ func TestAppend_BatchTooLarge(t *testing.T) {
 	s := open(t, redistest.Start(t, nil).Client(), nil)
 	large := start(firstEpoch, "a", "b")
 	large.Entries[0].Data = make([]byte, maxBatchBytes/2)
-	large.Entries[1].State = make([]byte, maxBatchBytes/2+1)
+	large.Snapshot = make([]byte, maxBatchBytes/2+1)
 	for name, batch := range map[string]replay.Batch{
 		"entries": start(firstEpoch, make([]string, maxBatchEntries+1)...),
 		"bytes":   large,
@@ -169,6 +175,39 @@ func TestAppend_BatchTooLarge(t *testing.T) {
 	}
 	if _, err := s.Load(t.Context(), "id", replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		t.Errorf("Load: %v; want ErrNotFound", err)
+	}
+}
+
+// What an append takes does not depend on the size of the snapshot that stays.
+func TestAppend_LargeSnapshotStays(t *testing.T) {
+	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
+	s := open(t, client, &Options{Timeout: -1, MaxEntries: 1})
+	var took [2]float64 // microseconds of the server
+	for i, size := range []int{128, 8 << 20} {
+		id := fmt.Sprint(size)
+		batch := start(firstEpoch, "a")
+		batch.Snapshot = bytes.Repeat([]byte("s"), size)
+		head := put(t, s, id, batch)
+		if err := client.ConfigResetStat(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			head = put(t, s, id, next(head, "b"))
+			if loaded, err := s.Load(t.Context(), id, head); err != nil || loaded.Snapshot != nil || loaded.SnapshotRevision != 1 {
+				t.Fatalf("Load of one who has the state: %d bytes at revision %d, %v", len(loaded.Snapshot), loaded.SnapshotRevision, err)
+			}
+		}
+		info, err := client.Info(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, stat, _ := strings.Cut(info, "cmdstat_evalsha:")
+		if _, err := fmt.Sscanf(stat, "calls=400,usec=%f", &took[i]); err != nil {
+			t.Fatalf("%v: %s", err, info)
+		}
+	}
+	if took[1] > 5*took[0] {
+		t.Errorf("with a large snapshot the server takes %v us, with a small one %v us", took[1], took[0])
 	}
 }
 

@@ -24,12 +24,12 @@ type appender struct {
 }
 
 func newAppender(id string, entries int) *appender {
-	a := &appender{id: id}
-	data, state := make([]byte, 256), make([]byte, 256)
+	a := &appender{id: id, batch: replay.Batch{Snapshot: make([]byte, 256)}}
+	data := make([]byte, 256)
 	cursor := replay.Cursor{Epoch: replay.NewEpoch(0)}
 	for range entries {
 		cursor = cursor.Next()
-		a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: cursor, Data: data, State: state})
+		a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: cursor, Data: data})
 	}
 	return a
 }

@@ -43,11 +43,18 @@ func TestDamage_PartOfHistory(t *testing.T) {
 		{"the stream a text", do("set", k.stream, "foreign")},
 		{"the index a text", do("set", k.index, "foreign")},
 		{"the head without a position", do("hdel", k.head, "c")},
-		{"the head without its length", do("hdel", k.head, "l")},
+		{"the head without its length", do("hdel", k.head, "e")},
 		{"the head without its size", do("hdel", k.head, "y")},
 		{"the head with a foreign position", do("hset", k.head, "c", "foreign")},
 		{"the head at revision 0", do("hset", k.head, "c", "5-0")},
-		{"the head with a foreign length", do("hset", k.head, "l", "many")},
+		{"the head with a foreign length", do("hset", k.head, "e", "many")},
+		{"the head with the length of earlier releases", both(do("hdel", k.head, "e"), do("hset", k.head, "l", 2))},
+		{"the head without the position of its snapshot", do("hdel", k.head, "p")},
+		{"a snapshot after the head", do("hset", k.head, "p", at(4).String())},
+		{"a snapshot of another epoch", do("hset", k.head, "p", replay.Cursor{Epoch: firstEpoch - 1, Revision: 2}.String())},
+		{"a snapshot of a near epoch", do("hset", k.head, "p", replay.Cursor{Epoch: firstEpoch + 1, Revision: 2}.String())},
+		{"a foreign position of the snapshot", do("hset", k.head, "p", "foreign")},
+		{"an entry after the snapshot trimmed", both(do("xtrim", k.stream, "maxlen", 1), do("hset", k.head, "e", 1, "p", at(1).String()))},
 	}
 	for _, damage := range damages {
 		t.Run(damage.name, func(t *testing.T) {
@@ -79,12 +86,31 @@ func TestDamage_PartOfHistory(t *testing.T) {
 		})
 	}
 
+	t.Run("the snapshot deleted", func(t *testing.T) {
+		if err := client.FlushDB(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		head := put(t, s, "id", start(firstEpoch, "a", "b"))
+		if err := client.HDel(ctx, k.head, "z").Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, have := range []replay.Cursor{{}, at(1), at(3)} {
+			if loaded, err := s.Load(ctx, "id", have); !errors.Is(err, ErrDamaged) {
+				t.Errorf("Load of one who has the state at %s: %+v, %v; want ErrDamaged", have, loaded, err)
+			}
+		}
+		put(t, s, "id", withSnapshot(next(head, "c")))
+		if err := loadError(t, s, "id"); err != nil {
+			t.Errorf("Load with another snapshot: %v", err)
+		}
+	})
+
 	// These are only noticed by calls that read the place.
 	for _, damage := range []damage{
 		{"an entry of another", both(do("xdel", k.stream, at(3).String()), do("xadd", k.stream, at(4).String(), "foreign", "x"))},
 		{"an entry in the place of another", both(do("del", k.stream), func() error {
 			for i := range uint64(3) {
-				if err := client.Do(ctx, "xadd", k.stream, at(5+i).String(), "d", "", "a", "1", "k", "", "s", "", "t", "").Err(); err != nil {
+				if err := client.Do(ctx, "xadd", k.stream, at(5+i).String(), "d", "", "a", "1", "k", "", "t", "").Err(); err != nil {
 					return err
 				}
 			}
@@ -117,7 +143,7 @@ func TestDamage_PartOfHistory(t *testing.T) {
 }
 
 // dump is all that the database holds.
-func dump(t *testing.T, client *goredis.Client) string {
+func dump(t testing.TB, client *goredis.Client) string {
 	t.Helper()
 	all := make(map[string]string)
 	keys, err := client.Keys(t.Context(), "*").Result()

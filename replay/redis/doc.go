@@ -5,7 +5,7 @@
 // # What it promises
 //
 //   - One winner. Each batch is one atomic step on the server, which compares
-//     the head, appends, trims, keeps the newest state and announces. However
+//     the head, appends, trims, keeps the newest snapshot and announces. However
 //     many processes append, each revision is decided once.
 //   - Once only. A batch carries a random token. If the reply to an Append is
 //     lost, it is sent again and the server recognises it. An Append that fails
@@ -34,13 +34,15 @@
 //
 //   - Persistence: appendonly yes. With appendfsync always, what was acknowledged
 //     survives a crash of the machine; with everysec, up to about a second of it
-//     may be lost. Snapshots alone lose minutes.
+//     may be lost. RDB files alone lose minutes.
 //   - maxmemory-policy noeviction. Any other policy may evict histories, or the
 //     tombstones of removed ones.
-//   - Memory for everything: each entry keeps its data and the whole state after
-//     it, so a ShareData with a state of 10 KB and a million transactions takes
-//     10 GB. Bound it with Options where the audit chain may end. When memory is
-//     used up, appends fail with ErrRefused and everything can still be read.
+//   - Memory for everything: each history keeps its newest snapshot and, of each
+//     entry, the data, which have what changed and not the whole state, and about
+//     150 bytes more, or 250 with a key. So a ShareData with a state of 10 KB and a
+//     million transactions of 500 bytes takes up to 750 MB. Bound it with Options
+//     where the audit chain may end. When memory is used up, appends fail with
+//     ErrRefused and everything can still be read.
 //
 // The first two are not required: a Warn is logged for a server that is configured
 // otherwise. These are required:
@@ -84,11 +86,18 @@
 // A history has up to four keys, which share a hash tag and so a slot of a
 // cluster. In an id, %, { and } are written %25, %7B and %7D.
 //
-//	safe:{id}:h  hash, the head: position (c), token of the last batch (t), state (s), meta (m), whose
-//	             reservation there is and until when (w, u), and how much there must be of the rest (l, n, y, g)
-//	safe:{id}:s  stream: the entries; their ids are the cursors
+//	safe:{id}:h  hash, the head: position (c), token of the last batch (t), newest snapshot and its position (z, p),
+//	             meta (m), whose reservation there is and until when (w, u), and how much there must be of the
+//	             rest (e, n, y, g)
+//	safe:{id}:s  stream: the entries; their ids are the cursors; none after the newest snapshot is ever trimmed
 //	safe:{id}:k  hash, the index: idempotency key -> cursor, of the entries that are kept
 //	safe:{id}:e  hash, the tombstone: where a removed history ended; it expires after 30 days
+//
+// Earlier releases kept the whole state after each entry in the stream, and the newest
+// one in the head. Such histories can be used as they are: the newest state is read as
+// a snapshot at the head, and the other ones are ignored. The first append brings the
+// head forward. From then on, processes of earlier releases fail with ErrDamaged for
+// this history, and change nothing: replace them by this release. There is no way back.
 //
 // An id whose last history ended more than 30 days ago may start in any epoch.
 // Epochs made by replay.NewEpoch are later anyway, as long as clocks are not a

@@ -44,7 +44,8 @@ func Example() {
 
 	first := replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1}
 	err := here.Append(ctx, "counter", replay.Batch{
-		Entries: []replay.Entry{{Cursor: first, Data: []byte("created"), State: []byte("0")}},
+		Entries:  []replay.Entry{{Cursor: first, Data: []byte("created")}},
+		Snapshot: []byte("0"),
 	})
 	switch {
 	case errors.Is(err, replay.ErrConflict):

@@ -86,7 +86,8 @@ func newFollowing(store *Store) *following {
 }
 
 // Follow implements replay.Follower. It notifies of what any Store with the same
-// prefix appends. A batch of more than 64 KiB comes as nil.
+// prefix appends. A batch whose entries have more than 64 KiB comes as nil; its
+// snapshot does not count.
 func (s *Store) Follow(id string, notify func(entries []replay.Entry)) (stop func()) {
 	f := s.following
 	k := s.naming.keys(id)

@@ -24,7 +24,7 @@ func TestFollow_EntriesUpTo64KiB(t *testing.T) {
 	r.awaitStart(t)
 	for i, size := range []int{0, 1, maxAnnounced / 2, maxAnnounced - 100, maxAnnounced + 1, 1 << 20} {
 		batch := start(firstEpoch+uint64(i), "x")
-		batch.Entries[0].Data = make([]byte, size)
+		batch.Entries[0].Data, batch.Snapshot = make([]byte, size), make([]byte, 1<<20)
 		before := r.nilCount()
 		put(t, a, "id", removing(batch))
 		eventually(t, fmt.Sprint("the news of ", size, " bytes"), func() bool {
@@ -322,12 +322,20 @@ func TestFollow_ForeignMessage(t *testing.T) {
 	s := open(t, client, quiet())
 	r := record(t, s, "id")
 	r.awaitStart(t)
-	for _, payload := range []string{"", "hello", "\x01", string(announce(&replay.Batch{}, "")) + "x"} {
+	batch := start(firstEpoch, "a")
+	valid := string(announce(&batch, "token"))
+	for _, payload := range []string{
+		"", "hello", "\x01", string(announce(&replay.Batch{}, "")) + "x",
+		"\x01" + valid[1:], "\x03" + valid[1:], // of other releases
+	} {
 		r.nilAfter(t, fmt.Sprintf("%q", payload), func() {
 			if err := client.Publish(t.Context(), s.naming.keys("id").channel, payload).Err(); err != nil {
 				t.Fatal(err)
 			}
 		})
+	}
+	if r.received(batch.Last()) {
+		t.Error("an announcement of another version was understood")
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 
 func FuzzParseAnnouncement(f *testing.F) {
 	batch := keyed(start(firstEpoch, "a", "", "c"), "key", "", "")
-	batch.Entries[1].State = []byte("state")
 	f.Add(string(announce(&batch, "token")))
 	f.Add(string(announce(&replay.Batch{Entries: []replay.Entry{{Cursor: at(7), Data: make([]byte, maxAnnounced)}}, Remove: true}, "")))
-	f.Add("\x01\x00\x031-1\x00\xff\xff\xff\xff")
+	f.Add("\x02\x00\x031-1\x00\xff\xff\xff\xff")
+	f.Add("\x01\x00\x031-1\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01d\x00\x00\x00\x01s") // of an earlier release
 	f.Add("")
 	f.Fuzz(func(t *testing.T, payload string) {
 		a, err := parseAnnouncement(payload)
@@ -41,7 +41,7 @@ func FuzzParseAnnouncement(f *testing.F) {
 		again, err := parseAnnouncement(string(announce(&batch, a.token)))
 		size := 0
 		for _, entry := range a.entries {
-			size += len(entry.Key) + len(entry.Data) + len(entry.State) + entryLengths
+			size += len(entry.Key) + len(entry.Data) + entryLengths
 		}
 		if size > maxAnnounced {
 			a.entries = nil
@@ -94,6 +94,7 @@ func hashTag(key string) string {
 func FuzzReply(f *testing.F) {
 	f.Add([]byte("\x03\x01\x02at\x013\x02\x01\x043-14\x01\x00"))
 	f.Add([]byte{3, 4, 1, 2, 'a', 't', 1, 3, '5', '-', '1', 2, 1, 3, 0})
+	f.Add([]byte{3, 5, 1, 2, 'a', 't', 1, 3, '5', '-', '2', 2, 1, 2, 1, 3, '5', '-', '1', 1, 1, 's'})
 	f.Add([]byte{3, 5, 1, 5, 'm', 'o', 'v', 'e', 'd', 1, 0, 2, 0, 2, 0, 3, 1, 3, 4, 1, 3, '5', '-', '2', 1, 1, 'd', 0, 0})
 	s := open(f, nowhere(f, nil), nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -106,6 +107,11 @@ func FuzzReply(f *testing.F) {
 				if r.err == nil && entry.Cursor.IsZero() {
 					t.Error("an entry has no position")
 				}
+			}
+		}
+		if head, r, err := headOf("id", result); err == nil {
+			if r.snapshot(&head); r.err == nil && !head.CanContinue(head.Cursor) {
+				t.Errorf("a snapshot of revision %d of a history at %s", head.SnapshotRevision, head.Cursor)
 			}
 		}
 		batch := start(firstEpoch, "a", "b")

@@ -33,7 +33,7 @@ const firstEpoch uint64 = 1_900_000_000_000<<20 + 1
 // at is a position in the first epoch.
 func at(revision uint64) replay.Cursor { return replay.Cursor{Epoch: firstEpoch, Revision: revision} }
 
-// start is the first batch of an epoch.
+// start is the first batch of an epoch, with a snapshot.
 func start(epoch uint64, data ...string) replay.Batch {
 	return numbered(replay.Cursor{}, replay.Cursor{Epoch: epoch}, data...)
 }
@@ -47,6 +47,9 @@ func numbered(expect, after replay.Cursor, data ...string) replay.Batch {
 		after = after.Next()
 		batch.Entries = append(batch.Entries, replay.Entry{Cursor: after, Data: []byte(each)})
 	}
+	if batch.Starts() {
+		return withSnapshot(batch)
+	}
 	return batch
 }
 
@@ -55,6 +58,13 @@ func keyed(batch replay.Batch, keys ...string) replay.Batch {
 	for i, key := range keys {
 		batch.Entries[i].Key = key
 	}
+	return batch
+}
+
+// withSnapshot gives the batch a snapshot, so that retention may remove what was before
+// and all of the batch but the newest entry.
+func withSnapshot(batch replay.Batch) replay.Batch {
+	batch.Snapshot = []byte("the state at " + batch.Last().String())
 	return batch
 }
 

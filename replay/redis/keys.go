@@ -8,7 +8,7 @@ import (
 // keys are the Redis keys and the channel of one history. They share the hash
 // tag {id}, so that all are in one slot of a cluster.
 type keys struct {
-	head   string // hash: position, state, meta and what is counted
+	head   string // hash: position, snapshot, meta and what is counted
 	stream string // stream: the entries, whose ids are their cursors
 	index  string // hash: idempotency key -> cursor
 	// tombstone is a hash: where the last removed history ended.

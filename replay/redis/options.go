@@ -16,9 +16,9 @@ import (
 // MaxEntries, MaxBytes and MaxAge bound what is kept of each history. The
 // oldest entries beyond a bound are deleted, with their keys. That happens when
 // something is appended to the history, so a history without appends keeps what it
-// has. The newest entry, the newest state and the Meta stay whatever the
-// bounds. Processes that share histories should agree on the bounds: each applies
-// its own when it appends.
+// has. The newest entry, the newest snapshot, the entries after it and the Meta stay
+// whatever the bounds. Processes that share histories should agree on the bounds: each
+// applies its own when it appends.
 type Options struct {
 	// Prefix begins the names of all keys and channels. Stores with different
 	// prefixes have nothing to do with each other. The default is "safe:";
@@ -27,9 +27,9 @@ type Options struct {
 	// MaxEntries is how many entries are kept per history. Up to 100 more may
 	// be kept. The default and -1 mean no bound.
 	MaxEntries int
-	// MaxBytes is how many bytes are kept per history: each entry counts the
-	// length of its key, its data and its state, and 128 more. Up to a
-	// sixteenth less may be kept. The default and -1 mean no bound.
+	// MaxBytes is how many bytes of entries are kept per history: each counts the
+	// length of its key and its data, and 128 more. Up to a sixteenth less may be
+	// kept. The default and -1 mean no bound.
 	MaxBytes int
 	// MaxAge is how long an entry is kept after it was appended, by the server's
 	// clock, in milliseconds. The default and -1 mean no bound.

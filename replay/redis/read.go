@@ -22,17 +22,14 @@ const (
 // documentation.
 func (s *Store) Load(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
 	k := s.naming.keys(id)
-	head, r, err := s.evalExisting(ctx, id, &call{script: loadScript, keys: &k})
+	head, r, err := s.evalExisting(ctx, id, &call{script: loadScript, keys: &k, args: []any{have.String()}})
 	if err != nil {
 		return replay.Head{}, err
 	}
-	head.Snapshot, head.Meta = r.bytes(), r.bytes()
-	head.SnapshotRevision = head.Cursor.Revision
+	r.snapshot(&head)
+	head.Meta = r.bytes()
 	if r.err != nil {
 		return replay.Head{}, damaged(id, r.err.Error())
-	}
-	if head.CanContinue(have) {
-		head.Snapshot = nil
 	}
 	return head, nil
 }

@@ -33,7 +33,7 @@ func TestRefused_NoMemory(t *testing.T) {
 	}
 	before := dump(t, client)
 	batch := next(head, make([]string, 10)...)
-	batch.Entries[3].State = []byte("state")
+	batch.Snapshot = []byte("state")
 	err := s.Append(t.Context(), "id", keyed(batch, "key", "other"))
 	refuses(t, err, "maxmemory")
 	err = s.Append(t.Context(), "other", start(firstEpoch, "a"))

@@ -10,13 +10,13 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// sized is a batch of one entry with that many bytes of data.
+// sized is a batch of one entry with that many bytes of data, and a snapshot.
 func sized(head replay.Cursor, size int) replay.Batch {
 	batch := next(head, strings.Repeat("x", size))
 	if head.Revision == 0 {
 		batch.Expect = replay.Cursor{}
 	}
-	return batch
+	return withSnapshot(batch)
 }
 
 func TestMaxBytes(t *testing.T) {
@@ -57,7 +57,7 @@ func TestMaxBytes(t *testing.T) {
 	}
 	// What is counted is what is there.
 	fields, err := client.HGetAll(t.Context(), s.naming.keys("id").head).Result()
-	if err != nil || fields["y"] != fmt.Sprint(10+128) || fields["l"] != "1" || fields["n"] != "0" {
+	if err != nil || fields["y"] != fmt.Sprint(10+128) || fields["e"] != "1" || fields["n"] != "0" {
 		t.Errorf("the head counts %v, %v", fields, err)
 	}
 }
@@ -74,7 +74,7 @@ func TestMaxAge(t *testing.T) {
 	// The server's clock counts milliseconds.
 	before := serverTime(t, s)
 	eventually(t, "the server's clock", func() bool { return serverTime(t, s) > before+2*time.Millisecond })
-	put(t, brief, "id", next(head, "e"))
+	put(t, brief, "id", withSnapshot(next(head, "e")))
 	if oldest := oldestOf(t, brief, "id"); oldest != 5 {
 		t.Fatalf("oldest is %d; want 5", oldest)
 	}
@@ -116,7 +116,7 @@ func TestTrim_LongHistoryInSteps(t *testing.T) {
 	head := put(t, forever, "id", batch)
 	oldest := uint64(1)
 	for appends := 0; head.Revision-oldest >= 10+slack; appends++ {
-		head = put(t, s, "id", next(head, "x"))
+		head = put(t, s, "id", withSnapshot(next(head, "x")))
 		now := oldestOf(t, s, "id")
 		if now-oldest > 400 {
 			t.Errorf("one append trimmed %d entries", now-oldest)
@@ -152,7 +152,7 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 	}
 	head = over.Last()
 	for range 300 {
-		head = put(t, s, "id", next(head, "x"))
+		head = put(t, s, "id", withSnapshot(next(head, "x")))
 		loaded, err := s.Load(t.Context(), "id", replay.Cursor{})
 		if err != nil {
 			t.Fatal(err)
@@ -164,6 +164,54 @@ func TestTrim_EarlierEpochsFirst(t *testing.T) {
 		if len(entries) < int(min(head.Revision, 150)) || len(entries) > 150+slack {
 			t.Fatalf("%d entries are kept at %s", len(entries), head)
 		}
+	}
+}
+
+// Entries after the newest snapshot are kept whatever the bounds, with their keys, and
+// trimmed once there is another snapshot.
+func TestTrim_KeepsAfterSnapshot(t *testing.T) {
+	client := redistest.Start(t, &redistest.Options{Fsync: "no"}).Client()
+	for name, options := range map[string]*Options{
+		"MaxEntries": {MaxEntries: 10},
+		"MaxBytes":   {MaxBytes: 10 * (128 + 1)},
+		"MaxAge":     {MaxAge: time.Millisecond},
+		"all":        {MaxEntries: 1, MaxBytes: 1, MaxAge: time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, client, options)
+			head := put(t, s, name, start(firstEpoch, "x"))
+			for i := range 3 {
+				snapshot := head.Revision
+				var keys []string
+				for j := range 60 {
+					key := fmt.Sprint(i, " ", j)
+					head = put(t, s, name, keyed(next(head, "x", "x", "x"), key))
+					keys = append(keys, key)
+				}
+				// Younger than the bound are the last ones at most.
+				before := serverTime(t, s)
+				eventually(t, "the server's clock", func() bool { return serverTime(t, s) > before+2*time.Millisecond })
+				head = put(t, s, name, next(head, "x"))
+				loaded, err := s.Load(t.Context(), name, replay.Cursor{})
+				if err != nil || loaded.SnapshotRevision != snapshot || loaded.Oldest > snapshot+1 {
+					t.Fatalf("oldest is %d, the snapshot of %d, %v; want all entries after %d", loaded.Oldest, loaded.SnapshotRevision, err, snapshot)
+				}
+				entries, err := s.Read(t.Context(), name, at(snapshot), 1000)
+				if err != nil || len(entries) != 181 {
+					t.Fatalf("%d entries follow the snapshot, %v; want 181", len(entries), err)
+				}
+				if found, err := s.Find(t.Context(), name, keys); err != nil || len(found) != len(keys) {
+					t.Fatalf("%d keys are found, %v; want %d", len(found), err, len(keys))
+				}
+				head = put(t, s, name, withSnapshot(next(head, "x")))
+				if oldest := oldestOf(t, s, name); head.Revision-oldest > 9 {
+					t.Errorf("oldest is %d of %s; want ten entries at most", oldest, head)
+				}
+				if found, err := s.Find(t.Context(), name, keys); err != nil || len(found) > 3 {
+					t.Errorf("%d keys are found after the next snapshot, %v; want those of ten entries at most", len(found), err)
+				}
+			}
+		})
 	}
 }
 

@@ -190,7 +190,7 @@ func (r *reply) entries() []replay.Entry {
 		if len(parts) == 1 {
 			in.fail("the entry " + entries[i].Cursor.String() + " was not written by this package")
 		}
-		entries[i].Data, entries[i].Key, entries[i].State = in.bytes(), in.text(), in.bytes()
+		entries[i].Data, entries[i].Key = in.bytes(), in.text()
 		if in.err != nil {
 			r.fail(in.err.Error())
 			return nil
@@ -209,6 +209,17 @@ func (r *reply) head() (head replay.Head) {
 		r.fail("the head has no position")
 	}
 	return head
+}
+
+// snapshot reads the position of the newest snapshot, in the epoch of the head, and
+// the snapshot if it was not left out.
+func (r *reply) snapshot(head *replay.Head) {
+	text := r.text()
+	at, err := replay.ParseCursor(text)
+	if err != nil || at.Epoch != head.Cursor.Epoch || at.Revision > head.Cursor.Revision {
+		r.fail(fmt.Sprintf("%.60q is no position of a snapshot of a history at %s", text, head.Cursor))
+	}
+	head.SnapshotRevision, head.Snapshot = at.Revision, r.bytes()
 }
 
 // headOf reads what most replies begin with.

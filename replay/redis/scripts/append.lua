@@ -1,13 +1,13 @@
--- ARGV: what the batch demands and how it is kept, then four for each entry:
--- cursor, key, data, state. Everything is checked before the first change, and
--- what the server refuses (no memory, no disk, not the master) changes nothing.
+-- ARGV: what the batch demands and how it is kept, then three for each entry:
+-- cursor, key, data. Everything is checked before the first change, and what the
+-- server refuses (no memory, no disk, not the master) changes nothing.
 local expect, flags, expect_meta, first_epoch, token, meta = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local max_entries, max_bytes, max_age, slack = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local publish, channel, announcement, tombstone_kept = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 local max_missed, reply_bytes = tonumber(ARGV[15]), tonumber(ARGV[16])
-local store, reservation = ARGV[17], tonumber(ARGV[18])
-local FIRST, STRIDE, OVERHEAD = 19, 4, 128
-local last = ARGV[#ARGV - 3]
+local store, reservation, snapshot = ARGV[17], tonumber(ARGV[18]), ARGV[19]
+local FIRST, STRIDE, OVERHEAD = 20, 3, 128
+local last = ARGV[#ARGV - 2]
 local count = (#ARGV - FIRST + 1) / STRIDE
 
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
@@ -23,14 +23,15 @@ local function committed(h)
   if h.tombstone == last and h.tombstone_token == token then return true end
   if not h.head then return false end
   local some = redis.call('XRANGE', STREAM, last, last)
-  return #some == 1 and fields(some[1])[TOKEN] == token
+  if #some == 0 then return false end
+  local f = fields(some[1])
+  return f[#f] == token
 end
 
 -- missed returns the entries after the expected position, if they are not many.
 local function missed(h)
-  if epoch(expect) ~= epoch(h.head) then return {} end
-  local from, to = tonumber(string.match(expect, '-(%d+)$')), tonumber(string.match(h.head, '-(%d+)$'))
-  if not from or not to or to <= from or to - from > max_missed then return {} end
+  local behind = distance(expect, h.head)
+  if not behind or behind <= 0 or behind > max_missed then return {} end
   local entries, cut = range(h, '(' .. expect, max_missed, reply_bytes)
   if cut then return {} end
   return entries
@@ -79,37 +80,50 @@ end
 
 -- add appends the entries and puts their keys into the index.
 local function add(h, now)
-  local newest
   for i = FIRST, #ARGV, STRIDE do
-    local cursor, key, data, state = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    redis.call('XADD', STREAM, cursor, 'd', data, 'a', now, 'k', key, 's', state, 't', cursor == last and token or '')
+    local cursor, key, data = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    redis.call('XADD', STREAM, cursor, 'd', data, 'a', now, 'k', key, 't', cursor == last and token or '')
     if key ~= '' then h.indexed = h.indexed + redis.call('HSET', INDEX, key, cursor) end
-    if state ~= '' then newest = state end
-    h.bytes = h.bytes + #key + #data + #state + OVERHEAD
+    h.bytes = h.bytes + #key + #data + OVERHEAD
   end
   h.length = h.length + count
-  return newest
+end
+
+-- replace_snapshot keeps the snapshot of the batch, or makes one of the state that an
+-- earlier release kept. Otherwise the snapshot stays; a batch that starts has one.
+local function replace_snapshot(h)
+  if snapshot ~= '' then
+    h.snapshot_at = last
+  elseif h.is_earlier then
+    snapshot = redis.call('HGET', HEAD, 's') or ''
+  else
+    return
+  end
+  redis.call('HSET', HEAD, 'p', h.snapshot_at, 'z', snapshot)
+  if h.is_earlier then redis.call('HDEL', HEAD, 'l', 's') end
 end
 
 -- uncount subtracts an entry that is trimmed from what the head counts.
 local function uncount(h, entry)
-  local f = fields(entry)
+  local f, size = fields(entry)
   local key = f[KEY] or ''
   if key ~= '' and redis.call('HGET', INDEX, key) == entry[1] then
     h.indexed = h.indexed - redis.call('HDEL', INDEX, key)
   end
   h.length = h.length - 1
-  h.bytes = h.bytes - #key - #(f[DATA] or '') - #(f[STATE] or '') - OVERHEAD
+  h.bytes = h.bytes - size - OVERHEAD
 end
 
 -- trim removes the oldest entries above the bounds. It begins when somewhat too
 -- much is kept, so that most appends need not trim; it never removes the newest
--- entry, nor many more than were appended, so that no append takes long.
+-- entry, nor entries after the snapshot, nor many more than were appended, so that
+-- no append takes long.
 local function trim(h, now)
   local many = max_entries > 0 and h.length > max_entries + slack
   local large = max_bytes > 0 and h.bytes > max_bytes
   local oldest = max_age > 0 and now - max_age or 0
-  if not many and not large and h.since >= oldest then return end
+  local removable = h.length - math.max(1, distance(h.snapshot_at, last))
+  if removable <= 0 or not (many or large or h.since < oldest) then return end
   local room, first, before = max_bytes - max_bytes / 16, '-', h.length
   local left = 2 * count + 256
   local block = math.max(1, math.min(64, math.floor(reply_bytes * h.length / math.max(1, h.bytes))))
@@ -118,11 +132,12 @@ local function trim(h, now)
     for _, entry in ipairs(some) do
       h.since = tonumber(fields(entry)[TIME] or '0') or 0
       local above = (many and h.length > max_entries) or (large and h.bytes > room) or h.since < oldest
-      if not above or h.length <= 1 then
+      if not above or removable <= 0 then
         left = 0
         break
       end
       uncount(h, entry)
+      removable = removable - 1
       first = '(' .. entry[1]
     end
     left = left - block
@@ -142,14 +157,10 @@ if removes then
 else
   local now = milliseconds()
   h.bytes, h.since = h.bytes or 0, h.since or now
-  local state = add(h, now)
+  add(h, now)
+  replace_snapshot(h)
   trim(h, now)
-  redis.call('HSET', HEAD, 'c', last, 't', token, 'm', meta, 'l', h.length, 'n', h.indexed, 'y', h.bytes, 'g', h.since)
-  if state then
-    redis.call('HSET', HEAD, 's', state)
-  elseif starts then
-    redis.call('HDEL', HEAD, 's')
-  end
+  redis.call('HSET', HEAD, 'c', last, 't', token, 'm', meta, 'e', h.length, 'n', h.indexed, 'y', h.bytes, 'g', h.since)
   end_reservation(h)
   if expect == '' and h.tombstone then redis.call('HSET', TOMBSTONE, 's', '1') end
 end

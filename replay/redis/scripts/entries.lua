@@ -1,15 +1,14 @@
 -- Entries are read from the stream with a bound on their size in bytes.
 
--- collect adds entries to those found, each as its cursor, data, key and state, and
--- returns their size in bytes. An entry that this store did not write has its
--- cursor only.
+-- collect adds entries to those found, each as its cursor, data and key, and returns
+-- their size in bytes as they are kept. An entry that this store did not write has
+-- its cursor only.
 local function collect(some, found)
   local size = 0
   for i = 1, #some do
-    local f = fields(some[i])
-    found[#found + 1] = {some[i][1], f[DATA], f[KEY], f[STATE]}
-    if f[DATA] then size = size + #f[DATA] + #f[KEY] + #f[STATE] end
-    size = size + 64
+    local f, kept = fields(some[i])
+    found[#found + 1] = {some[i][1], f[DATA], f[KEY]}
+    size = size + kept + 64
   end
   return size
 end
