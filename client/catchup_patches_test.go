@@ -20,7 +20,7 @@ func describeState(it item) string {
 	if it.state == nil {
 		return line
 	}
-	text, err := it.state.resolve(false)
+	text, err := it.state.resolve()
 	if err != nil {
 		return line + " rejected"
 	}

@@ -34,7 +34,7 @@ func (it item) complete() error {
 	if it.state == nil {
 		return nil
 	}
-	state, err := it.state.resolve(true)
+	state, err := it.state.resolve()
 	if err != nil {
 		return err
 	}

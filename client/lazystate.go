@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/safe-go/safe/internal/jsonpatch"
@@ -63,18 +64,31 @@ func (e *stateError) Error() string { return e.cause.Error() }
 
 var errStateHash = errors.New("the state does not have the hash that the server says")
 
-// resolve returns the text, or a *stateError. If keep is set, the text takes the place
-// of the patch and of the state before.
-func (s *lazyState) resolve(keep bool) (json.RawMessage, error) {
+// resolve returns the text, or a *stateError. The text takes the place of the patch and of
+// the state before.
+func (s *lazyState) resolve() (json.RawMessage, error) {
+	text, err := s.compute(nil, nil)
+	if err == nil && s.content.Load().before != nil {
+		s.content.Store(&stateContent{text: text, checked: true})
+	}
+	return text, err
+}
+
+// compute returns the text, or a *stateError, and keeps nothing. If known is a state
+// before s, or s itself, it begins there; knownText is its text.
+func (s *lazyState) compute(known *lazyState, knownText json.RawMessage) (json.RawMessage, error) {
 	var pending []*lazyState // the later ones first
 	var contents []*stateContent
 	at, content := s, s.content.Load()
-	for content.before != nil {
+	for at != known && content.before != nil {
 		pending, contents = append(pending, at), append(contents, content)
 		at, content = content.before, content.before.content.Load()
 	}
 	text := content.text
-	if !content.checked {
+	switch {
+	case at == known:
+		text = knownText
+	case !content.checked:
 		if !at.fits(text) {
 			return nil, &stateError{cause: errStateHash, received: true}
 		}
@@ -91,9 +105,6 @@ func (s *lazyState) resolve(keep bool) (json.RawMessage, error) {
 			return nil, &stateError{cause: errStateHash}
 		}
 	}
-	if keep && len(pending) > 0 {
-		s.content.Store(&stateContent{text: text, checked: true})
-	}
 	return text, nil
 }
 
@@ -105,15 +116,29 @@ func hashOf(text json.RawMessage) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// resolveHash returns the hash of the text, or a *stateError. It does not keep the text:
-// the states of events that wait hold patches, however often proofs are made.
-func (s *lazyState) resolveHash() (string, error) {
-	text, err := s.resolve(false)
-	switch {
-	case err != nil:
-		return "", err
-	case s.hash != "":
-		return s.hash, nil
+// provenState is the state that the last proof was for. It saves proofs the time to
+// compute it again, while events that wait still hold their patches: were they to hold
+// what is computed for proofs, a slow consumer would cost a state for each.
+type provenState struct {
+	mu    sync.Mutex // held while a state is computed
+	state *lazyState
+	text  json.RawMessage
+	hash  string
+}
+
+// hashOf returns the hash of the state, or a *stateError.
+func (p *provenState) hashOf(s *lazyState) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != s {
+		text, err := s.compute(p.state, p.text)
+		if err != nil {
+			return "", err
+		}
+		p.state, p.text, p.hash = s, text, s.hash
+		if p.hash == "" {
+			p.hash = hashOf(text)
+		}
 	}
-	return hashOf(text), nil
+	return p.hash, nil
 }

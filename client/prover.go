@@ -37,6 +37,18 @@ type ProofInput struct {
 type head struct {
 	cursor string
 	state  *lazyState
+	proven *provenState // of the round
+}
+
+// hash returns the hash of the state, or a *stateError.
+func (h *head) hash() (string, error) { return h.proven.hashOf(h.state) }
+
+func (u *catchUp) setHead(cursor string, state *lazyState) {
+	proven := &provenState{}
+	if u.head != nil {
+		proven = u.head.proven
+	}
+	u.head = &head{cursor, state, proven}
 }
 
 // moveHead follows the frames that are about the present: the snapshot of the round
@@ -45,12 +57,12 @@ type head struct {
 func (u *catchUp) moveHead(frame wire.ServerMessage) {
 	if u.patched {
 		if u.phase == live && u.position.state != nil {
-			u.head = &head{u.position.cursor, u.position.state}
+			u.setHead(u.position.cursor, u.position.state)
 		}
 		return
 	}
 	if snapshot, ok := frame.(*wire.State); ok && u.phase != idle {
-		u.head = &head{snapshot.Cursor, wholeState(snapshot.CurrentState, "")}
+		u.setHead(snapshot.Cursor, wholeState(snapshot.CurrentState, ""))
 		return
 	}
 	if u.head == nil || isReplayed(frame) {
@@ -62,9 +74,9 @@ func (u *catchUp) moveHead(frame wire.ServerMessage) {
 		if frame.CurrentState != nil {
 			state = wholeState(frame.CurrentState, "")
 		}
-		u.head = &head{frame.TransactionID, state}
+		u.setHead(frame.TransactionID, state)
 	case *wire.Lifecycle:
-		u.head = &head{frame.Cursor, wholeState(frame.CurrentState, "")}
+		u.setHead(frame.Cursor, wholeState(frame.CurrentState, ""))
 	}
 }
 
@@ -161,7 +173,7 @@ func (c *Client) prove(ctx context.Context, request *call, stale bool) error {
 		if at.cursor == p.position {
 			return nil
 		}
-		hash, err := at.state.resolveHash()
+		hash, err := at.hash()
 		if err == nil {
 			return c.proveAt(ctx, request, at.cursor, hash)
 		}

@@ -161,7 +161,7 @@ func (s *Subscription) Position() (cursor string, state json.RawMessage) {
 	at := s.delivered
 	s.client.mu.Unlock()
 	if at.state != nil {
-		state, _ = at.state.resolve(true) // One that must not be used is not known.
+		state, _ = at.state.resolve() // One that must not be used is not known.
 	}
 	return at.cursor, state
 }
