@@ -170,8 +170,7 @@ func (c *catchUp) beginAgain() {
 }
 
 func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
-	r := &c.sub.request
-	return readPage(c.session.ctx, c.session.server.manager, r.ShareDataID, after, upTo, r.ReplayLifecycle)
+	return readPage(c.session.ctx, c.session.server.manager, &c.sub.request, after, upTo)
 }
 
 // rebind makes the subscription one to the ShareData that was re-created by its

@@ -55,11 +55,14 @@ type channel struct {
 	ended       bool // the ShareData was removed: no subscription can begin
 	held        heldCommits
 	subscribers []*subscription
-	// state is the frame of head with this replay announcement: many
-	// subscriptions may begin at the same position.
-	state         frame
-	stateReplay   uint64
-	stateAnnounce bool
+	// counts has how many of the subscribers have each form.
+	counts [forms]int
+	// removal is the last event, where ended is set.
+	removal sharedata.Event
+	// state is the frame of head with these extras: many subscriptions may begin at
+	// the same position.
+	state       frame
+	stateExtras stateExtras
 }
 
 func newChannel(h *hub, id string) *channel {
@@ -95,44 +98,64 @@ func (c *channel) Observe(events []sharedata.Event) {
 // applyLocked moves the head over the events and hands their frames to the
 // subscriptions.
 func (c *channel) applyLocked(events []sharedata.Event) {
-	b := batch{frames: make([]frame, 0, len(events))}
-	for _, event := range events {
+	b := batch{before: c.head.Cursor}
+	for f, n := range c.counts {
+		if n > 0 {
+			b.forms[f].frames = make([]frame, 0, len(events))
+		}
+	}
+	for i := range events {
+		event := &events[i]
 		switch {
 		case event.Type == sharedata.EntryRemoved:
-			b.removed, c.ended = true, true
+			b.removed, c.ended, c.removal = true, true, *event
 			close(c.removed)
 		case event.Reset:
 			b.reset = true
 			c.head.Cursor, c.head.State, c.head.LastTransaction = event.Cursor, event.State, event.LastTransaction
-			c.state = nil
-			b.frames = append(b.frames, c.stateLocked(0, true),
-				notResumedFrame(c.id, "the history did not continue; what was missed is not known, the state is current"))
-			continue
 		default:
 			c.head.Cursor, c.head.State = event.Cursor, event.State
+			if event.Type == sharedata.EntryTransaction {
+				c.head.LastTransaction = event.Cursor
+			}
 		}
-		if event.Type == sharedata.EntryTransaction {
-			c.head.LastTransaction = event.Cursor
-		}
-		if f := liveFrame(event); f != nil {
-			b.frames = append(b.frames, f)
+		c.state = nil
+		for f, n := range c.counts {
+			if n > 0 {
+				b.forms[f].frames = c.appendFramesLocked(b.forms[f].frames, event, form(f))
+			}
 		}
 	}
-	c.state = nil
-	b.bytes = size(b.frames)
+	for f := range b.forms {
+		b.forms[f].bytes = size(b.forms[f].frames)
+	}
+	b.stateBytes = len(c.head.State)
 	// Backwards, because a subscription that leaves is replaced by the last one.
 	for i := len(c.subscribers) - 1; i >= 0; i-- {
-		if s := c.subscribers[i]; !s.deliver(b) {
+		if s := c.subscribers[i]; !s.deliver(&b) {
 			c.removeLocked(s)
 		}
 	}
 }
 
-// stateLocked returns the state frame of the head. announce says whether it has
-// the number of replayed frames that follow.
-func (c *channel) stateLocked(replaying uint64, announce bool) frame {
-	if c.state == nil || c.stateReplay != replaying || c.stateAnnounce != announce {
-		c.state, c.stateReplay, c.stateAnnounce = stateFrame(c.head, replaying, announce), replaying, announce
+// appendFramesLocked appends the frames of an event that the head has moved over.
+func (c *channel) appendFramesLocked(frames []frame, event *sharedata.Event, f form) []frame {
+	if event.Reset && event.Type != sharedata.EntryRemoved {
+		return append(frames, c.stateLocked(stateExtras{announce: true}), notResumedFrame(c.id, historyReset))
+	}
+	if live := liveFrame(event, f); live != nil {
+		frames = append(frames, live)
+	}
+	return frames
+}
+
+// historyReset is the problem of a subscriber whose history was replaced.
+const historyReset = "the history did not continue; what was missed is not known, the state is current"
+
+// stateLocked returns the state frame of the head.
+func (c *channel) stateLocked(extras stateExtras) frame {
+	if c.state == nil || c.stateExtras != extras {
+		c.state, c.stateExtras = stateFrame(c.head, extras), extras
 	}
 	return c.state
 }
@@ -146,8 +169,12 @@ func (c *channel) position() replay.Cursor {
 
 // batch is one commit as subscriptions get it.
 type batch struct {
-	frames []frame
-	bytes  int
+	// forms has the frames in each form that a subscriber has.
+	forms [forms]encoded
+	// before is the position before the commit, and stateBytes the size of the
+	// state after it.
+	before     replay.Cursor
+	stateBytes int
 	// removed says that the last frame is the removal of the ShareData.
 	removed bool
 	// reset says that a state is among the frames and that the history did not
@@ -165,6 +192,7 @@ func (c *channel) leave(s *subscription) {
 func (c *channel) addLocked(s *subscription) {
 	s.index = len(c.subscribers)
 	c.subscribers = append(c.subscribers, s)
+	c.counts[s.form]++
 }
 
 func (c *channel) removeLocked(s *subscription) {
@@ -176,4 +204,5 @@ func (c *channel) removeLocked(s *subscription) {
 	c.subscribers[s.index].index = s.index
 	c.subscribers[last] = nil
 	c.subscribers = c.subscribers[:last]
+	c.counts[s.form]--
 }

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
@@ -22,17 +23,26 @@ func encode(message wire.ServerMessage) frame {
 	return f
 }
 
-// stateFrame encodes a snapshot. announce says whether it has the number of
-// replayed frames that follow, which is known where all entries are replayed:
-// to subscribers who asked for lifecycle frames among them.
-func stateFrame(at sharedata.Snapshot, replaying uint64, announce bool) frame {
+// stateExtras are what a state frame says beside the snapshot.
+type stateExtras struct {
+	// replaying is how many replayed frames follow. announce says whether the
+	// frame has that number, which is known where all entries are replayed: to
+	// subscribers who asked for lifecycle frames.
+	replaying uint64
+	announce  bool
+	skipped   uint64 // how many entries were left out; 0 for none
+}
+
+// stateFrame encodes a snapshot.
+func stateFrame(at sharedata.Snapshot, extras stateExtras) frame {
 	state := &wire.State{
 		ShareDataID:  at.ID,
 		CurrentState: at.State,
 		Cursor:       at.Cursor.String(),
 		Revision:     at.Cursor.Revision,
-		HasReplaying: announce,
-		Replaying:    replaying,
+		HasReplaying: extras.announce,
+		Replaying:    extras.replaying,
+		Skipped:      extras.skipped,
 	}
 	if !at.LastTransaction.IsZero() {
 		state.LastTransactionID = at.LastTransaction.String()
@@ -42,7 +52,7 @@ func stateFrame(at sharedata.Snapshot, replaying uint64, announce bool) frame {
 
 // liveFrame encodes an entry for subscribers who have seen all before it. It
 // returns nil for an entry that subscribers are not notified of.
-func liveFrame(event sharedata.Event) frame {
+func liveFrame(event *sharedata.Event, f form) frame {
 	switch event.Type {
 	case sharedata.EntryTransaction:
 		return encode(&wire.Transaction{
@@ -52,6 +62,7 @@ func liveFrame(event sharedata.Event) frame {
 			CurrentState:  event.State,
 			Revision:      event.Revision(),
 			FunctionID:    event.FunctionID,
+			Activity:      activity(&event.Entry, f),
 		})
 	case sharedata.EntryUpdated:
 		return encode(&wire.Lifecycle{
@@ -60,6 +71,7 @@ func liveFrame(event sharedata.Event) frame {
 			CurrentState: event.State,
 			Cursor:       event.Cursor.String(),
 			Revision:     event.Revision(),
+			Activity:     activity(&event.Entry, f),
 		})
 	case sharedata.EntryRemoved:
 		if event.Reset {
@@ -70,6 +82,7 @@ func liveFrame(event sharedata.Event) frame {
 			Event:       wire.EventRemoved,
 			Cursor:      event.Cursor.String(),
 			Revision:    event.Revision(),
+			Activity:    activity(&event.Entry, f),
 		})
 	}
 	return nil
@@ -77,7 +90,7 @@ func liveFrame(event sharedata.Event) frame {
 
 // replayedFrame encodes an entry for subscribers who missed it. It is nil for an
 // entry that is not replayed.
-func replayedFrame(entry sharedata.Entry) frame {
+func replayedFrame(entry sharedata.Entry, f form) frame {
 	switch entry.Type {
 	case sharedata.EntryTransaction:
 		return encode(&wire.Transaction{
@@ -87,6 +100,7 @@ func replayedFrame(entry sharedata.Entry) frame {
 			Replayed:      true,
 			Revision:      entry.Revision(),
 			FunctionID:    entry.FunctionID,
+			Activity:      activity(&entry, f),
 		})
 	case sharedata.EntryUpdated:
 		return encode(&wire.Lifecycle{
@@ -95,9 +109,32 @@ func replayedFrame(entry sharedata.Entry) frame {
 			Replayed:    true,
 			Cursor:      entry.Cursor.String(),
 			Revision:    entry.Revision(),
+			Activity:    activity(&entry, f),
 		})
 	}
 	return nil
+}
+
+// activity returns the member activity of an entry's frame, where the form has it.
+func activity(entry *sharedata.Entry, f form) json.RawMessage {
+	if !f.has(withActivity) {
+		return nil
+	}
+	a := wire.Activity{
+		Time:         entry.Time,
+		ProposedData: entry.Data,
+		Code:         entry.Code,
+		Reason:       entry.Reason,
+		Details:      entry.Details,
+	}
+	if entry.Caller != nil {
+		a.Subject, a.Issuer = entry.Caller.Subject, entry.Caller.Issuer
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil // an entry that was not committed
+	}
+	return text
 }
 
 // removedFrame says that a ShareData was removed, where the position at which its

@@ -20,8 +20,8 @@ import (
 // durations 0 is the default and -1 switches the limit off; any other negative
 // number is an error of NewServer.
 //
-// Authenticate, AuthenticateToken, AuthorizeSubscribe, AuthorizePropose and
-// Resolver are the application's hooks. They are called from any number of
+// Authenticate, AuthenticateToken, AuthorizeSubscribe, AuthorizeActivity,
+// AuthorizePropose and Resolver are the application's hooks. They are called from any number of
 // goroutines, should return soon after their context has ended, and must not call
 // Shutdown or Close. A hook that panics refuses; the log has its stack.
 type Options struct {
@@ -41,6 +41,12 @@ type Options struct {
 	// by Server.Reauthorize and when a token was renewed. Default: every caller
 	// may.
 	AuthorizeSubscribe func(ctx context.Context, caller *sharedata.Caller, shareDataID string) error
+	// AuthorizeActivity says whether the caller may see, in the frames of a ShareData,
+	// the data that others proposed, their subjects and issuers, the times, and the
+	// reasons of rejections: for a subscribe with activity, after AuthorizeSubscribe
+	// and like it, also in being called again. Default: no caller may, and such a
+	// subscribe is refused.
+	AuthorizeActivity func(ctx context.Context, caller *sharedata.Caller, shareDataID string) error
 	// AuthorizePropose says whether the caller may run a function, like
 	// AuthorizeSubscribe. A refused proposal leaves no transaction; its code is
 	// codes.Unauthorized unless a *Refusal has another one. Default: every
@@ -216,6 +222,11 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	return c, err
+}
+
+// authorizesSubscribe reports whether a hook decides about subscriptions.
+func (o *Options) authorizesSubscribe() bool {
+	return o.AuthorizeSubscribe != nil || o.AuthorizeActivity != nil
 }
 
 // closeTimeout is how long a peer has to read up to a close frame and answer it.

@@ -27,9 +27,10 @@ type outbox struct {
 	mu      sync.Mutex
 	queue   []frame // from first on
 	first   int
-	queued  int // bytes in queue
-	taken   int // bytes that the writer is writing
-	held    int // bytes of frames that subscriptions hold
+	queued  int    // bytes in queue
+	pushed  uint64 // bytes that were ever queued
+	taken   int    // bytes that the writer is writing
+	held    int    // bytes of frames that subscriptions hold
 	writing bool
 	ping    bool
 	pong    []byte        // the frame that answers the peer's latest ping
@@ -68,6 +69,57 @@ func (o *outbox) send(frames ...frame) bool {
 		o.pushLocked(f)
 	}
 	return true
+}
+
+// sendWithin queues frames if no more than most bytes wait then, or if it is one
+// frame and nothing else waits. It returns whether it did.
+func (o *outbox) sendWithin(most int, frames ...frame) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	waiting := o.waitingLocked()
+	if o.state != outboxOpen || waiting+size(frames) > most && (waiting > 0 || len(frames) > 1) {
+		return false
+	}
+	for _, f := range frames {
+		o.pushLocked(f)
+	}
+	return true
+}
+
+// holdWithin counts bytes of frames that a subscription holds, if no more than most
+// bytes wait then. It returns whether it did.
+func (o *outbox) holdWithin(most, n int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxOpen || o.waitingLocked()+n > most {
+		return false
+	}
+	o.held += n
+	return true
+}
+
+func (o *outbox) waitingLocked() int { return o.queued + o.taken + o.held }
+
+// mark returns the position behind what is queued, for whenWritten.
+func (o *outbox) mark() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pushed
+}
+
+// whenWritten returns whether what was queued before a mark has been written. If
+// not, room is closed when it is worth asking again; nil means never, because the
+// connection is closing.
+func (o *outbox) whenWritten(mark uint64) (written bool, room <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.state != outboxOpen:
+		return false, nil
+	case o.pushed-uint64(o.queued+o.taken) >= mark:
+		return true, nil
+	}
+	return false, o.roomLocked()
 }
 
 // offer queues frames that can be produced again later: only if half of the
@@ -271,7 +323,7 @@ func (o *outbox) admitLocked(n int) bool {
 	if o.state != outboxOpen {
 		return false
 	}
-	waiting := o.queued + o.taken + o.held
+	waiting := o.waitingLocked()
 	if waiting > 0 && waiting+n > o.limit {
 		o.dropLocked()
 		o.closeLocked(codes.CloseFellBehind, "too much waits for this connection; reconnect and resume")
@@ -300,6 +352,7 @@ func (o *outbox) pushLocked(f frame) {
 	}
 	o.queue = append(o.queue, f)
 	o.queued += len(f)
+	o.pushed += uint64(len(f))
 	o.wakeLocked()
 }
 

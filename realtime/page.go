@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -29,25 +30,26 @@ func (p page) chunk(most int) int {
 	return len(p.frames)
 }
 
-// A page is bounded in entries and in bytes of their data, which the frames do
-// not carry.
+// A page is bounded in entries, and in bytes of their frames and of their data,
+// which not all frames carry.
 const (
-	pageEntries   = 256
-	pageDataBytes = 256 << 10
+	pageEntries = 256
+	pageBytes   = 256 << 10
 )
 
 // readPage reads the first entries after a cursor, but none after upTo: the
 // store may hold entries that observers have not been notified of, and those
-// are sent live. If there are no entries, the page ends at the cursor. lifecycle
-// says whether updates are among the frames.
-func readPage(ctx context.Context, manager *sharedata.Manager, id string, after, upTo replay.Cursor, lifecycle bool) (page, error) {
+// are sent live. If there are no entries, the page ends at the cursor. The request
+// says which frames there are, and in which form.
+func readPage(ctx context.Context, manager *sharedata.Manager, request *wire.Subscribe, after, upTo replay.Cursor) (page, error) {
 	p := page{last: after}
-	entries, dataBytes := 0, 0
-	for entry, err := range manager.History(ctx, id, after) {
+	entries, bytes := 0, 0
+	form := formOf(request)
+	for entry, err := range manager.History(ctx, request.ShareDataID, after) {
 		if err != nil {
 			return page{}, err
 		}
-		f := replayedFrame(entry)
+		f := replayedFrame(entry, form)
 		switch {
 		case entry.Type == sharedata.EntryRemoved:
 			return p, nil
@@ -55,12 +57,13 @@ func readPage(ctx context.Context, manager *sharedata.Manager, id string, after,
 			return page{}, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, p.last)
 		}
 		p.last = entry.Cursor
-		if entry.Type == sharedata.EntryTransaction || lifecycle {
+		if entry.Type == sharedata.EntryTransaction || request.ReplayLifecycle {
 			p.frames = append(p.frames, f)
+			bytes += len(f)
 		}
 		entries++
-		dataBytes += len(entry.Data)
-		if p.last == upTo || entries == pageEntries || dataBytes >= pageDataBytes {
+		bytes += len(entry.Data)
+		if p.last == upTo || entries == pageEntries || bytes >= pageBytes {
 			break
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -29,14 +30,14 @@ func TestPageBounds(t *testing.T) {
 		}
 	}
 	propose("many", "", pageEntries+1)
-	propose("large", strings.Repeat("x", pageDataBytes/2), 5)
+	propose("large", strings.Repeat("x", pageBytes/2), 5)
 	for id, want := range map[string]int{"many": pageEntries, "large": 2, "none": 0} {
 		at, err := manager.Get(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		after := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 1}
-		p, err := readPage(t.Context(), manager, id, after, at.Cursor, true)
+		p, err := readPage(t.Context(), manager, &wire.Subscribe{ShareDataID: id, ReplayLifecycle: true}, after, at.Cursor)
 		if err != nil || len(p.frames) != want || p.last.Revision != 1+uint64(want) {
 			t.Errorf("%s: %d frames up to %v, want %d; %v", id, len(p.frames), p.last, want, err)
 		}
@@ -53,7 +54,7 @@ func TestPage_Hole(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The zero cursor reads from the first entry, which cannot be replayed.
-	if p, err := readPage(t.Context(), manager, "c", replay.Cursor{}, replay.Cursor{Epoch: 1, Revision: 9}, true); err == nil || len(p.frames) != 0 {
+	if p, err := readPage(t.Context(), manager, &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, replay.Cursor{}, replay.Cursor{Epoch: 1, Revision: 9}); err == nil || len(p.frames) != 0 {
 		t.Errorf("got %d frames and %v", len(p.frames), err)
 	}
 }
@@ -76,7 +77,7 @@ func TestPage_EndsAtPosition(t *testing.T) {
 	}
 	for _, lifecycle := range []bool{true, false} {
 		upTo := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 4}
-		p, err := readPage(t.Context(), manager, "c", at.Cursor, upTo, lifecycle)
+		p, err := readPage(t.Context(), manager, &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: lifecycle}, at.Cursor, upTo)
 		want := 0 // updates are replayed to those who ask
 		if lifecycle {
 			want = 3

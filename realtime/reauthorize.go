@@ -11,8 +11,8 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// Reauthorize asks AuthorizeSubscribe again about the subscriptions of the
-// subjects, or about all if none is given, on this server and on every other
+// Reauthorize asks AuthorizeSubscribe, and AuthorizeActivity where it was asked
+// before, again about the subscriptions of the subjects, or about all if none is given, on this server and on every other
 // server on the same store. Call it when what the hook decides by has changed. A
 // subscription that it refuses is ended with an error frame that has the code of
 // the refusal; ErrExpired ends the connection with 4002.
@@ -47,7 +47,7 @@ const maxConcurrentRechecks = 16
 // been rechecked. nil subjects are all.
 func (s *Server) reauthorize(subjects []string) (rechecked <-chan struct{}) {
 	all := make(chan struct{})
-	if s.options.AuthorizeSubscribe == nil {
+	if !s.options.authorizesSubscribe() {
 		close(all)
 		return all
 	}
@@ -87,7 +87,7 @@ func hasSubject(caller *sharedata.Caller, subjects []string) bool {
 // reauthorize rechecks the session's subscriptions, one after the other, after its
 // caller was replaced.
 func (s *session) reauthorize() {
-	if s.server.options.AuthorizeSubscribe == nil {
+	if !s.server.options.authorizesSubscribe() {
 		return
 	}
 	for _, sub := range s.holdSubscriptions() {
@@ -123,11 +123,11 @@ func (s *session) recheckIfOutdated(sub *subscription, version uint64) {
 	}
 }
 
-// recheck asks AuthorizeSubscribe again, and ends the subscription if that refuses.
+// recheck asks the hooks again, and ends the subscription if that refuses.
 func (s *subscription) recheck() {
 	id := s.request.ShareDataID
 	defer s.endRecheck() // also after a panic
-	if err := s.session.maySubscribe(id); err != nil {
+	if err := s.session.maySubscribe(&s.request); err != nil {
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to be subscribed to %.60q any more", id))
 		s.endUnauthorized(f.errorFrame(id))
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// ErrExpired is what AuthorizeSubscribe and AuthorizePropose return, alone or
+// ErrExpired is what AuthorizeSubscribe, AuthorizeActivity and AuthorizePropose return, alone or
 // wrapped, when the credentials that the connection was opened with are no
 // longer good. The connection is closed with 4002, so that its client renews
 // them and reconnects. Server.Authenticate returns it for such credentials.
@@ -23,7 +23,7 @@ var ErrExpired = errors.New("credentials are no longer good")
 // authenticate frame with codes.Unavailable.
 var ErrUnavailable = errors.New("credentials cannot be checked at present")
 
-// Refusal is an error of AuthorizeSubscribe and AuthorizePropose that the client
+// Refusal is an error of AuthorizeSubscribe, AuthorizeActivity and AuthorizePropose that the client
 // is sent; errors.As finds it also where it is wrapped. The text of any other
 // error stays on the server.
 type Refusal struct {

@@ -172,6 +172,29 @@ func (s *socket) writeBytes(p []byte) error {
 	return nil
 }
 
+// maxUnsent is how many bytes the kernel may keep unsent for a connection that
+// conflates. Otherwise that grows to megabytes, and what a peer on a slow line is
+// sent would be outdated by the seconds that those take.
+const maxUnsent = 32 << 10
+
+// boundUnsent has the kernel take little more than it can send, where it is known
+// how (TCP on Linux, also under TLS). It may be called several times.
+func (s *socket) boundUnsent() {
+	conn := s.Conn
+	for {
+		switch inner := conn.(type) {
+		case interface{ NetConn() net.Conn }: // a tls.Conn
+			conn = inner.NetConn()
+			continue
+		case *net.TCPConn:
+			if raw, err := inner.SyscallConn(); err == nil {
+				setMaxUnsent(raw, maxUnsent)
+			}
+		}
+		return
+	}
+}
+
 // Close ends the connection at once and unblocks reads and writes.
 func (s *socket) Close() (err error) {
 	s.closing.Do(func() { err = s.Conn.Close() })

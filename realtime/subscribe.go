@@ -22,7 +22,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		return
 	}
 	version := s.authorizationVersion()
-	if err := s.maySubscribe(id); err != nil {
+	if err := s.maySubscribe(m); err != nil {
 		s.unsubscribe(id)
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
 		s.out.send(f.errorFrame(id))
@@ -37,7 +37,10 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		c.hub.release(c)
 		return
 	}
-	sub := &subscription{session: s, request: *m, channel: c}
+	if m.Conflate {
+		s.socket.boundUnsent()
+	}
+	sub := &subscription{session: s, request: *m, form: formOf(m), channel: c}
 	if !s.add(sub) {
 		c.hub.release(c)
 		return
@@ -124,12 +127,24 @@ func (s *session) sendUnavailable(id string, err error) {
 	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
 }
 
+// errNoActivity refuses activity where no hook says who may see it.
+var errNoActivity = &Refusal{Message: "this server shows nobody who proposed what; subscribe without activity"}
+
 // maySubscribe asks the application; nil means yes.
-func (s *session) maySubscribe(id string) error {
-	ask := s.server.options.AuthorizeSubscribe
-	if ask == nil {
+func (s *session) maySubscribe(m *wire.Subscribe) error {
+	c := s.currentCaller.Load()
+	if ask := s.server.options.AuthorizeSubscribe; ask != nil {
+		err := s.authorize("AuthorizeSubscribe", func() error { return ask(c.connCtx, c.caller, m.ShareDataID) })
+		if err != nil {
+			return err
+		}
+	}
+	if !m.Activity {
 		return nil
 	}
-	c := s.currentCaller.Load()
-	return s.authorize("AuthorizeSubscribe", func() error { return ask(c.connCtx, c.caller, id) })
+	ask := s.server.options.AuthorizeActivity
+	if ask == nil {
+		return errNoActivity
+	}
+	return s.authorize("AuthorizeActivity", func() error { return ask(c.connCtx, c.caller, m.ShareDataID) })
 }

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +18,13 @@ import (
 //	live       what is committed is sent at once
 //	ended      nothing is sent any more
 //
-// Its catchUp takes it from pending to live. Any goroutine may end it. For the
-// lock order see channel.
+// Its catchUp takes it from pending to live. One that conflates goes back to pending
+// when its connection is too slow. Any goroutine may end it. For the lock order see
+// channel.
 type subscription struct {
 	session *session
 	request wire.Subscribe // the ShareData, and what the subscriber asked for
+	form    form
 
 	index int // in channel.subscribers, guarded by channel.mu
 
@@ -44,6 +45,11 @@ type subscription struct {
 	interrupted bool
 	// removed says that a removal is among the held frames: no later commit follows.
 	removed bool
+	// behind says that commits are left out, and reached is the position before the
+	// first commit that is held or left out, zero for none. Both are only set where
+	// request.Conflate is.
+	behind  bool
+	reached replay.Cursor
 }
 
 type mode int
@@ -71,16 +77,20 @@ type lateResult struct {
 
 // deliver hands over a commit. It is called with channel.mu held and returns
 // false when the subscription is to leave the channel.
-func (s *subscription) deliver(b batch) bool {
+func (s *subscription) deliver(b *batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.request.Conflate {
+		return s.deliverOrSkip(b)
+	}
+	e := &b.forms[s.form]
 	switch s.mode {
 	case live:
 		if s.rechecks > 0 {
 			s.removed = b.removed
-			return s.holdLocked(b.bytes, false, b.frames...)
+			return s.holdLocked(e.bytes, false, e.frames...)
 		}
-		if !s.session.out.send(b.frames...) {
+		if !s.session.out.send(e.frames...) {
 			return false
 		}
 		if b.removed {
@@ -95,7 +105,7 @@ func (s *subscription) deliver(b batch) bool {
 			return true // the catchUp begins again
 		}
 		s.removed = b.removed
-		return s.holdLocked(b.bytes, false, b.frames...)
+		return s.holdLocked(e.bytes, false, e.frames...)
 	}
 	return false
 }
@@ -162,10 +172,14 @@ func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) boo
 	if !s.session.out.hold(bytes) {
 		return false
 	}
+	s.appendHeldLocked(isResult, frames...)
+	return true
+}
+
+func (s *subscription) appendHeldLocked(isResult bool, frames ...frame) {
 	for _, f := range frames {
 		s.held = append(s.held, heldFrame{f, isResult})
 	}
-	return true
 }
 
 // releaseLocked queues the held frames, or only the results among them.
@@ -181,7 +195,7 @@ func (s *subscription) releaseLocked(onlyResults bool) {
 			frames = append(frames, h.frame)
 		}
 	}
-	s.held = nil
+	s.held, s.reached = nil, replay.Cursor{}
 	s.session.out.release(bytes, frames...)
 }
 
@@ -231,7 +245,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	if r.count > 0 && first.isZero() {
 		return beginUnread, last, nil
 	}
-	frames := []frame{c.stateLocked(r.count, s.request.ReplayLifecycle)}
+	frames := []frame{c.stateLocked(stateExtras{replaying: r.count, announce: s.request.ReplayLifecycle})}
 	if r.problem != "" {
 		frames = append(frames, notResumedFrame(c.id, r.problem))
 	}
@@ -273,6 +287,10 @@ func (s *subscription) goLive() bool {
 	if s.mode == ended || s.interrupted {
 		return false
 	}
+	if s.behind {
+		s.startSkippingLocked()
+		return true
+	}
 	s.mode = live
 	s.flushLocked()
 	return true
@@ -291,15 +309,8 @@ func (s *subscription) restart() {
 		return
 	}
 	c.removeLocked(s)
-	s.mode, s.removed = pending, false
-	dropped := 0
-	s.held = slices.DeleteFunc(s.held, func(h heldFrame) bool {
-		if !h.isResult {
-			dropped += len(h.frame)
-		}
-		return !h.isResult
-	})
-	s.session.out.release(dropped)
+	s.mode, s.behind, s.reached = pending, false, replay.Cursor{}
+	s.dropHeldLocked()
 }
 
 // end makes the subscription send nothing any more but the results that are

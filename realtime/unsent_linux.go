@@ -1,0 +1,15 @@
+package realtime
+
+import "syscall"
+
+// tcpNotSentLowAt is TCP_NOTSENT_LOWAT of tcp(7), Linux 3.12, which package syscall
+// does not name.
+const tcpNotSentLowAt = 25
+
+// setMaxUnsent bounds how many bytes the kernel takes ahead of what it sends. The
+// option is a wish: where it cannot be set, the kernel's buffer stays large.
+func setMaxUnsent(conn syscall.RawConn, bytes int) {
+	_ = conn.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowAt, bytes)
+	})
+}
