@@ -58,12 +58,11 @@ func (c *Connection) Continues(earlier *Connection) {
 	}
 }
 
-// HasStateAt reports whether the client has the state of a ShareData at a cursor, and no
-// later one.
-func (c *Connection) HasStateAt(shareData, cursor string) bool {
+// KeepStateAt is Subscriber.KeepStateAt of the ShareData.
+func (c *Connection) KeepStateAt(shareData, cursor string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.subscriberLocked(shareData).HasStateAt(cursor)
+	return c.subscriberLocked(shareData).KeepStateAt(cursor)
 }
 
 func (c *Connection) subscriberLocked(shareData string) *Subscriber {

@@ -106,7 +106,7 @@ func TestConnection_Continues(t *testing.T) {
 		first.Closed(0)
 		second := rec.Connection("c")
 		second.Continues(first)
-		if !second.HasStateAt("x", "1-3") || second.HasStateAt("x", "1-4") {
+		if !second.KeepStateAt("x", "1-3") || second.KeepStateAt("x", "1-4") {
 			t.Error("the second connection does not have the state of the first")
 		}
 		subscribe.Since = "1-3"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/safe-go/safe/internal/jsonpatch"
 	"github.com/safe-go/safe/internal/wire"
@@ -20,8 +21,7 @@ type heldState struct {
 	// patches says that the subscription has patches, and ahead that the replayed
 	// frames are about changes that are in the state.
 	patches, ahead bool
-	// bases are the states from which subscribes with patches are to be resumed, the
-	// newest last.
+	// bases are the states that were kept for subscribes, the newest last.
 	bases []heldAt
 }
 
@@ -33,26 +33,23 @@ type heldAt struct {
 // maxBases bounds the subscribes that wait for a reply.
 const maxBases = 16
 
-// subscribed notes a subscribe. It returns whether the subscriber has the state at
-// the cursor.
-func (h *heldState) subscribed(since string) bool {
-	state := h.at(since)
-	if state == nil {
+// keep keeps the state at a cursor, from which a subscribe is to be resumed. It returns
+// false where the subscriber does not have it.
+func (h *heldState) keep(cursor string) bool {
+	at, err := replay.ParseCursor(cursor)
+	switch {
+	case err != nil:
+		return false
+	case slices.ContainsFunc(h.bases, func(base heldAt) bool { return base.cursor == at }):
+		return true
+	case h.state == nil || at != h.cursor:
 		return false
 	}
 	if len(h.bases) == maxBases {
 		h.bases = h.bases[1:]
 	}
-	h.bases = append(h.bases, heldAt{h.cursor, state})
+	h.bases = append(h.bases, heldAt{at, h.state})
 	return true
-}
-
-// at returns the state at a cursor; nil where it is not known.
-func (h *heldState) at(cursor string) json.RawMessage {
-	if at, err := replay.ParseCursor(cursor); err != nil || at != h.cursor {
-		return nil
-	}
-	return h.state
 }
 
 // receive completes the record of a frame with the state after it.

@@ -17,22 +17,23 @@ func (s *Subscriber) Subscribed(since string) {
 }
 
 // SubscribedWith records that a subscribe is about to be sent. One with patches and a
-// cursor needs IncludeState unless HasStateAt that cursor.
+// cursor needs IncludeState unless KeepStateAt that cursor returns true.
 func (s *Subscriber) SubscribedWith(f *wire.Subscribe) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.log.add(record{
-		kind: subscribed, text: f.Since, hasState: s.log.held.subscribed(f.Since),
+		kind: subscribed, text: f.Since, hasState: s.log.held.keep(f.Since),
 		patches: f.Patches, conflate: f.Conflate, includeState: f.IncludeState,
 	})
 }
 
-// HasStateAt reports whether the subscriber has received, or computed, the state at a
-// cursor and no later one.
-func (s *Subscriber) HasStateAt(cursor string) bool {
+// KeepStateAt keeps the state at a cursor for a subscribe, also while later frames are
+// received. It returns false where the subscriber does not have it: only that of the
+// newest frame.
+func (s *Subscriber) KeepStateAt(cursor string) bool {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	return s.log.held.at(cursor) != nil
+	return s.log.held.keep(cursor)
 }
 
 // Frame records a frame that was received. Frames about other ShareData, and those

@@ -139,7 +139,7 @@ func (d *driver) evaluate(late []string) *Report {
 		report.Restarts += c.restarts
 	}
 	report.Violations = d.recorder.Check(checker.Options{
-		Window: d.options.Window, Complete: true, Durable: true, Attributed: true,
+		Window: d.options.Window, Retention: d.options.Retention, Complete: true, Durable: true, Attributed: true,
 		FreshReads: d.options.Processes == 1, Models: models(d.ids),
 	})
 	report.Summary = d.recorder.Summary()
