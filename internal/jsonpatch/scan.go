@@ -47,7 +47,21 @@ func skipSpace(text []byte, i int) int {
 // skipString returns the offset behind the string that starts at i.
 func skipString(text []byte, i int) int {
 	start := i
-	for i++; i < len(text); {
+	i++
+	// Most strings are names and other short ones: look at eight bytes at once.
+	if i+8 <= len(text) {
+		const ones, tops = 0x0101010101010101, 0x8080808080808080
+		word := binary.LittleEndian.Uint64(text[i:])
+		quotes := word ^ '"'*ones
+		if quotes = (quotes - ones) &^ quotes & tops; quotes != 0 {
+			n := bits.TrailingZeros64(quotes) / 8
+			escapes := word ^ '\\'*ones
+			if escapes = (escapes - ones) &^ escapes & tops; escapes == 0 || bits.TrailingZeros64(escapes)/8 > n {
+				return i + n + 1
+			}
+		}
+	}
+	for i < len(text) {
 		n := bytes.IndexByte(text[i:], '"')
 		if n < 0 {
 			return -1
