@@ -17,9 +17,9 @@ import (
 // one sync. Each is accepted or refused on its own. A context that ends while
 // the batch waits takes it out, unless its commit has begun.
 //
-// An id may have up to 32,767 bytes, and the key, data and state of an entry
-// 256 MiB together; more is a replay.ErrInvalidBatch. Where the file is no
-// longer at its path, Append fails with ErrFileReplaced.
+// An id may have up to 32,767 bytes, a snapshot 256 MiB, and so may the key and
+// data of an entry together; more is a replay.ErrInvalidBatch. Where the file is
+// no longer at its path, Append fails with ErrFileReplaced.
 func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -50,9 +50,12 @@ func validate(id string, batch *replay.Batch) error {
 	if len(batch.Meta) > maxEntryBytes {
 		return fmt.Errorf("%w: its meta has %d bytes; this store takes at most %d", replay.ErrInvalidBatch, len(batch.Meta), maxEntryBytes)
 	}
+	if len(batch.Snapshot) > maxEntryBytes {
+		return fmt.Errorf("%w: its snapshot has %d bytes; this store takes at most %d", replay.ErrInvalidBatch, len(batch.Snapshot), maxEntryBytes)
+	}
 	for i := range batch.Entries {
 		e := &batch.Entries[i]
-		if size := entrySize(len(e.Key), len(e.Data), len(e.State)); size > maxEntryBytes {
+		if size := entrySize(len(e.Key), len(e.Data)); size > maxEntryBytes {
 			return fmt.Errorf("%w: entry %d has %d bytes; this store takes at most %d", replay.ErrInvalidBatch, i, size, maxEntryBytes)
 		}
 	}
@@ -174,13 +177,11 @@ func (w *writer) write(id string, h *head, batch *replay.Batch) error {
 	if batch.Remove {
 		return w.remove(id, h, isNew, batch.Last())
 	}
-	switch {
-	case isNew:
+	if isNew {
 		h.first = batch.Entries[0].Cursor
-	case batch.Starts():
-		if err := w.startOver(h); err != nil {
-			return err
-		}
+	}
+	if err := w.updateSnapshot(h, batch); err != nil {
+		return err
 	}
 	h.at = max(h.at, w.now)
 	for i := range batch.Entries {
@@ -208,42 +209,21 @@ func (w *writer) start(id string) (*head, error) {
 		}
 	}
 	number, err := w.newNumber()
-	return &head{number: number}, err
-}
-
-// startOver takes the state out of the head, which was of an earlier epoch.
-func (w *writer) startOver(h *head) error {
-	if h.separate {
-		if err := w.delete(statesBucket, numberKey(h.number)); err != nil {
-			return err
-		}
-	}
-	h.state, h.separate = 0, false
-	return nil
+	return &head{number: number, form: snapshotInParts}, err
 }
 
 // add puts an entry behind the head.
 func (w *writer) add(h *head, e *replay.Entry) error {
 	h.cursor = e.Cursor
 	h.count++
-	h.bytes += entrySize(len(e.Key), len(e.Data), len(e.State))
+	h.bytes += entrySize(len(e.Key), len(e.Data))
 	if err := w.put(entriesBucket, entryKey(h.number, e.Cursor), encodeEntry(h.at, e)); err != nil {
 		return err
 	}
-	if e.Key != "" {
-		if err := w.put(keysBucket, keyKey(h.number, e.Key), appendCursor(nil, e.Cursor)); err != nil {
-			return err
-		}
-	}
-	if len(e.State) == 0 {
+	if e.Key == "" {
 		return nil
 	}
-	h.state = e.Cursor.Revision
-	if !h.separate {
-		return nil
-	}
-	h.separate = false
-	return w.delete(statesBucket, numberKey(h.number))
+	return w.put(keysBucket, keyKey(h.number, e.Key), appendCursor(nil, e.Cursor))
 }
 
 // remove ends a history. Its head is deleted at once, so that nothing else of it
@@ -251,9 +231,6 @@ func (w *writer) add(h *head, e *replay.Entry) error {
 func (w *writer) remove(id string, h *head, isNew bool, last replay.Cursor) error {
 	if !isNew {
 		if err := w.delete(headsBucket, idKey(id)); err != nil {
-			return err
-		}
-		if err := w.delete(statesBucket, numberKey(h.number)); err != nil {
 			return err
 		}
 		if err := w.put(removedBucket, numberKey(h.number), nil); err != nil {

@@ -82,7 +82,7 @@ func benchFile(b *testing.B, size int64) (path, id string) {
 				}
 				for at := a.batch.Entries[0].Cursor; len(a.batch.Entries) < entries; {
 					at = at.Next()
-					a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: at, Data: make([]byte, 400), State: make([]byte, 100)})
+					a.batch.Entries = append(a.batch.Entries, replay.Entry{Cursor: at, Data: make([]byte, 500)})
 				}
 				a.append(b, store)
 			}

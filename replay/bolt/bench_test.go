@@ -1,11 +1,13 @@
 package bolt_test
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
@@ -16,6 +18,10 @@ type appender struct {
 	id    string
 	batch replay.Batch
 	meta  [32]byte
+	// state is replaced by a snapshot when as many bytes of entries were appended;
+	// empty for no snapshots.
+	state    []byte
+	appended int
 }
 
 func newAppender(id string) *appender {
@@ -23,13 +29,17 @@ func newAppender(id string) *appender {
 	a.batch.Meta = a.meta[:]
 	a.batch.Entries = []replay.Entry{{
 		Cursor: replay.Cursor{Epoch: replay.NewEpoch(0), Revision: 1},
-		Data:   make([]byte, 256),
-		State:  make([]byte, 256),
+		Data:   make([]byte, 512),
 	}}
 	return a
 }
 
 func (a *appender) append(b *testing.B, store replay.Store) {
+	a.batch.Snapshot = nil
+	if a.appended += len(a.batch.Entries[0].Data); len(a.state) > 0 && (a.appended > len(a.state) || a.batch.Expect.IsZero()) {
+		a.state = bytes.Repeat([]byte{byte(a.batch.Expect.Revision), a.state[0]}, len(a.state)/2) // no part stays as it was
+		a.batch.Snapshot, a.appended = a.state, 0
+	}
 	if err := store.Append(b.Context(), a.id, a.batch); err != nil {
 		b.Error(err)
 	}
@@ -50,26 +60,69 @@ func openBench(b *testing.B, options *bolt.Options) (*bolt.Store, string) {
 	return store, path
 }
 
-// BenchmarkAppend has each appender write to an id of its own, and wait for
-// the result before the next append.
+// appenders are some that each write to an id of its own, and wait for the result
+// before the next append. Their state has that many bytes.
+func appenders(n, stateBytes int) []*appender {
+	all := make([]*appender, n)
+	for i := range all {
+		all[i] = newAppender(fmt.Sprint("id ", i))
+		all[i].state = make([]byte, stateBytes)
+	}
+	return all
+}
+
+// appendAll has the appenders append that many entries together.
+func appendAll(b *testing.B, store replay.Store, all []*appender, entries int) {
+	var left atomic.Int64
+	left.Store(int64(entries))
+	var work sync.WaitGroup
+	for _, a := range all {
+		work.Go(func() {
+			for left.Add(-1) >= 0 {
+				a.append(b, store)
+			}
+		})
+	}
+	work.Wait()
+}
+
 func BenchmarkAppend(b *testing.B) {
-	for _, appenders := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("appenders=%d", appenders), func(b *testing.B) {
+	for _, n := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("appenders=%d", n), func(b *testing.B) {
 			store, _ := openBench(b, nil)
-			var left atomic.Int64
-			left.Store(int64(b.N))
 			b.ReportAllocs()
 			b.ResetTimer()
-			var work sync.WaitGroup
-			for i := range appenders {
-				work.Go(func() {
-					for a := newAppender(fmt.Sprint("id ", i)); left.Add(-1) >= 0; {
-						a.append(b, store)
-					}
-				})
-			}
-			work.Wait()
+			appendAll(b, store, appenders(n, 0), b.N)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+		})
+	}
+}
+
+// BenchmarkAppend_LargeState appends to histories with a state of 128 bytes and of
+// 256 KiB, and says how much longer the second takes. It takes them by turns,
+// because the disk has other users.
+func BenchmarkAppend_LargeState(b *testing.B) {
+	for _, n := range []int{1, 16} {
+		b.Run(fmt.Sprintf("appenders=%d", n), func(b *testing.B) {
+			const turns = 20
+			var stores [2]*bolt.Store
+			var all [2][]*appender
+			var took [2]time.Duration
+			for i, stateBytes := range []int{128, 256 << 10} {
+				stores[i], _ = openBench(b, nil)
+				all[i] = appenders(n, stateBytes)
+			}
+			for range turns {
+				for i := range stores {
+					start := time.Now()
+					appendAll(b, stores[i], all[i], (b.N+turns-1)/turns)
+					took[i] += time.Since(start)
+				}
+			}
+			b.ReportMetric(float64(took[0].Microseconds())/float64(b.N), "small-us/op")
+			b.ReportMetric(float64(took[1].Microseconds())/float64(b.N), "large-us/op")
+			b.ReportMetric(float64(took[1])/float64(took[0]), "ratio")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

@@ -2,14 +2,10 @@ package bolt
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
 
 	bbolt "go.etcd.io/bbolt"
-
-	"github.com/safe-go/safe/replay"
 )
 
 // bucket is a bucket of the file. All are flat and shared by all histories, so
@@ -34,17 +30,18 @@ var (
 	// keys: number, hash of an idempotency key -> position of the newest entry
 	// that carries it.
 	keysBucket = newBucket(3, "keys")
-	// states: number -> the newest state, where its entry is not kept.
-	statesBucket = newBucket(4, "states")
+	// states: number, part -> a part of the newest snapshot.
+	snapshotsBucket = newBucket(4, "states")
 	// ended: id -> tombstone.
 	tombstonesBucket = newBucket(5, "ended")
 	// endings: time, number -> id. It has the tombstones in the order of time.
 	tombstoneTimesBucket = newBucket(6, "endings")
-	// removed: number of a removed history that entries or keys are left of.
+	// removed: number of a removed history that entries, keys or parts of the
+	// snapshot are left of.
 	removedBucket = newBucket(7, "removed")
 
 	buckets = []*bucket{formatBucket, headsBucket, entriesBucket, keysBucket,
-		statesBucket, tombstonesBucket, tombstoneTimesBucket, removedBucket}
+		snapshotsBucket, tombstonesBucket, tombstoneTimesBucket, removedBucket}
 )
 
 const bucketCount = 8
@@ -100,6 +97,14 @@ func (b *bucket) checkLeaf(p page) error {
 	}
 	return nil
 }
+
+// Each bucket but format has a first and a last key besides its elements. No key
+// of an element is before or behind them, so a root that does not lead to both is
+// not the bucket's root. The first key is different in each bucket, as any other
+// key is: so a page of another bucket is recognized by its keys.
+func (b *bucket) firstKey() []byte { return make([]byte, b.index) }
+
+var lastKey = []byte{0xFF}
 
 // content is the file as one transaction sees it. What it returns is shared
 // with the file unless it says otherwise, and valid as long as the transaction.
@@ -279,131 +284,4 @@ func (c *content) deletePrefix(b *bucket, prefix []byte, limit int) (int, error)
 		}
 	}
 	return len(keys), nil
-}
-
-// The keys of the format bucket.
-const (
-	// nameKey has formatName, which files of other programs do not have.
-	nameKey = "name"
-	// versionKey has the version of the format.
-	versionKey = "version"
-	// nextKey has the number of the next history.
-	nextKey = "next"
-	// floorKey has the latest position of a tombstone that was deleted.
-	floorKey = "floor"
-	// rollbackKey has the epoch of the last rollback. It may be missing.
-	rollbackKey = "rollback"
-)
-
-const (
-	formatName    = "github.com/safe-go/safe/replay/bolt"
-	formatVersion = 2
-)
-
-// Each bucket but format has a first and a last key besides its elements. No key
-// of an element is before or behind them, so a root that does not lead to both is
-// not the bucket's root. The first key is different in each bucket, as any other
-// key is: so a page of another bucket is recognized by its keys.
-func (b *bucket) firstKey() []byte { return make([]byte, b.index) }
-
-var lastKey = []byte{0xFF}
-
-// create makes an empty file a store without histories.
-func (c *content) create() error {
-	for _, b := range buckets {
-		if _, err := c.tx.CreateBucket(b.name); err != nil {
-			return err
-		}
-		if b == formatBucket {
-			continue
-		}
-		if err := errors.Join(c.put(b, b.firstKey(), nil), c.put(b, lastKey, nil)); err != nil {
-			return err
-		}
-	}
-	for key, payload := range map[string][]byte{
-		nameKey:    []byte(formatName),
-		versionKey: binary.AppendUvarint(nil, formatVersion),
-		nextKey:    binary.AppendUvarint(nil, 1),
-		floorKey:   appendCursor(nil, replay.Cursor{}),
-	} {
-		if err := c.put(formatBucket, []byte(key), payload); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// format returns the payload of a key of the format bucket.
-func (c *content) format(key string) (parser, error) {
-	payload, found, err := c.get(formatBucket, []byte(key))
-	if err == nil && !found {
-		err = inBucket(formatBucket, damaged("%q is missing", key))
-	}
-	return parser{rest: payload}, err
-}
-
-// newNumber returns a number that no history has had.
-func (c *content) newNumber() (uint64, error) {
-	p, err := c.format(nextKey)
-	if err != nil {
-		return 0, err
-	}
-	number := p.number()
-	return number, c.put(formatBucket, []byte(nextKey), binary.AppendUvarint(nil, number+1))
-}
-
-// rollback returns the epoch of the last rollback; 0 if there was none.
-// Histories of this epoch and earlier ones may have lost acknowledged entries.
-func (c *content) rollback() (uint64, error) {
-	payload, found, err := c.get(formatBucket, []byte(rollbackKey))
-	if err != nil || !found {
-		return 0, err
-	}
-	p := parser{rest: payload}
-	return p.number(), nil
-}
-
-// maxIDBytes is the length of the longest id that fits into a key of bbolt.
-const maxIDBytes = 32<<10 - 1
-
-// idKey is the key of an id. The byte in front makes one of the empty id, too.
-func idKey(id string) []byte { return append([]byte{'i'}, id...) }
-
-func numberKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
-
-// entryKeySize is the length of what entryKey returns.
-const entryKeySize = 3 * 8
-
-// entryKey sorts the entries of a history by epoch and revision.
-func entryKey(number uint64, at replay.Cursor) []byte {
-	key := make([]byte, 0, entryKeySize)
-	key = binary.BigEndian.AppendUint64(key, number)
-	key = binary.BigEndian.AppendUint64(key, at.Epoch)
-	return binary.BigEndian.AppendUint64(key, at.Revision)
-}
-
-// parseEntryKey returns what entryKey was given.
-func parseEntryKey(key []byte) (number uint64, at replay.Cursor, ok bool) {
-	if len(key) != entryKeySize {
-		return 0, replay.Cursor{}, false
-	}
-	return binary.BigEndian.Uint64(key), replay.Cursor{
-		Epoch:    binary.BigEndian.Uint64(key[8:]),
-		Revision: binary.BigEndian.Uint64(key[16:]),
-	}, true
-}
-
-// keyHashBytes is how much of a key's hash is kept: enough to make
-// two keys with the same hash impossible to find.
-const keyHashBytes = 16
-
-// keyKey is the key of an idempotency key, which may itself be of any length.
-func keyKey(number uint64, key string) []byte {
-	hash := sha256.Sum256([]byte(key))
-	return append(numberKey(number), hash[:keyHashBytes]...)
-}
-
-func tombstoneTimeKey(at int64, number uint64) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(at)), number)
 }

@@ -55,8 +55,10 @@ type fileCheck struct {
 	// used are the pages that were seen in use, and free those that are listed as
 	// free.
 	used, free pageSet
-	// rootLeaf has the buckets.
-	rootLeaf page
+	// format is the version of the format that the file is kept in.
+	format uint64
+	// elements are those of the root.
+	elements []rootElement
 }
 
 // newFileCheck reads the meta pages and the list of free pages. It reports
@@ -97,21 +99,18 @@ func (c *fileCheck) failed(path string, err error) error {
 // root verifies the root of the file: that it is a file of this store, its
 // buckets, what is in the small ones, and the list of free pages.
 func (c *fileCheck) root() (err error) {
-	if c.rootLeaf, err = readPage(c.file, &c.meta, c.meta.root); err != nil {
+	if err := c.readRoot(); err != nil {
 		return err
 	}
 	if err := c.checkFormat(); err != nil {
 		return err
 	}
-	for i := range c.rootLeaf.overflow() + 1 {
-		c.used.add(c.meta.root + i)
-	}
 	if c.free, err = readFreelist(c.file, &c.meta, c.used); err != nil {
 		return err
 	}
 	roots := make(map[uint64]bool)
-	for i := range c.rootLeaf.count() {
-		b, id, inside, err := c.bucket(i)
+	for _, e := range c.elements {
+		b, id, inside, err := e.bucket()
 		switch {
 		case err != nil:
 			return err
@@ -147,44 +146,29 @@ func (c *fileCheck) leadsTo(id uint64, key []byte, end int) bool {
 	return false
 }
 
-// bucket returns a bucket of the root, and either the id of its root page or the
-// leaf inside.
-func (c *fileCheck) bucket(i int) (b *bucket, id uint64, inside page, err error) {
-	key := c.rootLeaf.key(i)
-	if b = bucketNamed(key); b == nil {
-		return nil, 0, nil, damaged("there should be no bucket %.40q", key)
-	}
-	if id, inside, err = c.rootLeaf.bucket(b); err == nil && inside != nil {
-		err = inBucket(b, inside.check())
-	}
-	return b, id, inside, err
-}
-
 // checkFormat says, as an ErrForeign, why this store cannot have written the
 // file. All buckets have to be there.
 func (c *fileCheck) checkFormat() error {
 	var name, version []byte
-	known := c.rootLeaf.isLeaf() && c.rootLeaf.count() == len(buckets)
-	if c.rootLeaf.isLeaf() {
-		for i := range c.rootLeaf.count() {
-			b, _, inside, err := c.bucket(i)
-			if b == nil {
-				known = false
+	known := len(c.elements) == len(buckets)
+	for _, e := range c.elements {
+		b, _, inside, err := e.bucket()
+		if b == nil {
+			known = false
+		}
+		if b != formatBucket || err != nil || inside == nil { // it is always small
+			continue
+		}
+		for j := range inside.count() {
+			payload, err := formatBucket.unseal(inside.key(j), inside.value(j))
+			switch string(inside.key(j)) {
+			case nameKey:
+				name = payload
+			case versionKey:
+				version = payload
 			}
-			if b != formatBucket || err != nil || inside == nil { // it is always small
-				continue
-			}
-			for j := range inside.count() {
-				payload, err := formatBucket.unseal(inside.key(j), inside.value(j))
-				switch string(inside.key(j)) {
-				case nameKey:
-					name = payload
-				case versionKey:
-					version = payload
-				}
-				if err != nil && known {
-					return err
-				}
+			if err != nil && known {
+				return err
 			}
 		}
 	}
@@ -192,9 +176,9 @@ func (c *fileCheck) checkFormat() error {
 		return fmt.Errorf("%w: it is a bbolt file of another program", ErrForeign)
 	}
 	p := parser{rest: version}
-	if got := p.number(); p.bad || got != formatVersion {
-		return fmt.Errorf("%w: it is kept in format %d, and this version of the program knows only format %d",
-			ErrForeign, got, formatVersion)
+	if c.format = p.number(); c.format < stateFormat || c.format > formatVersion {
+		return fmt.Errorf("%w: it is kept in format %d, and this version of the program knows only formats %d and %d; use the version that wrote it",
+			ErrForeign, c.format, stateFormat, formatVersion)
 	}
 	if !known {
 		return damaged("it does not have the buckets that it should have")
@@ -204,8 +188,8 @@ func (c *fileCheck) checkFormat() error {
 
 // trees verifies everything below the root.
 func (c *fileCheck) trees() error {
-	for i := range c.rootLeaf.count() {
-		b, id, _, err := c.bucket(i)
+	for _, e := range c.elements {
+		b, id, _, err := e.bucket()
 		if err == nil && id != 0 {
 			leaves := -1
 			err = c.tree(b, id, nil, nil, 0, &leaves)

@@ -13,17 +13,20 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	open := func(t testing.TB, entries int) replay.Store {
-		f := &file{
-			path:    filepath.Join(t.TempDir(), "histories.db"),
-			options: bolt.Options{MaxEntries: entries},
-		}
+	open := func(t testing.TB, options bolt.Options) replay.Store {
+		f := &file{path: filepath.Join(t.TempDir(), "histories.db"), options: options}
 		f.open(t)
 		return handle{shared{f}}
 	}
 	replaytest.Run(t, replaytest.Harness{
-		Open:        func(t testing.TB) replay.Store { return open(t, 0) },
-		OpenBounded: open,
+		Open: func(t testing.TB) replay.Store { return open(t, bolt.Options{}) },
+		OpenBounded: func(t testing.TB, entries int) replay.Store {
+			return open(t, bolt.Options{MaxEntries: entries})
+		},
+		OpenBoundedBy: map[string]func(testing.TB) replay.Store{
+			"bytes": func(t testing.TB) replay.Store { return open(t, bolt.Options{MaxBytes: 1}) },
+			"age":   func(t testing.TB) replay.Store { return open(t, bolt.Options{MaxAge: 1}) },
+		},
 		Reopen: func(t testing.TB, store replay.Store) replay.Store {
 			f := fileOf(store)
 			if err := f.store.Load().Close(); err != nil {

@@ -281,11 +281,12 @@ const (
 // childEntry is what is appended at a position.
 func childEntry(id string, at replay.Cursor) replay.Entry {
 	name := fmt.Sprintf("%s at %s", id, at)
-	e := replay.Entry{Cursor: at, Key: "key of " + name, Data: []byte("data of " + name)}
-	if at.Revision%3 == 1 {
-		e.State = []byte("state of " + name)
-	}
-	return e
+	return replay.Entry{Cursor: at, Key: "key of " + name, Data: []byte("data of " + name)}
+}
+
+// childSnapshot is the snapshot at a position; longer than a page now and then.
+func childSnapshot(id string, at replay.Cursor) []byte {
+	return bytes.Repeat(fmt.Appendf(nil, "snapshot of %s at %s, ", id, at), 1+int(at.Revision%7)*40)
 }
 
 // appendUntilKilled appends to a file, and prints what is acknowledged.
@@ -322,7 +323,10 @@ func childAppends(s *Store, id string) error {
 			at = at.Next()
 			batch.Entries = append(batch.Entries, childEntry(id, at))
 		}
-		batch.Meta = []byte(at.String())
+		batch.Meta, batch.Snapshot = []byte(at.String()), nil
+		if at.Revision%3 == 1 || batch.Starts() {
+			batch.Snapshot = childSnapshot(id, at)
+		}
 		if err := s.Append(ctx, id, batch); err != nil {
 			return err
 		}
@@ -423,6 +427,9 @@ func childSurvived(t *testing.T, s *Store, id string, acknowledged uint64) (uint
 	}
 	if head.Cursor.Revision < acknowledged || string(head.Meta) != head.Cursor.String() {
 		return 0, fmt.Errorf("%w: head %s, meta %q", errWrong, head.Cursor, head.Meta)
+	}
+	if snapshotAt := (replay.Cursor{Epoch: 7, Revision: head.SnapshotRevision}); snapshotAt.Revision > 0 && string(head.Snapshot) != string(childSnapshot(id, snapshotAt)) {
+		return 0, fmt.Errorf("%w: snapshot %.40q at %s", errWrong, head.Snapshot, snapshotAt)
 	}
 	want, keys := make([]replay.Entry, head.Cursor.Revision), make([]string, head.Cursor.Revision)
 	for i := range want {

@@ -34,6 +34,8 @@ type database struct {
 	disk disk
 	// metasBytes is how long the file is at least.
 	metasBytes int64
+	// format is the version of the format in which the file was opened.
+	format uint64
 
 	// mu makes transactions begin and end one after another, so that no other
 	// one is inside bbolt when it panics there.

@@ -69,12 +69,24 @@
 //     continues only in a later epoch; see replay.Batch.Entries. A file that was
 //     closed has all of its content behind both meta pages.
 //
+// # Snapshots
+//
+// The file has the newest snapshot of each history, in parts of 2,000 bytes. A
+// batch with a snapshot replaces it in the same commit, and writes the parts that
+// differ from those before; a batch without one costs the size of its entries,
+// however large the state. The pages of a snapshot that was replaced are used
+// again. Load reads the snapshot unless its caller knows the state already.
+//
 // # Retention
 //
 // The whole history is kept unless Options bound it. A bound trims a history
 // when it is appended to, some hundred entries at a time, so lowering the bounds
 // of a large file takes effect step by step. Entries from before a history was
-// started over count, and go first.
+// restarted count, and go first.
+//
+// No bound removes or hides the newest snapshot or an entry after it: they lead to
+// the newest state. Such an entry counts all the same, and is trimmed when there is
+// a later snapshot.
 //
 // A removed history is gone at once, and nothing of it is ever found again. Its
 // entries are deleted in parts, between other commits. A tombstone keeps its last
@@ -105,9 +117,22 @@
 // It is a bbolt database, which the tools of bbolt can read, with a few flat
 // buckets that all histories share: heads (id to position, counts and meta),
 // entries (by number of the history, epoch and revision), keys (hash of the
-// idempotency key to position), states (the newest ones whose entries are gone),
-// ended and endings (tombstones by id and by time), removed (histories that are
-// not deleted completely), and format (which identifies the file). Each
-// value ends with a CRC-32C of its bucket, key and content. The byte order is the
-// machine's, so a file does not move between machines of different order.
+// idempotency key to position), states (by number of the history, the parts of its
+// newest snapshot), ended and endings (tombstones by id and by time), removed
+// (histories that are not deleted completely), and format (which identifies the
+// file). Each value ends with a CRC-32C of its bucket, key and content, and a head
+// has the length and the CRC-32C of its snapshot, so that a snapshot of another
+// position is never taken for it. The byte order is the machine's, so a file does
+// not move between machines of different order.
+//
+// # Earlier versions
+//
+// This is format 3. Format 2 had a state behind the data of each entry that
+// changed it, and no snapshots. Open brings such a file forward: it writes the new
+// number, in one small commit whatever the size of the file, and logs it. From then
+// on, earlier versions of this package refuse the file, so keep a backup if you may
+// have to go back. The newest state of a history counts as a snapshot at its newest
+// entry, and the first append to the history stores it as one. The entries stay
+// readable, without their states, whose room is free when they are trimmed. Other
+// formats are refused with ErrForeign.
 package bolt

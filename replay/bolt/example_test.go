@@ -28,7 +28,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	if err := store.Append(ctx, "counter", replay.Batch{
-		Entries: []replay.Entry{{Cursor: first, Data: []byte("created"), State: []byte("0")}},
+		Entries:  []replay.Entry{{Cursor: first, Data: []byte("created")}},
+		Snapshot: []byte("0"),
 	}); err != nil {
 		log.Fatal(err)
 	}
@@ -45,10 +46,10 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("after reopening: revision %d, state %s\n", head.Cursor.Revision, head.Snapshot)
+	fmt.Printf("after reopening: revision %d, state %s at revision %d\n", head.Cursor.Revision, head.Snapshot, head.SnapshotRevision)
 	if err := store.Append(ctx, "counter", replay.Batch{
 		Expect:  head.Cursor,
-		Entries: []replay.Entry{{Cursor: head.Cursor.Next(), Data: []byte("add 1"), State: []byte("1")}},
+		Entries: []replay.Entry{{Cursor: head.Cursor.Next(), Data: []byte("add 1")}},
 	}); err != nil {
 		log.Fatal(err)
 	}
@@ -57,11 +58,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, entry := range entries {
-		fmt.Printf("%d: %s makes it %s\n", entry.Cursor.Revision, entry.Data, entry.State)
+		fmt.Printf("%d: %s\n", entry.Cursor.Revision, entry.Data)
 	}
 	// Output:
-	// after reopening: revision 1, state 0
-	// 2: add 1 makes it 1
+	// after reopening: revision 1, state 0 at revision 1
+	// 2: add 1
 }
 
 // A backup is taken while the store is in use.

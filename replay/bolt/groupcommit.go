@@ -19,8 +19,9 @@ const (
 	maxGroupBytes = 16 << 20
 )
 
-// deletesPerGroup is how many entries and keys of removed histories a group
-// deletes. It bounds what a removal costs the batches of the group.
+// deletesPerGroup is how many entries, keys and parts of snapshots of removed
+// histories a group deletes. It bounds what a removal costs the batches of the
+// group.
 const deletesPerGroup = 512
 
 // pending is a batch that waits to be committed.
@@ -36,10 +37,10 @@ type pending struct {
 }
 
 func newPending(ctx context.Context, id string, batch replay.Batch) *pending {
-	p := &pending{ctx: ctx, id: id, batch: batch, bytes: len(batch.Meta), done: make(chan struct{})}
+	p := &pending{ctx: ctx, id: id, batch: batch, bytes: len(batch.Meta) + len(batch.Snapshot), done: make(chan struct{})}
 	for i := range batch.Entries {
 		e := &batch.Entries[i]
-		p.bytes += int(entrySize(len(e.Key), len(e.Data), len(e.State)))
+		p.bytes += int(entrySize(len(e.Key), len(e.Data)))
 	}
 	return p
 }

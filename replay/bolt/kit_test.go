@@ -44,6 +44,11 @@ type model map[string]*modelHistory
 type modelHistory struct {
 	epochs [][]replay.Entry
 	meta   []byte
+	// snapshot is the newest one, and snapshotAt its revision.
+	snapshot   []byte
+	snapshotAt uint64
+	// trimmed is how many entries are no longer kept.
+	trimmed uint64
 }
 
 // clone returns a copy that further batches do not change.
@@ -51,18 +56,21 @@ func (s *modelHistory) clone() *modelHistory {
 	if s == nil {
 		return nil
 	}
-	return &modelHistory{epochs: slices.Clone(s.epochs), meta: s.meta}
+	copied := *s
+	copied.epochs = slices.Clone(s.epochs)
+	return &copied
 }
 
 func (s *modelHistory) entries() []replay.Entry { return s.epochs[len(s.epochs)-1] }
 
 func (s *modelHistory) head() replay.Cursor { return s.entries()[len(s.entries())-1].Cursor }
 
-func (s *modelHistory) state() []byte {
-	for _, e := range slices.Backward(s.entries()) {
-		if len(e.State) > 0 {
-			return e.State
-		}
+// sameHead compares a head that was loaded by a caller who knows no state.
+func (s *modelHistory) sameHead(head replay.Head, oldest uint64) error {
+	if head.Cursor != s.head() || head.Oldest != oldest || string(head.Snapshot) != string(s.snapshot) ||
+		head.SnapshotRevision != s.snapshotAt || string(head.Meta) != string(s.meta) {
+		return fmt.Errorf("%w: head %s from %d, snapshot %.40q at %d, meta %.40q; want %s from %d, %.40q at %d, %.40q", errWrong,
+			head.Cursor, head.Oldest, head.Snapshot, head.SnapshotRevision, head.Meta, s.head(), oldest, s.snapshot, s.snapshotAt, s.meta)
 	}
 	return nil
 }
@@ -80,6 +88,10 @@ func (k model) add(id string, batch replay.Batch) {
 	}
 	if batch.Starts() {
 		s.epochs = append(s.epochs, nil)
+		s.snapshot, s.snapshotAt = nil, 0
+	}
+	if len(batch.Snapshot) > 0 {
+		s.snapshot, s.snapshotAt = batch.Snapshot, batch.Last().Revision
 	}
 	last := len(s.epochs) - 1
 	s.epochs[last] = append(slices.Clip(s.epochs[last]), batch.Entries...)
@@ -104,6 +116,15 @@ func numbered(batch replay.Batch, at replay.Cursor, entries []replay.Entry) repl
 		e.Cursor = at
 		batch.Entries = append(batch.Entries, e)
 	}
+	if batch.Starts() {
+		return withSnapshot(batch)
+	}
+	return batch
+}
+
+// withSnapshot adds a snapshot to a batch that names its position.
+func withSnapshot(batch replay.Batch, more ...byte) replay.Batch {
+	batch.Snapshot = append([]byte("snapshot at "+batch.Last().String()), more...)
 	return batch
 }
 
@@ -139,21 +160,23 @@ func (want *modelHistory) verify(t testing.TB, s *Store, id string) error {
 	if err != nil {
 		return err
 	}
-	if head.Cursor != want.head() || head.Oldest != 1 || string(head.Snapshot) != string(want.state()) || string(head.Meta) != string(want.meta) {
-		return fmt.Errorf("%w: head %s from %d, state %.40q, meta %.40q; want %s from 1, %.40q, %.40q",
-			errWrong, head.Cursor, head.Oldest, head.Snapshot, head.Meta, want.head(), want.state(), want.meta)
+	if err := want.sameHead(head, want.trimmed+1); err != nil {
+		return err
 	}
-	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: head.Cursor.Epoch}, 1<<30)
+	if err := want.verifyContinues(t, s, id); err != nil {
+		return err
+	}
+	entries, err := s.Read(t.Context(), id, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: want.trimmed}, 1<<30)
 	if err != nil {
 		return err
 	}
-	if err := sameEntries(entries, want.entries()); err != nil {
+	if err := sameEntries(entries, want.entries()[want.trimmed:]); err != nil {
 		return err
 	}
 	newest := make(map[string]replay.Entry)
 	for _, epoch := range want.epochs {
 		for _, e := range epoch {
-			if e.Key != "" {
+			if e.Key != "" && (e.Cursor.Epoch < head.Cursor.Epoch || e.Cursor.Revision > want.trimmed) {
 				newest[e.Key] = e
 			}
 		}
@@ -170,13 +193,33 @@ func (want *modelHistory) verify(t testing.TB, s *Store, id string) error {
 	return nil
 }
 
+// verifyContinues checks that Load leaves out the snapshot for who knows the state
+// at its position or a later one, and for nobody else.
+func (want *modelHistory) verifyContinues(t testing.TB, s *Store, id string) error {
+	at := want.head()
+	for _, have := range []replay.Cursor{
+		at, {Epoch: at.Epoch, Revision: want.snapshotAt}, {Epoch: at.Epoch, Revision: want.snapshotAt - 1}, at.Next(), {Epoch: at.Epoch - 1, Revision: at.Revision},
+	} {
+		head, err := s.Load(t.Context(), id, have)
+		if err != nil {
+			return err
+		}
+		known := have.Epoch == at.Epoch && have.Revision >= want.snapshotAt && have.Revision <= at.Revision
+		if known && head.Snapshot != nil || !known && string(head.Snapshot) != string(want.snapshot) || head.SnapshotRevision != want.snapshotAt {
+			return fmt.Errorf("%w: for a caller at %s the snapshot %.40q at %d; want %.40q at %d, left out: %t", errWrong,
+				have, head.Snapshot, head.SnapshotRevision, want.snapshot, want.snapshotAt, known)
+		}
+	}
+	return nil
+}
+
 func sameEntries(got, want []replay.Entry) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%w: %d entries; want %d", errWrong, len(got), len(want))
 	}
 	for i := range got {
 		g, w := got[i], want[i]
-		if g.Cursor != w.Cursor || g.Key != w.Key || string(g.Data) != string(w.Data) || string(g.State) != string(w.State) {
+		if g.Cursor != w.Cursor || g.Key != w.Key || string(g.Data) != string(w.Data) {
 			return fmt.Errorf("%w: entry %d is %.200q; want %.200q", errWrong, i, fmt.Sprint(g), fmt.Sprint(w))
 		}
 	}
@@ -193,9 +236,6 @@ func (k model) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batc
 	entries := make([]replay.Entry, 1+random.IntN(5))
 	for i := range entries {
 		entries[i].Data = randomBytes(random, 300)
-		if random.IntN(3) == 0 {
-			entries[i].State = append([]byte("state"), randomBytes(random, 300)...)
-		}
 		if random.IntN(2) == 0 {
 			entries[i].Key = fmt.Sprint("key ", random.IntN(200))
 		}
@@ -208,11 +248,17 @@ func (k model) randomBatchFor(id string, random *rand.Rand, epoch *uint64) (batc
 	at := replay.Cursor{Epoch: *epoch}
 	if s := k[id]; s != nil {
 		batch.Expect = s.head()
-		if random.IntN(20) > 0 { // else it is started over
+		if random.IntN(20) > 0 { // else it is restarted
 			at = s.head()
 		}
 	}
 	batch = numbered(batch, at, entries)
+	if random.IntN(3) == 0 {
+		batch = withSnapshot(batch, randomBytes(random, 300)...)
+	}
+	if random.IntN(20) == 0 {
+		batch = withSnapshot(batch, randomBytes(random, 20_000)...)
+	}
 	batch.Remove = random.IntN(15) == 0
 	return batch
 }

@@ -63,7 +63,8 @@ var _ replay.Store = (*Store)(nil)
 
 // Open opens the file at the path, or creates it if there is none; its folder
 // must exist. Nil options are the defaults. It reads only the pages that lead to
-// the histories, whatever the size of the file: see Check.
+// the histories, whatever the size of the file: see Check. It brings a file of
+// format 2 forward, which earlier versions of this package refuse afterwards.
 //
 // It fails with ErrLocked, ErrForeign or ErrDamaged where the file cannot be
 // used, with an error that wraps replay.ErrUnavailable where the disk does not
@@ -107,7 +108,7 @@ func Open(path string, options *Options) (*Store, error) {
 	}
 	s.database = database
 	s.durable.set(transaction)
-	if err := s.loadRollback(rollBack); err != nil {
+	if err := s.loadFormat(rollBack); err != nil {
 		return nil, errors.Join(err, database.close())
 	}
 	return s, nil
@@ -144,17 +145,28 @@ func (s *Store) writeBothMetas() {
 	}
 }
 
-// loadRollback reads the epoch of the last rollback. With rollBack, it replaces
-// that first by one that is later than every epoch in the file.
-func (s *Store) loadRollback(rollBack bool) error {
-	tx, err := s.database.begin(rollBack)
+// loadFormat reads the epoch of the last rollback. With rollBack, it replaces
+// that first by one that is later than every epoch in the file. It brings a file
+// of the format before forward. Both are one commit, because that overwrites the
+// damaged meta page, from which the next Open would know that it has to roll back.
+func (s *Store) loadFormat(rollBack bool) error {
+	bringForward := s.database.format < formatVersion
+	tx, err := s.database.begin(rollBack || bringForward)
 	if err != nil {
 		return s.failed(err)
 	}
 	err = guarded(func() error {
 		r := s.newReader(tx, s.now())
-		if s.rolledBack, err = r.rollback(); err != nil || !rollBack {
+		if s.rolledBack, err = r.rollback(); err != nil {
 			return err
+		}
+		if bringForward {
+			if err := r.putVersion(); err != nil {
+				return err
+			}
+		}
+		if !rollBack {
+			return nil
 		}
 		r.rolledBack = s.rolledBack
 		latest, err := r.latestEpoch()
@@ -164,12 +176,18 @@ func (s *Store) loadRollback(rollBack bool) error {
 		s.rolledBack = replay.NewEpoch(latest)
 		return r.put(formatBucket, []byte(rollbackKey), binary.AppendUvarint(nil, s.rolledBack))
 	})
-	if err != nil || !rollBack {
+	if err != nil || !rollBack && !bringForward {
 		return s.failed(errors.Join(err, s.database.rollback(tx)))
 	}
-	time.Sleep(2 * time.Millisecond) // epochs of one millisecond are in no order
-	s.logger.Error("bolt: a meta page is damaged; if it was the newest one, acknowledged changes are lost, so every history continues in a later epoch",
-		slog.String("file", s.path), slog.Uint64("rollback_epoch", s.rolledBack))
+	if bringForward {
+		s.logger.Info("bolt: the file is brought forward to a format that earlier versions of the program refuse",
+			slog.String("file", s.path), slog.Uint64("from", s.database.format), slog.Uint64("to", formatVersion))
+	}
+	if rollBack {
+		time.Sleep(2 * time.Millisecond) // epochs of one millisecond are in no order
+		s.logger.Error("bolt: a meta page is damaged; if it was the newest one, acknowledged changes are lost, so every history continues in a later epoch",
+			slog.String("file", s.path), slog.Uint64("rollback_epoch", s.rolledBack))
+	}
 	return s.commit(tx)
 }
 
@@ -214,7 +232,10 @@ func openDatabase(path string, file *os.File) (d *database, transaction int, rol
 	if err := rewriteMeta(file, &c.meta); err != nil {
 		return nil, 0, false, unavailable(path, err)
 	}
-	d = &database{file: file, disk: file, metasBytes: 2 * c.meta.pageBytes, verifier: newVerifier(&c.meta, c.free, c.used)}
+	d = &database{
+		file: file, disk: file, metasBytes: 2 * c.meta.pageBytes, format: c.format,
+		verifier: newVerifier(&c.meta, c.free, c.used),
+	}
 	err = guarded(func() error {
 		d.bolt, err = bbolt.Open(path, 0o600, boltOptions(file, c.size))
 		return err

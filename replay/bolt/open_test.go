@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,8 +95,17 @@ func TestOpen_UnusableFiles(t *testing.T) {
 		"zeros":                    {make([]byte, 1<<20), ErrForeign, "not a bbolt file"},
 		"another program's file":   {bucketOnly("users"), ErrForeign, "another program"},
 		"another program's format": {bucketOnly("format"), ErrForeign, "another program"},
+		"another program's buckets": {boltFile(t, func(tx *bbolt.Tx) (err error) {
+			for i := range 1000 {
+				_, failed := tx.CreateBucket(fmt.Appendf(nil, "bucket %d", i))
+				err = errors.Join(err, failed)
+			}
+			return err
+		}), ErrForeign, "another program"},
 		"an empty bbolt file":      {boltFile(t, func(*bbolt.Tx) error { return nil }), ErrForeign, "another program"},
-		"a later version":          {formatted(t, versionKey, binary.AppendUvarint(nil, 3)), ErrForeign, "format 3"},
+		"an earlier version":       {formatted(t, versionKey, []byte{1}), ErrForeign, "format 1, and this version of the program knows only formats 2 and 3; use the version that wrote it"},
+		"a later version":          {formatted(t, versionKey, []byte{4}), ErrForeign, "format 4, and"},
+		"no version":               {formatted(t, versionKey, nil), ErrForeign, "format 0"},
 		"another name":             {formatted(t, nameKey, []byte("name")), ErrForeign, "another program"},
 		"nothing":                  {nil, ErrDamaged, "empty"},
 		"half of a file":           {good[:len(good)/2], ErrDamaged, "cut"},
@@ -291,6 +299,11 @@ func TestAppend_TooLarge(t *testing.T) {
 	batch := k.next("id", replay.Entry{Data: huge})
 	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("an entry of %d bytes: %v; want ErrInvalidBatch", len(huge), err)
+	}
+	batch = k.next("id", entryOf("data"))
+	batch.Snapshot = append(huge, 1)
+	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
+		t.Errorf("a snapshot of %d bytes: %v; want ErrInvalidBatch", len(batch.Snapshot), err)
 	}
 	batch = k.next("id", entryOf("data"))
 	batch.Meta = append(huge, 1)

@@ -12,23 +12,25 @@ import (
 // everything is kept.
 type Options struct {
 	// MaxEntries is the largest number of entries kept per history, including
-	// those from before it was started over. Default and -1: no bound.
+	// those from before it was restarted. Default and -1: no bound.
 	//
 	// Each append deletes what exceeds the bounds of its history, at most 256
-	// entries more than it appends. The newest state and the Meta stay whatever
-	// the bounds.
+	// entries more than it appends. The newest snapshot, all entries after it and
+	// the Meta stay whatever the bounds.
 	MaxEntries int
 	// MaxBytes bounds the bytes kept per history: each entry counts the length
-	// of its key, its data and its state, and 128 more. An entry larger than
-	// the bound is not kept at all. Default and -1: no bound.
+	// of its key and its data, and 128 more. An entry larger than the bound is kept
+	// until there is a snapshot of the state after it. Default and -1: no bound.
 	MaxBytes int
 	// MaxAge is how long an entry is kept after it was appended, by the clock of
-	// the machine. An older one is never returned, but takes its room in the
-	// file until the next append to its history. Default and -1: no bound.
+	// the machine. An older one is not returned unless it is later than the newest
+	// snapshot, but takes its room in the file until the next append to its
+	// history. Default and -1: no bound.
 	MaxAge time.Duration
 	// Logger receives what the errors of calls do not say or a caller may ignore:
-	// damage that was met, histories that were rolled back, and that the file had
-	// to be opened again. Default: nothing is logged.
+	// damage that was met, histories that were rolled back, that the file had to be
+	// opened again, and that it was brought forward from an earlier format.
+	// Default: nothing is logged.
 	Logger *slog.Logger
 }
 

@@ -189,14 +189,15 @@ func pointersOf(t *testing.T, content []byte) (pointers []int, pages uint64) {
 			}
 		}
 	}
-	root, err := readPage(file, &m, m.root)
-	if err != nil {
-		t.Fatal(err)
+	if root := page(pageOf(content, m.root)); root.isBranch() {
+		for i := range root.count() {
+			pointers = append(pointers, int(m.root)*pageBytes+pageHeaderBytes+i*elementBytes+8)
+		}
 	}
-	for i := range root.count() {
-		if id := native.Uint64(root.value(i)); id != 0 {
-			begin, key, _ := root.span(i)
-			pointers = append(pointers, int(m.root)*pageBytes+int(begin+key))
+	for _, e := range rootOf(t, content) {
+		if id := native.Uint64(e.leaf.value(e.index)); id != 0 {
+			begin, key, _ := e.leaf.span(e.index)
+			pointers = append(pointers, int(e.leaf.id())*pageBytes+int(begin+key))
 			walk(id)
 		}
 	}

@@ -12,17 +12,14 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// Load implements replay.Store.
+// Load implements replay.Store. A snapshot that is left out is not read.
 func (s *Store) Load(ctx context.Context, id string, have replay.Cursor) (head replay.Head, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		head, err = r.load(id)
+		head, err = r.load(id, have)
 		return err
 	})
 	if err != nil {
 		return replay.Head{}, err
-	}
-	if head.CanContinue(have) {
-		head.Snapshot = nil
 	}
 	return head, nil
 }
@@ -44,7 +41,7 @@ func (s *Store) read(ctx context.Context, id string, after replay.Cursor, limit 
 	return entries, nil
 }
 
-// Find implements replay.Store. Of a history that was started over it finds
+// Find implements replay.Store. Of a history that was restarted it finds
 // the entries from before as well, as long as they are kept.
 func (s *Store) Find(ctx context.Context, id string, keys []string) (entries []replay.Entry, err error) {
 	err = s.view(ctx, func(r *reader) error {
@@ -103,7 +100,7 @@ func (s *Store) IDs(ctx context.Context) iter.Seq2[string, error] {
 }
 
 // reader answers questions about histories in one transaction. It sees no entry
-// that is older than MaxAge.
+// that is older than MaxAge, unless the entry is later than the newest snapshot.
 type reader struct {
 	content
 	// expired is the time, in milliseconds since 1970, before which the entries
@@ -137,24 +134,27 @@ func (r *reader) head(id string) (*head, error) {
 }
 
 // load returns what Store.Load does, copied.
-func (r *reader) load(id string) (replay.Head, error) {
+func (r *reader) load(id string, have replay.Cursor) (replay.Head, error) {
 	h, err := r.head(id)
 	if err != nil {
 		return replay.Head{}, err
 	}
-	state, err := r.state(h)
+	oldest, err := r.oldest(h)
 	if err != nil {
 		return replay.Head{}, err
 	}
-	oldest, err := r.oldest(h)
-	return replay.Head{
+	head := replay.Head{
 		Cursor:           h.cursor,
 		Oldest:           oldest,
-		Snapshot:         clone(state),
-		SnapshotRevision: h.state,
+		SnapshotRevision: h.snapshot,
 		Meta:             clone(h.meta),
 		RestartAfter:     r.restartAfter(h),
-	}, err
+	}
+	if head.CanContinue(have) {
+		return head, nil
+	}
+	head.Snapshot, err = r.snapshot(h)
+	return head, err
 }
 
 // clone copies bytes and makes nil of none.
@@ -165,33 +165,16 @@ func clone(b []byte) []byte {
 	return bytes.Clone(b)
 }
 
-// state returns the newest state of a history; nil if there is none.
-func (r *reader) state(h *head) ([]byte, error) {
-	if h.state == 0 {
-		return nil, nil
-	}
-	if !h.separate {
-		e, err := r.entry(h.number, replay.Cursor{Epoch: h.cursor.Epoch, Revision: h.state})
-		return e.state, err
-	}
-	state, found, err := r.get(statesBucket, numberKey(h.number))
-	if err == nil && !found {
-		err = inBucket(statesBucket, damaged("the state of a history is missing"))
-	}
-	return state, err
-}
-
 // oldest returns the oldest revision that may be returned. Of the entries that
 // are too old, some may still be in the file.
 func (r *reader) oldest(h *head) (uint64, error) {
 	first := h.oldest()
-	kept := h.cursor.Revision + 1 - first
-	if r.expired == neverExpired || kept == 0 {
+	if r.expired == neverExpired || first > h.snapshot {
 		return first, nil
 	}
 	// The times of entries never decrease towards the head.
 	var failed error
-	n := sort.Search(int(kept), func(i int) bool {
+	n := sort.Search(int(h.snapshot+1-first), func(i int) bool {
 		e, err := r.entry(h.number, replay.Cursor{Epoch: h.cursor.Epoch, Revision: first + uint64(i)})
 		if err != nil {
 			failed = err
@@ -288,7 +271,7 @@ func (r *reader) findKeys(h *head, keys []string) ([]replay.Entry, error) {
 		if string(e.key) != key {
 			return nil, inBucket(keysBucket, damaged("key %.40q leads to entry %s, which has another", key, at))
 		}
-		if e.at >= r.expired {
+		if e.at >= r.expired || h.afterSnapshot(at) {
 			found, seen[at] = append(found, e.entry(at)), true
 		}
 	}

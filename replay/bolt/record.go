@@ -21,12 +21,17 @@ type head struct {
 	// at is when the newest entry was appended, in milliseconds since 1970. It
 	// never decreases in a history, whatever the clock does.
 	at int64
-	// state is the revision of the entry that has the newest state; 0 if there
-	// is none.
-	state uint64
-	// separate says that this entry is no longer kept, and its state is in the
-	// states bucket.
-	separate bool
+	// snapshot is the revision of the newest snapshot.
+	snapshot uint64
+	// form says where the snapshot is. Only snapshotInParts is encoded.
+	form snapshotForm
+	// snapshotBytes and snapshotSum are its length and its checksum, for
+	// snapshotInParts.
+	snapshotBytes uint64
+	snapshotSum   uint32
+	// stateAt is the revision of the entry that has the state, for stateInEntry; 0
+	// if no entry has changed the state.
+	stateAt uint64
 	// meta is what the newest batch carried.
 	meta []byte
 }
@@ -39,10 +44,16 @@ func (h *head) oldest() uint64 {
 	return h.first.Revision
 }
 
+// afterSnapshot reports whether an entry is later than the newest snapshot. Such
+// an entry is never trimmed, nor hidden by its age.
+func (h *head) afterSnapshot(at replay.Cursor) bool {
+	return at.Epoch == h.cursor.Epoch && at.Revision > h.snapshot
+}
+
 // encode returns a payload with room for its checksum. An epoch is longer than
 // all the other numbers, so first is encoded by its difference.
 func (h *head) encode() []byte {
-	payload := make([]byte, 0, 9*binary.MaxVarintLen64+1+len(h.meta)+checksumBytes)
+	payload := make([]byte, 0, 10*binary.MaxVarintLen64+1+4+len(h.meta)+checksumBytes)
 	payload = binary.AppendUvarint(payload, h.number)
 	payload = appendCursor(payload, h.cursor)
 	payload = binary.AppendUvarint(payload, h.cursor.Epoch-h.first.Epoch)
@@ -50,63 +61,76 @@ func (h *head) encode() []byte {
 	payload = binary.AppendUvarint(payload, h.count)
 	payload = binary.AppendUvarint(payload, h.bytes)
 	payload = binary.AppendUvarint(payload, uint64(h.at))
-	payload = binary.AppendUvarint(payload, h.state)
-	separate := byte(0)
-	if h.separate {
-		separate = 1
-	}
-	payload = append(payload, separate)
+	payload = binary.AppendUvarint(payload, h.snapshot)
+	payload = append(payload, byte(snapshotInParts))
+	payload = binary.AppendUvarint(payload, h.snapshotBytes)
+	payload = binary.LittleEndian.AppendUint32(payload, h.snapshotSum)
 	return append(payload, h.meta...)
 }
 
-// decodeHead reads what encode wrote. The meta is shared with the payload.
+// decodeHead reads what encode wrote, or what it wrote in stateFormat. The meta is
+// shared with the payload.
 func decodeHead(payload []byte) (*head, error) {
 	p := parser{rest: payload}
 	h := &head{number: p.number(), cursor: p.cursor()}
 	h.first = replay.Cursor{Epoch: h.cursor.Epoch - p.number(), Revision: p.number()}
 	h.count, h.bytes = p.number(), p.number()
-	h.at, h.state = int64(p.number()), p.number()
-	separate := p.bytes(1)
-	if p.bad || h.cursor.Revision == 0 || h.first.Epoch > h.cursor.Epoch || h.state > h.cursor.Revision {
+	h.at, h.snapshot = int64(p.number()), p.number()
+	if form := p.bytes(1); !p.bad {
+		h.form = snapshotForm(form[0])
+	}
+	switch h.form {
+	case stateInEntry, stateInBucket: // no later entry has changed the state
+		h.stateAt, h.snapshot = h.snapshot, h.cursor.Revision
+	case snapshotInParts:
+		h.snapshotBytes = p.number()
+		if sum := p.bytes(4); !p.bad {
+			h.snapshotSum = binary.LittleEndian.Uint32(sum)
+		}
+	default:
+		p.bad = true
+	}
+	if p.bad || h.cursor.Revision == 0 || h.first.Epoch > h.cursor.Epoch ||
+		max(h.snapshot, h.stateAt) > h.cursor.Revision || h.snapshotBytes > maxEntryBytes {
 		return nil, inBucket(headsBucket, damaged("a head is not encoded as this store does"))
 	}
-	h.separate, h.meta = separate[0] != 0, p.rest
+	h.meta = p.rest
 	return h, nil
 }
 
-// entryOverhead is what an entry counts towards MaxBytes besides its key, data
-// and state: about what it takes in the file.
+// entryOverhead is what an entry counts towards MaxBytes besides its key and data:
+// about what it takes in the file.
 const entryOverhead = 128
 
-// maxEntryBytes bounds the key, data and state of an entry, and the meta of a
-// batch. bbolt handles a few values as one block of memory that must stay below
-// 2 GiB.
+// maxEntryBytes bounds the key and data of an entry, and the snapshot and the
+// meta of a batch. bbolt handles a few values as one block of memory that must
+// stay below 2 GiB.
 const maxEntryBytes = 256 << 20
 
 // entry is an entry in the file. Its slices are shared with the file, and with
 // the payload it was decoded from.
 type entry struct {
 	// at is when it was appended, as in head.
-	at               int64
-	key, data, state []byte
+	at        int64
+	key, data []byte
+	// state is what follows the data in stateFormat; empty in entries that were
+	// written since.
+	state []byte
 }
 
-func entrySize(key, data, state int) uint64 {
-	return uint64(key) + uint64(data) + uint64(state) + entryOverhead
-}
+func entrySize(key, data int) uint64 { return uint64(key) + uint64(data) + entryOverhead }
 
-func (e *entry) size() uint64 { return entrySize(len(e.key), len(e.data), len(e.state)) }
+// size is what the entry counted in head.bytes when it was appended.
+func (e *entry) size() uint64 { return entrySize(len(e.key), len(e.data)) + uint64(len(e.state)) }
 
 // encodeEntry returns a payload with room for its checksum.
 func encodeEntry(at int64, e *replay.Entry) []byte {
-	size := len(e.Key) + len(e.Data) + len(e.State)
-	payload := make([]byte, 0, 3*binary.MaxVarintLen64+size+checksumBytes)
+	payload := make([]byte, 0, 3*binary.MaxVarintLen64+len(e.Key)+len(e.Data)+checksumBytes)
 	payload = binary.AppendUvarint(payload, uint64(at))
 	payload = binary.AppendUvarint(payload, uint64(len(e.Key)))
 	payload = binary.AppendUvarint(payload, uint64(len(e.Data)))
 	payload = append(payload, e.Key...)
-	payload = append(payload, e.Data...)
-	return append(payload, e.State...)
+	return append(payload, e.Data...)
 }
 
 func decodeEntry(payload []byte) (entry, error) {
@@ -122,14 +146,7 @@ func decodeEntry(payload []byte) (entry, error) {
 
 // entry returns a copy that shares nothing with the file.
 func (e *entry) entry(at replay.Cursor) replay.Entry {
-	copied := make([]byte, len(e.data)+len(e.state))
-	n := copy(copied, e.data)
-	copy(copied[n:], e.state)
-	result := replay.Entry{Cursor: at, Key: string(e.key), Data: copied[:n:n]}
-	if len(e.state) > 0 {
-		result.State = copied[n:]
-	}
-	return result
+	return replay.Entry{Cursor: at, Key: string(e.key), Data: append(make([]byte, 0, len(e.data)), e.data...)}
 }
 
 // tombstone is what is known of a removed history.

@@ -70,13 +70,15 @@ func FuzzPage(f *testing.F) {
 // encode to the same.
 func FuzzRecords(f *testing.F) {
 	h := head{number: 3, cursor: replay.Cursor{Epoch: 1 << 60, Revision: 9}, first: replay.Cursor{Epoch: 5, Revision: 1},
-		count: 4, bytes: 1000, at: 1 << 40, state: 7, separate: true, meta: []byte("meta")}
+		count: 4, bytes: 1000, at: 1 << 40, snapshot: 7, form: snapshotInParts, snapshotBytes: 9, snapshotSum: 1 << 31, meta: []byte("meta")}
 	f.Add(h.encode())
-	f.Add(encodeEntry(5, &replay.Entry{Key: "key", Data: []byte("data"), State: []byte("state")}))
+	f.Add(formerHead(h, stateInEntry))
+	f.Add(formerHead(h, stateInBucket))
+	f.Add(encodeEntry(5, &replay.Entry{Key: "key", Data: []byte("data")}))
 	e := tombstone{cursor: replay.Cursor{Epoch: 1, Revision: 2}, at: 3, number: 4}
 	f.Add(e.encode())
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if h, err := decodeHead(payload); err == nil {
+		if h, err := decodeHead(payload); err == nil && h.form == snapshotInParts {
 			if again, err := decodeHead(h.encode()); err != nil || !reflect.DeepEqual(again, h) {
 				t.Errorf("%+v became %+v, %v", h, again, err)
 			}
@@ -99,17 +101,38 @@ func TestRecords_RoundTrip(t *testing.T) {
 	for _, h := range []head{
 		{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: math.MaxUint64}, number: math.MaxUint64,
 			first: replay.Cursor{Epoch: 1, Revision: math.MaxUint64}, count: math.MaxUint64, bytes: math.MaxUint64,
-			at: math.MaxInt64, state: math.MaxUint64, separate: true, meta: []byte("meta")},
-		{cursor: replay.Cursor{Epoch: 1, Revision: 1}, first: replay.Cursor{Epoch: 1, Revision: 2}, meta: []byte{}},
+			at: math.MaxInt64, snapshot: math.MaxUint64, form: snapshotInParts, snapshotBytes: 9, snapshotSum: 1 << 31, meta: []byte("meta")},
+		{cursor: replay.Cursor{Epoch: 1, Revision: 1}, first: replay.Cursor{Epoch: 1, Revision: 2}, form: snapshotInParts, snapshotBytes: 9, snapshotSum: 1 << 31, meta: []byte{}},
 	} {
 		if got, err := decodeHead(h.encode()); err != nil || !reflect.DeepEqual(*got, h) {
 			t.Errorf("%+v became %+v, %v", h, got, err)
 		}
 	}
+	h := head{cursor: replay.Cursor{Epoch: 3, Revision: 9}, first: replay.Cursor{Epoch: 2, Revision: 4}, snapshot: 5, form: snapshotInParts, snapshotBytes: 9, snapshotSum: 1 << 31, meta: []byte("meta")}
+	for _, form := range []snapshotForm{stateInEntry, stateInBucket} {
+		want := h // entries after the one that changed the state left it as it was
+		want.form, want.snapshot, want.stateAt, want.snapshotBytes, want.snapshotSum = form, 9, 5, 0, 0
+		if got, err := decodeHead(formerHead(h, form)); err != nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("%+v in stateFormat became %+v, %v", h, got, err)
+		}
+	}
+	if got, err := decodeHead(formerHead(h, snapshotInParts+1)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a head of a form that is not known: %+v, %v; want ErrDamaged", got, err)
+	}
 	e := tombstone{cursor: replay.Cursor{Epoch: math.MaxUint64, Revision: 1}, at: 1 << 41, number: math.MaxUint64}
 	if got, err := decodeTombstone(e.encode()); err != nil || got != e {
 		t.Errorf("%+v became %+v, %v", e, got, err)
 	}
+}
+
+// formerHead encodes a head in another form. The snapshot is that of the entry that
+// has changed the state last.
+func formerHead(h head, form snapshotForm) []byte {
+	payload := h.encode()
+	end := len(payload) - len(h.meta) - 1 - 4 // which is the length and the sum of the snapshot
+	payload = append(payload[:end], payload[len(payload)-len(h.meta):]...)
+	payload[end-1] = byte(form)
+	return payload
 }
 
 func TestSeal_BindsKeyAndBucket(t *testing.T) {
@@ -119,7 +142,7 @@ func TestSeal_BindsKeyAndBucket(t *testing.T) {
 		t.Errorf("unseal: %q, %v", got, err)
 	}
 	for name, err := range map[string]error{
-		"another bucket": second(statesBucket.unseal(key, value)),
+		"another bucket": second(snapshotsBucket.unseal(key, value)),
 		"another key":    second(headsBucket.unseal([]byte("kez"), value)),
 		"a shorter key":  second(headsBucket.unseal([]byte("ke"), append([]byte("y"), value...))),
 		"nothing":        second(headsBucket.unseal(key, nil)),

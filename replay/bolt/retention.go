@@ -16,14 +16,12 @@ const trimPerAppend = 256
 type trimmed struct {
 	at  replay.Cursor
 	key string
-	// state is a copy of the entry's state if that is the newest.
-	state []byte
 }
 
-// trim deletes up to limit of the oldest entries, as far as the bounds demand
-// it.
+// trim deletes up to limit of the oldest entries, as far as the bounds demand it
+// and the entries are not later than the newest snapshot.
 func (w *writer) trim(h *head, limit int) error {
-	if !w.exceeded(h) && w.expired == neverExpired {
+	if h.afterSnapshot(h.first) || !w.exceeded(h) && w.expired == neverExpired {
 		return nil
 	}
 	entries, err := w.takeOldest(h, limit)
@@ -55,15 +53,11 @@ func (w *writer) takeOldest(h *head, limit int) (entries []trimmed, err error) {
 			return false, err
 		}
 		h.first = at
-		if len(entries) == limit || !w.exceeded(h) && e.at >= w.expired {
+		if len(entries) == limit || h.afterSnapshot(at) || !w.exceeded(h) && e.at >= w.expired {
 			stopped = true
 			return false, nil
 		}
-		t := trimmed{at: at, key: string(e.key)}
-		if !h.separate && h.state == at.Revision && h.cursor.Epoch == at.Epoch {
-			t.state = clone(e.state)
-		}
-		entries = append(entries, t)
+		entries = append(entries, trimmed{at: at, key: string(e.key)})
 		h.count--
 		h.bytes -= min(h.bytes, e.size())
 		return h.count > 0, nil
@@ -80,31 +74,23 @@ func (w *writer) takeOldest(h *head, limit int) (entries []trimmed, err error) {
 }
 
 // deleteEntry deletes an entry, and its key unless a newer entry carries that
-// too. The newest state stays.
+// too.
 func (w *writer) deleteEntry(h *head, t *trimmed) error {
 	if err := w.delete(entriesBucket, entryKey(h.number, t.at)); err != nil {
 		return err
 	}
-	if t.key != "" {
-		at, found, err := w.byKey(h.number, t.key)
-		if err != nil {
-			return err
-		}
-		if found && at == t.at {
-			if err := w.delete(keysBucket, keyKey(h.number, t.key)); err != nil {
-				return err
-			}
-		}
-	}
-	if t.state == nil {
+	if t.key == "" {
 		return nil
 	}
-	h.separate = true
-	return w.put(statesBucket, numberKey(h.number), t.state)
+	at, found, err := w.byKey(h.number, t.key)
+	if err != nil || !found || at != t.at {
+		return err
+	}
+	return w.delete(keysBucket, keyKey(h.number, t.key))
 }
 
-// deleteRemoved deletes up to limit entries and keys of removed histories. It
-// reports whether it deleted something, and whether something is left.
+// deleteRemoved deletes up to limit entries, keys and parts of snapshots of removed
+// histories. It reports whether it deleted something, and whether something is left.
 func (w *writer) deleteRemoved(limit int) (deleted, more bool, err error) {
 	for {
 		var number []byte
@@ -118,7 +104,7 @@ func (w *writer) deleteRemoved(limit int) (deleted, more bool, err error) {
 		if number == nil {
 			return deleted, false, nil
 		}
-		for _, b := range []*bucket{entriesBucket, keysBucket} {
+		for _, b := range []*bucket{entriesBucket, keysBucket, snapshotsBucket} {
 			n, err := w.deletePrefix(b, number, limit)
 			if err != nil {
 				return false, false, err

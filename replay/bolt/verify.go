@@ -62,8 +62,8 @@ type verifiedPages struct {
 	*verifier
 	// file is the file in memory. It is valid as long as the transaction.
 	file []byte
-	// rootLeaf is the page that has the buckets.
-	rootLeaf uint64
+	// rootID is the root of the file.
+	rootID uint64
 	// written is nil in a transaction that only reads.
 	written *writtenPages
 }
@@ -83,7 +83,7 @@ type writtenPages struct {
 func (v *verifier) of(tx *bbolt.Tx) verifiedPages {
 	info := tx.DB().Info()
 	start := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
-	pages := verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size()), rootLeaf: uint64(tx.Cursor().Bucket().Root())}
+	pages := verifiedPages{verifier: v, file: unsafe.Slice((*byte)(start), tx.Size()), rootID: uint64(tx.Cursor().Bucket().Root())}
 	if tx.Writable() {
 		pages.written = &writtenPages{parents: make(map[uint64]uint64)}
 	}
@@ -97,72 +97,6 @@ type step struct {
 	index int
 	// to is above all keys of the page; nil if that has no bound.
 	to []byte
-}
-
-// verifyRoot verifies the layout of the page that has the buckets, and of the
-// small ones inside, for a transaction that writes.
-func (v verifiedPages) verifyRoot() error {
-	p, err := v.page(v.rootLeaf)
-	if err != nil {
-		return err
-	}
-	if err := p.check(); err != nil {
-		return err
-	}
-	for _, b := range buckets {
-		if _, inside, err := p.bucket(b); err != nil {
-			return err
-		} else if inside != nil {
-			if err := inside.check(); err != nil {
-				return inBucket(b, err)
-			}
-		}
-	}
-	return nil
-}
-
-// bucketHeaderBytes is how the value of a bucket begins: its root page and its
-// sequence. A small bucket has no root page: its only leaf follows.
-const bucketHeaderBytes = 16
-
-// bucket returns what the page with the buckets has of one: the id of its root,
-// or the leaf inside.
-func (p page) bucket(b *bucket) (id uint64, inside page, err error) {
-	i := p.search(b.name)
-	if !p.isLeaf() || p.count() == 0 || !bytes.Equal(p.key(i), b.name) || p.elementFlags(i) != bucketElement {
-		return 0, nil, inBucket(b, damagedPage(p.id(), "it does not have the bucket"))
-	}
-	value := p.value(i)
-	if len(value) < bucketHeaderBytes {
-		return 0, nil, inBucket(b, damagedPage(p.id(), "the bucket has no root"))
-	}
-	if id = native.Uint64(value); id != 0 {
-		return id, nil, nil
-	}
-	if inside = page(value[bucketHeaderBytes:]); len(inside) < pageHeaderBytes || !inside.isLeaf() {
-		return 0, nil, inBucket(b, damagedPage(p.id(), "the bucket has no leaf"))
-	}
-	return 0, inside, nil
-}
-
-// root returns the first step of each path in a bucket.
-func (v verifiedPages) root(b *bucket) (step, error) {
-	p, err := v.page(v.rootLeaf)
-	if err != nil {
-		return step{}, err
-	}
-	id, inside, err := p.bucket(b)
-	if err != nil || inside != nil {
-		return step{page: inside}, err
-	}
-	p, err = v.page(id)
-	if err == nil && !v.trusts(id) {
-		err = v.verify(b, p, nil)
-	}
-	if err == nil {
-		err = v.verifyAgain(p, 0)
-	}
-	return step{page: p}, err
 }
 
 // below returns the step that follows the element of a branch.
