@@ -138,3 +138,20 @@ func TestCatchUp_SnapshotReleased(t *testing.T) {
 		}
 	}
 }
+
+// Without a cursor of its own, a state belongs to no position: a later subscribe must not
+// claim to have it.
+func TestCatchUp_StateWithoutCursor(t *testing.T) {
+	for name, given := range map[string][]any{
+		"wholesale update":      {subscribeFrom{}, plainState("t5"), plainUpdated()},
+		"nothing replayed":      {subscribeFrom{known: true, cursor: "t5", state: wholeState(numberState(5), "")}, plainState("t7"), barrierPong{}},
+		"replayed without":      {fromID("t5"), plainState("t7"), plainReplayed("t6")},
+		"rejection in a replay": {fromState(5), snapshot("e", 9, 4), rejection(6, true)},
+	} {
+		u := &catchUp{shareDataID: "x", asks: asks{patches: true}}
+		runCatchUp(t, u, given, describeState)
+		if !u.position.known || u.position.state != nil {
+			t.Errorf("%s: at %+v", name, u.position)
+		}
+	}
+}

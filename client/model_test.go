@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/safe-go/safe/internal/wire"
@@ -11,48 +12,34 @@ import (
 )
 
 // modelServer is a model of a server: histories, subscribers and a replay window.
-// It behaves as a server of this project, or as the published one.
+// It behaves as a server of this project, with patches or without, or as the published
+// one.
 type modelServer struct {
 	published bool
+	patches   bool
 	window    int
 
 	mu        sync.Mutex
 	random    *rand.Rand
 	histories map[string]*modelHistory
-	peers     map[*peer]map[string]bool // who is subscribed to what
-	late      map[*peer][]func()        // what a published server sends later
-	lost      map[string]int            // how often a cursor was not found
-	pauses    int                       // how often a client unsubscribed
-	repeats   int                       // how often a proposal was received again
-	refused   int                       // how many proposals got no verdict
-	applied   map[string]int            // how often each proposal took effect
+	archive   map[int]*modelHistory // all histories, by epoch
+	peers     map[*peer]map[string]*modelSubscription
+	late      map[*peer][]func() // what a published server sends later
+	lost      map[string]int     // how often a cursor was not found
+	pauses    int                // how often a client unsubscribed
+	repeats   int                // how often a proposal was received again
+	refused   int                // how many proposals got no verdict
+	applied   map[string]int     // how often each proposal took effect
+	planted   map[string]int     // how often a wrong patch or hash was sent
+	skips     int                // how often entries were skipped
 	epochs    int
 }
 
-// modelHistory is the history of one ShareData.
-type modelHistory struct {
-	epoch   int
-	entries []modelEntry
-	verdict map[string]string // idempotency key -> transaction id
-}
-
-type modelEntry struct {
-	updated  bool
-	accepted bool
-	state    json.RawMessage
-	data     string
-}
-
-func (h *modelHistory) cursor(revision int) string { return fmt.Sprintf("%d-%d", h.epoch, revision) }
-
-// last is the id of the newest transaction, or empty.
-func (h *modelHistory) last() string {
-	for i := len(h.entries); i > 0; i-- {
-		if !h.entries[i-1].updated {
-			return h.cursor(i)
-		}
-	}
-	return ""
+// modelSubscription is one peer's subscription to a ShareData.
+type modelSubscription struct {
+	patches, conflate bool
+	sent              int  // the last revision
+	held              bool // entries are skipped for now
 }
 
 func newModelServer(seed uint64, published bool) *modelServer {
@@ -61,7 +48,9 @@ func newModelServer(seed uint64, published bool) *modelServer {
 		window:    30,
 		random:    rand.New(rand.NewPCG(seed, 1)),
 		histories: make(map[string]*modelHistory),
-		peers:     make(map[*peer]map[string]bool),
+		archive:   make(map[int]*modelHistory),
+		planted:   make(map[string]int),
+		peers:     make(map[*peer]map[string]*modelSubscription),
 		late:      make(map[*peer][]func()),
 		lost:      make(map[string]int),
 		applied:   make(map[string]int),
@@ -76,51 +65,17 @@ func newModelServer(seed uint64, published bool) *modelServer {
 func (w *modelServer) recreateLocked(id string) {
 	w.epochs++
 	h := &modelHistory{epoch: w.epochs, verdict: make(map[string]string)}
-	w.histories[id] = h
-	h.entries = append(h.entries, modelEntry{updated: true, accepted: true, state: json.RawMessage("0")}) // created
+	w.histories[id], w.archive[h.epoch] = h, h
+	h.entries = append(h.entries, modelEntry{updated: true, accepted: true, state: json.RawMessage(`{"log":[],"n":1}`)}) // created
 	for range w.random.IntN(3) {
 		w.appendLocked(id, modelEntry{accepted: true, data: "before"})
 	}
 }
 
-// appendLocked commits an entry and notifies the subscribers.
-func (w *modelServer) appendLocked(id string, r modelEntry) string {
-	h := w.histories[id]
-	r.state = json.RawMessage(fmt.Sprint(len(h.entries) + 1))
-	h.entries = append(h.entries, r)
-	revision := len(h.entries)
-	frame := w.frame(id, h, revision, false)
-	for p, subscribed := range w.peers {
-		if subscribed[id] {
-			p.send(frame)
-		}
-	}
-	return h.cursor(revision)
-}
-
-// frame is an entry on the wire.
-func (w *modelServer) frame(id string, h *modelHistory, revision int, replayed bool) wire.ServerMessage {
-	r := h.entries[revision-1]
-	state, number, cursor := r.state, uint64(revision), h.cursor(revision)
-	if replayed {
-		state = nil
-	}
-	if w.published {
-		number = 0
-	}
-	if r.updated {
-		if w.published {
-			cursor = ""
-		}
-		return &wire.Lifecycle{ShareDataID: id, Event: wire.EventUpdated, CurrentState: state, Replayed: replayed, Cursor: cursor, Revision: number}
-	}
-	return &wire.Transaction{ShareDataID: id, TransactionID: cursor, Accepted: r.accepted, CurrentState: state, Replayed: replayed, Revision: number}
-}
-
 // serve serves one connection.
 func (w *modelServer) serve(p *peer) {
 	w.mu.Lock()
-	w.peers[p] = make(map[string]bool)
+	w.peers[p] = make(map[string]*modelSubscription)
 	if w.random.IntN(3) == 0 {
 		p.cutAfter(1 + w.random.IntN(30))
 	}
@@ -157,7 +112,7 @@ func (w *modelServer) flushLocked(p *peer) {
 func (w *modelServer) dispatchLocked(p *peer, frame wire.ClientMessage) {
 	switch frame := frame.(type) {
 	case *wire.Subscribe:
-		w.subscribeLocked(p, frame.ShareDataID, frame.Since)
+		w.subscribeLocked(p, frame)
 	case *wire.Unsubscribe:
 		delete(w.peers[p], frame.ShareDataID)
 		w.pauses++
@@ -222,10 +177,12 @@ func (w *modelServer) find(h *modelHistory, cursor string) (revision int, ok boo
 	return revision, epoch == h.epoch && revision <= len(h.entries) && revision >= len(h.entries)-w.window
 }
 
-func (w *modelServer) subscribeLocked(p *peer, id, since string) {
+func (w *modelServer) subscribeLocked(p *peer, subscribe *wire.Subscribe) {
+	id, since := subscribe.ShareDataID, subscribe.Since
 	h := w.histories[id]
-	w.peers[p][id] = true
 	head := len(h.entries)
+	s := &modelSubscription{patches: w.patches && subscribe.Patches, conflate: w.patches && subscribe.Conflate, sent: head}
+	w.peers[p][id] = s
 	state := &wire.State{ShareDataID: id, CurrentState: h.entries[head-1].state, LastTransactionID: h.last()}
 	revision, found := head, since == ""
 	if since != "" {
@@ -238,12 +195,25 @@ func (w *modelServer) subscribeLocked(p *peer, id, since string) {
 	if !w.published {
 		state.Cursor, state.Revision = h.cursor(head), uint64(head)
 		state.HasReplaying, state.Replaying = true, uint64(head-revision)
+		replay := h.entries[revision:]
+		unrecorded := slices.ContainsFunc(replay, func(r modelEntry) bool { return r.unrecorded })
+		if s.patches {
+			state.StateHash = hashOf(state.CurrentState)
+			state.Resumed = since != "" && found
+			if state.Resumed && !subscribe.IncludeState && !unrecorded {
+				state.CurrentState = nil
+			}
+			if w.random.IntN(200) == 0 {
+				w.planted[id]++
+				state.StateHash = hashOf(h.entries[0].patch)
+			}
+		}
 		p.send(state)
 		if !found {
 			p.send(&wire.Error{Code: codes.ReplayCursorNotFound, Message: "lost", ShareDataID: id})
 		}
 		for r := revision + 1; r <= head; r++ {
-			p.send(w.frame(id, h, r, true))
+			p.send(w.frame(id, h, r, true, s.patches && !unrecorded))
 		}
 		return
 	}
@@ -260,10 +230,29 @@ func (w *modelServer) subscribeLocked(p *peer, id, since string) {
 		}
 		for r := revision + 1; since != "" && r <= to; r++ {
 			if !h.entries[r-1].updated {
-				p.send(w.frame(id, h, r, true))
+				p.send(w.frame(id, h, r, true, false))
 			}
 		}
 	})
+}
+
+// conflateLocked begins to skip entries, or ends that with a state.
+func (w *modelServer) conflateLocked(p *peer, id string, s *modelSubscription) {
+	h := w.histories[id]
+	head := len(h.entries)
+	if s.held = !s.held; s.held || s.sent >= head {
+		return
+	}
+	w.skips++
+	state := &wire.State{
+		ShareDataID: id, CurrentState: h.entries[head-1].state, LastTransactionID: h.last(),
+		Cursor: h.cursor(head), Revision: uint64(head), Skipped: uint64(head - s.sent),
+	}
+	if s.patches {
+		state.StateHash = hashOf(state.CurrentState)
+	}
+	s.sent = head
+	p.send(state)
 }
 
 // step lets something happen.
@@ -280,6 +269,11 @@ func (w *modelServer) step(f *fake) {
 	for p := range w.late {
 		if w.random.IntN(2) == 0 {
 			w.flushLocked(p)
+		}
+	}
+	for p, subscriptions := range w.peers {
+		if s := subscriptions[id]; s != nil && s.conflate && w.random.IntN(2) == 0 {
+			w.conflateLocked(p, id, s)
 		}
 	}
 	switch n := w.random.IntN(100); {
@@ -312,7 +306,7 @@ func (w *modelServer) step(f *fake) {
 	default: // removed, and created again
 		for p, subscribed := range w.peers {
 			w.flushLocked(p)
-			if subscribed[id] {
+			if subscribed[id] != nil {
 				p.send(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved})
 				delete(subscribed, id)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
@@ -198,7 +199,7 @@ func TestPatches_StateDiffersWhileDelayed(t *testing.T) {
 		s := follow(t, sub)
 		s.expectStates(`state e-5 {"n":5}`, "gap after e-5")
 		p.quiet()
-		if frame := p.receiveWithin(3e9); frame.(*wire.Subscribe).Since != "" {
+		if frame := p.receiveWithin(3 * time.Second); frame.(*wire.Subscribe).Since != "" {
 			t.Errorf("subscribed with %s", frame.AppendTo(nil))
 		}
 	})
@@ -321,4 +322,49 @@ func TestPosition_StateDiffers(t *testing.T) {
 	if _, state := s.Position(); state != nil {
 		t.Errorf("state %s", state)
 	}
+}
+
+// A server that sends no state to a subscriber who has none is asked again, slowly.
+func TestPatches_StateMissing(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		s := follow(t, c.Subscribe("x"))
+		p.expect(subscribeTo("x", ""))
+		for range 3 {
+			p.send(resumedSnapshot(5, 0))
+			p.expect(unsubscribeFrom("x"))
+			p.quiet()
+			if frame := p.receiveWithin(3 * time.Second).(*wire.Subscribe); frame.Since != "" {
+				t.Errorf("subscribed with %s", frame.AppendTo(nil))
+			}
+		}
+		p.send(wholeSnapshot(5, 0))
+		s.expectStates(`state e-5 {"n":5}`)
+	})
+}
+
+// While the consumer computes a state, the subscription may begin again.
+func TestTake_EventDropped(t *testing.T) {
+	testWithFake(t, func(t *testing.T, f *fake) {
+		c, p := f.connect(nil)
+		s := c.SubscribeFrom("x", "e-4")
+		p.send(includedSnapshot(5, 1), patchReplayed(5))
+		synctest.Wait()
+		first, _, _ := s.firstEvent()
+		c.mu.Lock()
+		s.rejectStateLocked(&stateError{cause: errStateHash})
+		c.mu.Unlock()
+		for _, failure := range []error{nil, errStateHash} {
+			if event := s.take(first, failure); event != nil {
+				t.Errorf("took %s", describe(event))
+			}
+		}
+		if len(s.buffer) != 1 || describe(s.buffer[0].event) != "gap after e-4" {
+			t.Errorf("%d events wait", len(s.buffer))
+		}
+		s.Close()
+		if event := s.take(first, nil); event != nil {
+			t.Errorf("took %s", describe(event))
+		}
+	})
 }

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -16,26 +18,38 @@ import (
 // every proposal takes effect at most once; and none that has taken effect fails
 // with an error that says that nothing happened.
 func TestRandomFaults(t *testing.T) {
-	for _, published := range []bool{false, true} {
+	for _, server := range []string{"patches", "whole", "published"} {
 		seen := make(map[string]int)
 		for seed := range uint64(15) {
-			t.Run(fmt.Sprintf("published=%v/seed=%d", published, seed), func(t *testing.T) {
-				testWithFake(t, func(t *testing.T, f *fake) { randomFaults(t, f, seed, published, seen) })
+			t.Run(fmt.Sprintf("%s/seed=%d", server, seed), func(t *testing.T) {
+				testWithFake(t, func(t *testing.T, f *fake) { randomFaults(t, f, seed, server, seen) })
 			})
 		}
-		t.Logf("published=%v: seen %v", published, seen)
+		t.Logf("%s: seen %v", server, seen)
 		for _, what := range []string{"resumed", "replayed", "gap", "removed", "connections", "pauses", "repeats", "refused", "unchanged"} {
-			if seen[what] < 5 && !(published && what == "repeats") {
-				t.Errorf("published=%v: the faults led to %d %s: too few to mean anything", published, seen[what], what)
+			if seen[what] < 5 && !(server == "published" && what == "repeats") {
+				t.Errorf("%s: the faults led to %d %s: too few to mean anything", server, seen[what], what)
+			}
+		}
+		for _, what := range []string{"patches", "computed", "differing", "skipped", "moves"} {
+			if server == "patches" && seen[what] < 20 {
+				t.Errorf("there were %d %s: too few to mean anything", seen[what], what)
 			}
 		}
 	}
 }
 
-func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[string]int) {
+func randomFaults(t *testing.T, f *fake, seed uint64, server string, seen map[string]int) {
+	published := server == "published"
 	w := newModelServer(seed, published)
+	w.patches = server == "patches"
 	f.set(func(f *fake) { f.serve = w.serve })
-	c := f.start(&Options{EventBuffer: 8, Backoff: Backoff{Max: 2 * time.Second}, RequestTimeout: 2 * time.Second})
+	var log bytes.Buffer
+	options := Options{EventBuffer: 8, Backoff: Backoff{Max: 2 * time.Second}, RequestTimeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	if seed%3 == 0 {
+		options.KeptStateBytes = 120 // Some states are larger.
+	}
+	c := f.start(&options)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var users sync.WaitGroup
@@ -74,6 +88,11 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 		w.mu.Lock()
 		for p := range w.peers {
 			w.flushLocked(p)
+			for id, s := range w.peers[p] {
+				if s.held {
+					w.conflateLocked(p, id, s)
+				}
+			}
 		}
 		w.mu.Unlock()
 		mu.Lock()
@@ -94,14 +113,20 @@ func randomFaults(t *testing.T, f *fake, seed uint64, published bool, seen map[s
 	seen["pauses"] += w.pauses
 	seen["repeats"] += w.repeats
 	seen["refused"] += w.refused
+	seen["skipped"] += w.skips
+	seen["differing"] += strings.Count(log.String(), "the state differs")
+	seen["large"] += strings.Count(log.String(), "too large to be kept")
 	for _, j := range verifiers {
 		for _, line := range j.log {
 			for _, word := range []string{"resumed", "replayed", "gap", "removed"} {
 				seen[word] += strings.Count(line, word)
 			}
 		}
-		if !published && j.gaps > w.lost[j.id] {
-			j.failf("%d gaps, though only %d cursors were lost", j.gaps, w.lost[j.id])
+		seen["computed"] += j.computed
+		seen["patches"] += j.patches
+		seen["moves"] += j.moves
+		if !published && j.gaps > w.lost[j.id]+w.planted[j.id] {
+			j.failf("%d gaps, though only %d cursors were lost and %d frames were wrong", j.gaps, w.lost[j.id], w.planted[j.id])
 		}
 		if j.err != nil {
 			t.Error(j.err)
@@ -150,7 +175,8 @@ func proposeOnce(ctx context.Context, c *Client, id, data string) (unchanged boo
 // consume ranges over the events of one ShareData until the context ends, now fast,
 // now slowly, and sometimes leaves the loop.
 func consume(ctx context.Context, c *Client, j *verifier, random *rand.Rand) {
-	s := c.Subscribe(j.id)
+	options := SubscribeOptions{Conflate: random.IntN(2) == 0}
+	s := c.SubscribeWith(j.id, options)
 	for ctx.Err() == nil {
 		left := false
 		for event, err := range s.Events(ctx) {
@@ -170,8 +196,15 @@ func consume(ctx context.Context, c *Client, j *verifier, random *rand.Rand) {
 				break
 			}
 		}
-		if !left { // removed
-			s = c.Subscribe(j.id)
+		switch {
+		case !left: // removed
+			s = c.SubscribeWith(j.id, options)
+		case !j.w.published && random.IntN(3) == 0:
+			s.Close()
+			moved := options
+			moved.Cursor, moved.State = s.Position()
+			s = c.SubscribeWith(j.id, moved)
+			j.move(moved.Cursor != "")
 		}
 	}
 }
