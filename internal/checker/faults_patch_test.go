@@ -113,6 +113,11 @@ var patchFaults = []fault{
 	{"a state is left out though no cursor was sent", checker.Resumable, nil, inPatched(false, func(p *injector, of *segment) bool {
 		return p.isolated(of) && of.since == "" && p.state(of).StateHash != ""
 	}, (*injector).leaveOut)},
+	{"a state is called resumed though the cursor is not found", checker.Resumable, nil, inPatched(false, func(p *injector, of *segment) bool {
+		return p.isolated(of) && of.notFound >= 0 && of.since != "" && p.state(of).StateHash != ""
+	}, func(p *injector, in *segment) {
+		p.state(in).Resumed = true
+	})},
 	{"a state is left out though the subscriber asked for it", checker.Resumable, []checker.Promise{checker.InSync}, inPatched(false, func(p *injector, of *segment) bool {
 		return of.alone && of.asked >= 0 && len(of.replayed) > 0 && p.script[of.asked].asks.IncludeState && p.script[of.asked].asks.Patches
 	}, (*injector).leaveOut)},

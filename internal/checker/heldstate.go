@@ -66,23 +66,22 @@ func (h *heldState) receive(frame wire.ServerMessage, r *record) {
 
 func (h *heldState) receiveState(f *wire.State, r *record) {
 	r.patches, r.resumed, r.skipped = f.StateHash != "", f.Resumed, f.Skipped
-	h.patches, h.ahead = r.patches, f.CurrentState != nil
+	r.leftOut = f.CurrentState == nil
+	h.patches, h.ahead = r.patches, !r.leftOut
 	h.cursor, h.state = r.cursor, bytes.Clone(f.CurrentState)
 	switch {
-	case f.Resumed && f.CurrentState != nil:
-		r.problem = "it has a state though it says that it has none"
-	case f.Resumed:
+	case r.leftOut && !f.Resumed:
+		r.kind, r.text = unreadable, "a state frame without a state"
+		return
+	case r.leftOut:
 		h.cursor.Revision -= f.Replaying
 		for _, base := range h.bases {
 			if base.cursor == h.cursor {
 				h.state = base.state
 			}
 		}
-	case f.CurrentState == nil:
-		r.kind, r.text = unreadable, "a state frame without a state"
-		return
 	}
-	r.computed = f.Resumed
+	r.computed = r.leftOut
 	if h.cursor == r.cursor {
 		h.known(r)
 	}

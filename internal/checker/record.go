@@ -19,7 +19,8 @@ type record struct {
 	hasState bool // state is known; of a subscribed: at its cursor
 	computed bool // state was computed, or is a stateHash
 	counted  bool // state: number is known
-	resumed  bool // state of a client, or state without its text
+	resumed  bool // state
+	leftOut  bool // state: the frame does not have it
 	repeated bool // result: a duplicate
 	// patches, conflate and includeState are what a subscribed asks for. A state with
 	// patches begins a subscription with them.

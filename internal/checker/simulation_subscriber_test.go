@@ -87,7 +87,7 @@ func (p *simSubscriber) noteState(st *step) {
 	at, replayed := st.place()
 	switch f := st.frame.(type) {
 	case *wire.State:
-		if f.Resumed {
+		if f.CurrentState == nil {
 			at.Revision -= f.Replaying
 		}
 		p.has = at
@@ -161,10 +161,10 @@ func (p *simSubscriber) subscribe() {
 	p.patched = asks.Patches
 	snapshot := p.snapshot()
 	snapshot.Replaying = snapshot.Revision - from
-	if p.patched && !asks.IncludeState && since != "" && !problem {
-		snapshot.CurrentState, snapshot.Resumed = nil, true
+	if snapshot.Resumed = p.patched && since != "" && !problem; snapshot.Resumed && !asks.IncludeState {
+		snapshot.CurrentState = nil
 	}
-	p.ahead = !snapshot.Resumed
+	p.ahead = snapshot.CurrentState != nil
 	p.push(snapshot)
 	if problem {
 		p.queue = append(p.queue, step{kind: receives, log: p.log, frame: &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: p.log.id}})

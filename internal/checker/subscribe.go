@@ -149,7 +149,7 @@ func (s *stream) takeSubscribe(r *record) expectation {
 // announces says what a state promises of what follows it.
 func (r *record) announces() string {
 	if r.resumed {
-		return fmt.Sprintf("the state is left out and %d replayed frames are announced", r.number)
+		return fmt.Sprintf("it is called resumed, with %d replayed frames,", r.number)
 	}
 	return fmt.Sprintf("%d replayed frames are announced", r.number)
 }
@@ -244,8 +244,10 @@ func (ev *evaluation) expect(shareData string, subscribe pendingSubscribe, r *re
 	switch {
 	case missed > uint64(ev.options.Window):
 		return notFound(fmt.Sprintf("%s is %d entries old, and the window has %d", from, missed, ev.options.Window))
-	case r.resumed && (!subscribe.patches || subscribe.includeState || !subscribe.hasState):
-		p.problem = "the state is left out, which the subscriber did not ask for or does not have"
+	case r.leftOut && (subscribe.includeState || !subscribe.hasState):
+		p.problem = "the state is left out though the subscriber asked for it, or does not have it"
+	case r.resumed && !subscribe.patches:
+		p.problem = "it is called resumed though patches were not asked for"
 	case r.counted && r.number == 0 && missed > 0:
 		p = notFound("nothing is replayed from " + from.String())
 		if sure {

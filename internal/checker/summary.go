@@ -87,7 +87,7 @@ func (r *record) count(s *Summary) {
 		if r.resumed || r.number > 0 {
 			s.Resumed++
 		}
-		if r.resumed && r.patches {
+		if r.leftOut {
 			s.LeftOut++
 		}
 		if r.skipped > 0 {
