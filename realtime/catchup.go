@@ -156,6 +156,13 @@ func (c *catchUp) readNext() bool {
 		c.warn("replay was interrupted", at, err)
 		return false
 	}
+	if next.unrecorded && !c.next.unrecorded && c.sub.request.Patches {
+		// The subscriber was promised patches. Earlier releases have written before
+		// this one, so this happens only where two of them wrote in turn.
+		c.warn("replay was interrupted by an entry of an earlier release", at, nil)
+		return false
+	}
+	next.unrecorded = c.next.unrecorded
 	c.next = next
 	return true
 }

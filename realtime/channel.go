@@ -112,9 +112,9 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 			close(c.removed)
 		case event.Reset:
 			b.reset = true
-			c.head.Cursor, c.head.State, c.head.LastTransaction = event.Cursor, event.State, event.LastTransaction
+			c.head.Cursor, c.head.State, c.head.StateHash, c.head.LastTransaction = event.Cursor, event.State, event.StateHash, event.LastTransaction
 		default:
-			c.head.Cursor, c.head.State = event.Cursor, event.State
+			c.head.Cursor, c.head.State, c.head.StateHash = event.Cursor, event.State, event.StateHash
 			if event.Type == sharedata.EntryTransaction {
 				c.head.LastTransaction = event.Cursor
 			}
@@ -141,7 +141,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 // appendFramesLocked appends the frames of an event that the head has moved over.
 func (c *channel) appendFramesLocked(frames []frame, event *sharedata.Event, f form) []frame {
 	if event.Reset && event.Type != sharedata.EntryRemoved {
-		return append(frames, c.stateLocked(stateExtras{announce: true}), notResumedFrame(c.id, historyReset))
+		return append(frames, c.stateLocked(stateExtras{announce: true, withHash: f.has(withPatches)}), notResumedFrame(c.id, historyReset))
 	}
 	if live := liveFrame(event, f); live != nil {
 		frames = append(frames, live)

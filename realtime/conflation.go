@@ -122,7 +122,7 @@ func (s *subscription) sendSkipped(mark uint64) (room <-chan struct{}) {
 // out. A removal is never left out. channel.mu is held too.
 func (s *subscription) skippedFramesLocked() (frames []frame) {
 	c := s.channel
-	extras := stateExtras{announce: s.request.ReplayLifecycle}
+	extras := resumption{}.extras(&s.request, false)
 	switch at := c.head.Cursor; {
 	case at == s.reached: // the removal alone was left out
 	case at.Epoch == s.reached.Epoch && at.Revision > s.reached.Revision:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -32,13 +33,20 @@ type conflated struct {
 	last             uint64 // revision
 	states, skipped  int
 	results, removed int
+	patches          bool
+	patched          patched
 }
 
 // subscribeConflated subscribes and reads the state.
 func subscribeConflated(p *peer, id, more string) *conflated {
 	p.Helper()
 	p.send(`{"v":1,"type":"subscribe","shareDataId":"%s","conflate":true%s}`, id, more)
-	return &conflated{peer: p, last: want[*wire.State](p).Revision}
+	state := want[*wire.State](p)
+	c := &conflated{peer: p, last: state.Revision, patches: strings.Contains(more, `"patches":true`), patched: patched{T: p.T}}
+	if !state.Resumed {
+		c.patched.read(state)
+	}
+	return c
 }
 
 // read reads one frame.
@@ -49,6 +57,9 @@ func (c *conflated) read() wire.ServerMessage {
 	case *wire.State:
 		if m.Skipped == 0 || c.last+m.Skipped != m.Revision {
 			c.Fatalf("at %d: state %d, which says that %d entries were left out", c.last, m.Revision, m.Skipped)
+		}
+		if (m.StateHash != "") != c.patches || m.HasReplaying != c.patches {
+			c.Fatalf("got %.300s", m.AppendTo(nil))
 		}
 		c.last = m.Revision
 		c.states++
@@ -71,6 +82,7 @@ func (c *conflated) read() wire.ServerMessage {
 	default:
 		c.Fatalf("got %.200s", m.AppendTo(nil))
 	}
+	c.patched.read(message)
 	return message
 }
 
@@ -100,30 +112,37 @@ func TestConflation_Random(t *testing.T) {
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, seed))
-			ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 200 << 10, Heartbeat: -1, ReplayWindow: 1000})
-			ts.createPadded("c", random.IntN(40<<10))
+			ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 200 << 10 >> random.IntN(4), Heartbeat: -1, ReplayWindow: 1000})
+			ts.createPadded("c", random.IntN(10<<10))
 			since := ts.cursor("c")
 			ts.add("c", 20)
-			more := fmt.Sprintf(`,"since":"%s"`, since)
-			if random.IntN(2) == 0 {
-				more = ""
+			resumes, patches := seed&1 == 0, seed&2 == 0
+			before, err := ts.manager.StateAt(t.Context(), "c", since)
+			if err != nil {
+				t.Fatal(err)
+			}
+			more := fmt.Sprintf(`,"patches":%t`, patches)
+			if resumes {
+				more += fmt.Sprintf(`,"since":"%s"`, since)
 			}
 			c := subscribeConflated(dialPipe(ts), "c", more)
-			if more != "" {
-				c.last = since.Revision
+			if resumes {
+				c.last, c.patched.state = since.Revision, before
 			}
 			const changes, proposals = 300, 10
-			go func() {
-				for range changes / 10 {
+			var writing sync.WaitGroup
+			defer writing.Wait()
+			writing.Go(func() {
+				for i := range changes / 10 {
 					ts.add("c", 10)
-					time.Sleep(time.Millisecond)
+					time.Sleep(time.Duration(i%12) * time.Millisecond)
 				}
-			}()
-			go func() {
+			})
+			writing.Go(func() {
 				for i := range proposals {
 					c.propose("c", "add", `{"by":1}`, fmt.Sprint(i))
 				}
-			}()
+			})
 			for c.results < proposals || c.last < 21+changes+proposals {
 				c.read()
 				if random.IntN(4) == 0 {
@@ -131,7 +150,10 @@ func TestConflation_Random(t *testing.T) {
 				}
 			}
 			c.wantPong("the end")
-			t.Logf("seed %d: %d states for %d entries", seed, c.states, c.skipped)
+			if c.patched.want(ts, "c"); patches && c.patched.hashes == 0 {
+				t.Error("no hash")
+			}
+			t.Logf("seed %d: resumes %t, patches %t, %d states for %d entries", seed, resumes, patches, c.states, c.skipped)
 		})
 	}
 }

@@ -36,3 +36,13 @@ func (s *Server) StopExpiryTimer() {
 	defer s.expiries.mu.Unlock()
 	s.expiries.timer.Stop()
 }
+
+// Waiting returns the number of bytes that wait for the connections in the process.
+func (s *Server) Waiting() (bytes int) {
+	for _, session := range s.openSessions() {
+		session.out.mu.Lock()
+		bytes += session.out.waitingLocked()
+		session.out.mu.Unlock()
+	}
+	return bytes
+}

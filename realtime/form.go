@@ -9,6 +9,8 @@ type form uint8
 const (
 	// withActivity: with what was proposed, by whom, and why it was rejected.
 	withActivity form = 1 << iota
+	// withPatches: with what changed in place of whole states.
+	withPatches
 
 	forms // the number of forms
 )
@@ -16,6 +18,9 @@ const (
 func formOf(m *wire.Subscribe) (f form) {
 	if m.Activity {
 		f |= withActivity
+	}
+	if m.Patches {
+		f |= withPatches
 	}
 	return f
 }

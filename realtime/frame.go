@@ -31,6 +31,10 @@ type stateExtras struct {
 	replaying uint64
 	announce  bool
 	skipped   uint64 // how many entries were left out; 0 for none
+	// withHash says that the frame has the hash of the state, as for subscribers
+	// with patches, resumed that those have the state which the replayed frames lead
+	// on from, and withoutState that the frame does not have the state.
+	withHash, resumed, withoutState bool
 }
 
 // stateFrame encodes a snapshot.
@@ -43,6 +47,13 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) frame {
 		HasReplaying: extras.announce,
 		Replaying:    extras.replaying,
 		Skipped:      extras.skipped,
+		Resumed:      extras.resumed,
+	}
+	if extras.withHash {
+		state.StateHash = at.StateHash.String()
+	}
+	if extras.withoutState {
+		state.CurrentState = nil
 	}
 	if !at.LastTransaction.IsZero() {
 		state.LastTransactionID = at.LastTransaction.String()
@@ -53,66 +64,95 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) frame {
 // liveFrame encodes an entry for subscribers who have seen all before it. It
 // returns nil for an entry that subscribers are not notified of.
 func liveFrame(event *sharedata.Event, f form) frame {
-	switch event.Type {
-	case sharedata.EntryTransaction:
-		return encode(&wire.Transaction{
-			ShareDataID:   event.ShareDataID,
-			TransactionID: event.Cursor.String(),
-			Accepted:      event.Accepted,
-			CurrentState:  event.State,
-			Revision:      event.Revision(),
-			FunctionID:    event.FunctionID,
-			Activity:      activity(&event.Entry, f),
-		})
-	case sharedata.EntryUpdated:
-		return encode(&wire.Lifecycle{
-			ShareDataID:  event.ShareDataID,
-			Event:        wire.EventUpdated,
-			CurrentState: event.State,
-			Cursor:       event.Cursor.String(),
-			Revision:     event.Revision(),
-			Activity:     activity(&event.Entry, f),
-		})
-	case sharedata.EntryRemoved:
-		if event.Reset {
-			return removedFrame(event.ShareDataID) // the position is not known
-		}
-		return encode(&wire.Lifecycle{
-			ShareDataID: event.ShareDataID,
-			Event:       wire.EventRemoved,
-			Cursor:      event.Cursor.String(),
-			Revision:    event.Revision(),
-			Activity:    activity(&event.Entry, f),
-		})
+	if event.Reset && event.Type == sharedata.EntryRemoved {
+		return removedFrame(event.ShareDataID) // the position is not known
 	}
-	return nil
+	return entryFrame(&event.Entry, f, event.State, false)
 }
 
 // replayedFrame encodes an entry for subscribers who missed it. It is nil for an
 // entry that is not replayed.
-func replayedFrame(entry sharedata.Entry, f form) frame {
+func replayedFrame(entry *sharedata.Entry, f form) frame {
+	if entry.Type == sharedata.EntryRemoved {
+		return nil
+	}
+	return entryFrame(entry, f, nil, true)
+}
+
+// stateHashInterval is the number of revisions between frames with stateHash, to
+// subscribers with patches. Each lets them find out that their state is wrong, and
+// 80 bytes in 32 frames are few beside the patches.
+const stateHashInterval = 32
+
+// entryFrame encodes an entry. state is the state after it, nil if that is not at
+// hand; subscribers without patches get it as it is, also where it did not change,
+// because clients in use read it in every live frame.
+func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed bool) frame {
+	var patch json.RawMessage
+	var stateHash string
+	if f.has(withPatches) {
+		if recordsEffect(entry) {
+			patch, state = effect(entry)
+		}
+		if entry.Revision()%stateHashInterval == 0 {
+			stateHash = entry.StateHash.String()
+		}
+	}
 	switch entry.Type {
 	case sharedata.EntryTransaction:
 		return encode(&wire.Transaction{
 			ShareDataID:   entry.ShareDataID,
 			TransactionID: entry.Cursor.String(),
 			Accepted:      entry.Accepted,
-			Replayed:      true,
+			CurrentState:  state,
+			Patch:         patch,
+			Replayed:      replayed,
 			Revision:      entry.Revision(),
 			FunctionID:    entry.FunctionID,
-			Activity:      activity(&entry, f),
+			StateHash:     stateHash,
+			Activity:      activity(entry, f),
 		})
 	case sharedata.EntryUpdated:
 		return encode(&wire.Lifecycle{
+			ShareDataID:  entry.ShareDataID,
+			Event:        wire.EventUpdated,
+			CurrentState: state,
+			Patch:        patch,
+			Replayed:     replayed,
+			Cursor:       entry.Cursor.String(),
+			Revision:     entry.Revision(),
+			StateHash:    stateHash,
+			Activity:     activity(entry, f),
+		})
+	case sharedata.EntryRemoved:
+		return encode(&wire.Lifecycle{
 			ShareDataID: entry.ShareDataID,
-			Event:       wire.EventUpdated,
-			Replayed:    true,
+			Event:       wire.EventRemoved,
 			Cursor:      entry.Cursor.String(),
 			Revision:    entry.Revision(),
-			Activity:    activity(&entry, f),
+			Activity:    activity(entry, f),
 		})
 	}
 	return nil
+}
+
+// recordsEffect reports whether an entry says what it changed. Entries of an
+// earlier release do not.
+func recordsEffect(entry *sharedata.Entry) bool {
+	rejected := entry.Type == sharedata.EntryTransaction && !entry.Accepted
+	return rejected || entry.Patch != nil || entry.NewState != nil
+}
+
+// effect returns what the frame of an entry has for a subscriber with patches:
+// neither where the state did not change.
+func effect(entry *sharedata.Entry) (patch, state json.RawMessage) {
+	switch {
+	case entry.NewState != nil:
+		return nil, entry.NewState
+	case string(entry.Patch) == "[]":
+		return nil, nil
+	}
+	return entry.Patch, nil
 }
 
 // activity returns the member activity of an entry's frame, where the form has it.

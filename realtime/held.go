@@ -19,8 +19,8 @@ type heldCommit struct {
 	arrived time.Time
 }
 
-// maxHeldBytes bounds the commits that one channel holds, by their states, what was
-// proposed, and heldOverhead for each. Beyond that, subscribers get the last state instead.
+// maxHeldBytes bounds the commits that one channel holds, by their states, their
+// patches, what was proposed, and heldOverhead for each. Beyond that, subscribers get the last state instead.
 const (
 	maxHeldBytes = 4 << 20
 	heldOverhead = 512
@@ -29,7 +29,7 @@ const (
 func heldBytes(events []sharedata.Event) (bytes int) {
 	for i := range events {
 		e := &events[i]
-		bytes += len(e.State) + len(e.Data) + len(e.Proof) + len(e.Details) + heldOverhead
+		bytes += len(e.State) + len(e.Patch) + len(e.Data) + len(e.Proof) + len(e.Details) + heldOverhead
 	}
 	return bytes
 }
@@ -73,7 +73,7 @@ func collapse(events []sharedata.Event, last replay.Cursor) sharedata.Event {
 		}
 	}
 	reset := sharedata.Event{
-		Entry: sharedata.Entry{ShareDataID: end.ShareDataID, Cursor: end.Cursor},
+		Entry: sharedata.Entry{ShareDataID: end.ShareDataID, Cursor: end.Cursor, StateHash: end.StateHash},
 		State: end.State, Reset: true, LastTransaction: last,
 	}
 	if end.Type == sharedata.EntryRemoved {

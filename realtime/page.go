@@ -15,6 +15,9 @@ import (
 type page struct {
 	frames []frame
 	last   replay.Cursor
+	// unrecorded says that an entry does not say what it changed, so that no frames
+	// lead from the state before it to the one after it.
+	unrecorded bool
 }
 
 func (p page) isZero() bool { return p.last.IsZero() }
@@ -49,7 +52,7 @@ func readPage(ctx context.Context, manager *sharedata.Manager, request *wire.Sub
 		if err != nil {
 			return page{}, err
 		}
-		f := replayedFrame(entry, form)
+		f := replayedFrame(&entry, form)
 		switch {
 		case entry.Type == sharedata.EntryRemoved:
 			return p, nil
@@ -57,6 +60,7 @@ func readPage(ctx context.Context, manager *sharedata.Manager, request *wire.Sub
 			return page{}, fmt.Errorf("entry %s of type %q cannot be replayed after %s", entry.Cursor, entry.Type, p.last)
 		}
 		p.last = entry.Cursor
+		p.unrecorded = p.unrecorded || !recordsEffect(&entry)
 		if entry.Type == sharedata.EntryTransaction || request.ReplayLifecycle {
 			p.frames = append(p.frames, f)
 			bytes += len(f)

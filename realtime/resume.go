@@ -3,6 +3,7 @@ package realtime
 import (
 	"fmt"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 )
 
@@ -12,6 +13,8 @@ type resumption struct {
 	// nothing is.
 	from  replay.Cursor
 	count uint64
+	// resumed says that the subscriber goes on from what it has seen.
+	resumed bool
 	// problem says why the subscription is not resumed; empty if it is, or if
 	// the subscriber did not ask for that.
 	problem string
@@ -39,7 +42,21 @@ func resume(head replay.Cursor, since string, window int) resumption {
 	if missed > uint64(window) {
 		return notResumed(fmt.Sprintf("since is %d entries old; at most %d are replayed", missed, window))
 	}
-	return resumption{from: from, count: missed}
+	return resumption{from: from, count: missed, resumed: true}
+}
+
+// extras returns what the state frame says. A subscriber with patches that resumes
+// has the state already. It is sent that all the same if it asked for it, or if some
+// entries that it missed do not say what they changed (unrecorded).
+func (r resumption) extras(request *wire.Subscribe, unrecorded bool) stateExtras {
+	resumed := request.Patches && r.resumed
+	return stateExtras{
+		replaying:    r.count,
+		announce:     request.ReplayLifecycle,
+		withHash:     request.Patches,
+		resumed:      resumed,
+		withoutState: resumed && !request.IncludeState && !unrecorded,
+	}
 }
 
 func notResumed(why string) resumption {

@@ -13,6 +13,7 @@ import (
 // ShareData: nothing of that is sent after the new state, or after a refusal.
 func (s *session) subscribe(m *wire.Subscribe) {
 	id := m.ShareDataID
+	m.ReplayLifecycle = m.ReplayLifecycle || m.Patches // what changes a state may be an update
 	s.closeIfExpired()
 	if s.isClosing() {
 		return

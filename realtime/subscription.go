@@ -245,7 +245,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	if r.count > 0 && first.isZero() {
 		return beginUnread, last, nil
 	}
-	frames := []frame{c.stateLocked(stateExtras{replaying: r.count, announce: s.request.ReplayLifecycle})}
+	frames := []frame{c.stateLocked(r.extras(&s.request, first.unrecorded))}
 	if r.problem != "" {
 		frames = append(frames, notResumedFrame(c.id, r.problem))
 	}

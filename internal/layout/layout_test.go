@@ -63,7 +63,7 @@ var forTests = map[string][]string{
 	"sharedata/proof":      {"client", "client/proof"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
 	"sharedata/audit":      {"internal/sharedstore"},
-	"realtime":             {"internal/redistest", "internal/sharedstore", "replay/bolt", "replay/redis"},
+	"realtime":             {"internal/jsonpatch", "internal/redistest", "internal/sharedstore", "replay/bolt", "replay/redis"},
 	"internal/sharedstore": {"replay/replaytest"},
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "schemas/codes", "sharedata"},
