@@ -176,10 +176,26 @@ type positions struct {
 	mu      sync.Mutex
 	cursors map[string]string
 	states  map[string]json.RawMessage // at the cursors; nil where they are not known
+	// asked are the subscribes of which nothing was received yet.
+	asked map[string]bool
 }
 
 func newPositions() positions {
-	return positions{cursors: make(map[string]string), states: make(map[string]json.RawMessage)}
+	return positions{cursors: make(map[string]string), states: make(map[string]json.RawMessage), asked: make(map[string]bool)}
+}
+
+// ask notes a subscribe on a new connection.
+func (p *positions) ask(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[id] = true
+}
+
+// isAt reports whether a subscription is at a cursor and not waiting for a reply.
+func (p *positions) isAt(id, cursor string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cursors[id] == cursor && !p.asked[id]
 }
 
 func (p *positions) moveTo(id, cursor string) { p.moveToState(id, cursor, nil) }
@@ -188,6 +204,7 @@ func (p *positions) moveToState(id, cursor string, state json.RawMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cursors[id], p.states[id] = cursor, state
+	delete(p.asked, id)
 }
 
 func (p *positions) of(id string) string {

@@ -61,7 +61,8 @@ func (p *proxy) setDelay(delay time.Duration) {
 	p.delay = delay
 }
 
-// setReadBuffer bounds what is received ahead of slow clients, in bytes.
+// setReadBuffer bounds what new connections receive from the server ahead of a slow
+// client, in bytes.
 func (p *proxy) setReadBuffer(bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -254,7 +254,7 @@ func TestTorture_BugsAreFound(t *testing.T) {
 		t.Run(test.options.Bug, func(t *testing.T) {
 			o := test.options
 			requireRedis(t, o)
-			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 3*time.Second, 8, 5*time.Second
+			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 2400*time.Millisecond, 8, 5*time.Second
 			report := run(t, o)
 			if report == nil {
 				return
