@@ -169,10 +169,11 @@ func clone(b []byte) []byte {
 // are too old, some may still be in the file.
 func (r *reader) oldest(h *head) (uint64, error) {
 	first := h.oldest()
-	if r.expired == neverExpired || first > h.snapshot {
+	if r.expired == neverExpired {
 		return first, nil
 	}
-	// The times of entries never decrease towards the head.
+	// The times of entries never decrease towards the head. None after the snapshot
+	// is too old; first is the one after it at most.
 	var failed error
 	n := sort.Search(int(h.snapshot+1-first), func(i int) bool {
 		e, err := r.entry(h.number, replay.Cursor{Epoch: h.cursor.Epoch, Revision: first + uint64(i)})

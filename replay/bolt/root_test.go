@@ -73,6 +73,12 @@ func TestRoot_DamagedBranch(t *testing.T) {
 	}
 	randomChanges(t, content, k, 200, 80)
 	path := newPath(t)
+	changed := bytes.Clone(content)
+	list(t, changed, m.root)
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustCheckAs(t, path, "cannot be free")
 	root := page(pageOf(content, m.root))
 	for i := range root.count() {
 		for to := range m.pages + 1 {

@@ -143,6 +143,30 @@ func TestSnapshot_OfAnotherPosition(t *testing.T) {
 	}
 }
 
+// Only the parts that differ from the snapshot before are written.
+func TestSnapshot_EqualParts(t *testing.T) {
+	s, k := open(t, newPath(t), nil), model{}
+	snapshot := bytes.Repeat([]byte("0123456789abcdef"), 16<<10)
+	var r *recording
+	for i := range 3 {
+		batch := k.next("id", entryOf("data"))
+		batch.Snapshot = bytes.Clone(snapshot)
+		batch.Snapshot[i*100_000] = 'x'
+		mustAppend(t, s, k, "id", batch)
+		if r == nil {
+			r = record(t, s)
+		}
+	}
+	written := 0
+	for _, e := range r.events {
+		written += len(e.data)
+	}
+	if written > len(snapshot)/2 {
+		t.Errorf("two changes to a snapshot of %d bytes make the store write %d", len(snapshot), written)
+	}
+	mustHold(t, s, k)
+}
+
 // growthOf appends entries of a record of 550 bytes to a history with a large
 // state, each in a batch of its own, and a snapshot as often as the records are as
 // large as the state. It returns by how much the file has grown.
