@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -60,4 +61,30 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPatch measures, for a patch on a state of about 256 KiB, what reading the
+// frame costs and what the consumer spends to compute the state.
+func BenchmarkPatch(b *testing.B) {
+	b.ReportAllocs()
+	u := catchUp{asks: asks{patches: true}}
+	u.begin(position{})
+	first := wholeSnapshot(1, 0)
+	first.CurrentState = largeObject()
+	first.StateHash = hashOf(first.CurrentState)
+	u.receive(first)
+	var reading time.Duration
+	revision := 1
+	for b.Loop() {
+		revision++
+		frame := patch(revision)
+		frame.Patch = fmt.Appendf(nil, `[{"op":"replace","path":"/m%04d/n","value":%d}]`, revision%2000, revision)
+		began := time.Now()
+		it := u.receive(frame).items[0]
+		reading += time.Since(began)
+		if err := it.complete(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(reading.Nanoseconds())/float64(b.N), "ns-reading/op")
 }

@@ -155,3 +155,71 @@ func TestCatchUp_StateWithoutCursor(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a server sends that says the truth about each frame's own state, no event
+// carries the state of another revision.
+func FuzzCatchUp_Patches(f *testing.F) {
+	f.Add([]byte{0x05, 0x16, 0x17, 0x00, 0x32, 0x29, 0x28, 0x19})
+	f.Add([]byte{0x05, 0x16, 0x59, 0x1a, 0x00, 0x4c, 0x2b, 0x2c, 0x6d})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		u := catchUp{shareDataID: "x", asks: asks{patches: true, conflate: true}}
+		var at position
+		for _, b := range script {
+			revision := int(b&0xf) + 1
+			var s step
+			switch b >> 4 {
+			case 0:
+				u.begin(at)
+				s = u.receive(wholeSnapshot(revision, 0))
+			case 1:
+				s = u.receive(patch(revision))
+			case 2:
+				s = u.receive(patchReplayed(revision))
+			case 3:
+				u.begin(at)
+				s = u.receive(resumedSnapshot(int(at.revision)+revision, revision))
+			case 4:
+				u.begin(position{known: true, cursor: at.cursor})
+				s = u.receive(includedSnapshot(int(at.revision)+revision, revision))
+			case 5:
+				s = u.receive(skippedSnapshot(revision, 3))
+			case 6:
+				s = u.receive(whole(revision, false))
+			case 7:
+				s = u.receive(whole(revision, true))
+			case 8:
+				s = u.cursorNotFound("lost")
+			case 9:
+				s = u.barrierPassed()
+			case 10:
+				s = u.receive(resumedSnapshot(revision, revision%4))
+			}
+			for _, it := range s.items {
+				at = it.after
+				if it.state == nil {
+					continue
+				}
+				var revision uint64
+				switch e := it.event.(type) {
+				case *State:
+					revision = e.Revision
+				case *Transaction:
+					revision = e.Revision
+				case *Lifecycle:
+					revision = e.Revision
+				}
+				if text, err := it.state.resolve(); err == nil && string(text) != string(numberState(int(revision))) {
+					t.Fatalf("%x: %s carries %s", script, describe(it.event), text)
+				}
+			}
+			if at.state != nil {
+				if text, err := at.state.resolve(); err == nil && string(text) != string(numberState(int(at.revision))) {
+					t.Fatalf("%x: the state at %s is %s", script, at.cursor, text)
+				}
+			}
+			if s.resubscribe {
+				u.begin(at)
+			}
+		}
+	})
+}

@@ -6,16 +6,25 @@
 //
 //   - Ordered, gapless, once. A loop over [Subscription.Events] sees every
 //     revision after its [State] exactly once and in order, across any number of
-//     lost connections. The revisions show a frame that is missing or comes twice.
+//     lost connections. The revisions show a frame that is missing or comes twice. With
+//     [SubscribeOptions].Conflate the loop is told instead how many it skipped.
 //   - Resumed or a gap, never a guess. After each reconnect the loop gets either a
 //     State that is Resumed, and then what it missed, or a [Gap] and then a State.
 //     The position moves only past what the loop has received, so a connection
 //     lost in the middle of a replay resumes in the middle.
+//   - The state with every event, for what changed. From a server that can, a
+//     subscription gets JSON Patches (RFC 6902) instead of whole states, also for what
+//     it missed, and keeps the state to which they apply, up to
+//     [Options].KeptStateBytes. What a loop gets is checked against the hashes that the
+//     server sends: where a state differs, the log says so, and the loop gets a Gap and
+//     the whole state. Between two hashes, which a server sends with every State and
+//     every 32 revisions, a difference is not noticed.
 //   - A verdict, or an error that says what is known. [Client.Propose] sends a
 //     proposal again, under one idempotency key, until there is a verdict or its
 //     time is up. Then [OutcomeUnknownError] says that it may have taken effect,
 //     and carries the key; any other error says that it has not.
-//   - Bounded. Calls wait in a bounded queue. A consumer that is too slow costs a
+//   - Bounded. Calls wait in a bounded queue. Events that wait hold what was received,
+//     patches and not the states that they make. A consumer that is too slow costs a
 //     bounded number of bytes: its subscription pauses, and catches up as after a
 //     reconnect when the consumer is ready. Reading never waits for a consumer, so
 //     other subscriptions and calls go on.
@@ -35,9 +44,10 @@
 //     goroutines that the client started.
 //
 // The server may be one that numbers nothing, sends no codes and knows no
-// idempotency keys, such as that of the npm package @degenerate/realtime. With such
+// idempotency keys or patches, such as that of the npm package @degenerate/realtime. With such
 // a server:
 //
+//   - Events carry the states that the server sends, and replayed ones none.
 //   - A missing frame is not noticed, and a wholesale update made while there was
 //     no connection shows only in the State.
 //   - A proposal that is sent again, by this package after a lost connection or by

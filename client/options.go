@@ -74,9 +74,10 @@ type Options struct {
 	// larger. Default: 16 MiB.
 	EventBufferBytes int
 	// KeptStateBytes is the size of the largest state that is kept for a subscription, in
-	// bytes, besides the events that wait. With a kept state, a server that can sends what
-	// changed instead of whole states, also after a reconnect. A subscription whose state
-	// is larger goes on with whole states. Default: 16 MiB; -1: whole states only.
+	// bytes, besides the events that wait and the state that the last proof was for. With
+	// a kept state, a server that can sends what changed instead of whole states, also
+	// after a reconnect. A subscription whose state is larger goes on with whole states
+	// until it ends, and misses nothing. Default: 16 MiB; -1: whole states only.
 	KeptStateBytes int
 	// MaxMessageBytes is the size of the largest message that is read from the
 	// server; a larger one ends the connection. It must have room for the

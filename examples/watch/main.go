@@ -4,6 +4,10 @@
 //	go run ./examples/watch counter                   # print events, until interrupted
 //	go run ./examples/watch counter add '{"by":1}'    # propose, and print the verdict
 //
+// It shows what a transaction changed, where the server says so; -patches=false asks for
+// whole states. With -activity it shows what others proposed, if the server allows
+// it, and with -conflate a slow connection skips events.
+//
 // With -proof-key it proves proposals, as a server with -require-proof demands.
 package main
 
@@ -25,6 +29,9 @@ import (
 func main() {
 	url := flag.String("url", "ws://127.0.0.1:8080/realtime", "`URL` of the WebSocket endpoint")
 	token := flag.String("token", "", "the `token` that the server requires, if any")
+	patches := flag.Bool("patches", true, "show what changed instead of whole states, where the server says it")
+	activity := flag.Bool("activity", false, "show when, by whom and with what changes were proposed")
+	conflate := flag.Bool("conflate", false, "skip events that the connection is too slow for")
 	proofKey := flag.String("proof-key", "", "`FILE` with the private key (a JWK) that proves proposals of the token's owner")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: watch [flags] SHAREDATA [FUNCTION DATA]")
@@ -35,6 +42,9 @@ func main() {
 	defer stop()
 	// What the events do not show, such as why there is no connection yet.
 	options := client.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	if !*patches {
+		options.KeptStateBytes = -1
+	}
 	if *token != "" {
 		options.Token = client.StaticToken(*token)
 	}
@@ -42,7 +52,7 @@ func main() {
 	switch args := flag.Args(); {
 	case err != nil:
 	case len(args) == 1:
-		err = watch(ctx, *url, &options, args[0], os.Stdout)
+		err = watch(ctx, *url, &options, args[0], client.SubscribeOptions{Activity: *activity, Conflate: *conflate}, os.Stdout)
 	case len(args) == 3:
 		err = propose(ctx, *url, &options, client.Proposal{ShareDataID: args[0], FunctionID: args[1], Data: json.RawMessage(args[2]), Prove: prove}, os.Stdout)
 	default:
@@ -59,13 +69,13 @@ func main() {
 }
 
 // watch prints events until ctx ends or the ShareData is removed.
-func watch(ctx context.Context, url string, options *client.Options, shareDataID string, out io.Writer) error {
+func watch(ctx context.Context, url string, options *client.Options, shareDataID string, subscribe client.SubscribeOptions, out io.Writer) error {
 	c, err := client.New(url, options) // connects in the background
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for event, err := range c.Subscribe(shareDataID).Events(ctx) {
+	for event, err := range c.SubscribeWith(shareDataID, subscribe).Events(ctx) {
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
@@ -75,39 +85,6 @@ func watch(ctx context.Context, url string, options *client.Options, shareDataID
 		fmt.Fprintln(out, describe(event))
 	}
 	return nil
-}
-
-// describe returns one line for an event.
-func describe(event client.Event) string {
-	switch e := event.(type) {
-	case *client.State:
-		text := fmt.Sprintf("state        %s at %s", e.CurrentState, e.Cursor)
-		if e.Resumed {
-			text += fmt.Sprintf(", resumed: %d missed events follow", e.Replaying)
-		}
-		return text
-	case *client.Transaction:
-		verdict := "rejected"
-		if e.Accepted {
-			verdict = "accepted"
-		}
-		text := fmt.Sprintf("transaction  %s %s at %s", e.FunctionID, verdict, e.TransactionID)
-		if e.Replayed {
-			return text + ", while away"
-		}
-		return text + fmt.Sprintf(", now %s", e.CurrentState)
-	case *client.Lifecycle:
-		switch {
-		case e.Removed:
-			return "removed"
-		case e.Replayed:
-			return fmt.Sprintf("updated      at %s, while away", e.Cursor)
-		}
-		return fmt.Sprintf("updated      at %s, now %s", e.Cursor, e.CurrentState)
-	case *client.Gap:
-		return "gap          " + e.Reason
-	}
-	return fmt.Sprintf("%T", event)
 }
 
 // propose proposes once and prints the verdict.
