@@ -15,14 +15,16 @@
 // # Guarantees
 //
 //   - Ordered, gapless, once: between the state frame and the end of a
-//     subscription, its peer is sent every later revision once and in order. The
-//     state, the replay and the live frames are never mixed. A second subscribe
+//     subscription, its peer is sent every later revision in order and exactly once,
+//     or is told how many it skipped, which happens only where it asked for that
+//     (see Conflation). The state, the replay and the live frames are never mixed. A
+//     second subscribe
 //     to the same ShareData begins a new subscription. The removal of a ShareData
 //     ends its subscriptions, also if one by the same id is created later.
 //   - Resumable: a subscribe with a cursor inside the window is answered with the
 //     state and exactly what followed the cursor: transactions, and wholesale
-//     updates too if the subscribe has replayLifecycle. Then the state says how
-//     many replayed frames follow; otherwise the frames are not counted. Any
+//     updates too if the subscribe has replayLifecycle or patches. Then the state says
+//     how many replayed frames follow; otherwise the frames are not counted. Any
 //     other cursor is answered with the state and the error
 //     codes.ReplayCursorNotFound. If a replay breaks off, the peer is sent
 //     the state again, then that error.
@@ -36,12 +38,55 @@
 //     sharedata isolates functions. The memory of a connection is bounded in
 //     bytes.
 //   - Let nobody in: without authentication there is no upgrade, and no frame
-//     about a ShareData is sent to a caller whom AuthorizeSubscribe refused.
+//     about a ShareData is sent to a caller whom AuthorizeSubscribe refused, and
+//     none that says who proposed what to one whom AuthorizeActivity did not admit.
 //     Details of failures stay in the log, unless a hook returns a Refusal.
 //   - Let nobody stay: no frame is begun after the caller has expired, and none
 //     with what was committed after Server.Revoke or Server.Reauthorize has
 //     returned to a connection or a subscription that it ends, on whatever server
 //     of the store.
+//
+// # Patches
+//
+// A subscriber that asks for patches is sent what changed in place of whole states,
+// live and replayed: a JSON Patch (RFC 6902), the whole state where no patch is
+// smaller, and nothing where the state is as it was. The text of the state after
+// a patch is specified in package internal/jsonpatch to the byte, so the SHA-256 of
+// the state shows whether a subscriber is in sync. It is in every state frame, and in
+// the frames of each 32nd revision.
+//
+// Where such a subscriber resumes, the state frame is without the state (resumed):
+// the replayed frames lead on from the state that the subscriber has at its cursor, so
+// a reconnect costs what was missed. A subscriber that has the cursor and not the
+// state asks for that too (includeState). It is also sent where entries in between
+// were written by an earlier release, which did not record what they changed.
+//
+// Who does not ask for patches is sent the same frames as by releases that had none,
+// byte for byte. These repeat the state also after a rejection, because clients
+// in use read it in every live frame.
+//
+// # Conflation
+//
+// A subscriber that asks for conflation (conflate) rather misses changes than is late
+// or disconnected. While more than one state (at least 64 KiB, at most half of
+// MaxBufferedBytes) would wait for its connection, nothing is queued for this
+// subscription. When what was queued has been written, one state follows at the
+// position of that time, which says how many entries were left out (skipped), and
+// the subscription is live again. Such a subscription never makes its connection fall
+// behind; others on the same connection may. A replay is completed first, results of
+// the peer's proposals on the ShareData come after the state that has their effect,
+// and a removal is never left out.
+//
+// What the kernel buffers for a connection is old when a slow peer gets it. On Linux
+// the kernel takes little more than it can send, once a connection conflates
+// (TCP_NOTSENT_LOWAT); a proxy in front has buffers of its own.
+//
+// # Activity
+//
+// A subscriber that asks for activity is sent the time of each entry, the subject and
+// issuer of its caller, what was proposed, and the code, reason and details of a
+// rejection. That is more than the state shows, so Options.AuthorizeActivity has to
+// admit the caller; without that hook nobody is.
 //
 // # Expiry, renewal and revocation
 //
@@ -96,7 +141,8 @@
 // Bytes that wait for one connection are bounded by Options.MaxBufferedBytes,
 // with one exception: a frame that is larger is sent when nothing else waits.
 // States and replays are sent only as fast as the peer reads, so they do not
-// make it fall behind; live frames and results can. Subscriptions, proposals in
+// make it fall behind; live frames and results can, but for those of subscriptions
+// that conflate. Subscriptions, proposals in
 // flight and the bytes of those, messages that wait and their size are bounded
 // too, and so are messages per second, connections, and the time that handshakes,
 // messages and idle connections may take. All limits are Options with defaults that
@@ -134,6 +180,7 @@
 // # Cost
 //
 // A connection with a subscription costs one goroutine and about 14 KB while it is
-// idle. Frames are encoded once for all subscribers, and those that wait together for
-// one connection are written together.
+// idle. Frames are encoded once for all subscribers who want them in the same form
+// (with patches or without, with activity or without), and those that wait together
+// for one connection are written together.
 package realtime

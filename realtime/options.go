@@ -88,7 +88,8 @@ type Options struct {
 	// MaxBufferedBytes is how many bytes of messages may wait to be written to
 	// one connection. A connection over it is closed with 4001, so this should
 	// be several times the largest state: a message that is larger is sent only
-	// when nothing else waits. Default: 1 MiB. -1: no limit.
+	// when nothing else waits. Subscriptions with conflate use at most half of it,
+	// and do not exceed it. Default: 1 MiB. -1: no limit.
 	MaxBufferedBytes int
 	// MaxMessageBytes is the size in bytes of the largest message accepted from
 	// a client; a larger one closes the connection with 4004. The proposals in
