@@ -113,7 +113,11 @@ func (c *goClient) watch(started *client.Client, id string, from client.Subscrib
 			if removed {
 				cursor = ""
 			}
-			if _, gap := event.(*client.Gap); cursor != "" || removed || gap {
+			gap, isGap := event.(*client.Gap)
+			if isGap {
+				c.driver.options.Log("%s: gap in %s after %s: %s", c.name, id, gap.Cursor, gap.Reason)
+			}
+			if cursor != "" || removed || isGap {
 				_, state := subscription.Position()
 				c.positions.moveToState(id, cursor, state)
 			}
