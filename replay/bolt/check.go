@@ -102,10 +102,11 @@ func (c *fileCheck) root() (err error) {
 	if err := c.readRoot(); err != nil {
 		return err
 	}
-	if err := c.checkFormat(); err != nil {
+	// First, because a root that leads to a free page need not have the format.
+	if c.free, err = readFreelist(c.file, &c.meta, c.used); err != nil {
 		return err
 	}
-	if c.free, err = readFreelist(c.file, &c.meta, c.used); err != nil {
+	if err := c.checkFormat(); err != nil {
 		return err
 	}
 	roots := make(map[uint64]bool)

@@ -126,10 +126,10 @@ func (c *fileCheck) readRoot() error {
 			switch {
 			case err != nil:
 				return err
-			case leaf.count() == 0 || !bytes.Equal(leaf.key(0), root.key(i)):
-				return damagedPage(root.id(), "element %d does not lead to the buckets from %.40q on", i, root.key(i))
-			case leaf.isBranch():
+			case leaf.isBranch() && bucketNamed(root.key(i)) == nil:
 				return nil
+			case leaf.isBranch() || leaf.count() == 0 || !bytes.Equal(leaf.key(0), root.key(i)):
+				return damagedPage(root.id(), "element %d does not lead to the buckets from %.40q on", i, root.key(i))
 			}
 			leaves = append(leaves, leaf)
 		}
