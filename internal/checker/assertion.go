@@ -17,6 +17,7 @@ type assertion struct {
 	function   string // empty: nothing is said
 	hasState   bool
 	state      sharedata.Hash
+	computed   bool // state is not what was received, but what it leads to
 }
 
 func assertionOfEntry(e *sharedata.Entry) assertion {
@@ -28,7 +29,7 @@ func assertionOfEntry(e *sharedata.Entry) assertion {
 }
 
 func (r *record) assertion() assertion {
-	a := assertion{hasType: true, hasState: r.hasState, state: r.state}
+	a := assertion{hasType: true, hasState: r.hasState, state: r.state, computed: r.computed}
 	switch r.kind {
 	case state:
 		a.hasType = false
@@ -89,8 +90,12 @@ func (ev *evaluation) compareWithHistory(shareData string, at replay.Cursor, a a
 	}
 	history := h.chains[at.Epoch]
 	if e := history.entry(at.Revision); e != nil {
-		if problem := a.contradiction(assertionOfEntry(e)); problem != "" {
-			report(CommittedBeforeSeen, "the history contradicts it at %s: %s", at, problem)
+		promise, recorded := CommittedBeforeSeen, assertionOfEntry(e)
+		if a.computed && a.state != recorded.state {
+			promise = InSync
+		}
+		if problem := a.contradiction(recorded); problem != "" {
+			report(promise, "the history contradicts it at %s: %s", at, problem)
 		}
 		return true
 	}
@@ -107,7 +112,11 @@ func (ev *evaluation) compareWithHistory(shareData string, at replay.Cursor, a a
 func (ev *evaluation) compareWithOthers(shareData string, at replay.Cursor, a assertion, report func(Promise, string, ...any)) {
 	key := position{shareData, at}
 	if problem := a.contradiction(ev.assertions[key]); problem != "" {
-		report(OneWinner, "another frame or result shows a different entry at %s: %s", at, problem)
+		promise := OneWinner
+		if a.computed && a.state != ev.assertions[key].state {
+			promise = InSync
+		}
+		report(promise, "another frame or result shows a different entry at %s: %s", at, problem)
 		return
 	}
 	ev.assertions[key] = ev.assertions[key].with(a)

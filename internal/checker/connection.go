@@ -2,6 +2,7 @@ package checker
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/safe-go/safe/internal/wire"
@@ -41,6 +42,39 @@ func (r *Recorder) ConnectionTo(server, name string) *Connection {
 	}
 }
 
+// Continues says that the client has the states that it received on an earlier
+// connection. It is called before anything is sent.
+func (c *Connection) Continues(earlier *Connection) {
+	earlier.mu.Lock()
+	subscribers := maps.Clone(earlier.subscribers)
+	earlier.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, before := range subscribers {
+		s := c.subscriberLocked(id)
+		before.log.mu.Lock()
+		s.log.held = heldState{cursor: before.log.held.cursor, state: before.log.held.state}
+		before.log.mu.Unlock()
+	}
+}
+
+// KeepStateAt is Subscriber.KeepStateAt of the ShareData.
+func (c *Connection) KeepStateAt(shareData, cursor string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.subscriberLocked(shareData).KeepStateAt(cursor)
+}
+
+func (c *Connection) subscriberLocked(shareData string) *Subscriber {
+	s := c.subscribers[shareData]
+	if s == nil {
+		s = c.recorder.Subscriber(c.name, shareData)
+		s.log.server = c.server
+		c.subscribers[shareData] = s
+	}
+	return s
+}
+
 // Sent records a frame that is about to be sent; after Closed it does nothing.
 func (c *Connection) Sent(frame wire.ClientMessage) {
 	c.mu.Lock()
@@ -50,13 +84,7 @@ func (c *Connection) Sent(frame wire.ClientMessage) {
 	}
 	switch f := frame.(type) {
 	case *wire.Subscribe:
-		s := c.subscribers[f.ShareDataID]
-		if s == nil {
-			s = c.recorder.Subscriber(c.name, f.ShareDataID)
-			s.log.server = c.server
-			c.subscribers[f.ShareDataID] = s
-		}
-		s.Subscribed(f.Since)
+		c.subscriberLocked(f.ShareDataID).SubscribedWith(f)
 	case *wire.Unsubscribe:
 		if s := c.subscribers[f.ShareDataID]; s != nil {
 			s.Unsubscribed()

@@ -94,3 +94,27 @@ func TestConnections(t *testing.T) {
 		})
 	}
 }
+
+// A client that reconnects applies patches to the state that it had before.
+func TestConnection_Continues(t *testing.T) {
+	for patch, want := range map[string][]checker.Promise{`[{"op":"add","path":"/n","value":2}]`: nil, `[]`: {checker.InSync}} {
+		rec := checker.NewRecorder()
+		first := rec.Connection("c")
+		subscribe := &wire.Subscribe{ShareDataID: "x", Patches: true}
+		first.Sent(subscribe)
+		first.Received(&wire.State{ShareDataID: "x", CurrentState: []byte(`{}`), Cursor: "1-3", StateHash: hashOf([]byte(`{}`)).String()})
+		first.Closed(0)
+		second := rec.Connection("c")
+		second.Continues(first)
+		if !second.KeepStateAt("x", "1-3") || second.KeepStateAt("x", "1-4") {
+			t.Error("the second connection does not have the state of the first")
+		}
+		subscribe.Since = "1-3"
+		second.Sent(subscribe)
+		second.Received(&wire.State{ShareDataID: "x", Resumed: true, Cursor: "1-4", HasReplaying: true, Replaying: 1, StateHash: hashOf([]byte(`{"n":2}`)).String()})
+		second.Received(&wire.Transaction{ShareDataID: "x", TransactionID: "1-4", Accepted: true, Replayed: true, Patch: []byte(patch)})
+		if v := rec.Check(checker.Options{}); !slices.Equal(broken(v), want) {
+			t.Errorf("%s: broken %q, want %q\n%v", patch, broken(v), want, v)
+		}
+	}
+}

@@ -8,13 +8,18 @@
 //     connection are decided in the order of sending, and the result of each comes
 //     after its transaction.
 //   - Gapless, Once: between a state and the end of the subscription every later
-//     revision comes, and comes once.
+//     revision comes, and comes once; or a state that the subscriber asked for (conflate)
+//     says exactly how many it skipped.
 //   - NeverInterleaved: the state comes first, then replayed frames, then live ones;
 //     no other order, and nothing after a removal.
 //   - Resumable: a cursor inside the window is followed by exactly the entries after
-//     it, any other by "cursor not found". A client reports a resumption or a gap.
+//     it, any other by "cursor not found". A state is left out only where the
+//     subscriber asked for patches, has it, and is resumed. A client reports a
+//     resumption or a gap.
 //   - CommittedBeforeSeen: the entry of every frame and result is in the history, and
 //     says the same.
+//   - InSync: a subscriber has patches if it asked for them, and every state that it
+//     computes from them, and every stateHash, is the one that the history records.
 //   - OneWinner: each revision was decided once, after its proposal was sent and after
 //     all entries that were received before that, with the outcome that a Model
 //     computes. Together this is linearizability.

@@ -33,7 +33,7 @@ type injector struct {
 const seedsPerFault = 8
 
 func TestInjectedFaultsAreFound(t *testing.T) {
-	faults := slices.Concat(frameFaults, subscribeFaults, clientFaults, historyFaults, resultFaults)
+	faults := slices.Concat(frameFaults, patchFaults, subscribeFaults, clientFaults, historyFaults, resultFaults)
 	var simulations []*simulation
 	for seed := range uint64(seedsPerFault) {
 		w := newSimulation(seed)
@@ -101,7 +101,7 @@ func inSegment(fits filter, change func(*injector, *segment)) func(*injector) bo
 }
 
 func (p *injector) segment(fits filter) (*segment, bool) {
-	return pick(p, p.segments, func(of *segment) bool { return fits(p, of) })
+	return pick(p, p.segments, func(of *segment) bool { return !of.patches && fits(p, of) })
 }
 
 func (p *injector) drop(i int)           { p.script = slices.Delete(p.script, i, i+1) }

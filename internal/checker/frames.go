@@ -87,13 +87,18 @@ func (s *stream) liveFrame(r *record) {
 		s.report(NeverInterleaved, "it is live though the state, revision %d, has it already", g.at.Revision)
 		return
 	}
-	if revision <= g.earlyResult {
-		s.report(Ordered, "it came after the result of a proposal of the same connection at revision %d", g.earlyResult)
-		g.earlyResult = 0
-	}
+	s.notEarly(revision)
 	g.anyLive = true
 	s.unchangedByRejection(r)
 	s.inOrder(&g.live, revision)
+}
+
+// notEarly reports a result that came before the frame with its effect.
+func (s *stream) notEarly(revision uint64) {
+	if g := s.segment; revision <= g.earlyResult {
+		s.report(Ordered, "it came after the result of a proposal of the same connection at revision %d", g.earlyResult)
+		g.earlyResult = 0
+	}
 }
 
 func (s *stream) inOrder(to *sequence, revision uint64) {
@@ -148,7 +153,7 @@ func (s *stream) removalWithoutPosition() {
 // also where no history was recorded.
 func (s *stream) unchangedByRejection(r *record) {
 	g := s.segment
-	if r.kind == transaction && !r.accepted && g.stateAt+1 == r.cursor.Revision && r.state != g.state {
+	if r.kind == transaction && !r.accepted && g.stateAt+1 == r.cursor.Revision && r.hasState && r.state != g.state {
 		s.report(CommittedBeforeSeen, "it was rejected, but its state is not the one before it")
 	}
 	if r.hasState {
@@ -164,6 +169,9 @@ func (s *stream) compareState(r *record) {
 		return
 	}
 	last, known := h.chains[r.cursor.Epoch].lastTransaction(r.cursor.Revision)
+	if s.log.client && r.resumed && r.last.IsZero() {
+		return // the client need not know it
+	}
 	if known && (last != r.last.Revision || last != 0 && r.last.Epoch != r.cursor.Epoch) {
 		s.report(CommittedBeforeSeen, "the state names %s as the newest transaction, the history revision %d", r.last, last)
 	}

@@ -16,10 +16,15 @@ type record struct {
 	kind     kind
 	accepted bool // transaction, result
 	replayed bool // transaction, updated
-	hasState bool // state is known
+	hasState bool // state is known; of a subscribed: at its cursor
+	computed bool // state was computed, or is a stateHash
 	counted  bool // state: number is known
-	resumed  bool // state of a client
+	resumed  bool // state
+	leftOut  bool // state: the frame does not have it
 	repeated bool // result: a duplicate
+	// patches, conflate and includeState are what a subscribed asks for. A state with
+	// patches begins a subscription with them.
+	patches, conflate, includeState bool
 	// cursor is the position; zero for a removal without one.
 	cursor replay.Cursor
 	// last is the lastTransactionId of a state.
@@ -27,6 +32,10 @@ type record struct {
 	// number is the number of replayed frames that a state announces, a close code,
 	// or, for a result, the record of its proposal.
 	number uint64
+	// skipped is how many entries a state says that were left out.
+	skipped uint64
+	// problem is what is wrong with the states and patches in a frame.
+	problem string
 	// text is the since of a subscribed, the functionId of a transaction, or the
 	// problem of an unreadable.
 	text  string
@@ -69,6 +78,10 @@ func (r *record) String() string {
 		return fmt.Sprintf("disconnected with %d", r.number)
 	case state:
 		switch {
+		case r.skipped > 0:
+			return fmt.Sprintf("state %s, skipped %d", r.cursor, r.skipped)
+		case r.resumed && r.number > 0:
+			return fmt.Sprintf("state %s, resumed, replaying %d", r.cursor, r.number)
 		case r.resumed:
 			return fmt.Sprintf("state %s, resumed", r.cursor)
 		case r.number > 0:
@@ -98,12 +111,12 @@ func (r *record) String() string {
 	return "unreadable frame"
 }
 
-// recordOf returns the record of a frame; ok is false where the frame is not about
-// this subscription.
+// recordOf returns the record of a frame, without the state; ok is false where the
+// frame is not about this subscription.
 func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
 	switch f := frame.(type) {
 	case *wire.State:
-		rec = record{kind: state, hasState: true, state: sharedata.HashState(f.CurrentState), counted: f.HasReplaying, number: f.Replaying}
+		rec = record{kind: state, counted: f.HasReplaying, number: f.Replaying}
 		rec.position(f.Cursor, f.Revision)
 		if f.LastTransactionID != "" {
 			last, err := replay.ParseCursor(f.LastTransactionID)
@@ -115,20 +128,12 @@ func (l *log) recordOf(frame wire.ServerMessage) (rec record, ok bool) {
 		return rec, f.ShareDataID == l.shareData
 	case *wire.Transaction:
 		rec = record{kind: transaction, accepted: f.Accepted, replayed: f.Replayed, text: f.FunctionID}
-		if f.CurrentState != nil {
-			rec.hasState, rec.state = true, sharedata.HashState(f.CurrentState)
-		} else if !f.Replayed {
-			return record{kind: unreadable, text: "a live transaction without a state"}, f.ShareDataID == l.shareData
-		}
 		rec.position(f.TransactionID, f.Revision)
 		return rec, f.ShareDataID == l.shareData
 	case *wire.Lifecycle:
 		rec = record{kind: updated, replayed: f.Replayed}
 		if f.Event == wire.EventRemoved {
 			rec.kind = removed
-		}
-		if f.CurrentState != nil {
-			rec.hasState, rec.state = true, sharedata.HashState(f.CurrentState)
 		}
 		if f.Cursor != "" || rec.kind == updated {
 			rec.position(f.Cursor, f.Revision)

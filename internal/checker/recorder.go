@@ -72,8 +72,11 @@ type log struct {
 	name      string
 	shareData string
 	client    bool
-	server    string   // the process at the other end; empty where it is not known or changes
-	records   []record // guarded by recorder.mu
+	server    string // the process at the other end; empty where it is not known or changes
+	// mu is taken before recorder.mu.
+	mu      sync.Mutex
+	held    heldState // guarded by mu
+	records []record  // guarded by recorder.mu
 }
 
 func (r *Recorder) newLog(name, shareData string, client bool) *log {

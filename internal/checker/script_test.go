@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/safe-go/safe/client"
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
@@ -25,9 +26,11 @@ type step struct {
 	// log is the subscription, for the kinds up to reportsGap.
 	log     logKey
 	since   string             // subscribes
+	asks    wire.Subscribe     // subscribes: what for
 	code    int                // disconnects
 	frame   wire.ServerMessage // receives
 	resumed bool               // receives a state, of a client
+	ahead   bool               // receives: the state came before the replayed frames
 
 	op        int // proposes, administers, hasResult
 	operation checker.OperationKind
@@ -111,7 +114,9 @@ func (s script) record() *checker.Recorder {
 func (st *step) recordSubscriber(s *checker.Subscriber) {
 	switch st.kind {
 	case subscribes:
-		s.Subscribed(st.since)
+		asks := st.asks
+		asks.Since = st.since
+		s.SubscribedWith(&asks)
 	case receives:
 		s.Frame(st.frame)
 	case unsubscribes:
@@ -124,7 +129,7 @@ func (st *step) recordSubscriber(s *checker.Subscriber) {
 func (st *step) recordClient(u *checker.Client) {
 	switch st.kind {
 	case subscribes:
-		u.Subscribed(st.since)
+		u.SubscribedWith(client.SubscribeOptions{Cursor: st.since, Conflate: st.asks.Conflate})
 	case receives:
 		if snapshot, ok := st.frame.(*wire.State); ok {
 			u.State(snapshot, st.resumed)
@@ -188,6 +193,10 @@ type segment struct {
 	// removal, -1 for none.
 	replayed, live []int
 	removed        int
+	// skips are states with skipped.
+	skips []int
+	// patches says that its subscriber asks for patches or to skip entries at times.
+	patches bool
 	// last says that no other segment of the log follows, gone that the connection
 	// or the subscription ended.
 	last, gone bool
@@ -234,10 +243,14 @@ func (s script) segments() []*segment {
 		case receives:
 			switch f := st.frame.(type) {
 			case *wire.State:
+				if f.Skipped > 0 {
+					p.skips = append(p.skips, i)
+					break
+				}
 				if p != nil {
 					p.last = false
 				}
-				p = &segment{log: st.log, state: i, notFound: -1, removed: -1, asked: -1, last: true, fresh: lost[st.log]}
+				p = &segment{log: st.log, patches: st.log.id == "list", state: i, notFound: -1, removed: -1, asked: -1, last: true, fresh: lost[st.log]}
 				lost[st.log] = false
 				if a := asked[st.log]; len(a) > 0 {
 					p.asked, p.since = a[0], s[a[0]].since

@@ -27,8 +27,9 @@ type segment struct {
 	notFound     rule
 	why          string
 	notFoundSeen bool
-	// unsolicited says that the state answers no subscribe.
-	unsolicited bool
+	// unsolicited says that the state answers no subscribe. patches says that the
+	// subscription is one with patches, and conflate that it may skip entries.
+	unsolicited, patches, conflate bool
 	// aborted says that "cursor not found" came in the middle of the replay. A new
 	// state or the removal must follow.
 	aborted bool
@@ -58,7 +59,7 @@ const (
 func newSegment(r *record) *segment {
 	return &segment{
 		at: r.cursor, live: sequence{last: r.cursor.Revision}, replayed: sequence{last: r.cursor.Revision},
-		state: r.state, stateAt: r.cursor.Revision,
+		state: r.state, stateAt: r.cursor.Revision, counted: r.counted, patches: r.patches,
 	}
 }
 
@@ -118,6 +119,9 @@ type sequence struct {
 	// missing are the revisions below last that did not come, in order.
 	missing []span
 }
+
+// skipTo leaves out the revisions up to another one.
+func (q *sequence) skipTo(revision uint64) { q.last = max(q.last, revision) }
 
 // placement is how a revision fits into a sequence.
 type placement int

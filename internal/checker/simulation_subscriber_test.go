@@ -4,6 +4,7 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/schemas/codes"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // simSubscriber is a subscriber without a client or, if its log is a client's, one
@@ -19,10 +20,86 @@ type simSubscriber struct {
 	// one that was sent; zero for none.
 	seen, sent replay.Cursor
 	begun      bool // a client's subscription
+	// patches and conflate are what it asks for, and patched says that the
+	// subscription has patches.
+	patches, conflate, patched bool
+	// has is the cursor of the state that it has, zero for none. A state that is ahead
+	// of the replayed frames stays until the live ones.
+	has   replay.Cursor
+	ahead bool
+}
+
+// pushLive sends a live entry, or a state that skips it and those before it.
+func (p *simSubscriber) pushLive(i int) {
+	if p.conflate && len(p.queue) > 2 && p.shareData.entries[i].Type != sharedata.EntryRemoved {
+		n := len(p.queue)
+		for n > 0 && p.queue[n-1].isLive() {
+			n--
+		}
+		snapshot := p.snapshot()
+		snapshot.Skipped = uint64(len(p.queue) - n + 1)
+		p.queue = p.queue[:n]
+		p.push(snapshot)
+		return
+	}
+	p.push(p.frame(i, false))
+}
+
+// isLive reports whether a step is the frame of a live entry that is not a removal.
+func (st *step) isLive() bool {
+	switch f := st.frame.(type) {
+	case *wire.Transaction:
+		return !f.Replayed
+	case *wire.Lifecycle:
+		return !f.Replayed && f.Event == wire.EventUpdated
+	}
+	return false
+}
+
+// frame returns the frame, or event, of an entry in the form of the subscription.
+func (p *simSubscriber) frame(i int, replayed bool) wire.ServerMessage {
+	e, whole := p.shareData.entries[i], p.shareData.states[i]
+	frame := liveFrame(e, whole)
+	if replayed {
+		frame = replayedFrame(e)
+	}
+	if !p.patched || e.Type == sharedata.EntryRemoved || replayed && p.ahead {
+		return frame
+	}
+	patch, hash := e.Patch, ""
+	if !p.log.client && e.Revision()%4 == 0 {
+		hash = e.StateHash.String()
+	}
+	if !p.log.client && (patch != nil || e.Type == sharedata.EntryTransaction && !e.Accepted) {
+		whole = nil
+	}
+	switch f := frame.(type) {
+	case *wire.Transaction:
+		f.CurrentState, f.Patch, f.StateHash = whole, patch, hash
+	case *wire.Lifecycle:
+		f.CurrentState, f.Patch, f.StateHash = whole, patch, hash
+	}
+	return frame
+}
+
+// noteState notes which state it has after a frame.
+func (p *simSubscriber) noteState(st *step) {
+	at, replayed := st.place()
+	switch f := st.frame.(type) {
+	case *wire.State:
+		if f.CurrentState == nil {
+			at.Revision -= f.Replaying
+		}
+		p.has = at
+	case *wire.Transaction, *wire.Lifecycle:
+		if whole := st.isLive(); whole || replayed && !st.ahead {
+			p.has = at
+		}
+	}
 }
 
 func (p *simSubscriber) push(frame wire.ServerMessage) {
-	st := step{kind: receives, log: p.log, frame: frame}
+	st := step{kind: receives, log: p.log, frame: frame, ahead: p.ahead}
 	p.sent, _ = st.place()
 	if l, ok := frame.(*wire.Lifecycle); ok && l.Event == wire.EventRemoved {
 		p.sent = replay.Cursor{}
@@ -38,6 +115,7 @@ func (p *simSubscriber) deliver(n int) {
 		if st.kind == reportsGap {
 			p.seen = replay.Cursor{}
 		}
+		p.noteState(&st)
 		switch f := st.frame.(type) {
 		case *wire.State:
 			if f.Replaying == 0 {
@@ -46,7 +124,7 @@ func (p *simSubscriber) deliver(n int) {
 		case *wire.Lifecycle:
 			p.seen, _ = st.place()
 			if f.Event == wire.EventRemoved {
-				p.seen, p.begun = replay.Cursor{}, false
+				p.seen, p.has, p.begun = replay.Cursor{}, replay.Cursor{}, false
 			}
 		case *wire.Transaction:
 			p.seen, _ = st.place()
@@ -71,15 +149,22 @@ func (p *simSubscriber) subscribe() {
 	case n == 8 && p.shareData.exists:
 		since = replay.Cursor{Epoch: p.shareData.head().Cursor.Epoch, Revision: p.shareData.head().Cursor.Revision + 1 + p.simulation.rng.Uint64N(2)}.String()
 	}
-	p.simulation.script = append(p.simulation.script, step{kind: subscribes, log: p.log, since: since})
+	asks := wire.Subscribe{Patches: p.patches && p.simulation.rng.IntN(4) > 0, Conflate: p.conflate}
+	asks.IncludeState = since != p.has.String() || p.simulation.rng.IntN(5) == 0
+	p.simulation.script = append(p.simulation.script, step{kind: subscribes, log: p.log, since: since, asks: asks})
 	if !p.shareData.exists {
 		p.live = false
 		p.queue = append(p.queue, step{kind: receives, log: p.log, frame: &wire.Error{Code: codes.UnknownShareData, ShareDataID: p.log.id}})
 		return
 	}
 	from, problem := p.resume(since)
+	p.patched = asks.Patches
 	snapshot := p.snapshot()
 	snapshot.Replaying = snapshot.Revision - from
+	if snapshot.Resumed = p.patched && since != "" && !problem; snapshot.Resumed && !asks.IncludeState {
+		snapshot.CurrentState = nil
+	}
+	p.ahead = snapshot.CurrentState != nil
 	p.push(snapshot)
 	if problem {
 		p.queue = append(p.queue, step{kind: receives, log: p.log, frame: &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: p.log.id}})
@@ -96,6 +181,9 @@ func (p *simSubscriber) snapshot() *wire.State {
 	}
 	if last := p.shareData.lastTransaction(); !last.IsZero() {
 		f.LastTransactionID = last.String()
+	}
+	if p.patched && !p.log.client {
+		f.StateHash = head.StateHash.String()
 	}
 	return f
 }
@@ -115,8 +203,8 @@ func (p *simSubscriber) resume(since string) (from uint64, problem bool) {
 }
 
 func (p *simSubscriber) replay(from uint64) {
-	for _, e := range p.shareData.entries[from:] {
-		p.push(replayedFrame(e))
+	for i := range p.shareData.entries[from:] {
+		p.push(p.frame(int(from)+i, true))
 	}
 }
 
@@ -131,7 +219,7 @@ func (p *simSubscriber) connect() {
 	if !p.begun && p.sent.IsZero() {
 		p.queue = nil
 		p.begun = true
-		p.simulation.script = append(p.simulation.script, step{kind: subscribes, log: p.log})
+		p.simulation.script = append(p.simulation.script, step{kind: subscribes, log: p.log, asks: wire.Subscribe{Conflate: p.conflate}})
 	}
 	since := ""
 	if !p.sent.IsZero() {
@@ -142,9 +230,17 @@ func (p *simSubscriber) connect() {
 		p.queue = append(p.queue, step{kind: reportsGap, log: p.log})
 	}
 	at := len(p.queue)
-	p.push(p.snapshot())
-	p.queue[at].resumed = since != "" && !problem
-	p.queue[at].frame.(*wire.State).Replaying = p.shareData.head().Cursor.Revision - from
+	snapshot := p.snapshot()
+	snapshot.Replaying = snapshot.Revision - from
+	resumed := since != "" && !problem
+	p.patched = p.patches
+	p.ahead = !(p.patches && resumed)
+	if !p.ahead { // the state is the one before the replayed events
+		snapshot.Cursor, snapshot.Revision, snapshot.LastTransactionID = since, from, ""
+		snapshot.CurrentState = p.shareData.states[from-1]
+	}
+	p.push(snapshot)
+	p.queue[at].resumed = resumed
 	p.replay(from)
 	p.live = true
 }

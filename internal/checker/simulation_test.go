@@ -1,6 +1,7 @@
 package checker_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/internal/jsonpatch"
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -75,6 +77,7 @@ func TestSimulation_NoViolations(t *testing.T) {
 			"states": s.States, "resumed": s.Resumed, "gaps": s.Gaps, "live": s.Live, "replayed": s.Replayed,
 			"removals": s.Removals, "disconnects": s.Disconnects, "accepted": s.Accepted, "rejected": s.Rejected,
 			"refused": s.Refused, "unanswered": s.Unanswered, "duplicates": s.Duplicates, "entries": s.Entries,
+			"skips": s.Skips, "patched": s.Patched,
 		} {
 			total[name] += n
 		}
@@ -93,13 +96,13 @@ func newSimulation(seed uint64) *simulation {
 	if seed%4 == 1 {
 		w.retention = 8 + 10*rng.IntN(2)
 	}
-	for _, id := range []string{"counter", "doc"} {
+	for _, id := range []string{"counter", "doc", "list"} {
 		w.shareData = append(w.shareData, &simShareData{id: id})
 	}
 	for _, t := range w.shareData {
 		w.create(t)
 		for i := range 6 {
-			w.subscribers = append(w.subscribers, &simSubscriber{simulation: w, shareData: t, log: logKey{fmt.Sprintf("subscriber%d", i), t.id, i >= 3}})
+			w.subscribers = append(w.subscribers, &simSubscriber{simulation: w, shareData: t, log: logKey{fmt.Sprintf("subscriber%d", i), t.id, i >= 3}, patches: t.id == "list", conflate: t.id == "list" && i%2 == 0})
 		}
 	}
 	return w
@@ -110,7 +113,7 @@ func (w *simulation) options() checker.Options {
 	return checker.Options{
 		Window: w.window, Retention: w.retention, Complete: true, FreshReads: true,
 		Attributed: true,
-		Models:     map[string]checker.Model{"counter": checker.Counter, "doc": checker.Register},
+		Models:     map[string]checker.Model{"counter": checker.Counter, "doc": checker.Register, "list": list},
 	}
 }
 
@@ -182,8 +185,11 @@ func (w *simulation) act() {
 
 func (w *simulation) anyState(t *simShareData) json.RawMessage {
 	w.names++
-	if t.id == "counter" {
+	switch t.id {
+	case "counter":
 		return fmt.Appendf(nil, `{"value":%d}`, w.rng.IntN(50))
+	case "list":
+		return fmt.Appendf(nil, `{"pad":"%0200d","items":[0]}`, w.names)
 	}
 	return fmt.Appendf(nil, `{"text": "number %d"}`, w.names)
 }
@@ -235,10 +241,18 @@ func (w *simulation) commit(t *simShareData, e sharedata.Entry, state json.RawMe
 	}
 	w.clock = w.clock.Add(time.Second)
 	e.Time = w.clock
-	if e.Type != sharedata.EntryRemoved {
-		e.StateHash = hashOf(state)
-	} else {
+	switch {
+	case e.Type == sharedata.EntryRemoved:
 		state = nil
+	case e.Type != sharedata.EntryTransaction:
+		e.NewState = state
+	case e.Accepted:
+		if e.Patch = diff(t.state(), state); e.Patch == nil {
+			e.NewState = state
+		}
+	}
+	if state != nil {
+		e.StateHash = hashOf(state)
 	}
 	e = seal(e, previous)
 	t.entries, t.states = append(t.entries, e), append(t.states, state)
@@ -248,7 +262,7 @@ func (w *simulation) commit(t *simShareData, e sharedata.Entry, state json.RawMe
 	}
 	for _, p := range w.subscribers {
 		if p.shareData == t && p.live {
-			p.push(liveFrame(e, state))
+			p.pushLive(len(t.entries) - 1)
 			p.live = e.Type != sharedata.EntryRemoved
 		}
 	}
@@ -298,10 +312,7 @@ func (w *simulation) evaluate(o *simOperation) {
 		o.answer = checker.Answer{Accepted: first.Accepted, TransactionID: first.Cursor.String(), Duplicate: true}
 		return
 	}
-	model := checker.Counter
-	if t.id == "doc" {
-		model = checker.Register
-	}
+	model := w.options().Models[t.id]
 	next, accepted, err := model(t.state(), o.proposal.Function, o.proposal.Data)
 	if err != nil {
 		panic(err)
@@ -332,6 +343,25 @@ func (w *simulation) remembered(t *simShareData, key string) *sharedata.Entry {
 
 func (w *simulation) result(o *simOperation) {
 	w.script = append(w.script, step{kind: hasResult, op: o.number, answer: o.answer})
+}
+
+// list is the model of a state that begins with {"pad": and ends with an array, to
+// which a function appends.
+func list(state json.RawMessage, _ string, data json.RawMessage) (json.RawMessage, bool, error) {
+	if string(data) == "null" {
+		return nil, false, nil
+	}
+	return fmt.Appendf(nil, "%s,%s]}", bytes.TrimSuffix(state, []byte("]}")), data), true, nil
+}
+
+// diff returns the patch that leads from one text to another; nil where a patch would
+// not be smaller, or leads to another text of the same value.
+func diff(before, after json.RawMessage) json.RawMessage {
+	patch, ok := jsonpatch.Diff(before, after)
+	if made, err := jsonpatch.Apply(before, patch); !ok || err != nil || !bytes.Equal(made, after) {
+		return nil
+	}
+	return patch
 }
 
 func liveFrame(e sharedata.Entry, state json.RawMessage) wire.ServerMessage {

@@ -22,14 +22,15 @@ type stream struct {
 	// from. gapReported says that a client reported a gap since.
 	before      replay.Cursor
 	gapReported bool
+	// conflate says that a client asked for that.
+	conflate bool
 }
 
-// pendingSubscribe is a subscribe that was sent at a record. One that was
+// pendingSubscribe is the record of a subscribe. One that was
 // cancelled by an unsubscribe may be answered or not; one that is maybeAnswered
 // was answered by a state before, or will be by the next.
 type pendingSubscribe struct {
-	at                       uint64
-	since                    string
+	*record
 	cancelled, maybeAnswered bool
 }
 
@@ -59,11 +60,17 @@ func (s *stream) evaluate() {
 	for i := range s.log.records {
 		s.index = i
 		r := &s.log.records[i]
+		if r.problem != "" {
+			s.report(InSync, "%s", r.problem)
+		}
 		switch r.kind {
 		case state:
-			if s.log.client {
+			switch {
+			case s.log.client:
 				s.clientState(r)
-			} else {
+			case r.skipped > 0:
+				s.skip(r)
+			default:
 				s.state(r)
 			}
 			s.compareState(r)

@@ -9,14 +9,14 @@ import (
 // subscribed begins a subscription of a client, or adds a pending subscribe.
 func (s *stream) subscribed(r *record) {
 	if !s.log.client {
-		s.pending = append(s.pending, pendingSubscribe{at: r.at, since: r.text})
+		s.pending = append(s.pending, pendingSubscribe{record: r})
 		return
 	}
 	s.endSegment()
-	s.gapReported = false
+	s.gapReported, s.conflate = false, r.conflate
 	// A cursor that does not parse is zero: nothing can be resumed from it.
 	s.before, _ = replay.ParseCursor(r.text)
-	s.pending = []pendingSubscribe{{at: r.at}}
+	s.pending = []pendingSubscribe{{record: r}}
 }
 
 // unsubscribed ends the subscription and cancels the pending subscribes.
@@ -51,12 +51,12 @@ func (s *stream) state(r *record) {
 	// Where a history did not continue, an unsolicited state may come while a
 	// subscribe is pending.
 	restarted := s.segment != nil && !s.segment.removed && s.segment.at.Epoch != r.cursor.Epoch
-	oldest := s.pending[0]
+	oldest, before := s.pending[0], s.segment
 	s.endSegment()
 	s.segment = newSegment(r)
-	s.segment.counted = r.counted
 	expectation := s.takeSubscribe(r)
 	if restarted {
+		s.segment.conflate = s.segment.conflate || before.conflate
 		oldest.maybeAnswered = true
 		s.pending = append([]pendingSubscribe{oldest}, s.pending...)
 		expectation.resumes, expectation.problem = expectation.resumes && expectation.problem == "", ""
@@ -81,19 +81,23 @@ func (s *stream) unsolicitedState(r *record) {
 	before := s.segment
 	s.endSegment()
 	s.segment = newSegment(r)
-	s.segment.counted, s.segment.unsolicited = r.counted, true
+	s.segment.unsolicited = true
 	s.segment.notFound, s.segment.why = required, "the state was not asked for"
 	if before == nil || before.removed {
 		s.report(NeverInterleaved, "no subscribe asked for this state")
 		s.segment.notFound = allowed
 		return
 	}
+	s.segment.conflate = before.conflate
+	if r.patches != before.patches {
+		s.report(InSync, "the subscription is one with patches: %t, and the state is not", before.patches)
+	}
 	from := before.position()
 	if from.Epoch == r.cursor.Epoch && (from.Revision >= r.cursor.Revision || s.evaluation.surelyKept(s.log.shareData, from, r.cursor, s.sinceWhen(), r.at)) {
 		s.report(Resumable, "a state was sent again though the history continues from %s", from)
 	}
-	if r.number > 0 {
-		s.report(Resumable, "%d replayed frames are announced with a state that no subscribe asked for", r.number)
+	if r.number > 0 || r.resumed {
+		s.report(Resumable, "%s with a state that no subscribe asked for", r.announces())
 	}
 }
 
@@ -112,9 +116,11 @@ type expectation struct {
 func (s *stream) takeSubscribe(r *record) expectation {
 	candidates := s.candidates()
 	var chosen expectation
-	fitting, last := 0, 0
+	fitting, last, patches := 0, 0, false
 	for i := range candidates {
 		s.segment.unsubscribed = s.segment.unsubscribed || s.pending[i].cancelled
+		s.segment.conflate = s.segment.conflate || s.pending[i].conflate
+		patches = patches || s.pending[i].patches == r.patches
 		p := s.evaluation.expect(s.log.shareData, s.pending[i], r)
 		switch {
 		case fitting == 0:
@@ -126,6 +132,9 @@ func (s *stream) takeSubscribe(r *record) expectation {
 			fitting, last = fitting+1, i
 		}
 	}
+	if !patches {
+		s.report(InSync, "patches were asked for: %t, and a state has a stateHash exactly then", !r.patches)
+	}
 	if candidates > 1 && chosen.notFound == forbidden {
 		chosen.notFound = allowed
 	}
@@ -135,6 +144,45 @@ func (s *stream) takeSubscribe(r *record) expectation {
 	}
 	s.takeOldest(candidates)
 	return chosen
+}
+
+// announces says what a state promises of what follows it.
+func (r *record) announces() string {
+	if r.resumed {
+		return fmt.Sprintf("it is called resumed, with %d replayed frames,", r.number)
+	}
+	return fmt.Sprintf("%d replayed frames are announced", r.number)
+}
+
+// skip continues the segment after the entries that a state says were skipped.
+func (s *stream) skip(r *record) {
+	g := s.segment
+	switch {
+	case g == nil || g.removed:
+		s.report(NeverInterleaved, "there is no subscription of which it could skip entries")
+		s.segment = newSegment(r)
+		return
+	case r.cursor.Epoch != g.at.Epoch:
+		s.report(Ordered, "it is of another epoch than the state before, %d", g.at.Epoch)
+		return
+	case !g.conflate:
+		s.report(Once, "it skips entries, which the subscriber did not ask for")
+	case !g.caughtUp() || r.number > 0 || r.resumed:
+		s.report(NeverInterleaved, "it skips entries in the middle of a replay")
+	case r.cursor.Revision <= g.live.last:
+		s.report(Ordered, "it is a state from before revision %d, which came before", g.live.last)
+	case r.cursor.Revision > g.live.last+r.skipped:
+		s.report(Gapless, "only %d entries are said to be skipped after revision %d", r.skipped, g.live.last)
+	case r.cursor.Revision < g.live.last+r.skipped:
+		s.report(Once, "%d entries are said to be skipped after revision %d", r.skipped, g.live.last)
+	case r.patches != g.patches:
+		s.report(InSync, "the subscription is one with patches: %t, and the state is not", g.patches)
+	}
+	s.requireNotFound(r)
+	s.notEarly(g.live.last + 1)
+	g.anyLive = true
+	g.state, g.stateAt = r.state, r.cursor.Revision
+	g.live.skipTo(r.cursor.Revision)
 }
 
 // candidates returns how many pending subscribes may be the one that is answered
@@ -160,9 +208,9 @@ func (s *stream) takeOldest(candidates int) {
 
 // expect returns what must follow the state that answers a subscribe.
 func (ev *evaluation) expect(shareData string, subscribe pendingSubscribe, r *record) expectation {
-	since, announced := subscribe.since, ""
-	if r.number > 0 {
-		announced = fmt.Sprintf("%d replayed frames are announced though ", r.number)
+	since, announced := subscribe.text, ""
+	if r.number > 0 || r.resumed {
+		announced = r.announces() + " though "
 	}
 	notFound := func(why string) expectation {
 		p := expectation{notFound: required, why: why}
@@ -196,6 +244,10 @@ func (ev *evaluation) expect(shareData string, subscribe pendingSubscribe, r *re
 	switch {
 	case missed > uint64(ev.options.Window):
 		return notFound(fmt.Sprintf("%s is %d entries old, and the window has %d", from, missed, ev.options.Window))
+	case r.leftOut && (subscribe.includeState || !subscribe.hasState):
+		p.problem = "the state is left out though the subscriber asked for it, or does not have it"
+	case r.resumed && !subscribe.patches:
+		p.problem = "it is called resumed though patches were not asked for"
 	case r.counted && r.number == 0 && missed > 0:
 		p = notFound("nothing is replayed from " + from.String())
 		if sure {
@@ -246,12 +298,21 @@ func (s *stream) clientState(r *record) {
 	s.segment = newSegment(r)
 	continues := from.Epoch == r.cursor.Epoch && from.Revision <= r.cursor.Revision
 	switch {
+	case r.skipped > 0 && (!s.conflate || gap || r.resumed):
+		s.report(Once, "it skips entries, which the consumer did not ask for or has as a gap or a replay")
+	case r.skipped > 0 && (!continues || from.Revision+r.skipped != r.cursor.Revision):
+		s.report(Gapless, "%d entries are said to be skipped after %s", r.skipped, from)
+	case r.skipped > 0:
 	case r.resumed && gap:
 		s.report(Resumable, "it was called resumed after a gap")
 	case r.resumed && from.IsZero():
 		s.report(Resumable, "it was called resumed though there was nothing to resume from")
 	case r.resumed && !continues:
 		s.report(Resumable, "it was called resumed though it does not continue from %s", from)
+	case r.resumed && r.cursor == from: // and so before the replayed events
+		s.segment.at.Revision += r.number
+		s.segment.live.last = s.segment.at.Revision
+		s.segment.resumeFrom(from.Revision)
 	case r.resumed:
 		s.segment.resumeFrom(from.Revision)
 	case from.IsZero():

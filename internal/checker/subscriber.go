@@ -3,15 +3,38 @@ package checker
 import (
 	"github.com/safe-go/safe/client"
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
 )
 
 // Subscriber records the frames that one subscriber receives about one ShareData.
 type Subscriber struct{ log *log }
 
-// Subscribed records that a subscribe is about to be sent; since is its cursor,
-// empty for none. It must be one with replayLifecycle: without, replays lack the
-// updates.
-func (s *Subscriber) Subscribed(since string) { s.log.add(record{kind: subscribed, text: since}) }
+// Subscribed records that a subscribe without patches is about to be sent; since is
+// its cursor, empty for none. It must be one with replayLifecycle: without, replays
+// lack the updates.
+func (s *Subscriber) Subscribed(since string) {
+	s.SubscribedWith(&wire.Subscribe{Since: since, ReplayLifecycle: true})
+}
+
+// SubscribedWith records that a subscribe is about to be sent. One with patches and a
+// cursor needs IncludeState unless KeepStateAt that cursor returns true.
+func (s *Subscriber) SubscribedWith(f *wire.Subscribe) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.log.add(record{
+		kind: subscribed, text: f.Since, hasState: s.log.held.keep(f.Since),
+		patches: f.Patches, conflate: f.Conflate, includeState: f.IncludeState,
+	})
+}
+
+// KeepStateAt keeps the state at a cursor for a subscribe, also while later frames are
+// received. It returns false where the subscriber does not have it: only that of the
+// newest frame.
+func (s *Subscriber) KeepStateAt(cursor string) bool {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.held.keep(cursor)
+}
 
 // Frame records a frame that was received. Frames about other ShareData, and those
 // that are not about a subscription, are ignored. An error frame
@@ -29,11 +52,24 @@ func (s *Subscriber) Disconnected(code int) {
 	s.log.add(record{kind: disconnected, number: uint64(max(code, 0))})
 }
 
-func (l *log) addFrame(frame wire.ServerMessage) {
-	l.keepState(frame)
-	if rec, ok := l.recordOf(frame); ok {
-		l.add(rec)
+func (l *log) addFrame(frame wire.ServerMessage) { l.addFrameWith(frame, false) }
+
+// addFrameWith records a frame. resumed says that a client called a state resumed.
+func (l *log) addFrameWith(frame wire.ServerMessage, resumed bool) {
+	rec, ok := l.recordOf(frame)
+	if !ok {
+		return
 	}
+	l.keepState(frame)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client {
+		rec.resumed = resumed
+		l.held.receiveEvent(frame, &rec)
+	} else {
+		l.held.receive(frame, &rec)
+	}
+	l.add(rec)
 }
 
 // Client records what a reconnecting client delivers about one ShareData, over any
@@ -42,7 +78,18 @@ type Client struct{ log *log }
 
 // Subscribed records that a subscription begins. from is the cursor to continue
 // from; empty for none. A first subscription without a cursor need not be recorded.
-func (c *Client) Subscribed(from string) { c.log.add(record{kind: subscribed, text: from}) }
+func (c *Client) Subscribed(from string) {
+	c.SubscribedWith(client.SubscribeOptions{Cursor: from})
+}
+
+// SubscribedWith is Subscribed with options.
+func (c *Client) SubscribedWith(options client.SubscribeOptions) {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	at, _ := replay.ParseCursor(options.Cursor)
+	c.log.held = heldState{cursor: at, state: options.State}
+	c.log.add(record{kind: subscribed, text: options.Cursor, conflate: options.Conflate})
+}
 
 // Event records an event of package client. It returns the position of the
 // subscription after the event; empty where the event has none.
@@ -52,7 +99,7 @@ func (c *Client) Event(event client.Event) (cursor string) {
 	case *client.State:
 		c.State(&wire.State{
 			ShareDataID: id, CurrentState: e.CurrentState, LastTransactionID: e.LastTransactionID,
-			Cursor: e.Cursor, Revision: e.Revision,
+			Cursor: e.Cursor, Revision: e.Revision, Replaying: e.Replaying, Skipped: e.Skipped,
 		}, e.Resumed)
 		if e.Replaying == 0 {
 			return e.Cursor
@@ -60,7 +107,7 @@ func (c *Client) Event(event client.Event) (cursor string) {
 	case *client.Transaction:
 		c.Frame(&wire.Transaction{
 			ShareDataID: id, TransactionID: e.TransactionID, Accepted: e.Accepted, CurrentState: e.CurrentState,
-			Replayed: e.Replayed, Revision: e.Revision, FunctionID: e.FunctionID,
+			Patch: e.Patch, Replayed: e.Replayed, Revision: e.Revision, FunctionID: e.FunctionID,
 		})
 		return e.TransactionID
 	case *client.Lifecycle:
@@ -70,7 +117,7 @@ func (c *Client) Event(event client.Event) (cursor string) {
 		}
 		c.Frame(&wire.Lifecycle{
 			ShareDataID: id, Event: kind, CurrentState: e.CurrentState,
-			Replayed: e.Replayed, Cursor: e.Cursor, Revision: e.Revision,
+			Patch: e.Patch, Replayed: e.Replayed, Cursor: e.Cursor, Revision: e.Revision,
 		})
 		return e.Cursor
 	case *client.Gap:
@@ -80,14 +127,9 @@ func (c *Client) Event(event client.Event) (cursor string) {
 }
 
 // State records a snapshot. resumed says that the client called it resumed:
-// nothing was missed. The announced replay in the frame is ignored.
-func (c *Client) State(frame *wire.State, resumed bool) {
-	c.log.keepState(frame)
-	if rec, ok := c.log.recordOf(frame); ok {
-		rec.resumed, rec.counted, rec.number = resumed, false, 0
-		c.log.add(rec)
-	}
-}
+// nothing was missed. The announced replay in the frame says only where a resumed
+// state that is the one before the replayed events leads to.
+func (c *Client) State(frame *wire.State, resumed bool) { c.log.addFrameWith(frame, resumed) }
 
 // Frame records a transaction or lifecycle event; other frames are ignored.
 func (c *Client) Frame(frame wire.ServerMessage) {

@@ -12,6 +12,11 @@ type Summary struct {
 	// States are the snapshots. Resumed are those that announce a replay, or that a
 	// client called resumed. Gaps are gaps and "cursor not found".
 	States, Resumed, Gaps int
+	// LeftOut are states that a subscriber was not sent because it has them.
+	LeftOut int
+	// Skips are states that say how many entries they skipped. Patched are frames
+	// and events with patches whose states were computed.
+	Skips, Patched int
 	// Live and Replayed are frames of entries, including Removals.
 	Live, Replayed, Removals int
 	// Disconnects are lost connections, FellBehind those closed with 4001.
@@ -34,7 +39,7 @@ func (s Summary) String() string {
 		n    int
 		name string
 	}{
-		{s.States, "states"}, {s.Resumed, "resumed"}, {s.Gaps, "gaps"}, {s.Live, "live frames"},
+		{s.States, "states"}, {s.Resumed, "resumed"}, {s.Gaps, "gaps"}, {s.LeftOut, "states left out"}, {s.Skips, "skips"}, {s.Patched, "patched"}, {s.Live, "live frames"},
 		{s.Replayed, "replayed frames"}, {s.Removals, "removals"}, {s.Disconnects, "disconnects"},
 		{s.FellBehind, "fell behind"}, {s.Proposals, "proposals"}, {s.Accepted, "accepted"},
 		{s.Rejected, "rejected"}, {s.Refused, "refused"}, {s.Unanswered, "unanswered"},
@@ -82,9 +87,18 @@ func (r *record) count(s *Summary) {
 		if r.resumed || r.number > 0 {
 			s.Resumed++
 		}
+		if r.leftOut {
+			s.LeftOut++
+		}
+		if r.skipped > 0 {
+			s.Skips++
+		}
 	case notFound, gap:
 		s.Gaps++
 	case transaction, updated, removed:
+		if r.computed && r.hasState {
+			s.Patched++
+		}
 		if r.replayed {
 			s.Replayed++
 		} else {

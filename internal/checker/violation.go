@@ -18,6 +18,7 @@ const (
 	NeverInterleaved    Promise = "never interleaved"
 	Resumable           Promise = "resumable"
 	CommittedBeforeSeen Promise = "committed before seen"
+	InSync              Promise = "in sync"
 	OneWinner           Promise = "one winner"
 	OnceOnly            Promise = "once only"
 	Auditable           Promise = "auditable"
@@ -28,7 +29,7 @@ const (
 )
 
 var promises = []Promise{
-	Ordered, Gapless, Once, NeverInterleaved, Resumable, CommittedBeforeSeen,
+	Ordered, Gapless, Once, NeverInterleaved, Resumable, CommittedBeforeSeen, InSync,
 	OneWinner, OnceOnly, Auditable, Complete, Recorded,
 }
 

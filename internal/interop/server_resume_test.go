@@ -228,3 +228,27 @@ func TestOurClient_4001(t *testing.T) {
 	s.propose("doc", "set", 1)
 	sub.want(fmt.Sprintf("#%d accepted: 1", sent+1))
 }
+
+// The published server knows neither patches nor conflation, and ignores that a client
+// asks for them: also for one that has the state at its cursor.
+func TestOurClient_PatchesIgnored(t *testing.T) {
+	s := startPublished(t, nil)
+	first := dial(t, s.proxy.url(), nil)
+	sub := first.subscribe("counter", `state: {"value":0}, last none`)
+	s.add(2)
+	sub.want(published(1, 2)...)
+	cursor, state := sub.Position()
+	if string(state) != `{"value":2}` {
+		t.Errorf("the state at %s is %s", cursor, state)
+	}
+	first.Close()
+	s.add(2)
+	c := dial(t, s.proxy.url(), nil)
+	sub = &ourSubscription{c.SubscribeWith("counter", client.SubscribeOptions{Cursor: cursor, State: state, Conflate: true}), t}
+	sub.want(`resumed: {"value":4}, last #4`)
+	sub.want(publishedReplay(3, 4)...)
+	s.add(1)
+	sub.want(published(5, 5)...)
+	s.propose("counter", "add", addition{-9})
+	sub.want(`#6 rejected: {"value":5}`)
+}

@@ -32,7 +32,7 @@ func (h *harness) newGoClient(name string, events int) *goClient {
 }
 
 func (h *harness) newGoClientWith(name string, options client.Options) *goClient {
-	network := &flakyNetwork{}
+	network := &flakyNetwork{address: h.address}
 	options.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: network.dial}}
 	options.Backoff = client.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond}
 	options.RequestTimeout = testTimeout
@@ -116,10 +116,32 @@ func (c *goClient) propose(id, functionID string, data json.RawMessage, key stri
 // flakyNetwork makes connections that break after a random number of received
 // bytes. The zero value makes connections that do not break.
 type flakyNetwork struct {
-	mu     sync.Mutex
-	random *rand.Rand // nil: connections do not break
-	most   int
-	conn   net.Conn // the newest
+	mu      sync.Mutex
+	address string     // of the server; empty: it cannot be reached
+	random  *rand.Rand // nil: connections do not break
+	most    int
+	conn    net.Conn // the newest
+}
+
+// redirect breaks the current connection; new ones go to another address.
+func (n *flakyNetwork) redirect(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.address = address
+	n.interruptLocked()
+}
+
+// interrupt breaks the current connection.
+func (n *flakyNetwork) interrupt() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.interruptLocked()
+}
+
+func (n *flakyNetwork) interruptLocked() {
+	if n.conn != nil {
+		n.conn.Close()
+	}
 }
 
 // breakAfter makes new connections break after at most this many bytes.
@@ -134,12 +156,13 @@ func (n *flakyNetwork) repair() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.random = nil
-	if n.conn != nil {
-		n.conn.Close()
-	}
+	n.interruptLocked()
 }
 
-func (n *flakyNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (n *flakyNetwork) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	n.mu.Lock()
+	address := n.address
+	n.mu.Unlock()
 	conn, err := dialSmallBuffer(ctx, network, address)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,8 @@ type harness struct {
 	recorder *checker.Recorder
 	manager  *sharedata.Manager
 	url      string
+	address  string                   // in url
+	stop     func()                   // stops the server and its manager
 	release  func()                   // ends the runs of the function "hold"
 	received func(wire.ServerMessage) // if not nil, is called with every frame to a rawConn
 
@@ -128,9 +130,7 @@ func newHarness(t *testing.T, store replay.Store, options realtime.Options) *har
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
-	held := make(chan struct{})
-	release := sync.OnceFunc(func() { close(held) })
-	t.Cleanup(release)
+	h := &harness{t: t, ctx: ctx, recorder: checker.NewRecorder(), changed: make(chan struct{})}
 	if store == nil {
 		memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
 		if err != nil {
@@ -138,16 +138,26 @@ func newHarness(t *testing.T, store replay.Store, options realtime.Options) *har
 		}
 		store = memory
 	}
-	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds(held)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &harness{t: t, ctx: ctx, recorder: checker.NewRecorder(), manager: manager, release: release, changed: make(chan struct{})}
-	manager.ObserveAll(h.recorder)
-	manager.ObserveAll(sharedata.ObserverFunc(h.count))
+	h.start(store, options)
 	for _, id := range everyID {
 		h.create(id)
 	}
+	return h
+}
+
+// start starts a server, at first or after stop.
+func (h *harness) start(store replay.Store, options realtime.Options) {
+	t := h.t
+	t.Helper()
+	held := make(chan struct{})
+	h.release = sync.OnceFunc(func() { close(held) })
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: append(kinds(held), listKind)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.manager = manager
+	manager.ObserveAll(h.recorder)
+	manager.ObserveAll(sharedata.ObserverFunc(h.count))
 	options.Logger = slog.New(slog.DiscardHandler)
 	server, err := realtime.NewServer(manager, &options)
 	if err != nil {
@@ -163,7 +173,9 @@ func newHarness(t *testing.T, store replay.Store, options realtime.Options) *har
 		defer close(served)
 		httpServer.Serve(smallBufferListener{listener})
 	}()
-	t.Cleanup(func() {
+	release := h.release
+	h.stop = sync.OnceFunc(func() {
+		release()
 		httpServer.Close()
 		<-served
 		if err := server.Close(); err != nil {
@@ -173,8 +185,9 @@ func newHarness(t *testing.T, store replay.Store, options realtime.Options) *har
 			t.Error(err)
 		}
 	})
-	h.url = "ws://" + listener.Addr().String()
-	return h
+	t.Cleanup(h.stop)
+	h.address = listener.Addr().String()
+	h.url = "ws://" + h.address
 }
 
 func (h *harness) count(events []sharedata.Event) {
@@ -275,6 +288,9 @@ func (h *harness) check(options checker.Options, atLeast checker.Summary) {
 		{"snapshots", got.States, atLeast.States},
 		{"resumptions", got.Resumed, atLeast.Resumed},
 		{"gaps", got.Gaps, atLeast.Gaps},
+		{"skips", got.Skips, atLeast.Skips},
+		{"states left out", got.LeftOut, atLeast.LeftOut},
+		{"states computed by patches", got.Patched, atLeast.Patched},
 		{"live frames", got.Live, atLeast.Live},
 		{"replayed frames", got.Replayed, atLeast.Replayed},
 		{"removals", got.Removals, atLeast.Removals},

@@ -21,6 +21,9 @@ type load struct {
 	// stalls makes raw subscribers stop reading at random, for at most this many
 	// commits; 0 for never.
 	stalls int
+	// patched and conflated are how many of the raw subscribers ask for patches, and
+	// for conflation.
+	patched, conflated int
 	// clients is the number of Go clients, whose connections break.
 	clients int
 	// proposers is the number of raw connections that send this many proposals
@@ -47,7 +50,9 @@ func (s load) run(h *harness, seed uint64) {
 	for i := range s.subscribers {
 		rng := random()
 		subscribers.Go(func() {
-			c := s.subscribeRaw(h, fmt.Sprint("subscriber-", i), rng, idle)
+			// Some subscribers ask for both, and some for one of the two.
+			asks := asks{i < s.patched, i >= s.subscribers-s.conflated}
+			c := s.subscribeRaw(h, fmt.Sprint("subscriber-", i), asks, rng, idle)
 			mu.Lock()
 			defer mu.Unlock()
 			last = append(last, c)
@@ -87,13 +92,15 @@ func (s load) run(h *harness, seed uint64) {
 
 // subscribeRaw makes the connections of a raw subscriber, the last one when idle
 // is closed. It returns that one.
-func (s load) subscribeRaw(h *harness, name string, rng *rand.Rand, idle <-chan struct{}) *rawConn {
+func (s load) subscribeRaw(h *harness, name string, asks asks, rng *rand.Rand, idle <-chan struct{}) *rawConn {
 	cursors := make(map[string]string)
+	var p *rawConn
 	for range s.connections - 1 {
 		select {
 		case <-idle:
 		default:
-			p := s.subscribeOnce(h, name, rng, cursors, idle)
+			p = h.connectAfter(p, name, asks)
+			s.subscribeOnce(h, p, rng, cursors, idle)
 			for _, id := range everyID {
 				if cursor := p.cursor(id); cursor != "" {
 					cursors[id] = cursor
@@ -102,16 +109,15 @@ func (s load) subscribeRaw(h *harness, name string, rng *rand.Rand, idle <-chan 
 		}
 	}
 	<-idle
-	p := h.connect(name)
+	p = h.connectAfter(p, name, asks)
 	for _, id := range everyID {
 		p.subscribe(id, cursors[id])
 	}
 	return p
 }
 
-// subscribeOnce makes one connection of a raw subscriber and cuts it.
-func (s load) subscribeOnce(h *harness, name string, rng *rand.Rand, cursors map[string]string, idle <-chan struct{}) *rawConn {
-	p := h.connect(name)
+// subscribeOnce uses one connection of a raw subscriber and cuts it.
+func (s load) subscribeOnce(h *harness, p *rawConn, rng *rand.Rand, cursors map[string]string, idle <-chan struct{}) {
 	for _, id := range everyID {
 		p.subscribe(id, since(rng, cursors[id]))
 	}
@@ -135,7 +141,6 @@ func (s load) subscribeOnce(h *harness, name string, rng *rand.Rand, cursors map
 	}
 	p.await(func() bool { return p.frames >= enough }, idle)
 	p.cut()
-	return p
 }
 
 // since returns the cursor, or at random one that cannot be resumed from.

@@ -18,6 +18,7 @@ type rawConn struct {
 	harness *harness
 	ws      *websocket.Conn
 	record  *checker.Connection
+	asks    asks
 	ended   chan struct{} // closed when the reader has returned
 
 	writing sync.Mutex // makes recording and sending a frame one step
@@ -25,6 +26,7 @@ type rawConn struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, with every frame
 	frames  int
+	bytes   int // of the frames
 	replies int
 	sent    int
 	// cursors are the positions of the subscriptions; empty before the state, and
@@ -35,17 +37,27 @@ type rawConn struct {
 	closed  bool
 }
 
+// asks is what the subscriptions of a connection ask for.
+type asks struct{ patches, conflate bool }
+
 // connect opens a connection. The name is for reports.
-func (h *harness) connect(name string) *rawConn {
+func (h *harness) connect(name string) *rawConn { return h.connectAfter(nil, name, asks{}) }
+
+// connectAfter opens a connection of a subscriber that has the states that it received
+// on another connection, if that is not nil.
+func (h *harness) connectAfter(before *rawConn, name string, asks asks) *rawConn {
 	ws, _, err := websocket.Dial(h.ctx, h.url, &websocket.DialOptions{HTTPClient: smallBufferClient})
 	if err != nil {
 		h.t.Fatalf("%s: %v", name, err)
 	}
 	ws.SetReadLimit(-1)
 	p := &rawConn{
-		harness: h, ws: ws, record: h.recorder.Connection(name),
+		harness: h, ws: ws, record: h.recorder.Connection(name), asks: asks,
 		ended: make(chan struct{}), changed: make(chan struct{}),
 		cursors: make(map[string]string),
+	}
+	if before != nil {
+		p.record.Continues(before.record)
 	}
 	go p.read()
 	return p
@@ -83,15 +95,16 @@ func (p *rawConn) read() {
 		if p.harness.received != nil {
 			p.harness.received(frame)
 		}
-		p.follow(frame)
+		p.follow(frame, len(data))
 	}
 }
 
 // follow moves the cursor of the subscription that a frame belongs to.
-func (p *rawConn) follow(frame wire.ServerMessage) {
+func (p *rawConn) follow(frame wire.ServerMessage, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frames++
+	p.bytes += bytes
 	switch f := frame.(type) {
 	case *wire.State:
 		if f.Replaying == 0 {
@@ -150,7 +163,10 @@ func (p *rawConn) subscribe(id, since string) {
 	p.mu.Lock()
 	p.cursors[id] = ""
 	p.mu.Unlock()
-	p.send(&wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: true})
+	p.send(&wire.Subscribe{
+		ShareDataID: id, Since: since, ReplayLifecycle: true, Patches: p.asks.patches, Conflate: p.asks.conflate,
+		IncludeState: p.asks.patches && !p.record.KeepStateAt(id, since),
+	})
 }
 
 func (p *rawConn) propose(id, functionID string, data json.RawMessage, key string) {

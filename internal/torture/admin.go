@@ -129,11 +129,7 @@ func (a *administrator) remove(ctx context.Context, server *process, id string) 
 func (a *administrator) createAll(ctx context.Context) error {
 	for i, id := range a.driver.ids {
 		server := a.driver.processes[i%len(a.driver.processes)]
-		state := json.RawMessage(`{"value":10}`)
-		if kindOf(id) == "register" {
-			state = json.RawMessage(`{"updated":0}`)
-		}
-		if err := a.create(ctx, server, id, state); err != nil {
+		if err := a.create(ctx, server, id, randomState(stream(a.driver.options.Seed, id), id)); err != nil {
 			return fmt.Errorf("create %s: %w", id, err)
 		}
 	}

@@ -16,6 +16,12 @@
 //     subscribe with good and bad cursors, and cut their connections;
 //   - an administrator, which updates, removes and re-creates.
 //
+// Half of the Go clients and of the raw ones subscribe with patches, with and without the
+// state at their cursors, and a third of each with conflation. Documents of several
+// kilobytes, of which each proposal changes a little, are among the ShareData. With
+// -torture.retention the stores keep only some entries besides those after the newest
+// snapshot; every other run of several, and that of many kills, keeps 30.
+//
 // The faults: servers are killed, shut down gracefully and paused. Connections between
 // clients and servers, and between servers and Redis, are delayed, reset, closed in one
 // direction and blocked. Redis is killed and restarted with its append-only file,

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ type goClient struct {
 	transport *http.Transport
 	watching  sync.WaitGroup // one for each subscription
 	restarts  int
+	asks      asks
 
 	positions positions
 }
@@ -36,7 +38,7 @@ const requestTimeout = 10 * time.Second
 
 func (d *driver) newGoClient(number int, proxy *proxy, rng *rand.Rand) (*goClient, error) {
 	c := &goClient{
-		driver: d, name: fmt.Sprint("client-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(),
+		driver: d, name: fmt.Sprint("client-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(), asks: asksOf(number),
 		transport: &http.Transport{DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext},
 	}
 	return c, c.start()
@@ -51,13 +53,17 @@ func (c *goClient) start() error {
 		HeartbeatInterval: 2 * time.Second,
 		RequestTimeout:    requestTimeout,
 		EventBuffer:       64,
+		KeptStateBytes:    keptStateBytes[c.asks.patches],
 	})
 	if err != nil {
 		return err
 	}
 	c.client.Store(started)
 	for _, id := range c.ids {
-		from := c.positions.of(id)
+		from := client.SubscribeOptions{Cursor: c.positions.of(id), Conflate: c.asks.conflate}
+		if c.asks.patches && c.restarts%2 == 0 {
+			from.Cursor, from.State = c.positions.withState(id)
+		}
 		c.watching.Go(func() { c.watch(started, id, from) })
 	}
 	return nil
@@ -80,15 +86,17 @@ func (c *goClient) restart() {
 	}
 }
 
+// keptStateBytes is client.Options.KeptStateBytes with patches and without.
+var keptStateBytes = map[bool]int{true: 0, false: -1}
+
 // watch records the events of a ShareData until the client is closed. It subscribes
 // again when the ShareData was removed.
-func (c *goClient) watch(started *client.Client, id, from string) {
-	for ctx := c.driver.ctx; ctx.Err() == nil; from = "" {
+func (c *goClient) watch(started *client.Client, id string, from client.SubscribeOptions) {
+	for ctx := c.driver.ctx; ctx.Err() == nil; from.Cursor, from.State = "", nil {
 		record := c.driver.recorder.Client(c.name, id)
-		if from != "" {
-			record.Subscribed(from)
-		}
-		for event, err := range started.SubscribeFrom(id, from).Events(ctx) {
+		record.SubscribedWith(from)
+		subscription := started.SubscribeWith(id, from)
+		for event, err := range subscription.Events(ctx) {
 			if err != nil {
 				record.Closed()
 				if errors.Is(err, client.ErrClosed) || ctx.Err() != nil {
@@ -105,8 +113,13 @@ func (c *goClient) watch(started *client.Client, id, from string) {
 			if removed {
 				cursor = ""
 			}
-			if _, gap := event.(*client.Gap); cursor != "" || removed || gap {
-				c.positions.moveTo(id, cursor)
+			gap, isGap := event.(*client.Gap)
+			if isGap {
+				c.driver.options.Log("%s: gap in %s after %s: %s", c.name, id, gap.Cursor, gap.Reason)
+			}
+			if cursor != "" || removed || isGap {
+				_, state := subscription.Position()
+				c.positions.moveToState(id, cursor, state)
 			}
 		}
 		// The id is unknown between a removal and the creation after it.
@@ -166,18 +179,48 @@ func (c *goClient) propose(p checker.Proposal) {
 type positions struct {
 	mu      sync.Mutex
 	cursors map[string]string
+	states  map[string]json.RawMessage // at the cursors; nil where they are not known
+	// asked are the subscribes of which nothing was received yet.
+	asked map[string]bool
 }
 
-func newPositions() positions { return positions{cursors: make(map[string]string)} }
+func newPositions() positions {
+	return positions{cursors: make(map[string]string), states: make(map[string]json.RawMessage), asked: make(map[string]bool)}
+}
 
-func (p *positions) moveTo(id, cursor string) {
+// ask notes a subscribe on a new connection.
+func (p *positions) ask(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cursors[id] = cursor
+	p.asked[id] = true
+}
+
+// isAt reports whether a subscription is at a cursor and not waiting for a reply.
+func (p *positions) isAt(id, cursor string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cursors[id] == cursor && !p.asked[id]
+}
+
+func (p *positions) moveTo(id, cursor string) { p.moveToState(id, cursor, nil) }
+
+func (p *positions) moveToState(id, cursor string, state json.RawMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cursors[id], p.states[id] = cursor, state
+	delete(p.asked, id)
 }
 
 func (p *positions) of(id string) string {
+	cursor, _ := p.withState(id)
+	return cursor
+}
+
+func (p *positions) withState(id string) (cursor string, state json.RawMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cursors[id]
+	if p.cursors[id] == "" {
+		return "", nil
+	}
+	return p.cursors[id], p.states[id]
 }

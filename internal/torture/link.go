@@ -30,7 +30,7 @@ func (l *link) run() {
 	if !l.awaitOpen() {
 		return
 	}
-	address := l.proxy.destination()
+	address, readBuffer := l.proxy.destination()
 	if address == "" {
 		return
 	}
@@ -46,6 +46,9 @@ func (l *link) run() {
 	}
 	l.server = conn.(*net.TCPConn)
 	l.mu.Unlock()
+	if readBuffer > 0 {
+		l.server.SetReadBuffer(readBuffer)
+	}
 	var both sync.WaitGroup
 	both.Go(func() { l.forward(l.server, l.client) })
 	both.Go(func() { l.forward(l.client, l.server) })

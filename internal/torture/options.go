@@ -34,7 +34,7 @@ type Options struct {
 	Processes int
 	// Clients is the number of clients, half of them Go clients. Default: 12.
 	Clients int
-	// ShareData is the number of ShareData. Default: 4.
+	// ShareData is the number of ShareData. Default: 5.
 	ShareData int
 	// Duration is how long faults are injected. Clients work for nine tenths of it.
 	// Default: 10 s.
@@ -52,6 +52,9 @@ type Options struct {
 	Think time.Duration
 	// Window is the replay window of the servers, in entries. Default: 100.
 	Window int
+	// Retention is how many of the newest entries the stores keep of each history,
+	// besides those that follow the newest snapshot. Default: all.
+	Retention int
 	// QuiesceTimeout is how long the system may take to become idle and current
 	// after the last fault. Default: 90 s.
 	QuiesceTimeout time.Duration
@@ -78,7 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 	err := errors.Join(
 		option.FillPositive("torture: Options.Processes", &o.Processes, 1),
 		option.FillPositive("torture: Options.Clients", &o.Clients, 12),
-		option.FillPositive("torture: Options.ShareData", &o.ShareData, 4),
+		option.FillPositive("torture: Options.ShareData", &o.ShareData, 5),
 		option.FillPositive("torture: Options.Duration", &o.Duration, 10*time.Second),
 		option.FillPositive("torture: Options.Think", &o.Think, time.Duration(max(o.Clients, 1))*2*time.Millisecond),
 		option.FillPositive("torture: Options.Window", &o.Window, 100),
@@ -87,6 +90,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case err != nil:
 		return o, err
+	case o.Retention < 0:
+		return o, fmt.Errorf("torture: Options.Retention is %d, it must not be negative", o.Retention)
 	case o.Kills < 0:
 		return o, fmt.Errorf("torture: Options.Kills is %d, it must not be negative", o.Kills)
 	case o.Processes > 1 && o.Store != StoreRedis:

@@ -20,6 +20,8 @@ type proxy struct {
 	open    chan struct{}
 	blocked bool
 	over    bool
+	// readBuffer is that of connections to the server; 0: that of the system.
+	readBuffer int
 	// accepted is the number of connections so far.
 	accepted int
 	// links are the current connections.
@@ -57,6 +59,14 @@ func (p *proxy) setDelay(delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = delay
+}
+
+// setReadBuffer bounds what new connections receive from the server ahead of a slow
+// client, in bytes.
+func (p *proxy) setReadBuffer(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readBuffer = bytes
 }
 
 // block stops forwarding without closing connections. New connections are accepted
@@ -161,9 +171,9 @@ func (p *proxy) conditions() (open <-chan struct{}, delay time.Duration) {
 	return p.open, p.delay
 }
 
-func (p *proxy) destination() string {
+func (p *proxy) destination() (address string, readBuffer int) {
 	p.mu.Lock()
-	target := p.target
+	target, readBuffer := p.target, p.readBuffer
 	p.mu.Unlock()
-	return target()
+	return target(), readBuffer
 }

@@ -50,6 +50,7 @@ func (r *rawClient) stayConnected(ctx context.Context, current <-chan struct{}) 
 	for {
 		if c := r.connect(ctx); c != nil {
 			for _, id := range r.ids {
+				r.positions.ask(id)
 				c.subscribe(id, r.positions.of(id))
 			}
 			select {
@@ -110,8 +111,8 @@ func (d *driver) late(ctx context.Context) (late []string) {
 		}
 		head := entries[len(entries)-1].Cursor.String()
 		for _, c := range clients {
-			if at := c.positions.of(id); slices.Contains(c.ids, id) && at != head {
-				late = append(late, fmt.Sprintf("%s is at %q of %s instead of %s", c.name, at, id, head))
+			if slices.Contains(c.ids, id) && !c.positions.isAt(id, head) {
+				late = append(late, fmt.Sprintf("%s is at %q of %s instead of %s", c.name, c.positions.of(id), id, head))
 			}
 		}
 	}
@@ -139,7 +140,7 @@ func (d *driver) evaluate(late []string) *Report {
 		report.Restarts += c.restarts
 	}
 	report.Violations = d.recorder.Check(checker.Options{
-		Window: d.options.Window, Complete: true, Durable: true, Attributed: true,
+		Window: d.options.Window, Retention: d.options.Retention, Complete: true, Durable: true, Attributed: true,
 		FreshReads: d.options.Processes == 1, Models: models(d.ids),
 	})
 	report.Summary = d.recorder.Summary()

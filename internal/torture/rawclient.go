@@ -24,14 +24,18 @@ type rawClient struct {
 	proxy     *proxy
 	ids       []string
 	positions positions
+	asks      asks
 	keys      int
+	// before is the record of the connection before; nil at first, and where the client
+	// has lost the states.
+	before *checker.Connection
 	// open are proposals with a key that have no result yet; some are sent again on
 	// the next connection.
 	open []*wire.Propose
 }
 
 func (d *driver) newRawClient(number int, proxy *proxy, rng *rand.Rand) *rawClient {
-	return &rawClient{driver: d, name: fmt.Sprint("raw-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions()}
+	return &rawClient{driver: d, name: fmt.Sprint("raw-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(), asks: asksOf(number)}
 }
 
 // work makes connections and cuts them until the clients have done enough.
@@ -42,6 +46,9 @@ func (r *rawClient) work(rng *rand.Rand) {
 		if c := r.connect(ctx); c != nil {
 			r.use(c, rng)
 			c.cut()
+			if rng.IntN(3) == 0 {
+				r.before = nil
+			}
 		}
 		cancel()
 		if rng.IntN(3) == 0 {
@@ -155,6 +162,10 @@ func (r *rawClient) connect(ctx context.Context) *connection {
 		ended: make(chan struct{}), endedSubscription: make(chan struct{}, 1),
 		changed: make(chan struct{}), waiting: make(map[string]*wire.Propose),
 	}
+	if r.before != nil {
+		c.record.Continues(r.before)
+	}
+	r.before = c.record
 	go c.read()
 	return c
 }
@@ -235,7 +246,11 @@ func (c *connection) isClosed() bool {
 }
 
 func (c *connection) subscribe(id, since string) {
-	c.send(&wire.Subscribe{ShareDataID: id, Since: since, ReplayLifecycle: true})
+	asks := c.client.asks
+	c.send(&wire.Subscribe{
+		ShareDataID: id, Since: since, ReplayLifecycle: true, Patches: asks.patches, Conflate: asks.conflate,
+		IncludeState: asks.patches && !c.record.KeepStateAt(id, since),
+	})
 }
 
 func (c *connection) propose(id, function string, data json.RawMessage, key string) {

@@ -55,6 +55,7 @@ func (r *Report) String() string {
 		{"without a result", s.Unanswered}, {"duplicates", s.Duplicates}, {"updates and creations", s.Administered},
 		{"live frames", s.Live}, {"states", s.States}, {"connections", r.Connections}, {"reconnects", r.Connections - o.Clients},
 		{"clients moved", r.Moves}, {"clients restarted", r.Restarts}, {"resumed", s.Resumed}, {"entries replayed", s.Replayed},
+		{"states left out", s.LeftOut}, {"states computed by patches", s.Patched}, {"skips", s.Skips},
 		{"gaps", s.Gaps}, {"removals", s.Removals}, {"fell behind", s.FellBehind},
 		{"histories", s.Histories}, {"entries checked", s.Entries},
 	} {

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,8 @@ func (d *driver) start() error {
 	}
 	for i := range d.options.Processes {
 		p := newProcess(fmt.Sprint("server-", i), d.options.Server, d.options.Dir,
-			"-store", d.backend.flag(i), "-window", fmt.Sprint(d.options.Window), "-bug", d.options.Bug)
+			"-store", d.backend.flag(i), "-window", fmt.Sprint(d.options.Window), "-bug", d.options.Bug,
+			"-retention", fmt.Sprint(cmp.Or(d.options.Retention, -1)))
 		d.processes = append(d.processes, p)
 		if err := p.start(); err != nil {
 			return err
@@ -146,6 +148,7 @@ func (d *driver) start() error {
 			return err
 		}
 		d.proxies = append(d.proxies, p)
+		p.setReadBuffer(8 << 10) // so that a slow network slows the servers down
 		if i%2 > 0 {
 			d.rawClients = append(d.rawClients, d.newRawClient(i, p, rng))
 			continue

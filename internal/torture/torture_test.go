@@ -28,6 +28,7 @@ var (
 	flagFaults    = flag.String("torture.faults", "", "`list` of the only faults to inject")
 	flagSeeds     = flag.Int("torture.seeds", 1, "`number` of runs, each with a seed of its own")
 	flagSeed      = flag.Uint64("torture.seed", 0, "`seed` of the first run; 0: a random one")
+	flagRetention = flag.Int("torture.retention", 0, "`number` of entries that the stores keep of each history; 0: all, and few in every other run")
 	flagKills     = flag.Int("torture.kills", 0, "`number` of kills for TestKill")
 	flagRace      = flag.Bool("torture.race", raceEnabled, "build the servers with the race detector")
 	flagBug       = flag.String("torture.bug", "", "`bug` of the servers")
@@ -122,6 +123,7 @@ func flagOptions() Options {
 	o := Options{
 		Store: *flagStore, Processes: *flagProcesses, Clients: *flagClients, ShareData: *flagShareData,
 		Duration: *flagDuration, Every: *flagEvery, Think: *flagThink, Bug: *flagBug,
+		Retention: *flagRetention,
 	}
 	for name := range strings.FieldsFuncSeq(*flagFaults, func(r rune) bool { return r == ',' }) {
 		o.Faults = append(o.Faults, Fault(name))
@@ -144,6 +146,7 @@ func arguments(o Options) string {
 		{"every", o.Every != 0, o.Every.String()},
 		{"think", o.Think != 0, o.Think.String()},
 		{"faults", *flagFaults != "", *flagFaults},
+		{"retention", o.Retention != 0, fmt.Sprint(o.Retention)},
 		{"bug", o.Bug != "", o.Bug},
 	} {
 		if setting.set {
@@ -168,6 +171,9 @@ func requireRedis(t *testing.T, o Options) {
 	}
 }
 
+// shortRetention is a retention with which histories are read from their snapshots.
+const shortRetention = 30
+
 // short returns the runs that are part of all tests of the project.
 func short() []Options {
 	duration := 16 * time.Second
@@ -176,7 +182,7 @@ func short() []Options {
 	}
 	return []Options{
 		{Store: StoreBolt, Duration: duration * 3 / 4, Clients: 8},
-		{Store: StoreRedis, Processes: 3, Duration: duration, Clients: 10},
+		{Store: StoreRedis, Processes: 3, Duration: duration, Clients: 10, Retention: shortRetention},
 	}
 }
 
@@ -194,6 +200,9 @@ func TestTorture(t *testing.T) {
 	for n := range *flagSeeds {
 		o := flagOptions()
 		o.Seed = seedOf(n)
+		if o.Retention == 0 && n%2 == 1 {
+			o.Retention = shortRetention
+		}
 		t.Run(fmt.Sprint("seed ", o.Seed), func(t *testing.T) {
 			requireRedis(t, o)
 			check(t, run(t, o), "-run TestTorture "+arguments(o))
@@ -216,8 +225,11 @@ func TestKill(t *testing.T) {
 	if o.Clients == 0 {
 		o.Clients = 8
 	}
+	if o.Retention == 0 {
+		o.Retention = shortRetention
+	}
 	report := run(t, o)
-	check(t, report, fmt.Sprintf("-run TestKill -torture.kills %d -torture.clients %d -torture.seed %d", o.Kills, o.Clients, o.Seed))
+	check(t, report, fmt.Sprintf("-run TestKill -torture.kills %d -torture.clients %d -torture.retention %d -torture.seed %d", o.Kills, o.Clients, o.Retention, o.Seed))
 	if report == nil || t.Failed() {
 		return
 	}
@@ -235,13 +247,14 @@ func TestTorture_BugsAreFound(t *testing.T) {
 	}{
 		{Options{Bug: "duplicate-on-retry", Store: StoreMemory, Every: -1}, checker.OnceOnly},
 		{Options{Bug: "skip-frame", Store: StoreMemory, Every: -1}, checker.Gapless},
+		{Options{Bug: "wrong-patch", Store: StoreMemory, Every: -1}, checker.InSync},
 		{Options{Bug: "ack-before-append", Store: StoreBolt, Kills: 4}, checker.CommittedBeforeSeen},
 		{Options{Bug: "skip-notification", Store: StoreRedis, Processes: 3, Every: -1}, checker.Complete},
 	} {
 		t.Run(test.options.Bug, func(t *testing.T) {
 			o := test.options
 			requireRedis(t, o)
-			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 3*time.Second, 8, 5*time.Second
+			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 2400*time.Millisecond, 8, 5*time.Second
 			report := run(t, o)
 			if report == nil {
 				return

@@ -9,11 +9,11 @@ import (
 	"github.com/safe-go/safe/internal/checker"
 )
 
-// ids returns the ids of the ShareData of a run: counters and registers in turn.
+// ids returns the ids of the ShareData of a run: of all kinds in turn.
 func ids(n int) []string {
 	all := make([]string, n)
 	for i := range all {
-		all[i] = fmt.Sprintf("%s-%d", []string{"counter", "register"}[i%2], i)
+		all[i] = fmt.Sprintf("%s-%d", []string{"counter", "document", "register"}[i%3], i)
 	}
 	return all
 }
@@ -28,13 +28,19 @@ func kindOf(id string) string {
 func models(ids []string) map[string]checker.Model {
 	models := make(map[string]checker.Model)
 	for _, id := range ids {
-		models[id] = checker.Counter
-		if kindOf(id) == "register" {
-			models[id] = checker.Register
-		}
+		models[id] = map[string]checker.Model{
+			"counter": checker.Counter, "document": documentModel, "register": checker.Register,
+		}[kindOf(id)]
 	}
 	return models
 }
+
+// asks is what the subscriptions of a client ask for.
+type asks struct{ patches, conflate bool }
+
+// asksOf returns what the client of a number asks for: half of the Go clients, and of
+// the raw ones, for patches, and a third of each for conflation.
+func asksOf(client int) asks { return asks{client/2%2 == 0, client/2%3 == 0} }
 
 // some returns a random part of the ids, at least one.
 func some(rng *rand.Rand, ids []string) []string {
@@ -50,6 +56,8 @@ func randomProposal(rng *rand.Rand, id string) (function string, data json.RawMe
 	switch n := rng.IntN(100); {
 	case n == 0:
 		return "no such function", json.RawMessage("1")
+	case kindOf(id) == "document":
+		return randomEdit(rng)
 	case kindOf(id) == "counter" && n < 4:
 		return "reset", json.RawMessage("null")
 	case kindOf(id) == "counter":
@@ -62,8 +70,11 @@ func randomProposal(rng *rand.Rand, id string) (function string, data json.RawMe
 
 // randomState returns a random state for an update or a creation.
 func randomState(rng *rand.Rand, id string) json.RawMessage {
-	if kindOf(id) == "counter" {
+	switch kindOf(id) {
+	case "counter":
 		return fmt.Appendf(nil, `{"value":%d}`, rng.IntN(200))
+	case "document":
+		return randomDocument(rng)
 	}
 	return fmt.Appendf(nil, `{"updated":%d}`, rng.IntN(1_000_000))
 }

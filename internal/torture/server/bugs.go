@@ -17,8 +17,10 @@ const (
 	bugSkipNotification = "skip-notification"  // misses entries of other processes
 	bugDuplicateOnRetry = "duplicate-on-retry" // ignores idempotency keys
 	bugSkipFrame        = "skip-frame"         // leaves out frames
+	bugWrongPatch       = "wrong-patch"        // sends patches that do not lead to the state
 
-	bugNames = bugAckBeforeAppend + ", " + bugSkipNotification + ", " + bugDuplicateOnRetry + " or " + bugSkipFrame
+	bugNames = bugAckBeforeAppend + ", " + bugSkipNotification + ", " + bugDuplicateOnRetry + ", " +
+		bugSkipFrame + " or " + bugWrongPatch
 )
 
 // withBug returns the store and a wrapper for the WebSocket handler, one of them
@@ -41,7 +43,9 @@ func withBug(name string, store replay.Store) (replay.Store, func(http.Handler) 
 			skipNotification
 		}{store, skipNotification{follower}}
 	case bugSkipFrame:
-		wrap = skipFrames
+		wrap = alterFrames(skipFrames)
+	case bugWrongPatch:
+		wrap = alterFrames(wrongPatches)
 	default:
 		return nil, nil, fmt.Errorf("-bug %q: use %s", name, bugNames)
 	}

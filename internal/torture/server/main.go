@@ -36,21 +36,22 @@ func main() {
 	store := flag.String("store", "mem:", "`store`: mem:, bolt:FILE or redis://HOST:PORT")
 	node := flag.String("node", "node", "`name` of this process")
 	window := flag.Int("window", 100, "replay window in `entries`")
+	retention := flag.Int("retention", -1, "`number` of entries that the store keeps of each history; -1: all")
 	bug := flag.String("bug", "", "`bug` to have: "+bugNames)
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", *node)
-	if err := run(ctx, *store, *node, *window, *bug, logger); err != nil {
+	if err := run(ctx, *store, *retention, *node, *window, *bug, logger); err != nil {
 		logger.Error("server ended", "error", err)
 		os.Exit(1)
 	}
 }
 
 // run serves until ctx ends, and then shuts down gracefully.
-func run(ctx context.Context, storeName, node string, window int, bug string, logger *slog.Logger) error {
-	store, closeStore, err := openStore(storeName, logger)
+func run(ctx context.Context, storeName string, retention int, node string, window int, bug string, logger *slog.Logger) error {
+	store, closeStore, err := openStore(storeName, retention, logger)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ type addInput struct {
 	By int64 `json:"by"`
 }
 
-// kinds returns the functions that checker.Counter and checker.Register model.
+// kinds returns the functions that package torture models.
 func kinds() []sharedata.Kind {
 	return []sharedata.Kind{
 		sharedata.NewKind("counter",
@@ -134,5 +135,6 @@ func kinds() []sharedata.Kind {
 				return proposed, nil
 			}),
 		),
+		documentKind(),
 	}
 }

@@ -15,28 +15,29 @@ import (
 )
 
 // openStore opens the store that -store names, and returns it with a function that
-// closes it. Redis need not be reachable.
-func openStore(name string, logger *slog.Logger) (store replay.Store, closeStore func() error, err error) {
+// closes it. Redis need not be reachable. The store keeps as many entries as -retention
+// says.
+func openStore(name string, retention int, logger *slog.Logger) (store replay.Store, closeStore func() error, err error) {
 	scheme, rest, _ := strings.Cut(name, ":")
 	switch scheme {
 	case "mem":
-		memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: -1, MaxBytes: -1})
+		memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: retention, MaxBytes: -1})
 		return memory, func() error { return nil }, err
 	case "bolt":
-		file, err := bolt.Open(rest, &bolt.Options{Logger: logger})
+		file, err := bolt.Open(rest, &bolt.Options{MaxEntries: retention, Logger: logger})
 		if err != nil {
 			return nil, nil, err
 		}
 		return file, file.Close, nil
 	case "redis":
-		return openRedis(name, logger)
+		return openRedis(name, retention, logger)
 	}
 	return nil, nil, fmt.Errorf("-store %q: use mem:, bolt:FILE or redis://HOST:PORT", name)
 }
 
 // openRedis uses short time-outs, and checks often for missed notifications, because
 // a run is short.
-func openRedis(url string, logger *slog.Logger) (replay.Store, func() error, error) {
+func openRedis(url string, retention int, logger *slog.Logger) (replay.Store, func() error, error) {
 	options, err := goredis.ParseURL(url)
 	if err != nil {
 		return nil, nil, err
@@ -45,7 +46,7 @@ func openRedis(url string, logger *slog.Logger) (replay.Store, func() error, err
 	options.DialTimeout = time.Second
 	client := goredis.NewClient(options)
 	store, err := redis.New(client, &redis.Options{
-		Timeout: 2 * time.Second, CheckInterval: 2 * time.Second, MaxSilence: 1500 * time.Millisecond, Logger: logger,
+		MaxEntries: retention, Timeout: 2 * time.Second, CheckInterval: 2 * time.Second, MaxSilence: 1500 * time.Millisecond, Logger: logger,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, client.Close())

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/http"
+)
+
+// skipFrames leaves out every 40th live transaction of each connection.
+func skipFrames() func(frame []byte) []byte {
+	transactions := 0
+	return func(frame []byte) []byte {
+		if bytes.Contains(frame, []byte(`"type":"transaction"`)) && bytes.Contains(frame, []byte(`"currentState"`)) {
+			if transactions++; transactions%40 == 0 {
+				return nil
+			}
+		}
+		return frame
+	}
+}
+
+// wrongPatches changes a digit, mostly of a value, in every 20th patch of each
+// connection.
+func wrongPatches() func(frame []byte) []byte {
+	value := []byte(`"value":`)
+	patches := 0
+	return func(frame []byte) []byte {
+		_, patch, _ := bytes.Cut(frame, []byte(`"patch":[`))
+		_, text, _ := bytes.Cut(patch, value)
+		if i := bytes.IndexAny(text, "123456789"); i >= 0 {
+			if patches++; patches%20 == 0 {
+				text[i] = '1' + (text[i]-'0')%9
+			}
+		}
+		return frame
+	}
+}
+
+// alterFrames makes a WebSocket handler alter the frames that it sends: each
+// connection by a new function, which returns what to send instead.
+func alterFrames(newAlter func() func(frame []byte) []byte) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(frameAlterer{w, newAlter()}, r)
+		})
+	}
+}
+
+type frameAlterer struct {
+	http.ResponseWriter
+	alter func(frame []byte) []byte
+}
+
+func (a frameAlterer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	altering := &alteringConn{Conn: conn, alter: a.alter}
+	return altering, bufio.NewReadWriter(buffered.Reader, bufio.NewWriter(altering)), nil
+}
+
+// alteringConn alters the WebSocket frames that are written.
+type alteringConn struct {
+	net.Conn
+	alter func(frame []byte) []byte
+	rest  []byte // the beginning of a frame
+}
+
+func (c *alteringConn) Write(p []byte) (int, error) {
+	c.rest = append(c.rest, p...)
+	var out []byte
+	for n := frameLength(c.rest); n > 0 && n <= len(c.rest); n = frameLength(c.rest) {
+		out = append(out, c.alter(c.rest[:n])...)
+		c.rest = c.rest[n:]
+	}
+	if _, err := c.Conn.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// frameLength returns the length of the unmasked frame (RFC 6455 section 5.2) that
+// data begins with, 0 if its header is not complete.
+func frameLength(data []byte) int {
+	switch {
+	case len(data) < 2:
+		return 0
+	case data[1] < 126:
+		return 2 + int(data[1])
+	case data[1] == 126 && len(data) >= 4:
+		return 4 + int(binary.BigEndian.Uint16(data[2:]))
+	case data[1] == 127 && len(data) >= 10:
+		return 10 + int(binary.BigEndian.Uint64(data[2:]))
+	}
+	return 0
+}
