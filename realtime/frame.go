@@ -91,7 +91,7 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 	var patch json.RawMessage
 	var stateHash string
 	if f.has(withPatches) {
-		if recordsEffect(entry) {
+		if entry.RecordsEffect() {
 			patch, state = effect(entry)
 		}
 		if entry.Revision()%stateHashInterval == 0 {
@@ -134,13 +134,6 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 		})
 	}
 	return nil
-}
-
-// recordsEffect reports whether an entry says what it changed. Entries of an
-// earlier release do not.
-func recordsEffect(entry *sharedata.Entry) bool {
-	rejected := entry.Type == sharedata.EntryTransaction && !entry.Accepted
-	return rejected || entry.Patch != nil || entry.NewState != nil
 }
 
 // effect returns what the frame of an entry has for a subscriber with patches:

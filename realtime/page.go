@@ -74,7 +74,7 @@ func readEntries(ctx context.Context, manager *sharedata.Manager, id string, f f
 		e := replayedEntry{
 			frame:      replayedFrame(&entry, f),
 			update:     entry.Type != sharedata.EntryTransaction,
-			unrecorded: !recordsEffect(&entry),
+			unrecorded: !entry.RecordsEffect(),
 		}
 		switch {
 		case entry.Type == sharedata.EntryRemoved:

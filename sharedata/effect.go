@@ -76,7 +76,7 @@ func invalidState(err error) error {
 // does not apply.
 func stateAfter(before json.RawMessage, e *Entry) (json.RawMessage, error) {
 	switch {
-	case !e.recordsEffect():
+	case !e.RecordsEffect():
 		return nil, fmt.Errorf("%w: the entry at %s does not record what it changed", ErrStateUnknown, e.Cursor)
 	case e.NewState != nil:
 		return e.NewState, nil

@@ -106,9 +106,10 @@ type Entry struct {
 	Hash Hash
 }
 
-// recordsEffect reports whether the entry has what it changed. It is false for some
-// entries of an earlier release.
-func (e *Entry) recordsEffect() bool {
+// RecordsEffect reports whether the entry says what it changed: by a Patch, a NewState, or
+// because it changes nothing by its nature. It is false for what earlier releases
+// recorded of accepted transactions, creations and updates.
+func (e *Entry) RecordsEffect() bool {
 	switch {
 	case e.Patch != nil || e.NewState != nil || e.Type == EntryRemoved:
 		return true

@@ -107,7 +107,7 @@ func TestRecord_OfEarlierRelease(t *testing.T) {
 		if err != nil {
 			t.Fatalf("record %d: %v", i, err)
 		}
-		if known := e.Type == EntryRemoved || !e.Accepted && e.Type == EntryTransaction; e.recordsEffect() != known {
+		if known := e.Type == EntryRemoved || !e.Accepted && e.Type == EntryTransaction; e.RecordsEffect() != known {
 			t.Errorf("record %d: its effect is known: %v", i, !known)
 		}
 		history = append(history, e)

@@ -46,7 +46,7 @@ func (r *Replayer) Next(e Entry) (Event, error) {
 		r.state = nil
 		return Event{Entry: e}, nil
 	}
-	if r.state == nil && e.NewState == nil || !e.recordsEffect() {
+	if r.state == nil && e.NewState == nil || !e.RecordsEffect() {
 		r.state = nil
 		return Event{Entry: e}, nil
 	}
