@@ -187,7 +187,10 @@ func (r *reply) entries() []replay.Entry {
 		parts, _ := item.([]any)
 		in := &reply{items: parts}
 		entries[i].Cursor = in.cursor()
-		if len(parts) == 1 {
+		switch {
+		case entries[i].Cursor.IsZero():
+			in.fail("an entry has no position")
+		case len(parts) == 1:
 			in.fail("the entry " + entries[i].Cursor.String() + " was not written by this package")
 		}
 		entries[i].Data, entries[i].Key = in.bytes(), in.text()
