@@ -146,8 +146,8 @@ func (u *catchUp) apply(frame wire.ServerMessage) step {
 // the round then goes on from its position.
 func (u *catchUp) applySnapshot(snapshot *wire.State) step {
 	switch {
-	case u.phase == idle:
-		return step{}
+	case u.phase == idle, u.phase == requested && snapshot.Skipped > 0:
+		return step{} // Of the round before: no snapshot that skips begins a round.
 	case len(u.held) > 0:
 		return u.broken("the server began again")
 	case snapshot.CurrentState == nil && !u.resumes(snapshot):

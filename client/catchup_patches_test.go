@@ -66,6 +66,8 @@ func TestCatchUp_Patches(t *testing.T) {
 			[]string{`state e-5 resumed +2 {"n":5}`, `tx e-6 replayed {"n":6} -> e-6`, `tx e-7 replayed rejected -> e-7`}},
 		{"a replay that skips revisions leads to another state", []any{fromState(5), resumedSnapshot(9, 1), patchReplayed(6), patch(10)},
 			[]string{`state e-5 resumed +1 {"n":5}`, `tx e-6 replayed {"n":6} -> e-9`, `tx e-10 rejected -> e-10`}},
+		{"a skip of the round before", []any{fromState(5), skippedSnapshot(8, 3), resumedSnapshot(7, 2), patchReplayed(6), patchReplayed(7)},
+			[]string{`state e-5 resumed +2 {"n":5}`, `tx e-6 replayed {"n":6} -> e-6`, `tx e-7 replayed {"n":7} -> e-7`}},
 		{"a gap", []any{fromState(5), wholeSnapshot(9, 0), notFound("lost"), patch(10)},
 			[]string{"gap after e-5 -> ", `state e-9 {"n":9} -> e-9`, `tx e-10 {"n":10} -> e-10`}},
 		{"a replay given up", []any{fromState(5), resumedSnapshot(9, 4), patchReplayed(6), wholeSnapshot(9, 0), notFound("broke off"), patch(10)},

@@ -28,7 +28,8 @@ type chain struct {
 	kept uint64
 	// partial says that the store may have more than was recorded.
 	partial bool
-	// unknown are revisions that an observer was not notified of.
+	// unknown are revisions that an observer was not notified of, or that the store
+	// dropped before the history was read again.
 	unknown []span
 }
 
@@ -57,6 +58,10 @@ func (r *Recorder) historyOfOne(entries []sharedata.Entry, partial bool) {
 		r.violations = append(r.violations, violation)
 	}
 	oldest := entries[0].Cursor.Revision
+	if c := r.chainLocked(entries[0]); len(c.entries) > 0 && oldest > c.newest()+1 {
+		// The store dropped these before they were read.
+		c.unknown = append(c.unknown, span{c.newest() + 1, oldest - 1})
+	}
 	for _, e := range entries {
 		oldest = min(oldest, e.Cursor.Revision)
 		r.addEntryLocked(e)

@@ -249,3 +249,20 @@ func TestServer_ResultThenState(t *testing.T) {
 		}
 	}
 }
+
+// A store with a short retention drops entries between two readings of its history.
+func TestPartialHistory_Dropped(t *testing.T) {
+	rec := checker.NewRecorder()
+	all := history(1, 20, unchanged)
+	rec.PartialHistory(all[4:8])
+	rec.History(all[15:])
+	s := rec.Subscriber("s", "x")
+	subscriberSteps(s, "subscribe; last 1-10; 1-11; lost")
+	if v := rec.Check(checker.Options{}); len(v) > 0 {
+		t.Error(v)
+	}
+	subscriberSteps(s, "subscribe; last 1-21; lost")
+	if v := rec.Check(checker.Options{}).Of(checker.CommittedBeforeSeen); len(v) == 0 {
+		t.Error("an entry after the end of the history is not found")
+	}
+}
