@@ -56,6 +56,7 @@ type channel struct {
 	attached    bool // head is set
 	ended       bool // the ShareData was removed: no subscription can begin
 	held        heldCommits
+	results     []heldResult
 	subscribers []*subscription
 	// counts has how many of the subscribers have each form.
 	counts [forms]int

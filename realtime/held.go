@@ -97,6 +97,25 @@ func (c *channel) receiveLocked(events []sharedata.Event) {
 	c.held.add(events, c.head.LastTransaction)
 }
 
+// heldResult is the result of a proposal of a session without a subscription.
+type heldResult struct {
+	session *session
+	lateResult
+}
+
+// holdResult holds a result while commits are held. It returns false otherwise.
+func (c *channel) holdResult(s *session, f frame) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.holding.Load() {
+		return false
+	}
+	if s.out.hold(len(f)) {
+		c.results = append(c.results, heldResult{s, lateResult{f, time.Now()}})
+	}
+	return true
+}
+
 // releaseHeld hands over held commits after a confirmation that began at
 // confirmedAt: those that arrived before that, and the others if it is still valid.
 func (c *channel) releaseHeld(confirmedAt time.Time) {
@@ -114,5 +133,10 @@ func (c *channel) releaseHeld(confirmedAt time.Time) {
 	}
 	for _, s := range c.subscribers {
 		s.releaseLate(confirmedAt)
+	}
+	for len(c.results) > 0 && (all || c.results[0].at.Before(confirmedAt)) {
+		r := c.results[0]
+		c.results = c.results[1:]
+		r.session.out.release(len(r.frame), r.frame)
 	}
 }

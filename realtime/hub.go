@@ -71,6 +71,19 @@ func (h *hub) open(c *channel) {
 	close(c.opened)
 }
 
+// holdResult holds the result of a proposal for a session that has no subscription, while
+// the channel holds commits: who has a result must not be sent an older state
+// afterwards. It returns false if nothing is held.
+func (h *hub) holdResult(s *session, id string, f frame) bool {
+	if !h.lease.shared {
+		return false
+	}
+	h.mu.Lock()
+	c := h.channels[id]
+	h.mu.Unlock()
+	return c != nil && c.holdResult(s, f)
+}
+
 // release gives back a channel that acquire returned.
 func (h *hub) release(c *channel) {
 	h.mu.Lock()

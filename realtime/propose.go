@@ -138,7 +138,9 @@ func (s *session) sendResult(id string, result frame) {
 		}
 		ended = sub // there may be another one by now
 	}
-	s.out.send(result)
+	if !s.server.hub.holdResult(s, id, result) {
+		s.out.send(result)
+	}
 }
 
 // releaseSlot makes room for another proposal.

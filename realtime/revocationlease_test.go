@@ -260,6 +260,36 @@ func TestHeldCommits(t *testing.T) {
 	})
 }
 
+// A proposer without a subscription gets its result only when the commit is no longer
+// held: a state that it is sent after the result must not be older.
+func TestHeldCommits_ResultAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := serveProcesses(t)
+		function, unblock := blockingFunction("wait")
+		if _, err := p.b.manager.Ensure(t.Context(), "c", nil, add, function); err != nil {
+			t.Fatal(err)
+		}
+		resident, proposer := p.b.dialToken("bob"), p.b.dialToken("bob")
+		resident.join("c", "")
+		proposer.propose("c", "wait", `null`, "1")
+		synctest.Wait()
+		p.storeB.cut.Store(true)
+		time.Sleep(2 * time.Second)
+		p.a.add("c", 1)
+		unblock()
+		proposer.wantPong("no result yet")
+		if state := proposer.join("c", ""); state.Revision != 1 {
+			t.Errorf("shown %+v", state)
+		}
+		p.storeB.cut.Store(false)
+		resident.wantTransactions(2, 3)
+		proposer.wantTransactions(2, 3)
+		if result := want[*wire.ProposalResult](proposer); result.CorrelationID != "1" || !result.Accepted {
+			t.Errorf("got %+v", result)
+		}
+	})
+}
+
 func (ts *testServer) wantAccepted(token string) {
 	ts.Helper()
 	ts.dialToken(token).wantPong("accepted")
