@@ -94,7 +94,7 @@ func (h *hub) release(c *channel) {
 	}
 	h.mu.Unlock()
 	if last {
-		c.replays.clear()
+		c.replays.close()
 	}
 	if last && c.stop != nil {
 		c.stop()

@@ -14,8 +14,9 @@ import (
 type replayCache struct {
 	total *atomic.Int64 // bytes in all caches of the server
 
-	mu   sync.Mutex
-	runs [forms]replayRun
+	mu     sync.Mutex
+	closed bool // it keeps nothing any more
+	runs   [forms]replayRun
 }
 
 // replayRun has the frames of consecutive entries in one form.
@@ -61,6 +62,9 @@ func (c *replayCache) find(f form, after, upTo replay.Cursor) []replayedEntry {
 func (c *replayCache) add(f form, after replay.Cursor, entries []replayedEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	r := &c.runs[f]
 	added := replayRun{after: after, entries: entries}
 	switch {
@@ -86,10 +90,11 @@ func (c *replayCache) add(f form, after replay.Cursor, entries []replayedEntry) 
 	*r = added
 }
 
-// clear forgets everything.
-func (c *replayCache) clear() {
+// close forgets everything for good: a subscription that has ended may still read.
+func (c *replayCache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closed = true
 	for f := range c.runs {
 		c.total.Add(-int64(c.runs[f].bytes))
 		c.runs[f] = replayRun{}

@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // What a cache returns is what was read, whatever was read before and is forgotten, and
@@ -30,7 +32,8 @@ func TestReplayCache_Random(t *testing.T) {
 			case 0:
 				epoch, head = epoch+1, 1
 			case 1:
-				c.clear()
+				c.close()
+				c.closed = false // as that of a new channel
 			}
 			head += random.Uint64N(3)
 			after := replay.Cursor{Epoch: epoch, Revision: head - random.Uint64N(min(head, 60))}
@@ -67,8 +70,34 @@ func TestReplayCache_Random(t *testing.T) {
 		if int64(kept) != total.Load() || hits == 0 {
 			t.Errorf("seed %d: %d bytes are kept, %d are counted; %d hits", seed, kept, total.Load(), hits)
 		}
-		if c.clear(); total.Load() != 0 {
+		if c.close(); total.Load() != 0 {
 			t.Errorf("seed %d: %d bytes are counted of an empty cache", seed, total.Load())
 		}
+	}
+}
+
+// The frames that a subscription reads after its channel was given back, as it may at
+// the end of its connection, are not counted: nobody would subtract them.
+func TestReplayCache_ReadAfterRelease(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	at, err := manager.Create(t.Context(), "c", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := manager.Update(t.Context(), "c", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hub{manager: manager}
+	c := newChannel(h, "c")
+	c.holders = 1
+	h.release(c)
+	p, err := c.readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, at.Cursor, head.Cursor)
+	if err != nil || len(p.frames) != 1 || h.replayBytes.Load() != 0 {
+		t.Errorf("%d frames, %d bytes are counted, %v", len(p.frames), h.replayBytes.Load(), err)
 	}
 }

@@ -47,8 +47,9 @@ func effectOfPatch(before, patch json.RawMessage) (effect, error) {
 	if string(patch) == string(noChange) {
 		return effect{patch: noChange}, nil
 	}
-	if err := validJSON(patch); err != nil {
-		return effect{}, invalidState(err)
+	// Not with validJSON: a value may nest two levels deeper in the patch than in the state.
+	if !jsontext.Value(patch).IsValid() {
+		return effect{}, invalidState(validJSON(patch))
 	}
 	next, err := jsonpatch.Apply(before, patch)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // What effectOf accepts is exactly what is a valid state, although it validates the
 // patch alone where there is one; and its effect leads to that state.
 func FuzzEffect(f *testing.F) {
-	long := strings.Repeat("x", 100)
+	long, large := strings.Repeat("x", 100), strings.Repeat("x", 5000)
 	for _, texts := range [][2]string{
 		{`{"a":1,"t":"` + long + `"}`, `{"a":2,"t":"` + long + `"}`},
 		{`{"a":1,"t":"` + long + `"}`, `{"t":"` + long + `","a":2,"a":3}`},
@@ -23,6 +23,8 @@ func FuzzEffect(f *testing.F) {
 		{`{"t":"` + long + `"}`, `{"t":"` + long + `",}`},
 		{`["` + long + `",1]`, `["` + long + `",01]`},
 		{`["` + long + `"]`, `["` + long + `"` + strings.Repeat(",[", MaxDepth) + strings.Repeat("]", MaxDepth) + `]`},
+		{`{"a":1,"t":"` + large + `"}`, `{"a":` + strings.Repeat("[", MaxDepth-1) + strings.Repeat("]", MaxDepth-1) + `,"t":"` + large + `"}`},
+		{`{"a":1,"t":"` + large + `"}`, `{"a":` + strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth) + `,"t":"` + large + `"}`},
 		{`null`, ``},
 	} {
 		f.Add(texts[0], texts[1])

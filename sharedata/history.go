@@ -16,9 +16,14 @@ import (
 // all there (replay.ErrCursorTooOld, replay.ErrUnknownEpoch,
 // replay.ErrFutureCursor).
 func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) iter.Seq2[Entry, error] {
+	return m.entries(ctx, id, after, m.page)
+}
+
+// entries yields what History does, page by page.
+func (m *Manager) entries(ctx context.Context, id string, after replay.Cursor, next func(context.Context, string, replay.Cursor) ([]Entry, error)) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
-			page, err := m.page(ctx, id, after)
+			page, err := next(ctx, id, after)
 			for _, e := range page {
 				if !yield(e, nil) {
 					return
@@ -37,14 +42,19 @@ func (m *Manager) History(ctx context.Context, id string, after replay.Cursor) i
 }
 
 // page returns the next entries after a cursor, from memory or else from the
-// store. Where a record cannot be decoded it returns the entries before that one
-// and an error.
+// store.
 func (m *Manager) page(ctx context.Context, id string, after replay.Cursor) ([]Entry, error) {
 	if s := m.loaded(id); s != nil && !after.IsZero() && !m.closed.Load() {
 		if page, ok := s.recent.after(after, pageEntries); ok {
 			return page, nil
 		}
 	}
+	return m.storedEntries(ctx, id, after)
+}
+
+// storedEntries returns the next entries after a cursor from the store. Where a record
+// cannot be decoded it returns the entries before that one and an error.
+func (m *Manager) storedEntries(ctx context.Context, id string, after replay.Cursor) ([]Entry, error) {
 	stored, err := m.storedPage(ctx, id, after)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -73,22 +74,30 @@ func Path(names ...string) string { return jsonPointer(names) }
 
 // Patch is a list of changes to a state (RFC 6902). Each is made to what the one before
 // it left. The zero Patch changes nothing. Its methods add a change; an error of one is
-// returned when the function's Patch is applied.
+// returned when the function's Patch is applied. A copy of a Patch is one of its own:
+// what is added to either does not change the other.
 type Patch struct {
 	text []byte // a JSON array without the bracket at its end; empty for no changes
 	err  error
+	// owner is the Patch that may append to text in place: a copy shares its memory.
+	owner *Patch
 }
+
+var errNoOperations = fmt.Errorf("%w: a patch is an array of operations (RFC 6902)", ErrInvalidState)
 
 // RawPatch returns a patch that is a JSON text (RFC 6902), which may have the operations
 // add, remove and replace. An invalid one is found when it is applied.
 func RawPatch(text json.RawMessage) Patch {
 	end := bytes.LastIndexByte(text, ']')
 	if end < 0 || len(bytes.TrimSpace(text[end+1:])) > 0 {
-		return Patch{err: fmt.Errorf("%w: a patch is an array of operations (RFC 6902)", ErrInvalidState)}
+		return Patch{err: errNoOperations}
 	}
 	body := bytes.TrimSpace(text[:end])
-	if string(body) == "[" {
+	switch string(body) {
+	case "[":
 		return Patch{}
+	case "":
+		return Patch{err: errNoOperations}
 	}
 	return Patch{text: bytes.Clone(body)}
 }
@@ -116,6 +125,9 @@ func (p *Patch) add(operation, path string, value any) {
 
 // begin begins an operation.
 func (p *Patch) begin(operation, path string) {
+	if p.owner != p {
+		p.text, p.owner = slices.Clip(p.text), p
+	}
 	separator := byte(',')
 	if len(p.text) == 0 {
 		separator = '['
@@ -134,7 +146,7 @@ func (p *Patch) effectOn(state json.RawMessage) (effect, error) {
 	case len(p.text) == 0:
 		return effect{patch: noChange}, nil
 	}
-	patch := append(p.text, ']')
+	patch := append(slices.Clip(p.text), ']') // its memory goes into the entry
 	if !jsontext.Value(patch).IsValid() {
 		return effect{}, fmt.Errorf("%w: the patch is not valid JSON in UTF-8", ErrInvalidState)
 	}

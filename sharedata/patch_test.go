@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/safe-go/safe/replay"
@@ -81,6 +82,7 @@ func TestPatchFunction_Refused(t *testing.T) {
 		"a value that is no JSON": func() (p sharedata.Patch) { p.Replace("/a", func() {}); return p },
 		"too deep":                func() (p sharedata.Patch) { p.Replace("/a", rawJSON(deep)); return p },
 		"a raw value":             func() sharedata.Patch { return sharedata.RawPatch(json.RawMessage(`1`)) },
+		"a raw bracket":           func() sharedata.Patch { return sharedata.RawPatch(json.RawMessage(` ]`)) },
 		"a raw syntax error":      func() sharedata.Patch { return sharedata.RawPatch(json.RawMessage(`[{"op":"remove","path":"/a"},]`)) },
 		"another operation": func() sharedata.Patch {
 			return sharedata.RawPatch(json.RawMessage(`[{"op":"move","from":"/a","path":"/b"}]`))
@@ -117,6 +119,71 @@ func TestPatch_Operations(t *testing.T) {
 	})
 	if got, err := raw.Run(t.Context(), rawJSON(`{"a":1}`), nil); err != nil || string(got) != `{"b":2}` {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// A Patch that is kept may be returned and copied at any time, by many at once, and what
+// is added to one of them changes neither the others nor what is recorded.
+func TestPatch_Shared(t *testing.T) {
+	var base sharedata.Patch
+	base.Add("/a", 1)
+	m := newManager(t, nil)
+	returned := sharedata.NewPatchFunction("base", func(context.Context, sharedata.Document, any) (sharedata.Patch, error) { return base, nil })
+	extended := sharedata.NewPatchFunction("more", func(_ context.Context, _ sharedata.Document, in string) (sharedata.Patch, error) {
+		more := base
+		more.Add("/b", in)
+		return more, nil
+	})
+	var wait sync.WaitGroup
+	for i := range 8 {
+		id := fmt.Sprint(i)
+		if _, err := m.Create(t.Context(), id, items(10), returned, extended); err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() {
+			for range 50 {
+				for _, f := range []string{"base", "more"} {
+					if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: id, FunctionID: f, Data: id}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			state, err := m.Get(t.Context(), id)
+			if got, _ := sharedata.Decode[map[string]any](state.State); err != nil || got["b"] != id {
+				t.Errorf("%s has %v, %v", id, got["b"], err)
+			}
+		})
+	}
+	wait.Wait()
+	base.Add("/c", 2)
+	for i := range 8 {
+		if _, err := m.VerifyHistory(t.Context(), fmt.Sprint(i)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a function adds to its Patch later does not change the entry that observers share.
+func TestPatch_ExtendedLater(t *testing.T) {
+	var kept sharedata.Patch
+	kept.Replace("/a", 1)
+	f := sharedata.NewPatchFunction("f", func(context.Context, sharedata.Document, any) (sharedata.Patch, error) { return kept, nil })
+	m := newManager(t, nil)
+	if _, err := m.Create(t.Context(), "x", rawJSON(`{"a":0,"b":"`+strings.Repeat("b", 100)+`"}`), f); err != nil {
+		t.Fatal(err)
+	}
+	var observed []sharedata.Event
+	_, stop, err := m.Observe(t.Context(), "x", sharedata.ObserverFunc(func(events []sharedata.Event) { observed = append(observed, events...) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	kept.Remove("/b")
+	if want := `[{"op":"replace","path":"/a","value":1}]`; len(observed) != 1 || string(observed[0].Patch) != want {
+		t.Errorf("%s, want %s", observed[0].Patch, want)
 	}
 }
 

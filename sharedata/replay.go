@@ -76,13 +76,21 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 	case at.exists && at.cursor == cursor:
 		return at.state, nil
 	}
-	r, after, err := m.snapshotBefore(ctx, id, cursor)
+	head, after, err := m.stateBefore(ctx, id, cursor)
 	if err != nil {
 		return nil, err
 	}
-	for e, err := range m.History(ctx, id, after) {
+	var r Replayer
+	if !after.IsZero() && after.Revision == head.SnapshotRevision {
+		r = Replayer{state: head.Snapshot, hash: HashState(head.Snapshot)}
+	}
+	// Not from memory, which another process may be ahead of.
+	for e, err := range m.entries(ctx, id, after, m.storedEntries) {
 		if err != nil {
 			return nil, err
+		}
+		if e.Cursor == cursor && cursor.Revision == head.SnapshotRevision {
+			e.Patch, e.NewState = nil, head.Snapshot
 		}
 		event, err := r.Next(e)
 		switch {
@@ -98,24 +106,27 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 	return nil, fmt.Errorf("%w: %.60q has no state at %s", ErrStateUnknown, id, cursor)
 }
 
-// snapshotBefore returns a Replayer and the position whose state it knows: that of the
-// newest snapshot if the cursor is later, otherwise the zero position.
-func (m *Manager) snapshotBefore(ctx context.Context, id string, cursor replay.Cursor) (r Replayer, at replay.Cursor, err error) {
+// stateBefore returns what the store has, and the position from which its entries lead to
+// the state at the cursor: that of the newest snapshot if the cursor is later; if it is
+// the same, the one before, so that the entry there shows the hash of the snapshot; and
+// otherwise the zero position.
+func (m *Manager) stateBefore(ctx context.Context, id string, cursor replay.Cursor) (head replay.Head, after replay.Cursor, err error) {
 	call, cancel := m.storeContext(ctx)
 	defer cancel()
-	head, err := m.options.Store.Load(call, id, replay.Cursor{})
+	head, err = m.options.Store.Load(call, id, replay.Cursor{})
 	if err == nil {
 		err = head.Check(id, cursor)
 	}
 	if err == nil && cursor.Revision > 0 {
 		err = head.Check(id, replay.Cursor{Epoch: cursor.Epoch, Revision: cursor.Revision - 1})
 	}
-	if err != nil {
-		return r, at, readError(ctx, id, err)
+	switch {
+	case err != nil:
+		return head, after, readError(ctx, id, err)
+	case cursor.Revision > head.SnapshotRevision:
+		after = replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}
+	case cursor.Revision == head.SnapshotRevision && cursor.Revision > 1:
+		after = replay.Cursor{Epoch: cursor.Epoch, Revision: cursor.Revision - 1}
 	}
-	if cursor.Revision > head.SnapshotRevision {
-		at = replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}
-		r = Replayer{state: head.Snapshot, hash: HashState(head.Snapshot)}
-	}
-	return r, at, nil
+	return head, after, nil
 }

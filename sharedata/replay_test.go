@@ -6,6 +6,7 @@ import (
 	"iter"
 	"testing"
 
+	"github.com/safe-go/safe/internal/sharedstore"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -75,6 +76,56 @@ func TestStateAt_Trimmed(t *testing.T) {
 	}
 	if known < 2 || unknown == 0 {
 		t.Errorf("%d states are known, %d are not", known, unknown)
+	}
+}
+
+// The state at the newest snapshot is known, also where the entries before it are trimmed
+// and do not lead to it.
+func TestStateAt_Snapshot(t *testing.T) {
+	s := newMemory(t, &replay.MemoryOptions{MaxEntries: 100})
+	m := newManager(t, &sharedata.Options{Store: s})
+	if _, err := m.Create(t.Context(), "x", items(100), renameItem); err != nil {
+		t.Fatal(err)
+	}
+	states := make(map[uint64]string)
+	for i := range 150 {
+		data := rename{fmt.Sprint("item-", i%100), fmt.Sprintf("%080d", i)}
+		if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "rename", Data: data}); err != nil {
+			t.Fatal(err)
+		}
+		at := mustGet(t, m, "x")
+		states[at.Cursor.Revision] = string(at.State)
+	}
+	head, err := s.Load(t.Context(), "x", replay.Cursor{})
+	if err != nil || head.SnapshotRevision <= head.Oldest || head.SnapshotRevision == head.Cursor.Revision {
+		t.Fatalf("%d of %d to %d, %v", head.SnapshotRevision, head.Oldest, head.Cursor.Revision, err)
+	}
+	got, err := m.StateAt(t.Context(), "x", replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision})
+	if err != nil || string(got) != states[head.SnapshotRevision] {
+		t.Errorf("another state, %v", err)
+	}
+}
+
+// A manager that has not been notified of an entry yet knows the state after it.
+func TestStateAt_Ahead(t *testing.T) {
+	shared := sharedstore.New()
+	other := shared.Process()
+	a, b := newNode(t, shared.Process(), nil), newNode(t, other, nil)
+	ensureItems(t, a)
+	ensureItems(t, b)
+	_, stop, err := b.Observe(t.Context(), "x", sharedata.ObserverFunc(func([]sharedata.Event) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	other.LoseAnnouncements(true)
+	for i := range 3 {
+		at := proposeRename(t, a, "item-1", fmt.Sprint("text ", i))
+		want := mustGet(t, a.Manager, "x")
+		got, err := b.StateAt(t.Context(), "x", at.Cursor)
+		if err != nil || string(got) != string(want.State) {
+			t.Errorf("%s: another state, %v", at.Cursor, err)
+		}
 	}
 }
 
