@@ -52,7 +52,7 @@ func (c *cursor) run(operations []operation) error {
 const (
 	behind     = "behind the cursor"
 	noTarget   = "there is no such member or element"
-	noParent   = "the object or array that it names does not exist"
+	noParent   = "the object or array in which the target lies does not exist"
 	noIndex    = "an array index must be digits without leading zeros, and at most the length of the array"
 	noDocument = "the whole document cannot be removed"
 	malformed  = "the state is not valid JSON"
@@ -155,6 +155,8 @@ func (c *cursor) applyToArray(l *level, token []byte, o *operation) string {
 	case o.kind == add && (found || end || index == l.count):
 		c.insert(l, start, found, nil, o.value)
 		return ""
+	case o.kind == add:
+		return noIndex
 	case !found:
 		return noTarget
 	}
