@@ -72,15 +72,19 @@ func (d Document) Decode(path string, value any) (found bool, err error) {
 func Path(names ...string) string { return jsonPointer(names) }
 
 // Patch is a list of changes to a state (RFC 6902). Each is made to what the one before
-// it left. The zero Patch changes nothing. Its methods add a change; an error of one is
-// returned when the function's Patch is applied.
+// it left. The zero Patch changes nothing. Its methods add a change; an error of one
+// fails the function that returns the Patch.
+//
+// Changes in the order in which their places come in the state cost one pass over the
+// state. Each change that precedes the one before it costs another pass, and a Patch
+// fails where these would copy more than 1 GiB.
 type Patch struct {
 	text []byte // a JSON array without the bracket at its end; empty for no changes
 	err  error
 }
 
 // RawPatch returns a patch that is a JSON text (RFC 6902), which may have the operations
-// add, remove and replace. An invalid one is found when it is applied.
+// add, remove and replace. An invalid one fails the function that returns it.
 func RawPatch(text json.RawMessage) Patch {
 	end := bytes.LastIndexByte(text, ']')
 	if end < 0 || len(bytes.TrimSpace(text[end+1:])) > 0 {
@@ -134,7 +138,8 @@ func (p *Patch) effectOn(state json.RawMessage) (effect, error) {
 	case len(p.text) == 0:
 		return effect{patch: noChange}, nil
 	}
-	patch := append(p.text, ']')
+	// Not in place: the function may return the same Patch again, or add to it.
+	patch := append(bytes.Clone(p.text), ']')
 	if !jsontext.Value(patch).IsValid() {
 		return effect{}, fmt.Errorf("%w: the patch is not valid JSON in UTF-8", ErrInvalidState)
 	}
