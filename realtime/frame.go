@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 
 	"github.com/safe-go/safe/internal/wire"
@@ -159,6 +160,9 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 		Code:         entry.Code,
 		Reason:       entry.Reason,
 		Details:      entry.Details,
+	}
+	if entry.Type == sharedata.EntryTransaction && !entry.Accepted {
+		a.Code = cmp.Or(a.Code, codes.Rejected) // as in the result
 	}
 	if entry.Caller != nil {
 		a.Subject, a.Issuer = entry.Caller.Subject, entry.Caller.Issuer
