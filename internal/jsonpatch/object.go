@@ -177,28 +177,12 @@ func unescaped(raw []byte) []byte {
 // members returns the members of an object from i on, where a member, a comma or the
 // closing bracket is, and the offset behind the object.
 func (d *differ) members(side, i int) (members []member, end int) {
-	text := d.texts[side]
-	if !d.fill(side, i) {
-		d.malformed = true
-		return nil, 0
-	}
-	if at(text, i) == ',' {
-		i = skipSpace(text, i+1)
-	}
-	for at(text, i) != '}' {
-		m := d.member(side, i)
-		if d.malformed {
-			return nil, 0
-		}
+	end = d.passRest(side, i, '}', func(start int) (end int) {
+		m := d.member(side, start)
 		members = append(members, m)
-		if i = skipSpace(text, m.end); at(text, i) == ',' {
-			i = skipSpace(text, i+1)
-		} else if at(text, i) != '}' {
-			d.malformed = true
-			return nil, 0
-		}
-	}
-	return members, i + 1
+		return m.end
+	})
+	return members, end
 }
 
 // member returns the member at i.
