@@ -47,14 +47,14 @@ func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	}
 	pairs := min(len(old), len(new))
 	for k := range pairs {
-		if d.over() {
+		if d.mustStop() {
 			return iEnd, jEnd, false
 		}
 		d.value(old[k].start, new[k].start, place{parent: node, index: first + k})
 	}
 	d.removeElements(node, first+pairs, len(old)-pairs)
 	d.addElements(node, first+pairs, new[pairs:])
-	return iEnd, jEnd, !d.over()
+	return iEnd, jEnd, !d.mustStop()
 }
 
 // overlap finds a window that has moved: it returns the smallest number of elements
@@ -77,7 +77,7 @@ func overlap(n, m int, equal func(x, y int) bool) int {
 
 // removeElements removes elements from an index on.
 func (d *differ) removeElements(node int32, index, count int) {
-	for ; count > 0 && !d.over(); count-- {
+	for ; count > 0 && !d.mustStop(); count-- {
 		d.change(remove, d.node(place{parent: node, index: index}), span{})
 	}
 }
@@ -85,7 +85,7 @@ func (d *differ) removeElements(node int32, index, count int) {
 // addElements adds elements before an index, or at the end.
 func (d *differ) addElements(node int32, index int, elements []span) {
 	for k, element := range elements {
-		if d.over() {
+		if d.mustStop() {
 			return
 		}
 		d.change(add, d.node(place{parent: node, index: index + k}), element)
