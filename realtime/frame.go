@@ -33,8 +33,8 @@ type stateExtras struct {
 	announce  bool
 	skipped   uint64 // how many entries were left out; 0 for none
 	// withHash says that the frame has the hash of the state, as for subscribers
-	// with patches, resumed that those have the state which the replayed frames lead
-	// on from, and withoutState that the frame does not have the state.
+	// with patches, resumed that they are replayed all that followed their cursor, and
+	// withoutState that the frame does not have the state.
 	withHash, resumed, withoutState bool
 }
 
