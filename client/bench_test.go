@@ -67,7 +67,7 @@ func BenchmarkDelivery(b *testing.B) {
 // frame costs and what the consumer spends to compute the state.
 func BenchmarkPatch(b *testing.B) {
 	b.ReportAllocs()
-	u := catchUp{asks: asks{patches: true}}
+	u := catchUp{asked: features{patches: true}}
 	u.begin(position{})
 	first := wholeSnapshot(1, 0)
 	first.CurrentState = largeObject()

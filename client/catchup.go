@@ -57,7 +57,7 @@ const (
 // the client's lock held.
 type catchUp struct {
 	shareDataID string
-	asks        asks
+	asked       features
 	phase       phase
 	// patched: the round has patches.
 	patched bool
@@ -83,8 +83,8 @@ type catchUp struct {
 	held []wire.ServerMessage
 }
 
-// asks is what a subscribe asks for besides.
-type asks struct{ patches, conflate, activity bool }
+// features are the optional parts of the protocol that a subscribe asks for.
+type features struct{ patches, conflate, activity bool }
 
 // maxHeld bounds catchUp.held. One frame more has the effect of a barrier.
 const maxHeld = 256
@@ -103,12 +103,12 @@ type step struct {
 
 // begin begins a round at from and returns the cursor to subscribe with.
 func (u *catchUp) begin(from position) (since string) {
-	*u = catchUp{shareDataID: u.shareDataID, asks: u.asks, phase: requested, position: from, since: from.cursor}
+	*u = catchUp{shareDataID: u.shareDataID, asked: u.asked, phase: requested, position: from, since: from.cursor}
 	return from.cursor
 }
 
 // stop ends the round.
-func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID, asks: u.asks} }
+func (u *catchUp) stop() { *u = catchUp{shareDataID: u.shareDataID, asked: u.asked} }
 
 // receive applies a state, transaction or lifecycle frame.
 func (u *catchUp) receive(frame wire.ServerMessage) step {
@@ -157,7 +157,7 @@ func (u *catchUp) applySnapshot(snapshot *wire.State) step {
 	}
 	skips := u.skips(snapshot)
 	u.counted, u.remaining, u.deliveredLive = false, 0, false
-	u.patched = u.asks.patches && snapshot.StateHash != ""
+	u.patched = u.asked.patches && snapshot.StateHash != ""
 	u.snapshot, u.snapshotAt = snapshot, u.positionAt(snapshot)
 	u.certain = true
 	switch from := u.position; {

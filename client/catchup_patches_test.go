@@ -89,7 +89,7 @@ func TestCatchUp_Patches(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			u := &catchUp{shareDataID: "x", asks: asks{patches: true, conflate: true}}
+			u := &catchUp{shareDataID: "x", asked: features{patches: true, conflate: true}}
 			if got := runCatchUp(t, u, test.given, describeState); !slices.Equal(got, test.want) {
 				t.Errorf("\n got %q\nwant %q", got, test.want)
 			}
@@ -112,7 +112,7 @@ func TestCatchUp_NotAsked(t *testing.T) {
 
 // The position says which transaction is the newest at it.
 func TestCatchUp_LastTransaction(t *testing.T) {
-	u := &catchUp{shareDataID: "x", asks: asks{patches: true}}
+	u := &catchUp{shareDataID: "x", asked: features{patches: true}}
 	u.begin(position{})
 	u.receive(wholeSnapshot(5, 0))
 	u.receive(patch(6))
@@ -131,7 +131,7 @@ func TestCatchUp_LastTransaction(t *testing.T) {
 
 // A live round holds one state: that at the head.
 func TestCatchUp_SnapshotReleased(t *testing.T) {
-	u := &catchUp{shareDataID: "x", asks: asks{patches: true}}
+	u := &catchUp{shareDataID: "x", asked: features{patches: true}}
 	u.begin(position{})
 	for _, frame := range []wire.ServerMessage{wholeSnapshot(5, 0), patch(6)} {
 		u.receive(frame)
@@ -150,7 +150,7 @@ func TestCatchUp_StateWithoutCursor(t *testing.T) {
 		"replayed without":      {fromID("t5"), plainState("t7"), plainReplayed("t6")},
 		"rejection in a replay": {fromState(5), snapshot("e", 9, 4), rejection(6, true)},
 	} {
-		u := &catchUp{shareDataID: "x", asks: asks{patches: true}}
+		u := &catchUp{shareDataID: "x", asked: features{patches: true}}
 		runCatchUp(t, u, given, describeState)
 		if !u.position.known || u.position.state != nil {
 			t.Errorf("%s: at %+v", name, u.position)
@@ -164,7 +164,7 @@ func FuzzCatchUp_Patches(f *testing.F) {
 	f.Add([]byte{0x05, 0x16, 0x17, 0x00, 0x32, 0x29, 0x28, 0x19})
 	f.Add([]byte{0x05, 0x16, 0x59, 0x1a, 0x00, 0x4c, 0x2b, 0x2c, 0x6d})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		u := catchUp{shareDataID: "x", asks: asks{patches: true, conflate: true}}
+		u := catchUp{shareDataID: "x", asked: features{patches: true, conflate: true}}
 		var at position
 		for _, b := range script {
 			revision := int(b&0xf) + 1

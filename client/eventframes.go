@@ -72,7 +72,7 @@ func (u *catchUp) patchOf(patch json.RawMessage) json.RawMessage {
 
 // activityOf reads the activity in a frame as far as it can be read.
 func (u *catchUp) activityOf(text json.RawMessage) *Activity {
-	if text == nil || !u.asks.activity {
+	if text == nil || !u.asked.activity {
 		return nil
 	}
 	var read wire.Activity

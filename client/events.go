@@ -23,8 +23,9 @@ type State struct {
 	ShareDataID string
 	// CurrentState is the state at Cursor. A server that sends patches does not repeat the
 	// state that the subscription has: CurrentState and Cursor of a State that is Resumed
-	// are then those before the replayed events. From any other server they are those
-	// after them.
+	// are then those before the replayed events. Otherwise they are those after them:
+	// from any other server, where the subscription had a cursor only, and where an
+	// earlier release of the server did not record what the events changed.
 	CurrentState json.RawMessage
 	// Cursor is the snapshot's position and Revision its number in the
 	// history; empty and 0 from a server that sends none.

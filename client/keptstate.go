@@ -29,8 +29,8 @@ func (s *Subscription) boundStateLocked(size int) {
 // nothing that is computed from it would be, and the subscription goes on with whole
 // states, for which the server sends no hashes.
 func (s *Subscription) rejectStateLocked(failure error) {
-	var of *stateError
-	s.wholeStates = s.wholeStates || errors.As(failure, &of) && of.received
+	var stateErr *stateError
+	s.wholeStates = s.wholeStates || errors.As(failure, &stateErr) && stateErr.received
 	s.client.log.Warn("subscribing again: the state differs from the server's", "shareDataId", s.id, "cause", failure, "patches", !s.wholeStates)
 	var removal item
 	if n := len(s.buffer); n > 0 {

@@ -29,7 +29,7 @@ func TestPatches_Memory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &Subscription{client: c, id: "x", ready: make(chan struct{}, 1)}
-	s.catchUp.asks.patches = true
+	s.catchUp.asked.patches = true
 	s.catchUp.begin(position{})
 	push := func(frame wire.ServerMessage) {
 		frame, err := wire.DecodeServer(frame.AppendTo(nil), wire.Limits{MaxBytes: -1})

@@ -33,10 +33,10 @@ type Options struct {
 	// The connection goes on with the new token, which must be of the same subject and
 	// issuer. If Token returns the same token or an error, or the server refuses the
 	// new one, Token is called again when 60 to 80 % of what is then left has passed,
-	// and so on until less than 100 ms are left. After an error from Permanent it is not called again
-	// before the connection ends. A token that is not renewed in time ends the
-	// connection (close code 4002), and the client reconnects and resumes with the
-	// token that Token returns then.
+	// and so on until less than 100 ms are left. After an error from Permanent it is
+	// not called again before the connection ends. A token that is not renewed in time
+	// ends the connection (close code 4002), and the client reconnects and resumes with
+	// the token that Token returns then.
 	Token func(ctx context.Context) (string, error)
 	// TokenInQuery sends the token as the query parameter "token" instead of
 	// the header "Authorization: Bearer". Query parameters end up in the logs

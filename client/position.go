@@ -50,7 +50,7 @@ func (u *catchUp) positionAt(snapshot *wire.State) position {
 // subscriber asked for patches and has the state from which they lead to the snapshot.
 func (u *catchUp) resumes(snapshot *wire.State) bool {
 	from := u.position
-	if !u.asks.patches || snapshot.StateHash == "" || from.state == nil || from.cursor == "" {
+	if !u.asked.patches || snapshot.StateHash == "" || from.state == nil || from.cursor == "" {
 		return false
 	}
 	return from.cursor == snapshot.Cursor ||
@@ -60,7 +60,7 @@ func (u *catchUp) resumes(snapshot *wire.State) bool {
 // skips reports whether the snapshot takes the place of entries that the connection was
 // too slow for, and of no others.
 func (u *catchUp) skips(snapshot *wire.State) bool {
-	return u.asks.conflate && snapshot.Skipped > 0 && snapshot.CurrentState != nil &&
+	return u.asked.conflate && snapshot.Skipped > 0 && snapshot.CurrentState != nil &&
 		(u.phase == replaying || u.phase == live) &&
 		snapshot.Revision == u.position.revision+snapshot.Skipped
 }

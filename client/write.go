@@ -35,7 +35,7 @@ func (c *Client) subscribeLocked(s *Subscription) {
 	s.round++
 	s.subscribeAt = time.Time{}
 	patches := s.keepsStateLocked()
-	s.catchUp.asks = asks{patches: patches, conflate: s.conflate, activity: s.activity}
+	s.catchUp.asked = features{patches: patches, conflate: s.conflate, activity: s.activity}
 	from := s.receivedLocked()
 	since := s.catchUp.begin(from)
 	frame := (&wire.Subscribe{

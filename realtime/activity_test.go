@@ -50,7 +50,7 @@ func TestActivity(t *testing.T) {
 			t.Errorf("time %v", activity.Time)
 		}
 		activity.Time = time.Time{}
-		if got, want := fmt.Sprintf("%s", activity), "{0001-01-01 00:00:00 +0000 UTC ann https://id.example {\"by\":-1}  the counter cannot go below zero }"; got != want {
+		if got, want := fmt.Sprintf("%s", activity), "{0001-01-01 00:00:00 +0000 UTC ann https://id.example {\"by\":-1} rejected the counter cannot go below zero }"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}

@@ -16,14 +16,14 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// slowLine reads at most a bit more than 1 MB a second, and the kernel keeps little
+// slowConn reads at most a bit more than 1 MB a second, and the kernel keeps little
 // for it: what is on its way is outdated.
-type slowLine struct {
+type slowConn struct {
 	net.Conn
 	pace *time.Ticker
 }
 
-func (s slowLine) Read(p []byte) (int, error) {
+func (s slowConn) Read(p []byte) (int, error) {
 	<-s.pace.C
 	return s.Conn.Read(p[:min(len(p), 16<<10)])
 }
@@ -34,9 +34,9 @@ type dated struct {
 	Pad string `json:"pad"`
 }
 
-// A peer on a line of 1 MB/s that conflates follows 500 changes a second of 200 KB: it
+// A peer on a connection of 1 MB/s that conflates follows 500 changes a second of 200 KB: it
 // stays current, costs about one state, and its connection lives.
-func TestConflation_SlowLine(t *testing.T) {
+func TestConflation_SlowConnection(t *testing.T) {
 	const stateBytes, interval, duration = 200 << 10, 2 * time.Millisecond, 3 * time.Second
 	touch := sharedata.NewPatchFunction("touch", func(context.Context, sharedata.Document, any) (p sharedata.Patch, err error) {
 		p.Replace("/at", time.Now().UnixNano())
@@ -53,7 +53,7 @@ func TestConflation_SlowLine(t *testing.T) {
 		if err == nil {
 			conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 		}
-		return slowLine{conn, pace}, err
+		return slowConn{conn, pace}, err
 	}}}
 	c := subscribeConflated(ts.dial(), "c", "")
 

@@ -52,14 +52,15 @@
 // live and replayed: a JSON Patch (RFC 6902), the whole state where no patch is
 // smaller, and nothing where the state is as it was. The text of the state after
 // a patch is specified in package internal/jsonpatch to the byte, so the SHA-256 of
-// the state shows whether a subscriber is in sync. It is in every state frame, and in
-// the frames of each 32nd revision.
+// the state shows whether a subscriber is in sync. It is in every state frame, of the
+// state at the cursor there, and in the frames of each 32nd revision.
 //
 // Where such a subscriber resumes, the state frame is without the state (resumed):
 // the replayed frames lead on from the state that the subscriber has at its cursor, so
 // a reconnect costs what was missed. A subscriber that has the cursor and not the
 // state asks for that too (includeState). It is also sent where entries in between
-// were written by an earlier release, which did not record what they changed.
+// were written by an earlier release, which did not record what they changed. A state
+// that is sent is the one after the replayed frames, so their patches do not apply to it.
 //
 // Who does not ask for patches is sent the same frames as by releases that had none,
 // byte for byte. These repeat the state also after a rejection, because clients

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 
 	"github.com/safe-go/safe/internal/wire"
@@ -32,8 +33,8 @@ type stateExtras struct {
 	announce  bool
 	skipped   uint64 // how many entries were left out; 0 for none
 	// withHash says that the frame has the hash of the state, as for subscribers
-	// with patches, resumed that those have the state which the replayed frames lead
-	// on from, and withoutState that the frame does not have the state.
+	// with patches, resumed that they are replayed all that followed their cursor, and
+	// withoutState that the frame does not have the state.
 	withHash, resumed, withoutState bool
 }
 
@@ -159,6 +160,9 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 		Code:         entry.Code,
 		Reason:       entry.Reason,
 		Details:      entry.Details,
+	}
+	if entry.Type == sharedata.EntryTransaction && !entry.Accepted {
+		a.Code = cmp.Or(a.Code, codes.Rejected) // as in the result
 	}
 	if entry.Caller != nil {
 		a.Subject, a.Issuer = entry.Caller.Subject, entry.Caller.Issuer

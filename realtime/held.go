@@ -20,7 +20,8 @@ type heldCommit struct {
 }
 
 // maxHeldBytes bounds the commits that one channel holds, by their states, their
-// patches, what was proposed, and heldOverhead for each. Beyond that, subscribers get the last state instead.
+// patches, what was proposed, and heldOverhead for each. Beyond that, subscribers get
+// the last state instead.
 const (
 	maxHeldBytes = 4 << 20
 	heldOverhead = 512

@@ -145,8 +145,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 
 	// HandshakeTimeout bounds the context of Authenticate, after which the request is
-	// refused with HTTP 503, and then the writing of the response. Reading the request is bounded by http.Server.ReadHeaderTimeout,
-	// which has no default. Default: 10 s. -1: no limit.
+	// refused with HTTP 503, and then the writing of the response. Reading the request
+	// is bounded by http.Server.ReadHeaderTimeout, which has no default. Default: 10 s.
+	// -1: no limit.
 	HandshakeTimeout time.Duration
 	// MessageTimeout is how long a message, in one frame or in fragments, may take
 	// from the header of its first frame to its last byte. A longer one closes the

@@ -12,21 +12,21 @@ import (
 )
 
 // Reauthorize asks AuthorizeSubscribe, and AuthorizeActivity where it was asked
-// before, again about the subscriptions of the subjects, or about all if none is given, on this server and on every other
-// server on the same store. Call it when what the hook decides by has changed. A
-// subscription that it refuses is ended with an error frame that has the code of
-// the refusal; ErrExpired ends the connection with 4002.
+// before, again about the subscriptions of the subjects, or about all if none is given,
+// on this server and on every other server on the same store. Call it when what the
+// hooks decide by has changed. A subscription that one of them refuses is ended with an
+// error frame that has the code of the refusal; ErrExpired ends the connection with 4002.
 //
-// Before the hook is called, all these subscriptions begin to hold what is
-// committed, until the hook has returned for them, however slow it is. A refused
+// Before the hooks are called, all these subscriptions begin to hold what is
+// committed, until the hooks have returned for them, however slow it is. A refused
 // subscriber of this server receives nothing that is committed after that began.
 // Once Reauthorize returns a nil error, a refused subscriber of any server receives
-// no later commit. The hook is called up to 16 times at once, and one that panics
-// refuses.
+// no later commit. The hooks are called for up to 16 subscriptions at once, and one that
+// panics refuses.
 //
-// It returns when the hook has returned for all subscriptions of this server. It is
+// It returns when the hooks have returned for all subscriptions of this server. It is
 // recorded like a revocation (see Revoke), and takes at least as long. Errors are
-// those of Manager.Propose and the context's; the hook is called all the same.
+// those of Manager.Propose and the context's; the hooks are called all the same.
 func (s *Server) Reauthorize(ctx context.Context, subjects ...string) error {
 	rechecked := s.reauthorize(subjects)
 	if err := s.appendToRevocations(ctx, s.reauthorization, reauthorization{Subjects: subjects, Server: s.id}); err != nil {

@@ -23,8 +23,8 @@ var ErrExpired = errors.New("credentials are no longer good")
 // authenticate frame with codes.Unavailable.
 var ErrUnavailable = errors.New("credentials cannot be checked at present")
 
-// Refusal is an error of AuthorizeSubscribe, AuthorizeActivity and AuthorizePropose that the client
-// is sent; errors.As finds it also where it is wrapped. The text of any other
+// Refusal is an error of AuthorizeSubscribe, AuthorizeActivity and AuthorizePropose that
+// the client is sent; errors.As finds it also where it is wrapped. The text of any other
 // error stays on the server.
 type Refusal struct {
 	// Code says for programs why the request is refused: one of the

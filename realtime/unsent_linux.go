@@ -6,8 +6,8 @@ import "syscall"
 // does not name.
 const tcpNotSentLowAt = 25
 
-// setMaxUnsent bounds how many bytes the kernel takes ahead of what it sends. The
-// option is a wish: where it cannot be set, the kernel's buffer stays large.
+// setMaxUnsent bounds how many bytes the kernel takes ahead of what it sends. Where the
+// option cannot be set, the kernel's buffer stays large, and nothing else changes.
 func setMaxUnsent(conn syscall.RawConn, bytes int) {
 	_ = conn.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowAt, bytes)

@@ -27,8 +27,8 @@ var noChange = json.RawMessage("[]")
 // The state after the change is the text that the patch leads to, so that everybody who
 // applies the patch has the same bytes. It fails for a text that is no valid state.
 //
-// Names that an object has twice are looked for in the patch alone: Diff puts an object
-// that has some, and the state before has none, into the patch as a whole.
+// Only the patch is searched for names that an object has twice: the state before has
+// none, and Diff puts an object that has some into the patch as a whole.
 func effectOf(before, after json.RawMessage) (effect, error) {
 	if !jsontext.Value(after).IsValid(jsontext.AllowDuplicateNames(true)) {
 		return effect{}, invalidState(validJSON(after))

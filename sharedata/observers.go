@@ -18,8 +18,8 @@ type Event struct {
 	// it; nil after a removal.
 	State json.RawMessage
 	// Reset says that entries between the last event and this one are lost or not
-	// known, and that State is a new snapshot. ShareDataID, Cursor and State are the new snapshot's; Type is EntryRemoved
-	// if there is none, and empty otherwise.
+	// known. ShareDataID, Cursor and State are those of a new snapshot; Type is
+	// EntryRemoved if there is none, and empty otherwise.
 	Reset bool
 	// LastTransaction is the position of the newest transaction up to a Reset;
 	// zero for none, and for events that are no Reset.

@@ -73,9 +73,13 @@ func (d Document) Decode(path string, value any) (found bool, err error) {
 func Path(names ...string) string { return jsonPointer(names) }
 
 // Patch is a list of changes to a state (RFC 6902). Each is made to what the one before
-// it left. The zero Patch changes nothing. Its methods add a change; an error of one is
-// returned when the function's Patch is applied. A copy of a Patch is one of its own:
+// it left. The zero Patch changes nothing. Its methods add a change; an error of one
+// fails the function that returns the Patch. A copy of a Patch is one of its own:
 // what is added to either does not change the other.
+//
+// Changes in the order in which their places come in the state cost one pass over the
+// state. Each change that precedes the one before it costs another pass, and a Patch
+// fails where these would copy more than 1 GiB.
 type Patch struct {
 	text []byte // a JSON array without the bracket at its end; empty for no changes
 	err  error
@@ -86,7 +90,7 @@ type Patch struct {
 var errNoOperations = fmt.Errorf("%w: a patch is an array of operations (RFC 6902)", ErrInvalidState)
 
 // RawPatch returns a patch that is a JSON text (RFC 6902), which may have the operations
-// add, remove and replace. An invalid one is found when it is applied.
+// add, remove and replace. An invalid one fails the function that returns it.
 func RawPatch(text json.RawMessage) Patch {
 	end := bytes.LastIndexByte(text, ']')
 	if end < 0 || len(bytes.TrimSpace(text[end+1:])) > 0 {

@@ -235,3 +235,29 @@ func TestSnapshot_Seldom(t *testing.T) {
 		t.Errorf("loaded %s with another state", got.Cursor)
 	}
 }
+
+// A function may keep the Patch that it returned, and add to it.
+func TestPatch_AddedToLater(t *testing.T) {
+	patch := sharedata.RawPatch(json.RawMessage(`[{"op":"add","path":"/a","value":1}]`))
+	f := sharedata.NewPatchFunction("set", func(context.Context, sharedata.Document, any) (sharedata.Patch, error) {
+		returned := patch
+		patch.Add("/b", 2)
+		return returned, nil
+	})
+	m := newManager(t, nil)
+	created, err := m.Create(t.Context(), "x", map[string]string{"text": strings.Repeat("x", 200)}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", Function: f}); err != nil {
+			t.Fatal(err)
+		}
+		patch.Add("/c", 3)
+	}
+	for e, err := range m.History(t.Context(), "x", created.Cursor) {
+		if err != nil || !json.Valid(e.Patch) {
+			t.Errorf("the recorded patch is %s, %v", e.Patch, err)
+		}
+	}
+}

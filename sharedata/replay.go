@@ -9,10 +9,10 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// Replay yields each entry with the state after it, as an Event. It knows no state
-// before the first entry that has a whole one (Entry.NewState), which the first entry of
-// every history does: until then Event.State is nil. It also is after entries of an
-// earlier release that do not record what they changed.
+// Replay yields each entry with the state after it, as an Event. Event.State is nil as
+// long as the state is not known: before the first entry that has a whole state
+// (Entry.NewState), as the first entry of every history does; and after an entry of an
+// earlier release that does not record what it changed, up to the next whole state.
 //
 // Replay fails with a *ChainError where a patch does not apply or does not lead to the
 // state whose hash the entry has, and with the first error of the sequence. It does not

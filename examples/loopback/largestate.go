@@ -83,7 +83,7 @@ func (t *tour) largeState(ctx context.Context) error {
 	}
 	received := network.received() - before
 	say("three more change while it is disconnected: to resume, it receives %d bytes, handshake included, and no state", received)
-	if err := check(state.Resumed && received < 5000, "it received %d bytes: %+v", received, state.Resumed); err != nil {
+	if err := check(state.Resumed && received < 5000, "it received %d bytes, resumed: %t", received, state.Resumed); err != nil {
 		return err
 	}
 	now, err := t.manager.Get(ctx, "catalogue")

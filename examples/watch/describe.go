@@ -62,7 +62,10 @@ func describeActivity(a *client.Activity) string {
 	}
 	text := ", on " + a.Time.Format(time.DateTime)
 	if a.Subject != "" {
-		text += fmt.Sprintf(" by %s of %s", a.Subject, a.Issuer)
+		text += " by " + a.Subject
+	}
+	if a.Issuer != "" {
+		text += " of " + a.Issuer
 	}
 	if a.ProposedData != nil {
 		text += fmt.Sprintf(" with %s", a.ProposedData)

@@ -83,7 +83,7 @@ func (h *heldState) receiveState(f *wire.State, r *record) {
 	}
 	r.computed = r.leftOut
 	if h.cursor == r.cursor {
-		h.known(r)
+		h.recordState(r)
 	}
 	h.compareHash(r, f.StateHash)
 }
@@ -115,7 +115,7 @@ func (h *heldState) change(r *record, whole, patch json.RawMessage, hash string)
 		h.apply(r, patch)
 	}
 	h.cursor = r.cursor
-	h.known(r)
+	h.recordState(r)
 	h.compareHash(r, hash)
 }
 
@@ -131,8 +131,8 @@ func (h *heldState) apply(r *record, patch json.RawMessage) {
 	h.state = state // nil: not known
 }
 
-// known notes the state as the one at the record's position.
-func (h *heldState) known(r *record) {
+// recordState puts the state into the record, as the one at its position.
+func (h *heldState) recordState(r *record) {
 	if h.state != nil {
 		r.hasState, r.state = true, sharedata.HashState(h.state)
 	}
@@ -170,7 +170,7 @@ func (h *heldState) receiveEvent(frame wire.ServerMessage, r *record) {
 	}
 	before := h.state
 	h.cursor, h.state = r.cursor, bytes.Clone(whole)
-	h.known(r)
+	h.recordState(r)
 	switch {
 	case whole == nil && r.kind == state:
 		r.kind, r.text = unreadable, "a state event without a state"

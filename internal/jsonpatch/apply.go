@@ -52,7 +52,7 @@ func (c *cursor) run(operations []operation) error {
 const (
 	behind     = "behind the cursor"
 	noTarget   = "there is no such member or element"
-	noParent   = "the object or array that it names does not exist"
+	noParent   = "the object or array in which the target lies does not exist"
 	noIndex    = "an array index must be digits without leading zeros, and at most the length of the array"
 	noDocument = "the whole document cannot be removed"
 	malformed  = "the state is not valid JSON"
@@ -155,6 +155,8 @@ func (c *cursor) applyToArray(l *level, token []byte, o *operation) string {
 	case o.kind == add && (found || end || index == l.count):
 		c.insert(l, start, found, nil, o.value)
 		return ""
+	case o.kind == add:
+		return noIndex
 	case !found:
 		return noTarget
 	}
@@ -190,21 +192,21 @@ func (c *cursor) change(l *level, start, value int, o *operation) string {
 		c.malformed = true
 		return malformed
 	case o.kind != remove:
-		c.keep()
-		c.drop(value, end)
+		c.writeOwedComma()
+		c.copyAndSkip(value, end)
 		c.out = append(c.out, o.value...)
 		c.pos = end
 		l.count++
 	case l.count > 0:
 		// With the comma before it, which is not written yet if it is owed.
-		c.drop(c.pos, end)
+		c.copyAndSkip(c.pos, end)
 		c.pos, c.owed = end, false
 	default:
 		next := skipSpace(c.in, end)
 		if at(c.in, next) == ',' {
 			end = skipSpace(c.in, next+1)
 		}
-		c.drop(start, end)
+		c.copyAndSkip(start, end)
 		c.pos = end
 	}
 	return ""
@@ -215,14 +217,14 @@ func (c *cursor) change(l *level, start, value int, o *operation) string {
 func (c *cursor) insert(l *level, start int, before bool, name, value []byte) {
 	switch {
 	case before:
-		c.keep()
-		c.drop(start, start)
+		c.writeOwedComma()
+		c.copyAndSkip(start, start)
 		c.pos = start
 	case l.count > 0:
-		c.drop(c.pos, c.pos)
+		c.copyAndSkip(c.pos, c.pos)
 		c.out = append(c.out, ',')
 	default:
-		c.drop(start, start)
+		c.copyAndSkip(start, start)
 		c.pos = start
 	}
 	if name != nil {
@@ -243,7 +245,7 @@ func (c *cursor) passed(l *level, name []byte) bool {
 		_, found := l.names[string(name)]
 		return found
 	}
-	c.drop(c.pos, c.pos)
+	c.copyAndSkip(c.pos, c.pos)
 	var names map[string]struct{}
 	if l.searched {
 		names = make(map[string]struct{}, l.count)

@@ -47,14 +47,14 @@ func (d *differ) array(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	}
 	pairs := min(len(old), len(new))
 	for k := range pairs {
-		if d.over() {
+		if d.mustStop() {
 			return iEnd, jEnd, false
 		}
 		d.value(old[k].start, new[k].start, place{parent: node, index: first + k})
 	}
 	d.removeElements(node, first+pairs, len(old)-pairs)
 	d.addElements(node, first+pairs, new[pairs:])
-	return iEnd, jEnd, !d.over()
+	return iEnd, jEnd, !d.mustStop()
 }
 
 // overlap finds a window that has moved: it returns the smallest number of elements
@@ -77,7 +77,7 @@ func overlap(n, m int, equal func(x, y int) bool) int {
 
 // removeElements removes elements from an index on.
 func (d *differ) removeElements(node int32, index, count int) {
-	for ; count > 0 && !d.over(); count-- {
+	for ; count > 0 && !d.mustStop(); count-- {
 		d.change(remove, d.node(place{parent: node, index: index}), span{})
 	}
 }
@@ -85,7 +85,7 @@ func (d *differ) removeElements(node int32, index, count int) {
 // addElements adds elements before an index, or at the end.
 func (d *differ) addElements(node int32, index int, elements []span) {
 	for k, element := range elements {
-		if d.over() {
+		if d.mustStop() {
 			return
 		}
 		d.change(add, d.node(place{parent: node, index: index + k}), element)
@@ -110,26 +110,33 @@ func (d *differ) equalElement(i, j int) (iEnd, jEnd int, equal bool) {
 // elements returns the elements of an array from i on, where an element, a comma or
 // the closing bracket is, and the offset behind the array.
 func (d *differ) elements(side, i int) (elements []span, end int) {
+	end = d.passRest(side, i, ']', func(start int) (end int) {
+		end = d.end(side, start)
+		elements = append(elements, span{start, end})
+		return end
+	})
+	return elements, end
+}
+
+// passRest calls pass for each element or member from i on, where one of them, a comma
+// or the closing bracket is, and returns the offset behind the array or object. pass is
+// given where it starts, and returns the offset behind it.
+func (d *differ) passRest(side, i int, closing byte, pass func(start int) (end int)) (end int) {
 	text := d.texts[side]
-	if !d.fill(side, i) {
-		d.malformed = true
-		return nil, 0
-	}
+	d.malformed = d.malformed || !d.fill(side, i)
 	if at(text, i) == ',' {
 		i = skipSpace(text, i+1)
 	}
-	for at(text, i) != ']' {
-		end := d.end(side, i)
+	for !d.malformed && at(text, i) != closing {
+		end := pass(i)
 		if d.malformed {
-			return nil, 0
+			break
 		}
-		elements = append(elements, span{i, end})
 		if i = skipSpace(text, end); at(text, i) == ',' {
 			i = skipSpace(text, i+1)
-		} else if at(text, i) != ']' {
+		} else if at(text, i) != closing {
 			d.malformed = true
-			return nil, 0
 		}
 	}
-	return elements, i + 1
+	return i + 1
 }

@@ -32,28 +32,28 @@ const maxRepeated = 1 << 30
 // level is an open object or array.
 type level struct {
 	array  bool
-	path   int // the length of its path, which is the start of cursor.path
-	start  int // where it starts in out
-	count  int // how many members or elements of the result are behind the cursor
-	inside []span
+	path   int    // the length of its path, which is the start of cursor.path
+	start  int    // where it starts in out
+	count  int    // how many members or elements of the result are behind the cursor
+	inside []span // the objects and arrays in out that were opened and closed in this object
 
-	searched bool
-	names    map[string]struct{}
+	searched bool                // passed was called
+	names    map[string]struct{} // of the members behind the cursor, once passed needs them
 }
 
 // span is a range of a text.
 type span struct{ start, end int }
 
-// drop copies everything before from, and skips what is between from and to.
-func (c *cursor) drop(from, to int) {
+// copyAndSkip copies everything before from, and skips what is between from and to.
+func (c *cursor) copyAndSkip(from, to int) {
 	c.out = append(c.out, c.in[c.copied:from]...)
 	c.copied = to
 }
 
-// keep writes the comma that is owed to the next element.
-func (c *cursor) keep() {
+// writeOwedComma writes the comma that is owed to the next element.
+func (c *cursor) writeOwedComma() {
 	if c.owed {
-		c.drop(c.pos, c.pos)
+		c.copyAndSkip(c.pos, c.pos)
 		c.out = append(c.out, ',')
 		c.owed = false
 	}
@@ -88,7 +88,7 @@ func (c *cursor) pass(l *level, value int) bool {
 		return false
 	}
 	c.work += end - c.pos
-	c.keep()
+	c.writeOwedComma()
 	c.pos = end
 	l.count++
 	return true
@@ -142,7 +142,7 @@ func (c *cursor) enter(i, path int) string {
 	if opening != '{' && opening != '[' {
 		return noParent
 	}
-	c.keep()
+	c.writeOwedComma()
 	c.open = append(c.open, level{array: opening == '[', path: path, start: len(c.out) + i - c.copied})
 	c.pos = i + 1
 	return ""
@@ -157,7 +157,7 @@ func (c *cursor) leave(path []byte) {
 		if l.path <= common && l.path < len(path) && path[l.path] == '/' {
 			return
 		}
-		c.keep()
+		c.writeOwedComma()
 		end := skipRest(c.in, c.pos)
 		if end < 0 {
 			c.malformed = true
@@ -179,8 +179,8 @@ func (c *cursor) leave(path []byte) {
 
 // finish copies what is left, and returns the text.
 func (c *cursor) finish() []byte {
-	c.keep()
-	c.drop(len(c.in), len(c.in))
+	c.writeOwedComma()
+	c.copyAndSkip(len(c.in), len(c.in))
 	return c.out
 }
 

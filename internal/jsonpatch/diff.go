@@ -61,8 +61,8 @@ type differ struct {
 	work      int // how many bytes were compared or scanned, for tests
 
 	equalRun
-	index [2]index
-	tried bool // oneRun was tried
+	index    [2]index
+	triedRun bool // changeRun was tried
 
 	// names has where the names start of the members that were passed in the open
 	// objects: offsets in the text before, or, with all bits inverted, in the text after.
@@ -152,8 +152,8 @@ func (d *differ) equal(x, y span) bool {
 	return bytes.Equal(d.texts[before][x.start:x.end], d.texts[after][y.start:y.end])
 }
 
-// over reports whether there is no use in going on in an object or array.
-func (d *differ) over() bool { return d.malformed || d.size > d.limit }
+// mustStop reports whether a text is malformed, or the patch too large already.
+func (d *differ) mustStop() bool { return d.malformed || d.size > d.limit }
 
 // abandon returns the ends of an object or array in which i and j lie, and that its
 // operations do not fit.

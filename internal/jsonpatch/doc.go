@@ -10,10 +10,10 @@
 // so that every party that applies the same patch to the same text holds the same
 // bytes, and a hash of them shows it. The operations of a patch are applied one after
 // the other, each to the text that the one before made. Offsets below are those of
-// bytes; W stands for any white space, which canonical texts do not have.
+// bytes; W stands for any amount of white space, which canonical texts do not have.
 //
 //   - Only add, remove and replace exist. The bytes that "value" has in the patch are
-//     inserted as they are; nothing is spelled anew.
+//     inserted as they are.
 //   - The path "" stands for the document: add and replace make the whole text the
 //     value. It cannot be removed.
 //   - replace of a member or element, and add of a member that the object has
@@ -28,9 +28,9 @@
 //     i is the length of the array, or "-": directly behind the last element, a comma
 //     and the value; in an empty array directly before its closing bracket, the value.
 //   - remove of a member or element that is the first of several: from its first byte
-//     up to the first byte of the next one, so with the comma behind it. Of the only one: its
-//     bytes. Of another one: from the end of the one before it up to its end, so W, the
-//     comma, W and the member or element.
+//     up to the first byte of the next one, which includes the comma behind it. Of the
+//     only one: its bytes. Of another one: from the end of the one before it up to its
+//     own end, which is W, the comma, W and the member or element.
 //   - Everything else stays as it is.
 //
 // Names are compared as the characters that they mean, without their escapes.
@@ -39,7 +39,8 @@
 // is not digits without leading zeros (RFC 6901 section 4) or is beyond the array. An
 // operation has "op", "path" and, for add and replace, "value"; other members are
 // ignored. The patch must be valid JSON (RFC 8259) in UTF-8 with distinct names
-// and without lone surrogates.
+// and without lone surrogates. Apply also refuses a patch that would take too long,
+// as [Apply] says; what it has applied once, it applies again.
 //
 // Where the text and the patch are canonical, so is the result. Canonical means what
 // [Canonical] returns.

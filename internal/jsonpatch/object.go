@@ -15,7 +15,7 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 		}
 		if d.run(i, j) < nameEnd {
 			var done bool
-			if i, j, done = d.oneRun(i, j, node); done && !d.over() {
+			if i, j, done = d.changeRun(i, j, node); done && !d.mustStop() {
 				continue
 			}
 			break
@@ -28,7 +28,7 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 			return 0, 0, false
 		}
 		i, j = d.value(i, j, place{parent: node, name: name})
-		if d.over() {
+		if d.mustStop() {
 			return d.abandon(i, j)
 		}
 		i, j = skipSpace(a, i), skipSpace(b, j)
@@ -53,21 +53,21 @@ func (d *differ) object(i, j int, node int32) (iEnd, jEnd int, fits bool) {
 	return iEnd, jEnd, d.byName(old, new, node)
 }
 
-// oneRun handles the case that some members in a row were added, or removed, and
-// everything behind them, up to the end of the document, is equal: it makes the
-// operations, and returns the offsets behind the members. No name behind them can be
+// changeRun makes the operations for members in a row that were added, or removed, if
+// everything behind them, up to the end of the document, is equal. It returns the
+// offsets behind the members. No name behind them can be
 // one of theirs, because names are distinct in either text.
-func (d *differ) oneRun(i, j int, node int32) (iNext, jNext int, done bool) {
+func (d *differ) changeRun(i, j int, node int32) (iNext, jNext int, done bool) {
 	a, b := d.texts[before], d.texts[after]
 	side, start, next := before, i, j+len(a)-len(b)
 	if next < i {
 		side, start, next = after, j, i+len(b)-len(a)
 	}
 	text := d.texts[side]
-	if d.tried || next == start || len(text)-next > d.suffix() {
+	if d.triedRun || next == start || len(text)-next > d.suffix() {
 		return i, j, false
 	}
-	d.tried = true
+	d.triedRun = true
 	var members []member
 	for start < next {
 		m := d.member(side, start)
@@ -119,7 +119,7 @@ func (d *differ) byName(old, new []member, node int32) (fits bool) {
 		} else {
 			d.change(remove, d.node(p), span{})
 		}
-		if d.over() {
+		if d.mustStop() {
 			return false
 		}
 	}
@@ -128,7 +128,7 @@ func (d *differ) byName(old, new []member, node int32) (fits bool) {
 			continue
 		}
 		d.change(add, d.node(place{parent: node, name: m.raw(b)}), span{m.value, m.end})
-		if d.over() {
+		if d.mustStop() {
 			return false
 		}
 	}
@@ -177,28 +177,12 @@ func unescaped(raw []byte) []byte {
 // members returns the members of an object from i on, where a member, a comma or the
 // closing bracket is, and the offset behind the object.
 func (d *differ) members(side, i int) (members []member, end int) {
-	text := d.texts[side]
-	if !d.fill(side, i) {
-		d.malformed = true
-		return nil, 0
-	}
-	if at(text, i) == ',' {
-		i = skipSpace(text, i+1)
-	}
-	for at(text, i) != '}' {
-		m := d.member(side, i)
-		if d.malformed {
-			return nil, 0
-		}
+	end = d.passRest(side, i, '}', func(start int) (end int) {
+		m := d.member(side, start)
 		members = append(members, m)
-		if i = skipSpace(text, m.end); at(text, i) == ',' {
-			i = skipSpace(text, i+1)
-		} else if at(text, i) != '}' {
-			d.malformed = true
-			return nil, 0
-		}
-	}
-	return members, i + 1
+		return m.end
+	})
+	return members, end
 }
 
 // member returns the member at i.
