@@ -76,13 +76,22 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 	case at.exists && at.cursor == cursor:
 		return at.state, nil
 	}
-	r, after, err := m.snapshotBefore(ctx, id, cursor)
+	snapshot, after, err := m.snapshotUpTo(ctx, id, cursor)
 	if err != nil {
 		return nil, err
+	}
+	r := Replayer{state: snapshot, hash: HashState(snapshot)}
+	isSnapshot := snapshot != nil && after == cursor
+	if isSnapshot {
+		r = Replayer{}
+		after.Revision--
 	}
 	for e, err := range m.History(ctx, id, after) {
 		if err != nil {
 			return nil, err
+		}
+		if isSnapshot {
+			e.Patch, e.NewState = nil, snapshot // compared with the hash in the entry
 		}
 		event, err := r.Next(e)
 		switch {
@@ -98,9 +107,9 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 	return nil, fmt.Errorf("%w: %.60q has no state at %s", ErrStateUnknown, id, cursor)
 }
 
-// snapshotBefore returns a Replayer and the position whose state it knows: that of the
-// newest snapshot if the cursor is later, otherwise the zero position.
-func (m *Manager) snapshotBefore(ctx context.Context, id string, cursor replay.Cursor) (r Replayer, at replay.Cursor, err error) {
+// snapshotUpTo returns the newest snapshot and its position if that is not after the
+// cursor, and otherwise nil and the zero position.
+func (m *Manager) snapshotUpTo(ctx context.Context, id string, cursor replay.Cursor) (snapshot json.RawMessage, at replay.Cursor, err error) {
 	call, cancel := m.storeContext(ctx)
 	defer cancel()
 	head, err := m.options.Store.Load(call, id, replay.Cursor{})
@@ -111,11 +120,10 @@ func (m *Manager) snapshotBefore(ctx context.Context, id string, cursor replay.C
 		err = head.Check(id, replay.Cursor{Epoch: cursor.Epoch, Revision: cursor.Revision - 1})
 	}
 	if err != nil {
-		return r, at, readError(ctx, id, err)
+		return nil, at, readError(ctx, id, err)
 	}
-	if cursor.Revision > head.SnapshotRevision {
-		at = replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}
-		r = Replayer{state: head.Snapshot, hash: HashState(head.Snapshot)}
+	if cursor.Revision < head.SnapshotRevision {
+		return nil, at, nil
 	}
-	return r, at, nil
+	return head.Snapshot, replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}, nil
 }

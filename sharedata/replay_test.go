@@ -12,9 +12,9 @@ import (
 
 // renamed is a history of n renames in a state of 100 items, and its states by
 // revision.
-func renamed(t *testing.T, options *replay.MemoryOptions, n int) (m *sharedata.Manager, states map[uint64]string) {
+func renamed(t *testing.T, store replay.Store, n int) (m *sharedata.Manager, states map[uint64]string) {
 	t.Helper()
-	m = newManager(t, &sharedata.Options{Store: newMemory(t, options)})
+	m = newManager(t, &sharedata.Options{Store: store})
 	first, err := m.Create(t.Context(), "x", items(100), renameItem)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func renamed(t *testing.T, options *replay.MemoryOptions, n int) (m *sharedata.M
 }
 
 func TestStateAt(t *testing.T) {
-	m, states := renamed(t, nil, 150)
+	m, states := renamed(t, newMemory(t, nil), 150)
 	epoch := mustGet(t, m, "x").Cursor.Epoch
 	for revision, want := range states {
 		got, err := m.StateAt(t.Context(), "x", replay.Cursor{Epoch: epoch, Revision: revision})
@@ -58,7 +58,7 @@ func TestStateAt(t *testing.T) {
 // Where the store has trimmed the first entry, the states after the newest snapshot are
 // known, and no others.
 func TestStateAt_Trimmed(t *testing.T) {
-	m, states := renamed(t, &replay.MemoryOptions{MaxEntries: 2}, 150)
+	m, states := renamed(t, newMemory(t, &replay.MemoryOptions{MaxEntries: 2}), 150)
 	epoch, known, unknown := mustGet(t, m, "x").Cursor.Epoch, 0, 0
 	for revision := uint64(1); revision <= 151; revision++ {
 		got, err := m.StateAt(t.Context(), "x", replay.Cursor{Epoch: epoch, Revision: revision})
@@ -78,8 +78,23 @@ func TestStateAt_Trimmed(t *testing.T) {
 	}
 }
 
+// Where the store has trimmed the first entry and keeps the one at the newest snapshot,
+// the state there is known.
+func TestStateAt_Snapshot(t *testing.T) {
+	store := newMemory(t, &replay.MemoryOptions{MaxEntries: 100})
+	m, states := renamed(t, store, 150)
+	head, err := store.Load(t.Context(), "x", replay.Cursor{})
+	if err != nil || head.Oldest == 1 || head.Oldest >= head.SnapshotRevision {
+		t.Fatalf("oldest entry %d, snapshot %d, %v", head.Oldest, head.SnapshotRevision, err)
+	}
+	at := replay.Cursor{Epoch: head.Cursor.Epoch, Revision: head.SnapshotRevision}
+	if got, err := m.StateAt(t.Context(), "x", at); err != nil || string(got) != states[at.Revision] {
+		t.Errorf("another state, %v", err)
+	}
+}
+
 func TestReplay(t *testing.T) {
-	m, states := renamed(t, nil, 150)
+	m, states := renamed(t, newMemory(t, nil), 150)
 	entries := wholeHistory(t, m, "x")
 	for skip, known := range map[int]bool{0: true, 1: false} {
 		n := 0
