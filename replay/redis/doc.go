@@ -37,8 +37,8 @@
 //     may be lost. RDB files alone lose minutes.
 //   - maxmemory-policy noeviction. Any other policy may evict histories, or the
 //     tombstones of removed ones.
-//   - Memory for everything: each history keeps its newest snapshot and, of each
-//     entry, the data, which have what changed and not the whole state, and about
+//   - Memory for everything: each history keeps its newest snapshot, and for each
+//     entry its data, which say what changed instead of the whole state, and about
 //     150 bytes more, or 250 with a key. So a ShareData with a state of 10 KB and a
 //     million transactions of 500 bytes takes up to 750 MB. Bound it with Options
 //     where the audit chain may end. When memory is used up, appends fail with

@@ -8,7 +8,8 @@ import (
 	"net/http"
 )
 
-// skipFrames leaves out every 40th live transaction of each connection.
+// skipFrames leaves out every 40th live transaction with a whole state of each
+// connection.
 func skipFrames() func(frame []byte) []byte {
 	transactions := 0
 	return func(frame []byte) []byte {
