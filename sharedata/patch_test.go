@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -234,4 +236,36 @@ func TestSnapshot_Seldom(t *testing.T) {
 	if got := mustGet(t, other, "x"); string(got.State) != string(want.State) || got.StateHash != want.StateHash || got.Cursor != want.Cursor {
 		t.Errorf("loaded %s with another state", got.Cursor)
 	}
+}
+
+// Each call of the store may take Options.StoreTimeout, however many a load needs.
+func TestLoad_TimeoutOfEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{Store: newMemory(t, nil)}
+		m := newManager(t, &sharedata.Options{Store: s})
+		if _, err := m.Create(t.Context(), "x", items(6000), renameItem); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 600 {
+			data := rename{fmt.Sprint("item-", i), "new"}
+			if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "rename", Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, calls := mustGet(t, m, "x"), 0
+		s.read = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
+			calls++
+			select {
+			case <-time.After(600 * time.Millisecond):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return s.Store.Read(ctx, id, after, limit)
+		}
+		other := newManager(t, &sharedata.Options{Store: s, StoreTimeout: time.Second})
+		got, err := other.Get(t.Context(), "x")
+		if err != nil || got.StateHash != want.StateHash || calls != 3 {
+			t.Errorf("%s after %d calls, %v", got.Cursor, calls, err)
+		}
+	})
 }
