@@ -275,14 +275,14 @@ func (d *decision) addEntry(e *Entry, key string, by effect) {
 
 // batch is the decision as it is appended at a position. It carries a snapshot if it
 // starts a history, or if the records since the last snapshot have grown as large as
-// the state: so an append costs what it changes, and to load a history costs no more
-// than twice its state.
+// the state: so an append costs what it changes, and to load a history reads no more
+// than twice its state. For states of megabytes it comes earlier; see maxTailStates.
 func (d *decision) batch(at position) replay.Batch {
 	b := replay.Batch{
 		Expect: at.cursor, ExpectMeta: at.meta(), Entries: d.records, NewKeys: true, Remove: d.removed,
 	}
-	if b.Starts() || d.next.tailBytes >= len(d.next.state) {
-		b.Snapshot, d.next.tailBytes = d.next.state, 0
+	if b.Starts() || d.next.tail.isLarge(len(d.next.state)) {
+		b.Snapshot, d.next.tail = d.next.state, tail{}
 	}
 	d.next.stored = d.next.meta()
 	b.Meta = d.next.stored

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/safe-go/safe/internal/jsonpatch"
+	"github.com/safe-go/safe/replay"
 )
 
 // What effectOf accepts is exactly what is a valid state, although it validates the
@@ -67,4 +68,20 @@ func decodedJSON(t *testing.T, text []byte) (value any) {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// A snapshot comes also where the records are small beside the state, before a load would
+// have to compute too many states.
+func TestBatch_SnapshotOfLargeState(t *testing.T) {
+	state := json.RawMessage(`"` + strings.Repeat("x", 10_000) + `"`)
+	at := position{exists: true, cursor: replay.Cursor{Epoch: 1, Revision: 9}, state: state}
+	for before, want := range map[int64]bool{0: false, maxTailStates - 20_000: false, maxTailStates - 10_000: true} {
+		at.tail.states = before
+		d := &decision{id: "x", next: at}
+		d.addEntry(&Entry{Type: EntryTransaction, Accepted: true}, "", effect{state: state, patch: noChange})
+		b := d.batch(at)
+		if (b.Snapshot != nil) != want || want != (d.next.tail == tail{}) {
+			t.Errorf("after states of %d bytes: a snapshot of %d bytes, %+v", before, len(b.Snapshot), d.next.tail)
+		}
+	}
 }

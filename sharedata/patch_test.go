@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -236,28 +238,34 @@ func TestSnapshot_Seldom(t *testing.T) {
 	}
 }
 
-// A function may keep the Patch that it returned, and add to it.
-func TestPatch_AddedToLater(t *testing.T) {
-	patch := sharedata.RawPatch(json.RawMessage(`[{"op":"add","path":"/a","value":1}]`))
-	f := sharedata.NewPatchFunction("set", func(context.Context, sharedata.Document, any) (sharedata.Patch, error) {
-		returned := patch
-		patch.Add("/b", 2)
-		return returned, nil
-	})
-	m := newManager(t, nil)
-	created, err := m.Create(t.Context(), "x", map[string]string{"text": strings.Repeat("x", 200)}, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", Function: f}); err != nil {
+// Each call of the store may take Options.StoreTimeout, however many a load needs.
+func TestLoad_TimeoutOfEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{Store: newMemory(t, nil)}
+		m := newManager(t, &sharedata.Options{Store: s})
+		if _, err := m.Create(t.Context(), "x", items(6000), renameItem); err != nil {
 			t.Fatal(err)
 		}
-		patch.Add("/c", 3)
-	}
-	for e, err := range m.History(t.Context(), "x", created.Cursor) {
-		if err != nil || !json.Valid(e.Patch) {
-			t.Errorf("the recorded patch is %s, %v", e.Patch, err)
+		for i := range 600 {
+			data := rename{fmt.Sprint("item-", i), "new"}
+			if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "rename", Data: data}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
+		want, calls := mustGet(t, m, "x"), 0
+		s.read = func(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
+			calls++
+			select {
+			case <-time.After(600 * time.Millisecond):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return s.Store.Read(ctx, id, after, limit)
+		}
+		other := newManager(t, &sharedata.Options{Store: s, StoreTimeout: time.Second})
+		got, err := other.Get(t.Context(), "x")
+		if err != nil || got.StateHash != want.StateHash || calls != 3 {
+			t.Errorf("%s after %d calls, %v", got.Cursor, calls, err)
+		}
+	})
 }

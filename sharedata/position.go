@@ -27,9 +27,8 @@ type position struct {
 	hash Hash
 	// stateHash is that of state.
 	stateHash Hash
-	// tailBytes is the size of the records after the newest snapshot in the store, as
-	// far as this process knows of snapshots.
-	tailBytes int
+	// tail is what a load has to read and to compute.
+	tail tail
 	// stored is the Meta that the store has with it; nil where the position did
 	// not come from the store, see meta.
 	stored []byte
@@ -37,6 +36,28 @@ type position struct {
 	restartAfter uint64
 	// since is when it became current in this process.
 	since time.Time
+}
+
+// tail is about the records after the newest snapshot in the store, as far as this
+// process knows of snapshots: their size, and that of all the states which they lead to.
+type tail struct {
+	records int
+	states  int64
+}
+
+func (t *tail) add(recordBytes int, state []byte) {
+	t.records += recordBytes
+	t.states += int64(len(state))
+}
+
+// maxTailStates bounds tail.states: to compute them takes about half a second. Without
+// it, large states with small records could not be loaded in any useful time, because
+// each record costs a copy of the state.
+const maxTailStates = 512 << 20
+
+// isLarge reports whether the history needs another snapshot.
+func (t tail) isLarge(stateBytes int) bool {
+	return t.records >= stateBytes || t.states >= maxTailStates
 }
 
 func (p position) snapshot(id string) Snapshot {
@@ -62,7 +83,7 @@ func (p position) after(e *Entry, state json.RawMessage, recordBytes int) positi
 		p.lastTransaction = e.Cursor
 	}
 	p.cursor, p.hash, p.stateHash, p.stored, p.restartAfter = e.Cursor, e.Hash, e.StateHash, nil, 0
-	p.tailBytes += recordBytes
+	p.tail.add(recordBytes, state)
 	if state != nil {
 		p.state = state
 	}

@@ -30,10 +30,8 @@ func (s *shareData) load() error {
 // storedPosition is where the history stands in the store. Its state is nil if the
 // entries after have, a position of which the state is known, lead to it.
 func (m *Manager) storedPosition(ctx context.Context, id string, have replay.Cursor) (position, error) {
-	ctx, cancel := m.storeContext(ctx)
-	defer cancel()
 	for range maxRefreshes {
-		head, err := m.options.Store.Load(ctx, id, have)
+		head, err := m.loadHead(ctx, id, have)
 		if errors.Is(err, replay.ErrNotFound) {
 			return position{}, nil
 		}
@@ -41,7 +39,7 @@ func (m *Manager) storedPosition(ctx context.Context, id string, have replay.Cur
 		if err == nil {
 			at, err = positionOf(id, head)
 		}
-		if err == nil && head.Snapshot != nil {
+		if err == nil && !head.CanContinue(have) {
 			err = m.applyTail(ctx, id, &at, head)
 		}
 		if !isOvertaken(err) {
@@ -54,6 +52,12 @@ func (m *Manager) storedPosition(ctx context.Context, id string, have replay.Cur
 	return position{}, fmt.Errorf("%w: %.60q is removed and created all the time; try again later", ErrBusy, id)
 }
 
+func (m *Manager) loadHead(ctx context.Context, id string, have replay.Cursor) (replay.Head, error) {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	return m.options.Store.Load(ctx, id, have)
+}
+
 // isOvertaken reports whether a Read failed because the history has moved on since its
 // position was read: it was removed, restarted, or trimmed up to a new snapshot.
 func isOvertaken(err error) bool {
@@ -63,10 +67,12 @@ func isOvertaken(err error) bool {
 
 // applyTail sets the state of a position: the newest snapshot with the entries after it.
 func (m *Manager) applyTail(ctx context.Context, id string, at *position, head replay.Head) error {
-	at.state = head.Snapshot
+	if at.state = head.Snapshot; at.state == nil {
+		return fmt.Errorf("%.60q at %s: %w: the store returns no snapshot", id, at.cursor, ErrBadRecord)
+	}
 	var last Entry
 	for after := (replay.Cursor{Epoch: at.cursor.Epoch, Revision: head.SnapshotRevision}); after != at.cursor; {
-		page, err := m.options.Store.Read(ctx, id, after, int(min(pageEntries, at.cursor.Revision-after.Revision)))
+		page, err := m.readEntries(ctx, id, after, int(min(pageEntries, at.cursor.Revision-after.Revision)))
 		if err != nil {
 			return err
 		}
@@ -84,7 +90,7 @@ func (m *Manager) applyTail(ctx context.Context, id string, at *position, head r
 			if state != nil {
 				at.state = state
 			}
-			at.tailBytes += len(stored.Data)
+			at.tail.add(len(stored.Data), state)
 		}
 		after = last.Cursor
 	}
@@ -158,7 +164,7 @@ func (s *shareData) moveTo(next position) error {
 	case next.restartAfter != 0:
 		return s.restartEpoch(at, next)
 	case at.cursor == next.cursor && at.hash == next.hash:
-		next.state, next.stateHash, next.tailBytes = at.state, at.stateHash, at.tailBytes
+		next.state, next.stateHash, next.tail = at.state, at.stateHash, at.tail
 		s.publish(next, nil)
 	case !at.exists || next.cursor.Epoch > at.cursor.Epoch:
 		return s.resetTo(next)
@@ -202,9 +208,13 @@ func (s *shareData) advanceTo(to position) error {
 }
 
 func (s *shareData) readEntries(after replay.Cursor, limit int) ([]replay.Entry, error) {
-	ctx, cancel := s.manager.storeContext(context.Background())
+	return s.manager.readEntries(context.Background(), s.id, after, limit)
+}
+
+func (m *Manager) readEntries(ctx context.Context, id string, after replay.Cursor, limit int) ([]replay.Entry, error) {
+	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	return s.manager.options.Store.Read(ctx, s.id, after, limit)
+	return m.options.Store.Read(ctx, id, after, limit)
 }
 
 // resetTo makes a position current that lies elsewhere in the history, or in
