@@ -3,6 +3,7 @@ package realtime
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -54,6 +55,7 @@ type channel struct {
 	// early are events that came before the snapshot that they follow.
 	early       []sharedata.Event
 	attached    bool // head is set
+	failed      bool // head will not be set
 	ended       bool // the ShareData was removed: no subscription can begin
 	held        heldCommits
 	results     []heldResult
@@ -85,6 +87,17 @@ func (c *channel) attach(at sharedata.Snapshot) {
 	if len(early) > 0 {
 		c.receiveLocked(early)
 	}
+	if !c.holding.Load() {
+		c.releaseResultsLocked(time.Time{}, true)
+	}
+}
+
+// fail releases what waits for the snapshot, which does not come.
+func (c *channel) fail() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.early, c.failed = nil, true
+	c.releaseResultsLocked(time.Time{}, true)
 }
 
 // Observe is called by the manager with each commit, in order.
@@ -94,7 +107,10 @@ func (c *channel) Observe(events []sharedata.Event) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.attached {
+	switch {
+	case c.failed:
+		return
+	case !c.attached:
 		c.early = append(c.early, events...)
 		return
 	}

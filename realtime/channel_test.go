@@ -199,6 +199,35 @@ func TestChannelAttach(t *testing.T) {
 	}
 }
 
+// The result of an early commit waits until that has its place: a subscriber who has the
+// result must not be sent an older state.
+func TestChannelAttach_Results(t *testing.T) {
+	b := newChannelFixture(t)
+	proposer := b.subscription("").session
+	for _, open := range []bool{true, false} {
+		early, at := newChannel(b.server.hub, "c"), b.head
+		if early.holdResult(proposer, frame(`{}`)) {
+			t.Error("a result is held without a commit")
+		}
+		attached := b.channel
+		b.channel = early
+		b.commit(1)
+		b.channel = attached
+		before := proposer.out.queued
+		if !early.holdResult(proposer, frame(`{}`)) || proposer.out.queued != before {
+			t.Error("the result is not held")
+		}
+		if open {
+			early.attach(sharedata.Snapshot{ID: "c", Cursor: at})
+		} else {
+			early.fail()
+		}
+		if proposer.out.queued != before+2 || proposer.out.held != 0 || early.holdResult(proposer, frame(`{}`)) {
+			t.Errorf("opened %v: %d bytes are queued, %d held", open, proposer.out.queued-before, proposer.out.held)
+		}
+	}
+}
+
 func TestSubscriptionEnd(t *testing.T) {
 	b := newChannelFixture(t)
 	b.commit(3)

@@ -104,17 +104,27 @@ type heldResult struct {
 	lateResult
 }
 
-// holdResult holds a result while commits are held. It returns false otherwise.
+// holdResult holds a result while commits are held, or come before the snapshot that
+// they follow. It returns false otherwise.
 func (c *channel) holdResult(s *session, f frame) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.holding.Load() {
+	if !c.holding.Load() && len(c.early) == 0 {
 		return false
 	}
 	if s.out.hold(len(f)) {
 		c.results = append(c.results, heldResult{s, lateResult{f, time.Now()}})
 	}
 	return true
+}
+
+// releaseResultsLocked sends the results that came before a time, or all.
+func (c *channel) releaseResultsLocked(before time.Time, all bool) {
+	for len(c.results) > 0 && (all || c.results[0].at.Before(before)) {
+		r := c.results[0]
+		c.results = c.results[1:]
+		r.session.out.release(len(r.frame), r.frame)
+	}
 }
 
 // releaseHeld hands over held commits after a confirmation that began at
@@ -135,9 +145,5 @@ func (c *channel) releaseHeld(confirmedAt time.Time) {
 	for _, s := range c.subscribers {
 		s.releaseLate(confirmedAt)
 	}
-	for len(c.results) > 0 && (all || c.results[0].at.Before(confirmedAt)) {
-		r := c.results[0]
-		c.results = c.results[1:]
-		r.session.out.release(len(r.frame), r.frame)
-	}
+	c.releaseResultsLocked(confirmedAt, all)
 }

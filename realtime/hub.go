@@ -64,6 +64,7 @@ func (h *hub) open(c *channel) {
 	if err != nil {
 		c.err = err
 		h.drop(c)
+		c.fail()
 	} else {
 		c.stop = stop
 		c.attach(at)
