@@ -47,12 +47,11 @@ func effectOfPatch(before, patch json.RawMessage) (effect, error) {
 	if string(patch) == string(noChange) {
 		return effect{patch: noChange}, nil
 	}
-	// Not with validJSON: a value may nest two levels deeper in the patch than in the state.
-	if !jsontext.Value(patch).IsValid() {
-		return effect{}, invalidState(validJSON(patch))
-	}
 	next, err := jsonpatch.Apply(before, patch)
-	if err != nil {
+	switch {
+	case err != nil && !jsontext.Value(patch).IsValid():
+		return effect{}, invalidState(validJSON(patch)) // which says where
+	case err != nil:
 		return effect{}, invalidState(fmt.Errorf("the patch does not apply: %w", err))
 	}
 	// A path has a slash for each level that it leads down.

@@ -46,7 +46,7 @@ func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input
 		return func(ctx context.Context, state, input json.RawMessage) (effect, error) {
 			var s S
 			if err := json.Unmarshal(state, &s); err != nil {
-				return effect{}, fmt.Errorf("%w: %w", ErrInvalidState, err)
+				return effect{}, invalidState(err)
 			}
 			var i I
 			if err := decode(id, input, &i); err != nil {
@@ -70,7 +70,7 @@ func NewFunction[S, I any](id string, f func(ctx context.Context, state S, input
 
 // NewRawFunction is NewFunction for functions that work on JSON texts. The
 // texts that f gets are copies, and the text that it returns is copied. See
-// NewPatchFunction for states that are too large to be written anew each time.
+// NewPatchFunction for states that are too large to be written as a whole each time.
 func NewRawFunction(id string, f func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
 	apply := func(ctx context.Context, state, input json.RawMessage) (effect, error) {
 		next, err := f(ctx, bytes.Clone(state), bytes.Clone(input))

@@ -152,7 +152,7 @@ func (m *Manager) snapshotAfter(ctx context.Context, id string, r *request) (Sna
 func toState(state any) (json.RawMessage, error) {
 	raw, err := toJSON(state)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+		return nil, invalidState(err)
 	}
 	return jsonpatch.Canonical(raw), nil
 }

@@ -107,9 +107,7 @@ func (m *Manager) listKind(ctx context.Context, o ListOptions) ([]string, error)
 
 // storedKind returns the kind that a ShareData has in the store.
 func (m *Manager) storedKind(ctx context.Context, id string) (kind string, exists bool, err error) {
-	ctx, cancel := m.storeContext(ctx)
-	defer cancel()
-	head, err := m.options.Store.Load(ctx, id, replay.Cursor{})
+	head, err := m.loadHead(ctx, id, replay.Cursor{})
 	if errors.Is(err, replay.ErrNotFound) {
 		return "", false, nil
 	}

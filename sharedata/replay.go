@@ -111,9 +111,7 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 // the same, the one before, so that the entry there shows the hash of the snapshot; and
 // otherwise the zero position.
 func (m *Manager) stateBefore(ctx context.Context, id string, cursor replay.Cursor) (head replay.Head, after replay.Cursor, err error) {
-	call, cancel := m.storeContext(ctx)
-	defer cancel()
-	head, err = m.options.Store.Load(call, id, replay.Cursor{})
+	head, err = m.loadHead(ctx, id, replay.Cursor{})
 	if err == nil {
 		err = head.Check(id, cursor)
 	}

@@ -2,7 +2,6 @@ package sharedata
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/safe-go/safe/replay"
 )
@@ -30,7 +29,7 @@ type Snapshot struct {
 func Decode[T any](state json.RawMessage) (T, error) {
 	var value T
 	if err := json.Unmarshal(state, &value); err != nil {
-		return value, fmt.Errorf("%w: %w", ErrInvalidState, err)
+		return value, invalidState(err)
 	}
 	return value, nil
 }
