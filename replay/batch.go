@@ -12,8 +12,8 @@ type Entry struct {
 	// Key is the idempotency key by which Find finds the entry; empty if it has
 	// none.
 	Key string
-	// Data is the record of what happened. Whoever knows the state before the entry
-	// can compute the state after it from the Data.
+	// Data is the record of what happened. The state after the entry can be computed
+	// from the state before it and the Data.
 	Data []byte
 }
 
