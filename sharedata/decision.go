@@ -259,15 +259,18 @@ func (d *decision) addEntry(e *Entry, key string, by effect) {
 	} else {
 		e.NewState = by.state
 	}
+	var after digest
 	switch {
 	case e.Type == EntryRemoved:
 	case by.state == nil:
-		e.StateHash = d.next.stateHash
+		after = d.next.digest
 	default:
-		e.StateHash = HashState(by.state)
+		after = d.next.digest.next(d.next.state, by.state)
 	}
+	e.StateHash = after.hash
 	data := e.seal(d.next.hash)
 	d.next = d.next.after(e, by.state, len(data))
+	d.next.digest = after
 	d.bytes += len(data)
 	d.records = append(d.records, replay.Entry{Cursor: cursor, Key: key, Data: data})
 	d.events = append(d.events, Event{Entry: *e, State: d.next.state})

@@ -25,8 +25,8 @@ type position struct {
 	lastTransaction replay.Cursor
 	// hash is the newest entry's.
 	hash Hash
-	// stateHash is that of state.
-	stateHash Hash
+	// digest is that of state.
+	digest digest
 	// tail is what a load has to read and to compute.
 	tail tail
 	// stored is the Meta that the store has with it; nil where the position did
@@ -62,7 +62,7 @@ func (t tail) isLarge(stateBytes int) bool {
 
 func (p position) snapshot(id string) Snapshot {
 	return Snapshot{
-		ID: id, Kind: p.kind, State: p.state, StateHash: p.stateHash,
+		ID: id, Kind: p.kind, State: p.state, StateHash: p.digest.hash,
 		Cursor: p.cursor, LastTransaction: p.lastTransaction,
 	}
 }
@@ -82,11 +82,12 @@ func (p position) after(e *Entry, state json.RawMessage, recordBytes int) positi
 	case EntryTransaction:
 		p.lastTransaction = e.Cursor
 	}
-	p.cursor, p.hash, p.stateHash, p.stored, p.restartAfter = e.Cursor, e.Hash, e.StateHash, nil, 0
+	p.cursor, p.hash, p.stored, p.restartAfter = e.Cursor, e.Hash, nil, 0
 	p.tail.add(recordBytes, state)
 	if state != nil {
-		p.state = state
+		p.state, p.digest = state, digest{}
 	}
+	p.digest.hash = e.StateHash
 	return p
 }
 

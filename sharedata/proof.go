@@ -132,7 +132,7 @@ func (s *shareData) newProofCheck(c *change, at *position) *proofCheck {
 	}
 	return &proofCheck{verifier: s.manager.options.ProofVerifier, request: ProofRequest{
 		Caller: c.caller, ShareDataID: s.id, FunctionID: c.function.id,
-		Position: at.cursor, StateHash: at.stateHash, Data: c.data, Proof: c.proof,
+		Position: at.cursor, StateHash: at.digest.hash, Data: c.data, Proof: c.proof,
 	}}
 }
 

@@ -94,8 +94,8 @@ func (m *Manager) applyTail(ctx context.Context, id string, at *position, head r
 		}
 		after = last.Cursor
 	}
-	at.stateHash = HashState(at.state)
-	if !last.Cursor.IsZero() && (last.Hash != at.hash || last.StateHash != at.stateHash) {
+	at.digest = digestOf(at.state)
+	if !last.Cursor.IsZero() && (last.Hash != at.hash || last.StateHash != at.digest.hash) {
 		return fmt.Errorf("%.60q at %s: %w: the snapshot and the entries after it do not lead to the recorded state; restore a backup",
 			id, at.cursor, ErrBadRecord)
 	}
@@ -164,7 +164,7 @@ func (s *shareData) moveTo(next position) error {
 	case next.restartAfter != 0:
 		return s.restartEpoch(at, next)
 	case at.cursor == next.cursor && at.hash == next.hash:
-		next.state, next.stateHash, next.tail = at.state, at.stateHash, at.tail
+		next.state, next.digest, next.tail = at.state, at.digest, at.tail
 		s.publish(next, nil)
 	case !at.exists || next.cursor.Epoch > at.cursor.Epoch:
 		return s.resetTo(next)
@@ -234,7 +234,7 @@ func (s *shareData) resetTo(next position) error {
 	var events []Event
 	switch {
 	case next.exists:
-		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor, StateHash: next.stateHash}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
+		events = []Event{{Entry: Entry{ShareDataID: s.id, Cursor: next.cursor, StateHash: next.digest.hash}, State: next.state, Reset: true, LastTransaction: next.lastTransaction}}
 	case at.exists:
 		events = []Event{{Entry: Entry{ShareDataID: s.id, Type: EntryRemoved, Cursor: at.cursor.Next()}, Reset: true}}
 	}
@@ -251,7 +251,8 @@ var (
 // to it. Where the entries do not continue the history, or do not lead to the states
 // that they record, it changes nothing, except that a removal among them counts.
 func (s *shareData) applyEntries(entries []replay.Entry) error {
-	at := *s.current.Load()
+	before := *s.current.Load()
+	at := before
 	var events []Event
 	for i, stored := range entries {
 		if at.exists && stored.Cursor.Epoch == at.cursor.Epoch && stored.Cursor.Revision <= at.cursor.Revision {
@@ -284,7 +285,8 @@ func (s *shareData) applyEntries(entries []replay.Entry) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if HashState(at.state) != at.stateHash {
+	recorded := at.digest.hash
+	if at.digest = before.digest.next(before.state, at.state); at.digest.hash != recorded {
 		return fmt.Errorf("%w: the entries up to %s do not lead to the state that was recorded there", errNoContinuation, at.cursor)
 	}
 	s.publish(at, events)

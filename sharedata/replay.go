@@ -35,19 +35,19 @@ func Replay(entries iter.Seq2[Entry, error]) iter.Seq2[Event, error] {
 // Replayer computes the states that the entries of one history lead to. The zero
 // Replayer knows no state. A Replayer is for one goroutine.
 type Replayer struct {
-	state json.RawMessage
-	hash  Hash // of state
+	state  json.RawMessage
+	digest digest // of state
 }
 
 // Next returns the entry with the state after it, which is nil while no state is known.
 // It fails with a *ChainError as Replay does.
 func (r *Replayer) Next(e Entry) (Event, error) {
 	if e.Type == EntryRemoved {
-		r.state = nil
+		*r = Replayer{}
 		return Event{Entry: e}, nil
 	}
 	if r.state == nil && e.NewState == nil || !e.RecordsEffect() {
-		r.state = nil
+		*r = Replayer{}
 		return Event{Entry: e}, nil
 	}
 	state, err := stateAfter(r.state, &e)
@@ -55,9 +55,9 @@ func (r *Replayer) Next(e Entry) (Event, error) {
 		return Event{}, err
 	}
 	if state != nil {
-		r.state, r.hash = state, HashState(state)
+		r.state, r.digest = state, r.digest.next(r.state, state)
 	}
-	if r.hash != e.StateHash {
+	if r.digest.hash != e.StateHash {
 		return Event{}, &ChainError{Cursor: e.Cursor, Problem: "it does not lead to the state whose hash it has: its patch or its state was changed"}
 	}
 	return Event{Entry: e, State: r.state}, nil
@@ -82,7 +82,7 @@ func (m *Manager) StateAt(ctx context.Context, id string, cursor replay.Cursor) 
 	}
 	var r Replayer
 	if !after.IsZero() && after.Revision == head.SnapshotRevision {
-		r = Replayer{state: head.Snapshot, hash: HashState(head.Snapshot)}
+		r = Replayer{state: head.Snapshot, digest: digestOf(head.Snapshot)}
 	}
 	// Not from memory, which another process may be ahead of.
 	for e, err := range m.entries(ctx, id, after, m.storedEntries) {
