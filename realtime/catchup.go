@@ -84,10 +84,16 @@ func (c *catchUp) readFirst() {
 	}
 	first, err := c.read(r.from, head)
 	var lost *replay.CursorError
+	ended := errors.Is(err, sharedata.ErrUnknownShareData) || errors.Is(err, replay.ErrUnknownEpoch)
+	if errors.As(err, &lost) || ended {
+		// The store is ahead of the channel, which this brings up to it; if it fails, the
+		// channel stays where it is.
+		c.session.server.manager.Refresh(c.session.ctx, c.sub.channel.id)
+	}
 	switch {
-	case errors.Is(err, sharedata.ErrUnknownShareData) && c.awaitRemoval():
+	case ended && c.awaitEnd(head.Epoch):
 		return // begin notices it
-	case errors.As(err, &lost):
+	case lost != nil:
 		c.problem = "what followed since is no longer kept; the state is current"
 	case err != nil || first.last == r.from:
 		c.warn("replay could not be read", r.from, err)
@@ -99,19 +105,24 @@ func (c *catchUp) readFirst() {
 // removalDelay bounds the time between a removal's commit and its notification.
 const removalDelay = time.Second
 
-// awaitRemoval waits until the channel is notified that the ShareData was
-// removed, after the store has said so: between the commit and the notification
-// the state is still there and the history is not.
-func (c *catchUp) awaitRemoval() bool {
+// awaitEnd waits until the channel is notified that the history of an epoch has ended,
+// after the store has said so: between the commit and the notification the state is
+// still there and the history is not. Where another process has created the ShareData
+// again, the channel moves to that.
+func (c *catchUp) awaitEnd(epoch uint64) bool {
+	channel := c.sub.channel
+	if channel.position().Epoch != epoch {
+		return true
+	}
 	timer := time.NewTimer(removalDelay)
 	defer timer.Stop()
 	select {
-	case <-c.sub.channel.removed:
+	case <-channel.removed:
 		return true
 	case <-c.session.ctx.Done():
 	case <-timer.C:
 	}
-	return false
+	return channel.position().Epoch != epoch
 }
 
 // chunkBytes bounds the frames of a replay that are queued at a time: the larger

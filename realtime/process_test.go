@@ -64,6 +64,27 @@ func TestTwoServers_SubscriberAhead(t *testing.T) {
 	visitor.wantTransactions(7, 7)
 }
 
+// A subscriber used to be shown the state of a ShareData that another process had just
+// removed and created again, and to be told of a gap in its history.
+func TestTwoServers_Recreated(t *testing.T) {
+	a, b, storeOfB := twoServers(t)
+	since := a.cursor("counter").String()
+	a.add("counter", 3)
+	b.dial().join("counter", "")
+	storeOfB.LoseAnnouncements(true)
+	if err := a.manager.Remove(t.Context(), "counter"); err != nil {
+		t.Fatal(err)
+	}
+	a.create("counter")
+	p := b.dial()
+	p.subscribe("counter", since)
+	if state := want[*wire.State](p); state.Cursor != a.cursor("counter").String() {
+		t.Errorf("got %s", state.AppendTo(nil))
+	}
+	p.wantError(codes.ReplayCursorNotFound, "counter")
+	p.wantPong("nothing else came")
+}
+
 func TestTwoServers_StoreUnreachable(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	resident := b.dial()
