@@ -52,7 +52,7 @@ var clientFaults = []fault{
 		return false
 	}},
 	{"a client reports a gap where it could have resumed", checker.Resumable, nil, inSegment(atClient(func(p *injector, of *segment) bool {
-		return p.script[of.state].resumed && len(of.replayed) > 0 && p.simulation.retention == 0
+		return p.script[of.state].resumed && len(of.replayed) > 0 && p.surelyKept(of)
 	}), func(p *injector, in *segment) {
 		p.script[in.state].resumed = false
 		p.dropAll(in.replayed)

@@ -42,7 +42,7 @@ var subscribeFaults = []fault{
 		p.dropAll(in.replayed)
 	})},
 	{"a cursor inside the window is not found", checker.Resumable, nil, inSegment(atSubscriber(func(p *injector, of *segment) bool {
-		return of.alone && len(of.replayed) > 0 && p.simulation.retention == 0
+		return of.alone && len(of.replayed) > 0 && p.surelyKept(of)
 	}), func(p *injector, in *segment) {
 		p.state(in).Replaying = 0
 		p.script[in.replayed[0]].frame = &wire.Error{Code: codes.ReplayCursorNotFound, ShareDataID: in.log.id}

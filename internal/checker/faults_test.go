@@ -137,6 +137,14 @@ func (p *injector) transaction(i int) *wire.Transaction {
 
 func (p *injector) state(of *segment) *wire.State { return p.script[of.state].frame.(*wire.State) }
 
+// surelyKept reports whether nothing was removed or trimmed before the state came.
+func (p *injector) surelyKept(of *segment) bool {
+	at, err := replay.ParseCursor(p.state(of).Cursor)
+	return err == nil && p.simulation.retention == 0 && !slices.ContainsFunc(p.script[:of.state], func(st step) bool {
+		return st.kind == removes && st.id == of.log.id && at.Epoch <= st.epoch
+	})
+}
+
 // inTransaction injects a fault into a random live transaction that is in a
 // recorded history.
 func inTransaction(fits filter, change func(*wire.Transaction)) func(*injector) bool {

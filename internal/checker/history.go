@@ -3,6 +3,7 @@ package checker
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 
@@ -14,8 +15,8 @@ type histories struct {
 	chains map[uint64]*chain // by epoch
 	// final is the snapshot that Final was given; nil for none.
 	final *sharedata.Snapshot
-	// removals counts the calls of Removing.
-	removals int
+	// removals are the calls of Removing.
+	removals []*loss
 }
 
 // chain is the history of one epoch.
@@ -101,11 +102,15 @@ func (r *Recorder) Final(snapshot sharedata.Snapshot) {
 }
 
 // Removing records that the test is about to remove the ShareData, whether or not
-// that succeeds. Options.Durable uses it.
-func (r *Recorder) Removing(shareData string) {
+// that succeeds: its entries may not be readable any more, even before subscribers are
+// told. Options.Durable uses it, too. Call removed as Losing says of lost.
+func (r *Recorder) Removing(shareData string) (removed func(through uint64)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.historiesLocked(shareData).removals++
+	h := r.historiesLocked(shareData)
+	l := &loss{at: r.last, through: math.MaxUint64}
+	h.removals = append(h.removals, l)
+	return r.setThrough(l)
 }
 
 func (r *Recorder) historiesLocked(shareData string) *histories {

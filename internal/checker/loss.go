@@ -9,7 +9,7 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// loss is a time at which the test made the store lose data.
+// loss is a time at which the test made the store lose data, or removed a ShareData.
 type loss struct {
 	at uint64 // the last record before it
 	// through is the newest epoch of which data may be lost.
@@ -30,6 +30,10 @@ func (r *Recorder) Losing(shareData ...string) (lost func(through uint64)) {
 	for _, id := range shareData {
 		r.losses[id] = append(r.losses[id], l)
 	}
+	return r.setThrough(l)
+}
+
+func (r *Recorder) setThrough(l *loss) func(through uint64) {
 	return func(through uint64) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -70,7 +74,11 @@ func (ev *evaluation) storeUnreachable(from, to uint64) bool {
 // mayBeLost reports whether the store may have lost data of an epoch before the
 // record at.
 func (ev *evaluation) mayBeLost(shareData string, epoch, at uint64) bool {
-	return slices.ContainsFunc(ev.losses[shareData], func(l *loss) bool { return epoch <= l.through && l.at < at })
+	return anyOf(ev.losses[shareData], epoch, at)
+}
+
+func anyOf(losses []*loss, epoch, at uint64) bool {
+	return slices.ContainsFunc(losses, func(l *loss) bool { return epoch <= l.through && l.at < at })
 }
 
 // surelyKept reports whether the entries after a position, up to another one of the
@@ -86,10 +94,15 @@ func (ev *evaluation) surelyKept(shareData string, from, to replay.Cursor, asked
 		ev.mayBeLost(shareData, from.Epoch, at), ev.storeUnreachable(asked, at):
 		return false
 	}
-	if h := ev.histories[shareData]; h != nil && h.chains[from.Epoch] != nil {
-		return from.Revision+1 >= h.chains[from.Epoch].kept
+	h := ev.histories[shareData]
+	switch {
+	case h == nil:
+		return true
+	case anyOf(h.removals, from.Epoch, at):
+		return false
 	}
-	return true
+	c := h.chains[from.Epoch]
+	return c == nil || from.Revision+1 >= c.kept
 }
 
 // checkLostEpochs looks for epochs that are lost although they were not removed.
@@ -105,7 +118,7 @@ func (ev *evaluation) checkLostEpochs() {
 				lost = append(lost, epoch)
 			}
 		}
-		if h != nil && len(lost) <= h.removals {
+		if h != nil && len(lost) <= len(h.removals) {
 			continue
 		}
 		slices.Sort(lost)

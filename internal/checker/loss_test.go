@@ -69,6 +69,27 @@ func TestLosing_Streams(t *testing.T) {
 	}
 }
 
+// A subscriber may be told of a gap, or replayed nothing, where the ShareData was being
+// removed; not where one was removed that had the id before.
+func TestRemoving_Streams(t *testing.T) {
+	for _, test := range []struct {
+		through uint64
+		want    []checker.Promise
+	}{{1, nil}, {0, []checker.Promise{checker.Resumable}}} {
+		rec := checker.NewRecorder()
+		s, c := rec.Subscriber("s", "x"), rec.Client("c", "x")
+		subscriberSteps(s, "subscribe; state 1-3; lost")
+		clientSteps(c, "state 1-3")
+		rec.Removing("x")(test.through)
+		subscriberSteps(s, "subscribe 1-3; state 1-9; notfound")
+		clientSteps(c, "gap; state 1-9")
+		v := rec.Check(checker.Options{})
+		if got := broken(v); !slices.Equal(got, test.want) || len(v) != 2*len(test.want) {
+			t.Errorf("through %d: broken: %q, want %q\n%v", test.through, got, test.want, v)
+		}
+	}
+}
+
 func TestLosing_UnderWay(t *testing.T) {
 	rec := checker.NewRecorder()
 	lost := rec.Losing("x")

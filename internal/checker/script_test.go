@@ -38,6 +38,7 @@ type step struct {
 	answer    checker.Answer
 
 	id       string            // removes
+	epoch    uint64            // removes: that which ends
 	entries  []sharedata.Entry // readsHistory
 	events   []sharedata.Event // commits
 	snapshot sharedata.Snapshot
@@ -99,7 +100,7 @@ func (s script) record() *checker.Recorder {
 		case hasResult:
 			pending[st.op].Answered(st.answer)
 		case removes:
-			rec.Removing(st.id)
+			rec.Removing(st.id)(st.epoch)
 		case commits:
 			rec.Observe(st.events)
 		case readsHistory:

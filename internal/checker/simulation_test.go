@@ -212,7 +212,7 @@ func (w *simulation) administer(t *simShareData, kind checker.OperationKind, ent
 }
 
 func (w *simulation) remove(t *simShareData) {
-	w.script = append(w.script, step{kind: removes, id: t.id})
+	w.script = append(w.script, step{kind: removes, id: t.id, epoch: w.epoch})
 	w.commit(t, sharedata.Entry{Type: sharedata.EntryRemoved}, nil)
 	t.exists = false
 }

@@ -232,10 +232,11 @@ func (h *harness) create(id string) {
 
 // recreate removes the ShareData and creates it again.
 func (h *harness) recreate(id string) {
-	h.recorder.Removing(id)
+	removed := h.recorder.Removing(id)
 	if err := h.manager.Remove(h.ctx, id); err != nil {
 		h.t.Errorf("remove: %v", err)
 	}
+	removed(replay.NewEpoch(0))
 	h.create(id)
 }
 

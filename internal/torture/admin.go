@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -122,7 +123,8 @@ func (a *administrator) remove(ctx context.Context, server *process, id string) 
 	if entries, err := a.driver.backend.history(ctx, id); err == nil {
 		a.driver.recorder.PartialHistory(entries)
 	}
-	a.driver.recorder.Removing(id)
+	removed := a.driver.recorder.Removing(id)
+	defer func() { removed(replay.NewEpoch(0)) }()
 	return a.call(ctx, server, "DELETE", "/admin/sharedata/"+id, nil, func(io.Reader) error { return nil })
 }
 
