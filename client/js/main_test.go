@@ -1,0 +1,13 @@
+package js_test
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// testTimeout bounds a test, which is one history on a busy machine.
+const testTimeout = 2 * time.Minute
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
