@@ -33,6 +33,8 @@ func seedOf(t *testing.T) uint64 {
 // gap; their states are the server's; and each proposal takes effect at most once.
 func TestRandomFaults_Node(t *testing.T) { randomFaults(t, startNode, "websocket") }
 
+func TestRandomFaults_Browser(t *testing.T) { randomFaults(t, startBrowser, "websocket") }
+
 var ids = []string{"counter", "list"}
 
 func randomFaults(t *testing.T, start func(t *testing.T, url string), transport string) {

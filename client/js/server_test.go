@@ -107,7 +107,7 @@ func (s *server) start() {
 	s.store, errStore = bolt.Open(s.path, nil)
 	s.manager, errManager = sharedata.NewManager(&sharedata.Options{Store: s.store, Kinds: kinds})
 	s.manager.ObserveAll(s.recorder)
-	s.realtime, errServer = realtime.NewServer(s.manager, &realtime.Options{ReplayWindow: window})
+	s.realtime, errServer = realtime.NewServer(s.manager, &realtime.Options{ReplayWindow: window, OriginPatterns: []string{"127.0.0.1:*"}})
 	if err := errors.Join(errStore, errManager, errServer); err != nil {
 		s.t.Fatal(err)
 	}
