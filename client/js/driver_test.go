@@ -248,14 +248,20 @@ func findNode() (string, error) {
 	return "", err
 }
 
-// startNode runs the driver in Node.
-func startNode(t *testing.T, url string) {
+// requireNode returns the path of Node, or skips the test.
+func requireNode(t *testing.T) string {
 	t.Helper()
 	node, err := findNode()
 	if err != nil {
 		missing(t, "SAFE_REQUIRE_NODE", "Node 22 is not installed: %v; run: npm install --prefix client/js --no-save node@22", err)
 	}
-	command := exec.Command(node, filepath.Join("testdata", "driver.js"), url+"/control")
+	return node
+}
+
+// startNode runs the driver in Node.
+func startNode(t *testing.T, url string) {
+	t.Helper()
+	command := exec.Command(requireNode(t), filepath.Join("testdata", "driver.js"), url+"/control")
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

@@ -789,9 +789,11 @@ class Connection {
   #received = false;
   #progressed = false;
   #openedAt = 0;
+  isOpen = false;
   #connectTimer;
   #heartbeat;
   #aliveAt = 0;
+  #pinged = 0; // when
 
   constructor(client, Transport, token) {
     const { connectTimeoutMs, heartbeatMs } = client.options;
@@ -813,8 +815,6 @@ class Connection {
     }
   }
 
-  get isOpen() { return this.#openedAt > 0; }
-
   // close ends the connection on this side.
   close(end) {
     this.#transport?.close();
@@ -823,6 +823,7 @@ class Connection {
 
   #opened(heartbeatMs) {
     clearTimeout(this.#connectTimer);
+    this.isOpen = true;
     this.#openedAt = Date.now();
     if (!this.isSse) {
       for (const frame of this.#subscribeFrames()) this.#transport.send(JSON.stringify(frame));
@@ -833,12 +834,10 @@ class Connection {
 
   // beat gives the connection up when nothing was received since the last ping.
   #beat(intervalMs) {
-    if (this.#pinged && this.#aliveAt < this.#pinged) return this.close({ reason: `no answer to a ping within ${intervalMs} ms` });
+    if (this.#aliveAt < this.#pinged) return this.close({ reason: `no answer to a ping within ${intervalMs} ms` });
     this.#pinged = Date.now();
     this.#transport.ping(this.#client.nextId());
   }
-
-  #pinged = 0;
 
   // closed resolves ended with how the connection ended, and fails what it was closed for.
   #closed(end) {
