@@ -86,8 +86,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, 
 		return false
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
-	session, err := newSession(s, h, r, pending.info, counted)
-	if err != nil {
+	session := newSession(s, pending.info, counted)
+	if err := acceptWebSocket(session, h, r); err != nil {
+		session.cancel()
+		session.stopServing()
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
 				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", remote)
