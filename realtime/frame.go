@@ -30,7 +30,9 @@ const (
 	kindState
 	kindTransaction
 	kindLifecycle
+	kindRemoval // a lifecycle frame after which nothing follows
 	kindError
+	kindRefusal // an error frame, after which the subscription does not exist
 )
 
 // size is what the frame counts for while it waits.
@@ -155,7 +157,7 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			Activity:     activity(entry, f),
 		})
 	case sharedata.EntryRemoved:
-		next.kind, next.text = kindLifecycle, encodeText(&wire.Lifecycle{
+		next.kind, next.text = kindRemoval, encodeText(&wire.Lifecycle{
 			ShareDataID: entry.ShareDataID,
 			Event:       wire.EventRemoved,
 			Cursor:      entry.Cursor.String(),
@@ -208,7 +210,7 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 // removedFrame says that a ShareData was removed, where the position at which its
 // history ended is not known.
 func removedFrame(id string) *frame {
-	return &frame{text: encodeText(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved}), kind: kindLifecycle, shareDataID: id}
+	return &frame{text: encodeText(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved}), kind: kindRemoval, shareDataID: id}
 }
 
 func errorFrame(code, id, message string) *frame {
@@ -216,7 +218,11 @@ func errorFrame(code, id, message string) *frame {
 }
 
 func encodeError(e *wire.Error) *frame {
-	return &frame{text: encodeText(e), kind: kindError, shareDataID: e.ShareDataID}
+	f := &frame{text: encodeText(e), kind: kindError, shareDataID: e.ShareDataID}
+	if e.ShareDataID != "" && e.Code != codes.ReplayCursorNotFound {
+		f.kind = kindRefusal
+	}
+	return f
 }
 
 // notResumedFrame follows a state that does not continue what the subscriber has

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -95,7 +96,7 @@ func (s *session) proposalOf(c *sessionCaller, m *wire.Propose) sharedata.Propos
 		ShareDataID:    m.ShareDataID,
 		FunctionID:     m.FunctionID,
 		Resolver:       s.server.options.Resolver,
-		Connection:     s.name,
+		Connection:     cmp.Or(s.proposer, s.name),
 		Data:           m.ProposedData,
 		Caller:         c.caller,
 		IdempotencyKey: m.IdempotencyKey,

@@ -58,6 +58,7 @@ type Server struct {
 	lastID     uint64
 
 	admission *admission
+	requests  requestLimits
 }
 
 // NewServer returns a Server for a manager. Nil options are good; they are

@@ -24,7 +24,9 @@ type session struct {
 	// name identifies the connection in the log, and proposers take turns by it
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
 	// alone would not do.
-	name      string
+	name string
+	// proposer is the name by which proposers take turns, if it is not name.
+	proposer  string
 	transport transport
 	// ctx ends with the connection. serving ends when the caller is not served any
 	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.

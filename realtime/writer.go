@@ -10,6 +10,7 @@ type writeBuffer struct {
 	frames []*frame
 	// The rest is for the transport. bytes has a capacity of bufferBytes.
 	bytes    []byte
+	line     []byte
 	parts    [][]byte
 	gathered net.Buffers // here, because a local variable would be allocated
 }
