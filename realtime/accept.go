@@ -5,105 +5,135 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"time"
 
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// ServeHTTP upgrades a request to a WebSocket connection (RFC 6455 section 4)
-// and returns; the connection goes on without it. A request that is not
-// authenticated, is expired or was revoked is answered with 401, one of another
-// origin with 403 (see Options.OriginPatterns), one that is no upgrade with 426, one
-// of an address or a caller with too many connections with 429 and Retry-After, and
-// with 503 and Retry-After one that cannot be judged at the moment (ErrUnavailable, or
-// where Authenticate takes longer than Options.HandshakeTimeout), and every one while
-// the server shuts down or has too many connections.
+// ServeHTTP serves a request:
+//
+//	GET  {path}            with Upgrade: a WebSocket connection (RFC 6455, section 4)
+//	GET  {path}            with Accept: text/event-stream: server-sent events
+//	POST {path}/propose    one proposal
+//	GET  {path}/state      one state
+//	GET  {path}/history    a part of a history
+//
+// docs/protocol.md describes them. For a WebSocket it returns after the upgrade; the
+// connection goes on without it. A request that is not authenticated, is expired or was
+// revoked is answered with 401, one of another origin with 403 (see
+// Options.OriginPatterns), one that is none of these with 426, one of an address or a
+// caller with too many connections with 429 and Retry-After, and with 503 and
+// Retry-After one that cannot be judged at the moment (ErrUnavailable, or where
+// Authenticate takes longer than Options.HandshakeTimeout), and every one while the
+// server shuts down or has too many connections.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.isDraining() || !s.running.add() {
-		rejectDraining(w)
+	if isPreflight(r) {
+		s.servePreflight(w, r)
 		return
 	}
-	upgraded := false
+	if s.isDraining() || !s.running.add() {
+		rejectDraining(w, r)
+		return
+	}
+	goesOn := false
 	defer func() {
-		if !upgraded {
+		if !goesOn {
 			s.running.done()
 		}
 	}()
 	remote, address := s.options.remoteAddr(r)
 	counted, over := s.admission.admit(address)
 	if over != nil {
-		s.rejectOverLimit(w, remote, over)
+		s.rejectOverLimit(w, r, remote, over)
 		return
 	}
 	defer func() {
-		if !upgraded {
+		if !goesOn {
 			counted.release()
 		}
 	}()
-	upgraded = s.upgrade(w, r, remote, counted)
+	goesOn = s.serve(w, r, remote, counted)
 }
 
-// retryAfter is the number of seconds after which a client may come back.
-const retryAfter = "5"
+// retryAfter is how long a client should wait before it comes back.
+const retryAfter = 5 * time.Second
 
 // rejectForNow answers a request that may succeed later.
-func rejectForNow(w http.ResponseWriter, status int, why string) {
-	w.Header().Set("Retry-After", retryAfter)
-	http.Error(w, why, status)
+func rejectForNow(w http.ResponseWriter, r *http.Request, status int, why string) {
+	code := codes.Unavailable
+	if status == http.StatusTooManyRequests {
+		code = codes.RateLimited
+	}
+	reject(w, r, newProblem(status, code, why).after(retryAfter))
 }
 
 // rejectDraining answers a request to a server that shuts down.
-func rejectDraining(w http.ResponseWriter) {
-	rejectForNow(w, http.StatusServiceUnavailable, "the server is shutting down")
+func rejectDraining(w http.ResponseWriter, r *http.Request) {
+	reject(w, r, newProblem(http.StatusServiceUnavailable, codes.ShuttingDown, "the server is shutting down").after(retryAfter))
 }
 
-// upgrade returns whether there is a session now, which s.running and the admission
-// count.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) bool {
+// serve authenticates a request and hands it to its endpoint. It returns whether there
+// is a session now that goes on, which s.running and the admission count.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) (goesOn bool) {
+	if !isUpgrade(r) && !s.allowOrigin(w, r) {
+		reject(w, r, newProblem(http.StatusForbidden, codes.Unauthorized, "pages of this origin may not connect"))
+		return false
+	}
 	pending, err := s.openWithTimeout(r, remote)
 	switch {
 	case errors.Is(err, errDisconnecting), errors.Is(err, errHandshakeTimeout), errors.Is(err, ErrUnavailable):
 		s.log.Warn("connections cannot be accepted", "remote", remote, "error", shorten(err.Error()))
-		rejectForNow(w, http.StatusServiceUnavailable, "the server cannot accept connections at the moment")
+		rejectForNow(w, r, http.StatusServiceUnavailable, "the server cannot accept connections at the moment")
 		return false
 	case err != nil:
 		s.log.Warn("credentials refused", "remote", remote, "error", shorten(err.Error()))
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		http.Error(w, "authentication failed", http.StatusUnauthorized)
+		reject(w, r, newProblem(http.StatusUnauthorized, codes.Unauthorized, "authentication failed"))
 		return false
 	}
 	defer s.removePending(pending)
 	if over := counted.countSubject(pending.info.Caller); over != nil {
-		s.rejectOverLimit(w, remote, over)
+		s.rejectOverLimit(w, r, remote, over)
 		return false
 	}
-	switch {
-	case s.isDraining(): // since authenticating may take a while
-		rejectDraining(w)
+	if s.isDraining() { // since authenticating may take a while
+		rejectDraining(w, r)
 		return false
-	case !canHijack(w):
+	}
+	return endpointOf(r)(s, w, r, pending, counted)
+}
+
+// serveWebSocket upgrades a request.
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending *pendingConnection, counted *admitted) (goesOn bool) {
+	if !canHijack(w) {
 		s.log.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
-	session, err := newSession(s, h, r, pending.info, counted)
-	if err != nil {
+	session := newSession(s, pending.info, counted)
+	if err := acceptWebSocket(session, h, r); err != nil {
+		session.cancel()
+		session.stopServing()
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
-				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", remote)
+				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", pending.info.RemoteAddr)
 		}
-		s.log.Debug("not upgraded", "remote", remote, "error", shorten(err.Error()))
+		s.log.Debug("not upgraded", "remote", pending.info.RemoteAddr, "error", shorten(err.Error()))
 		return false
 	}
 	s.register(session, pending)
-	go func() {
-		defer s.running.done()
-		defer session.end()
-		defer s.unregister(session)
-		defer s.recoverIn(session)
-		session.run()
-	}()
+	go s.runSession(session)
 	return true
+}
+
+// runSession runs a registered session, which s.running counts, to its end.
+func (s *Server) runSession(session *session) {
+	defer s.running.done()
+	defer session.end()
+	defer s.unregister(session)
+	defer s.recoverIn(session)
+	session.run()
 }
 
 var errNoCaller = errors.New("no caller was authenticated")

@@ -123,7 +123,7 @@ func decrement[K comparable](counts map[K]int, key K) {
 }
 
 // rejectOverLimit answers a request whose connection is over a limit.
-func (s *Server) rejectOverLimit(w http.ResponseWriter, remote string, over *refusedConnection) {
+func (s *Server) rejectOverLimit(w http.ResponseWriter, r *http.Request, remote string, over *refusedConnection) {
 	s.log.Warn("connection refused: too many are open", "limit", "realtime.Options."+over.option, "remote", remote)
-	rejectForNow(w, over.status, "too many connections; try again later")
+	rejectForNow(w, r, over.status, "too many connections; try again later")
 }

@@ -66,7 +66,7 @@ type channel struct {
 	removal sharedata.Event
 	// state is the frame of head with these extras: many subscriptions may begin at
 	// the same position.
-	state       frame
+	state       *frame
 	stateExtras stateExtras
 }
 
@@ -123,7 +123,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 	b := batch{before: c.head.Cursor}
 	for f, n := range c.counts {
 		if n > 0 {
-			b.forms[f].frames = make([]frame, 0, len(events))
+			b.forms[f].frames = make([]*frame, 0, len(events))
 		}
 	}
 	for i := range events {
@@ -161,7 +161,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 }
 
 // appendFramesLocked appends the frames of an event that the head has moved over.
-func (c *channel) appendFramesLocked(frames []frame, event *sharedata.Event, f form) []frame {
+func (c *channel) appendFramesLocked(frames []*frame, event *sharedata.Event, f form) []*frame {
 	if event.Reset && event.Type != sharedata.EntryRemoved {
 		return append(frames, c.stateLocked(stateExtras{announce: true, withHash: f.has(withPatches)}), notResumedFrame(c.id, historyReset))
 	}
@@ -175,7 +175,7 @@ func (c *channel) appendFramesLocked(frames []frame, event *sharedata.Event, f f
 const historyReset = "the history did not continue; what was missed is not known, the state is current"
 
 // stateLocked returns the state frame of the head.
-func (c *channel) stateLocked(extras stateExtras) frame {
+func (c *channel) stateLocked(extras stateExtras) *frame {
 	if c.state == nil || c.stateExtras != extras {
 		c.state, c.stateExtras = stateFrame(c.head, extras), extras
 	}

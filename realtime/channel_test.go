@@ -81,7 +81,7 @@ func sentTo(sub *subscription) []string {
 			Revision, Replaying              int
 			Replayed                         bool
 		}
-		if err := json.Unmarshal(f, &m); err != nil {
+		if err := json.Unmarshal(f.text, &m); err != nil {
 			panic(err)
 		}
 		s := m.Type
@@ -118,7 +118,7 @@ func TestChannelEncodesOnce(t *testing.T) {
 	two.begin(page{}, "")
 	b.commit(2)
 	for i := range 3 { // the state and two transactions
-		if &one.session.out.queue[i][0] != &two.session.out.queue[i][0] {
+		if one.session.out.queue[i] != two.session.out.queue[i] {
 			t.Errorf("frame %d is there twice", i)
 		}
 	}
@@ -135,7 +135,7 @@ func TestChannelReset(t *testing.T) {
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true, LastTransaction: last,
 	}})
 	o := sub.session.out
-	if f := string(o.queue[o.first+1]); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
+	if f := string(o.queue[o.first+1].text); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
 		t.Errorf("the last transaction is not %v: %s", last, f)
 	}
 	b.commit(1)
@@ -146,13 +146,13 @@ func TestChannelReset_DuringReplay(t *testing.T) {
 	b := newChannelFixture(t)
 	b.commit(3)
 	sub := b.subscription(replay.Cursor{Epoch: b.head.Epoch, Revision: 1}.String())
-	first := page{last: replay.Cursor{Epoch: b.head.Epoch, Revision: 2}, frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	first := page{last: replay.Cursor{Epoch: b.head.Epoch, Revision: 2}, frames: []*frame{textFrame(`{"type":"transaction","revision":2,"replayed":true}`)}}
 	if p, last, _ := sub.begin(first, ""); p != beginReplaying || last != b.head {
 		t.Fatalf("got %v %v", last, p)
 	}
 	sub.sendReplayed(first.frames)
 	b.commit(1)
-	sub.sendResult(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(textFrame(`{"type":"proposal-result"}`))
 	b.head = replay.Cursor{Epoch: b.head.Epoch + 1, Revision: 1}
 	b.channel.Observe([]sharedata.Event{{
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true,
@@ -181,7 +181,7 @@ func TestChannelReset_Removed(t *testing.T) {
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
 	}})
 	o := sub.session.out
-	if got, want := string(o.queue[o.first]), `{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed"}`; got != want {
+	if got, want := string(o.queue[o.first].text), `{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed"}`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -206,7 +206,7 @@ func TestChannelAttach_Results(t *testing.T) {
 	proposer := b.subscription("").session
 	for _, open := range []bool{true, false} {
 		early, at := newChannel(b.server.hub, "c"), b.head
-		if early.holdResult(proposer, frame(`{}`)) {
+		if early.holdResult(proposer, textFrame(`{}`)) {
 			t.Error("a result is held without a commit")
 		}
 		attached := b.channel
@@ -214,7 +214,7 @@ func TestChannelAttach_Results(t *testing.T) {
 		b.commit(1)
 		b.channel = attached
 		before := proposer.out.queued
-		if !early.holdResult(proposer, frame(`{}`)) || proposer.out.queued != before {
+		if !early.holdResult(proposer, textFrame(`{}`)) || proposer.out.queued != before {
 			t.Error("the result is not held")
 		}
 		if open {
@@ -222,7 +222,7 @@ func TestChannelAttach_Results(t *testing.T) {
 		} else {
 			early.fail()
 		}
-		if proposer.out.queued != before+2 || proposer.out.held != 0 || early.holdResult(proposer, frame(`{}`)) {
+		if proposer.out.queued != before+2 || proposer.out.held != 0 || early.holdResult(proposer, textFrame(`{}`)) {
 			t.Errorf("opened %v: %d bytes are queued, %d held", open, proposer.out.queued-before, proposer.out.held)
 		}
 	}
@@ -233,14 +233,14 @@ func TestSubscriptionEnd(t *testing.T) {
 	b.commit(3)
 	since := replay.Cursor{Epoch: b.head.Epoch, Revision: 1}
 	sub := b.subscription(since.String())
-	first := page{last: since.Next(), frames: []frame{frame(`{"type":"transaction","revision":2,"replayed":true}`)}}
+	first := page{last: since.Next(), frames: []*frame{textFrame(`{"type":"transaction","revision":2,"replayed":true}`)}}
 	sub.begin(first, "")
 	b.commit(1)
-	sub.sendResult(frame(`{"type":"proposal-result"}`))
+	sub.sendResult(textFrame(`{"type":"proposal-result"}`))
 	sub.end()
 	b.commit(1)
 	b.want(sub, "state 4+3", "proposal-result")
-	if sub.sendResult(frame(`{}`)) {
+	if sub.sendResult(textFrame(`{}`)) {
 		t.Error("a subscription that has ended accepts results")
 	}
 }

@@ -3,7 +3,6 @@ package realtime
 import (
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -62,7 +61,7 @@ func (s *session) cut(cause string) {
 		s.cutCause = cause
 	}
 	s.mu.Unlock()
-	s.socket.Close()
+	s.transport.cut()
 }
 
 // drain closes the session as soon as the result of every proposal in flight is
@@ -113,14 +112,10 @@ func (s *session) isUnauthorized() bool {
 // closeCause says how the connection ended. err is why reading ended, cutCause
 // why the server cut the connection, if it did.
 func (s *session) closeCause(err error, cutCause string) (code int, reason string) {
-	var peer websocket.CloseError
 	if code, reason = s.out.closeFrame(); code != 0 {
 		return code, reason
 	}
-	if errors.As(err, &peer) {
-		return int(peer.Code), strings.ToValidUTF8(peer.Reason, "\uFFFD")
-	}
-	if code, reason = s.socket.closeFrame(); code != 0 {
+	if code, reason = s.transport.closeFrame(err); code != 0 {
 		return code, reason
 	}
 	switch {

@@ -64,7 +64,7 @@ func (s *subscription) dropHeldLocked() {
 	dropped := 0
 	s.held = slices.DeleteFunc(s.held, func(h heldFrame) bool {
 		if !h.isResult {
-			dropped += len(h.frame)
+			dropped += h.frame.size()
 		}
 		return !h.isResult
 	})
@@ -120,7 +120,7 @@ func (s *subscription) sendSkipped(mark uint64) (room <-chan struct{}) {
 
 // skippedFramesLocked returns what takes the place of the entries that were left
 // out. A removal is never left out. channel.mu is held too.
-func (s *subscription) skippedFramesLocked() (frames []frame) {
+func (s *subscription) skippedFramesLocked() (frames []*frame) {
 	c := s.channel
 	extras := resumption{}.extras(&s.request, false)
 	switch at := c.head.Cursor; {

@@ -1,4 +1,5 @@
-// Package realtime serves the ShareData of a manager over WebSocket. A client
+// Package realtime serves the ShareData of a manager over WebSocket, server-sent events
+// and HTTP, which are transports of the same sessions: docs/protocol.md. A client
 // subscribes to a ShareData and is sent its state, then what it missed, then
 // every transaction in order; it proposes, and is sent the result.
 //

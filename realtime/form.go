@@ -29,6 +29,6 @@ func (f form) has(part form) bool { return f&part != 0 }
 
 // encoded are the frames of one commit in one form.
 type encoded struct {
-	frames []frame
+	frames []*frame
 	bytes  int
 }

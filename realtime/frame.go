@@ -6,22 +6,48 @@ import (
 	"encoding/json"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// frame is the JSON text of one message. It is encoded once and shared by all
-// connections that it is sent to, so it is immutable.
-type frame []byte
+// frame is one message to clients. It is encoded once and shared by all connections
+// that it is sent to, so it is immutable.
+type frame struct {
+	text []byte // JSON
+	// shareDataID is what a state, a transaction or a lifecycle frame is about, and
+	// cursor the position of a subscriber after it; zero where it stays where it was.
+	shareDataID string
+	cursor      replay.Cursor
+	kind        kind
+}
 
-// encode returns a frame that has not much more memory than bytes: only the bytes
-// are counted while it waits.
-func encode(message wire.ServerMessage) frame {
-	f := message.AppendTo(nil)
-	if cap(f) > 2*len(f) {
-		return bytes.Clone(f)
+// kind is the type of a frame, as far as transports need to know it.
+type kind uint8
+
+const (
+	kindReply kind = iota // a proposal-result, pong or authenticated
+	kindState
+	kindTransaction
+	kindLifecycle
+	kindRemoval // a lifecycle frame after which nothing follows
+	kindError
+	kindRefusal // an error frame, after which the subscription does not exist
+)
+
+// size is what the frame counts for while it waits.
+func (f *frame) size() int { return len(f.text) }
+
+// encode returns the frame of a reply, which has not much more memory than bytes: only
+// the bytes are counted while it waits.
+func encode(message wire.ServerMessage) *frame { return &frame{text: encodeText(message)} }
+
+func encodeText(message wire.ServerMessage) []byte {
+	text := message.AppendTo(nil)
+	if cap(text) > 2*len(text) {
+		return bytes.Clone(text)
 	}
-	return f
+	return text
 }
 
 // stateExtras are what a state frame says beside the snapshot.
@@ -39,7 +65,7 @@ type stateExtras struct {
 }
 
 // stateFrame encodes a snapshot.
-func stateFrame(at sharedata.Snapshot, extras stateExtras) frame {
+func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
 	state := &wire.State{
 		ShareDataID:  at.ID,
 		CurrentState: at.State,
@@ -59,12 +85,16 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) frame {
 	if !at.LastTransaction.IsZero() {
 		state.LastTransactionID = at.LastTransaction.String()
 	}
-	return encode(state)
+	f := &frame{text: encodeText(state), kind: kindState, shareDataID: at.ID}
+	if extras.replaying == 0 {
+		f.cursor = at.Cursor
+	}
+	return f
 }
 
 // liveFrame encodes an entry for subscribers who have seen all before it. It
 // returns nil for an entry that subscribers are not notified of.
-func liveFrame(event *sharedata.Event, f form) frame {
+func liveFrame(event *sharedata.Event, f form) *frame {
 	if event.Reset && event.Type == sharedata.EntryRemoved {
 		return removedFrame(event.ShareDataID) // the position is not known
 	}
@@ -73,7 +103,7 @@ func liveFrame(event *sharedata.Event, f form) frame {
 
 // replayedFrame encodes an entry for subscribers who missed it. It is nil for an
 // entry that is not replayed.
-func replayedFrame(entry *sharedata.Entry, f form) frame {
+func replayedFrame(entry *sharedata.Entry, f form) *frame {
 	if entry.Type == sharedata.EntryRemoved {
 		return nil
 	}
@@ -88,7 +118,7 @@ const stateHashInterval = 32
 // entryFrame encodes an entry. state is the state after it, nil if that is not at
 // hand; subscribers without patches get it as it is, also where it did not change,
 // because clients in use read it in every live frame.
-func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed bool) frame {
+func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed bool) *frame {
 	var patch json.RawMessage
 	var stateHash string
 	if f.has(withPatches) {
@@ -99,9 +129,10 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			stateHash = entry.StateHash.String()
 		}
 	}
+	next := &frame{shareDataID: entry.ShareDataID, cursor: entry.Cursor}
 	switch entry.Type {
 	case sharedata.EntryTransaction:
-		return encode(&wire.Transaction{
+		next.kind, next.text = kindTransaction, encodeText(&wire.Transaction{
 			ShareDataID:   entry.ShareDataID,
 			TransactionID: entry.Cursor.String(),
 			Accepted:      entry.Accepted,
@@ -114,7 +145,7 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			Activity:      activity(entry, f),
 		})
 	case sharedata.EntryUpdated:
-		return encode(&wire.Lifecycle{
+		next.kind, next.text = kindLifecycle, encodeText(&wire.Lifecycle{
 			ShareDataID:  entry.ShareDataID,
 			Event:        wire.EventUpdated,
 			CurrentState: state,
@@ -126,15 +157,17 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			Activity:     activity(entry, f),
 		})
 	case sharedata.EntryRemoved:
-		return encode(&wire.Lifecycle{
+		next.kind, next.text = kindRemoval, encodeText(&wire.Lifecycle{
 			ShareDataID: entry.ShareDataID,
 			Event:       wire.EventRemoved,
 			Cursor:      entry.Cursor.String(),
 			Revision:    entry.Revision(),
 			Activity:    activity(entry, f),
 		})
+	default:
+		return nil
 	}
-	return nil
+	return next
 }
 
 // effect returns what the frame of an entry has for a subscriber with patches:
@@ -176,16 +209,24 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 
 // removedFrame says that a ShareData was removed, where the position at which its
 // history ended is not known.
-func removedFrame(id string) frame {
-	return encode(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved})
+func removedFrame(id string) *frame {
+	return &frame{text: encodeText(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved}), kind: kindRemoval, shareDataID: id}
 }
 
-func errorFrame(code, id, message string) frame {
-	return encode(&wire.Error{Code: code, Message: message, ShareDataID: id})
+func errorFrame(code, id, message string) *frame {
+	return encodeError(&wire.Error{Code: code, Message: message, ShareDataID: id})
+}
+
+func encodeError(e *wire.Error) *frame {
+	f := &frame{text: encodeText(e), kind: kindError, shareDataID: e.ShareDataID}
+	if e.ShareDataID != "" && e.Code != codes.ReplayCursorNotFound {
+		f.kind = kindRefusal
+	}
+	return f
 }
 
 // notResumedFrame follows a state that does not continue what the subscriber has
 // seen.
-func notResumedFrame(id, why string) frame {
+func notResumedFrame(id, why string) *frame {
 	return errorFrame(codes.ReplayCursorNotFound, id, why)
 }

@@ -40,9 +40,10 @@ func (s *session) startHeartbeat() {
 }
 
 func (s *session) beat() {
-	received, written, writing := s.socket.received.Load(), s.socket.written.Load(), s.out.busy()
+	received, written := s.transport.traffic()
+	writing := s.out.busy()
 	s.mu.Lock()
-	alive := s.closing || s.liveness.beat(received, written, writing)
+	alive := s.closing || s.liveness.beat(received, written, writing) || !writing && !s.transport.answersPings()
 	if alive && !s.closing {
 		s.heartbeat.Reset(s.server.options.Heartbeat)
 	}

@@ -106,13 +106,13 @@ type heldResult struct {
 
 // holdResult holds a result while commits are held, or come before the snapshot that
 // they follow. It returns false otherwise.
-func (c *channel) holdResult(s *session, f frame) bool {
+func (c *channel) holdResult(s *session, f *frame) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.holding.Load() && len(c.early) == 0 {
 		return false
 	}
-	if s.out.hold(len(f)) {
+	if s.out.hold(f.size()) {
 		c.results = append(c.results, heldResult{s, lateResult{f, time.Now()}})
 	}
 	return true
@@ -123,7 +123,7 @@ func (c *channel) releaseResultsLocked(before time.Time, all bool) {
 	for len(c.results) > 0 && (all || c.results[0].at.Before(before)) {
 		r := c.results[0]
 		c.results = c.results[1:]
-		r.session.out.release(len(r.frame), r.frame)
+		r.session.out.release(r.frame.size(), r.frame)
 	}
 }
 

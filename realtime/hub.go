@@ -75,7 +75,7 @@ func (h *hub) open(c *channel) {
 // holdResult holds the result of a proposal for a session that has no subscription, while
 // the channel holds commits: who has a result must not be sent an older state
 // afterwards. It returns false if nothing is held.
-func (h *hub) holdResult(s *session, id string, f frame) bool {
+func (h *hub) holdResult(s *session, id string, f *frame) bool {
 	if !h.lease.shared {
 		return false
 	}

@@ -25,7 +25,7 @@ type outbox struct {
 	overflow func(buffered int)
 
 	mu      sync.Mutex
-	queue   []frame // from first on
+	queue   []*frame // from first on
 	first   int
 	queued  int    // bytes in queue
 	pushed  uint64 // bytes that were ever queued
@@ -33,7 +33,7 @@ type outbox struct {
 	held    int    // bytes of frames that subscriptions hold
 	writing bool
 	ping    bool
-	pong    []byte        // the frame that answers the peer's latest ping
+	pong    []byte        // the payload of the peer's latest ping, which is to be answered
 	room    chan struct{} // closed, and nil again, when bytes were written or the state changes
 
 	state  outboxState
@@ -49,21 +49,21 @@ const (
 	outboxClosed              // nothing is written any more
 )
 
-func size(frames []frame) int {
+func size(frames []*frame) int {
 	n := 0
 	for _, f := range frames {
-		n += len(f)
+		n += f.size()
 	}
 	return n
 }
 
 // send queues frames. It returns false if the connection does not accept them:
 // it is closing, or they made it fall behind.
-func (o *outbox) send(frames ...frame) bool {
+func (o *outbox) send(frames ...*frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, f := range frames {
-		if !o.admitLocked(len(f)) {
+		if !o.admitLocked(f.size()) {
 			return false
 		}
 		o.pushLocked(f)
@@ -73,7 +73,7 @@ func (o *outbox) send(frames ...frame) bool {
 
 // sendWithin queues frames if no more than most bytes wait then, or if it is one
 // frame and nothing else waits. It returns whether it did.
-func (o *outbox) sendWithin(most int, frames ...frame) bool {
+func (o *outbox) sendWithin(most int, frames ...*frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	waiting := o.waitingLocked()
@@ -126,7 +126,7 @@ func (o *outbox) whenWritten(mark uint64) (written bool, room <-chan struct{}) {
 // bound is left to frames that cannot, or if nothing else is queued. Otherwise
 // it returns a channel that is closed when it is worth trying again; nil means
 // never, because the connection is closing.
-func (o *outbox) offer(frames ...frame) (accepted bool, room <-chan struct{}) {
+func (o *outbox) offer(frames ...*frame) (accepted bool, room <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.state != outboxOpen {
@@ -174,7 +174,7 @@ func (o *outbox) hold(n int) bool {
 
 // release ends the hold of n bytes and queues those of the held frames that are
 // to be sent.
-func (o *outbox) release(n int, frames ...frame) {
+func (o *outbox) release(n int, frames ...*frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held -= n
@@ -211,8 +211,7 @@ func (o *outbox) sendPong(payload []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.state != outboxClosed {
-		o.pong = appendHeader(o.pong[:0], finalPong, len(payload))
-		o.pong = append(o.pong, payload...)
+		o.pong = append(make([]byte, 0, len(payload)), payload...) // not nil
 		o.wakeLocked()
 	}
 }
@@ -269,18 +268,24 @@ func (o *outbox) busy() bool {
 	return o.writing
 }
 
-// chunk is what a writer is to write next, at once.
+// chunk is what a writer is to write next, at once, in this order.
 type chunk struct {
-	head []byte // whole frames, the last of which may continue in tail
-	tail frame
-	last bool // a close frame is at the end
+	pong   []byte // the payload of the peer's latest ping, if it is to be answered; nil for none
+	ping   bool
+	frames []*frame
+	// last says that a close frame with the code and the reason is to follow, and then
+	// nothing.
+	last   bool
+	code   int
+	reason string
 }
 
-// next is called by the writer, which has written the previous chunk. It fills
-// buffer, which has a capacity of at least 1 KiB and no length, with as many
-// frames as fit; of a frame that is larger than the buffer, it copies only the
-// beginning. It returns false when nothing waits: the writer is to stop.
-func (o *outbox) next(buffer []byte) (chunk, bool) {
+// chunkSize is how many bytes of frames a chunk has at most, unless it has only one.
+const chunkSize = 256 << 10
+
+// next is called by the writer, which has written the previous chunk. The frames are
+// appended to the slice. It returns false when nothing waits: the writer is to stop.
+func (o *outbox) next(frames []*frame) (chunk, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.taken = 0
@@ -289,30 +294,20 @@ func (o *outbox) next(buffer []byte) (chunk, bool) {
 		o.writing = false
 		return chunk{}, false
 	}
-	c := chunk{head: append(buffer, o.pong...)}
-	o.pong = nil
-	if o.ping {
-		c.head = appendHeader(c.head, finalPing, 0)
-		o.ping = false
-	}
-	for len(c.tail) == 0 && o.first < len(o.queue) {
-		f := o.queue[o.first]
-		free := cap(buffer) - len(c.head) - maxHeader
-		if len(f) > free && len(c.head) > 0 {
+	c := chunk{pong: o.pong, ping: o.ping, frames: frames}
+	o.pong, o.ping = nil, false
+	for o.first < len(o.queue) {
+		if n := o.queue[o.first].size(); o.taken > 0 && o.taken+n > chunkSize {
 			break
 		}
-		c.head = appendHeader(c.head, finalText, len(f))
-		n := min(len(f), free)
-		c.head = append(c.head, f[:n]...)
-		c.tail = f[n:]
+		c.frames = append(c.frames, o.queue[o.first])
 		o.popLocked()
 	}
-	if o.state == outboxClosing && o.first == len(o.queue) && len(c.tail) == 0 {
-		c.head = appendClose(c.head, o.code, o.reason)
-		c.last = true
+	if o.state == outboxClosing && o.first == len(o.queue) {
+		c.last, c.code, c.reason = true, o.code, o.reason
 		o.state = outboxClosed
 	}
-	o.writing = len(c.head) > 0
+	o.writing = c.last || c.ping || c.pong != nil || len(c.frames) > 0
 	return c, o.writing
 }
 
@@ -344,15 +339,15 @@ func (o *outbox) dropLocked() {
 	o.queue, o.first, o.queued = nil, 0, 0
 }
 
-func (o *outbox) pushLocked(f frame) {
+func (o *outbox) pushLocked(f *frame) {
 	if len(o.queue) == cap(o.queue) && o.first > len(o.queue)/2 {
 		n := copy(o.queue, o.queue[o.first:])
 		clear(o.queue[n:])
 		o.queue, o.first = o.queue[:n], 0
 	}
 	o.queue = append(o.queue, f)
-	o.queued += len(f)
-	o.pushed += uint64(len(f))
+	o.queued += f.size()
+	o.pushed += uint64(f.size())
 	o.wakeLocked()
 }
 
@@ -363,8 +358,8 @@ func (o *outbox) popLocked() {
 	f := o.queue[o.first]
 	o.queue[o.first] = nil
 	o.first++
-	o.queued -= len(f)
-	o.taken += len(f)
+	o.queued -= f.size()
+	o.taken += f.size()
 	switch {
 	case o.first < len(o.queue):
 	case cap(o.queue) > keptSlots:

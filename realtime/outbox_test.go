@@ -2,6 +2,8 @@ package realtime
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -19,14 +21,35 @@ func newTestOutbox(limit int) (o *outbox, woken, fell *int) {
 	}, woken, fell
 }
 
+// textFrame is a frame with some text.
+func textFrame(text string) *frame { return &frame{text: []byte(text)} }
+
+// recordingConn keeps what is written to it.
+type recordingConn struct {
+	net.Conn
+	bytes.Buffer
+}
+
+func (c *recordingConn) Read([]byte) (int, error)    { return 0, io.EOF }
+func (c *recordingConn) Write(p []byte) (int, error) { return c.Buffer.Write(p) }
+
+// writeChunk returns what a socket writes of a chunk, with a buffer of a capacity.
+func writeChunk(c *chunk, capacity int) []byte {
+	conn := &recordingConn{}
+	if err := newSocket(conn, nil).write(c, &writeBuffer{bytes: make([]byte, 0, capacity)}); err != nil {
+		panic(err)
+	}
+	return conn.Bytes()
+}
+
 // drainOutbox is a writer: it returns everything that is to be written.
 func drainOutbox(o *outbox, capacity int) (written []byte, chunks int, last bool) {
 	for {
-		c, more := o.next(make([]byte, 0, capacity))
+		c, more := o.next(nil)
 		if !more {
 			return written, chunks, last
 		}
-		written = append(append(written, c.head...), c.tail...)
+		written = append(written, writeChunk(&c, capacity)...)
 		chunks++
 		last = c.last
 	}
@@ -38,8 +61,8 @@ func text(payload string) []byte {
 
 func TestOutboxSend(t *testing.T) {
 	o, woken, _ := newTestOutbox(1000)
-	o.send(frame("one"), frame("two"))
-	o.send(frame("three"))
+	o.send(textFrame("one"), textFrame("two"))
+	o.send(textFrame("three"))
 	if *woken != 1 {
 		t.Errorf("woken %d times, want once", *woken)
 	}
@@ -47,16 +70,16 @@ func TestOutboxSend(t *testing.T) {
 	if want := bytes.Join([][]byte{text("one"), text("two"), text("three")}, nil); !bytes.Equal(written, want) || chunks != 1 {
 		t.Errorf("got %q in %d chunks, want %q in one", written, chunks, want)
 	}
-	if o.send(frame("four")); *woken != 2 {
+	if o.send(textFrame("four")); *woken != 2 {
 		t.Errorf("woken %d times, want twice", *woken)
 	}
 }
 
 func TestOutboxFrameSizes(t *testing.T) {
-	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 5000, 65535, 65536, 200_000} {
+	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 4095, 4096, 5000, 65535, 65536, 200_000, 500_000} {
 		o, _, _ := newTestOutbox(unlimited)
 		big := strings.Repeat("x", size)
-		o.send(frame("before"), frame(big), frame("after"))
+		o.send(textFrame("before"), textFrame(big), textFrame("after"))
 		want := bytes.Join([][]byte{text("before"), text(big), text("after")}, nil)
 		if written, _, _ := drainOutbox(o, 1024); !bytes.Equal(written, want) {
 			t.Errorf("size %d: %d bytes written, want %d", size, len(written), len(want))
@@ -65,7 +88,7 @@ func TestOutboxFrameSizes(t *testing.T) {
 }
 
 func TestOutboxBound(t *testing.T) {
-	of := func(n int) frame { return frame(strings.Repeat("x", n)) }
+	of := func(n int) *frame { return textFrame(strings.Repeat("x", n)) }
 	for _, test := range []struct {
 		name string
 		fill func(o *outbox) bool
@@ -88,7 +111,7 @@ func TestOutboxBound(t *testing.T) {
 		}, 101},
 		{"what the writer has counts", func(o *outbox) bool {
 			o.send(of(60))
-			o.next(make([]byte, 0, 1024))
+			o.next(nil)
 			return o.send(of(41))
 		}, 101},
 		{"what it has written does not", func(o *outbox) bool {
@@ -108,30 +131,30 @@ func TestOutboxBound(t *testing.T) {
 
 func TestOutboxOverflow(t *testing.T) {
 	o, _, _ := newTestOutbox(10)
-	o.send(frame("under way"))
-	under, _ := o.next(make([]byte, 0, 1024))
-	if o.send(frame("dropped")) {
+	o.send(textFrame("under way"))
+	under, _ := o.next(nil)
+	if o.send(textFrame("dropped")) {
 		t.Error("taken")
 	}
-	if o.send(frame("x")) || o.hold(1) || o.closeAfterFlush(1001, "") {
+	if o.send(textFrame("x")) || o.hold(1) || o.closeAfterFlush(1001, "") {
 		t.Error("something is taken after the overflow")
 	}
-	if accepted, room := o.offer(frame("x")); accepted || room != nil {
+	if accepted, room := o.offer(textFrame("x")); accepted || room != nil {
 		t.Error("an offer is taken after the overflow")
 	}
 	written, _, last := drainOutbox(o, 1024)
-	if want := appendClose(nil, 4001, o.reason); !bytes.Equal(under.head, text("under way")) || !bytes.Equal(written, want) || !last {
-		t.Errorf("wrote %q, then %q", under.head, written)
+	if want := appendClose(nil, 4001, o.reason); len(under.frames) != 1 || !bytes.Equal(written, want) || !last {
+		t.Errorf("wrote %d frames, then %q", len(under.frames), written)
 	}
 }
 
 func TestOutboxOffer(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
-	half := frame(strings.Repeat("x", 50))
+	half := textFrame(strings.Repeat("x", 50))
 	if accepted, _ := o.offer(half); !accepted {
 		t.Fatal("refused although nothing waits")
 	}
-	accepted, room := o.offer(frame("y"))
+	accepted, room := o.offer(textFrame("y"))
 	if accepted || room == nil {
 		t.Fatal("taken beyond half of the bound")
 	}
@@ -142,7 +165,7 @@ func TestOutboxOffer(t *testing.T) {
 	}
 	drainOutbox(o, 1024)
 	<-room
-	if accepted, _ := o.offer(frame(strings.Repeat("x", 500))); !accepted {
+	if accepted, _ := o.offer(textFrame(strings.Repeat("x", 500))); !accepted {
 		t.Error("a large frame is refused although nothing waits")
 	}
 }
@@ -152,7 +175,7 @@ func TestOutboxOffer(t *testing.T) {
 func TestOutboxOffer_Held(t *testing.T) {
 	o, _, _ := newTestOutbox(100)
 	o.hold(90)
-	if accepted, _ := o.offer(frame(strings.Repeat("x", 20))); !accepted {
+	if accepted, _ := o.offer(textFrame(strings.Repeat("x", 20))); !accepted {
 		t.Error("refused although nothing is queued")
 	}
 }
@@ -162,11 +185,11 @@ func TestOutboxWakeWaiters(t *testing.T) {
 		"wakeWaiters": (*outbox).wakeWaiters,
 		"close":       (*outbox).close,
 		"closeFrame":  func(o *outbox) { o.closeAfterFlush(1001, "") },
-		"overflow":    func(o *outbox) { o.send(frame(strings.Repeat("x", 100))) },
+		"overflow":    func(o *outbox) { o.send(textFrame(strings.Repeat("x", 100))) },
 	} {
 		o, _, _ := newTestOutbox(100)
-		o.send(frame(strings.Repeat("x", 80)))
-		_, room := o.offer(frame("y"))
+		o.send(textFrame(strings.Repeat("x", 80)))
+		_, room := o.offer(textFrame("y"))
 		end(o)
 		select {
 		case <-room:
@@ -179,11 +202,11 @@ func TestOutboxWakeWaiters(t *testing.T) {
 func TestOutboxCloseAfterFlush(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	big := strings.Repeat("x", 5000)
-	o.send(frame("first"), frame(big))
+	o.send(textFrame("first"), textFrame(big))
 	if !o.closeAfterFlush(4004, "invalid message") || o.closeAfterFlush(1001, "") {
 		t.Error("want the first close to count, and only that")
 	}
-	o.send(frame("too late"))
+	o.send(textFrame("too late"))
 	written, _, last := drainOutbox(o, 1024)
 	want := append(append(text("first"), text(big)...), appendClose(nil, 4004, "invalid message")...)
 	if !bytes.Equal(written, want) || !last {
@@ -196,7 +219,7 @@ func TestOutboxCloseAfterFlush(t *testing.T) {
 
 func TestOutboxControlFrames(t *testing.T) {
 	o, _, _ := newTestOutbox(1000)
-	o.send(frame("data"))
+	o.send(textFrame("data"))
 	o.sendPong([]byte("a"))
 	o.sendPong([]byte("b"))
 	o.sendPing()
@@ -208,12 +231,12 @@ func TestOutboxControlFrames(t *testing.T) {
 
 // A queue that is never empty used to keep the slots of all it had written.
 func TestOutboxQueue_Reused(t *testing.T) {
-	o, _, _ := newTestOutbox(1 << 20)
-	f := frame(strings.Repeat("x", 1000))
+	o, _, _ := newTestOutbox(unlimited)
+	f := textFrame(strings.Repeat("x", chunkSize/2+1))
 	o.send(f, f)
 	for range 10_000 {
 		o.send(f)
-		if _, more := o.next(make([]byte, 0, 1100)); !more {
+		if _, more := o.next(nil); !more {
 			t.Fatal("the queue is empty")
 		}
 	}
@@ -225,7 +248,7 @@ func TestOutboxQueue_Reused(t *testing.T) {
 func TestOutboxQueue_Freed(t *testing.T) {
 	o, _, _ := newTestOutbox(1 << 20)
 	for range 1000 {
-		o.send(frame("x"))
+		o.send(textFrame("x"))
 	}
 	drainOutbox(o, 1024)
 	if cap(o.queue) > keptSlots {

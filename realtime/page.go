@@ -13,7 +13,7 @@ import (
 // be fewer frames than entries, because only subscribers who ask for it are
 // replayed updates.
 type page struct {
-	frames []frame
+	frames []*frame
 	last   replay.Cursor
 	// unrecorded says that an entry does not say what it changed, so that no frames
 	// lead from the state before it to the one after it.
@@ -26,7 +26,7 @@ func (p page) isZero() bool { return p.last.IsZero() }
 func (p page) chunk(most int) int {
 	bytes := 0
 	for n, f := range p.frames {
-		if bytes += len(f); n > 0 && bytes > most {
+		if bytes += f.size(); n > 0 && bytes > most {
 			return n
 		}
 	}
@@ -84,7 +84,7 @@ func readEntries(ctx context.Context, manager *sharedata.Manager, id string, f f
 		}
 		last = entry.Cursor
 		entries = append(entries, e)
-		bytes += len(e.frame) + len(entry.Data)
+		bytes += e.frame.size() + len(entry.Data)
 		if last == upTo || len(entries) == pageEntries || bytes >= pageBytes {
 			break
 		}

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -95,7 +96,7 @@ func (s *session) proposalOf(c *sessionCaller, m *wire.Propose) sharedata.Propos
 		ShareDataID:    m.ShareDataID,
 		FunctionID:     m.FunctionID,
 		Resolver:       s.server.options.Resolver,
-		Connection:     s.name,
+		Connection:     cmp.Or(s.proposer, s.name),
 		Data:           m.ProposedData,
 		Caller:         c.caller,
 		IdempotencyKey: m.IdempotencyKey,
@@ -105,7 +106,7 @@ func (s *session) proposalOf(c *sessionCaller, m *wire.Propose) sharedata.Propos
 
 // complete sends the result of a proposal. The manager may call it inside the
 // section that orders the ShareData's commits, so it does not block.
-func (s *session) complete(m *wire.Propose, result frame) {
+func (s *session) complete(m *wire.Propose, result *frame) {
 	defer s.server.recoverIn(s)
 	// First, so that a proposer who waits for the result before the next proposal
 	// is never over the limit.
@@ -116,7 +117,7 @@ func (s *session) complete(m *wire.Propose, result frame) {
 
 // reply sends the result of a proposal that the manager was not given: there is no
 // effect that it would have to wait for.
-func (s *session) reply(m *wire.Propose, result frame) {
+func (s *session) reply(m *wire.Propose, result *frame) {
 	s.releaseSlot(m)
 	s.out.send(result)
 	s.finishProposal()
@@ -130,7 +131,7 @@ func (s *session) discard(m *wire.Propose) {
 }
 
 // sendResult sends the result of a proposal, after its effect.
-func (s *session) sendResult(id string, result frame) {
+func (s *session) sendResult(id string, result *frame) {
 	var ended *subscription
 	for sub := s.subscriptionTo(id); sub != ended; sub = s.subscriptionTo(id) {
 		if sub.sendResult(result) {
@@ -168,7 +169,7 @@ func (s *session) finishProposal() {
 
 // fail returns the result of a proposal that has no verdict, and reports what
 // the proposer is not told.
-func (s *session) fail(m *wire.Propose, err error) frame {
+func (s *session) fail(m *wire.Propose, err error) *frame {
 	f := failureOf(m, err, s.server.ctx.Err() != nil)
 	if errors.Is(err, sharedata.ErrStore) {
 		if callback := s.server.options.Observer.OnStoreFailure; callback != nil {

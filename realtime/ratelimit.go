@@ -2,6 +2,9 @@ package realtime
 
 import (
 	"fmt"
+	"maps"
+	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -96,4 +99,58 @@ func (s *session) refuseRateLimited(message wire.ClientMessage, retryAfter time.
 	case *wire.Authenticate:
 		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
 	}
+}
+
+// requestLimits counts the requests over HTTP of each requester, as messageLimiter does
+// the messages of a connection.
+type requestLimits struct {
+	mu       sync.Mutex
+	limiters map[string]*requestLimiter
+	swept    time.Time // when old ones were looked for
+}
+
+type requestLimiter struct {
+	messageLimiter
+	last time.Time
+}
+
+// Limiters that have not been used for a while are as good as new ones.
+const (
+	maxRequestLimiters   = 1024 // before old ones are looked for
+	requestLimiterExpiry = 10 * time.Second
+)
+
+// take counts a request, and returns after which time it may be sent again, if there
+// are too many.
+func (l *requestLimits) take(o *Options, requester string, now time.Time) (retryAfter time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limiter := l.limiters[requester]
+	if limiter == nil {
+		if len(l.limiters) >= maxRequestLimiters && now.Sub(l.swept) > time.Second {
+			l.swept = now
+			maps.DeleteFunc(l.limiters, func(_ string, l *requestLimiter) bool { return now.Sub(l.last) > requestLimiterExpiry })
+		}
+		if l.limiters == nil {
+			l.limiters = make(map[string]*requestLimiter)
+		}
+		limiter = &requestLimiter{messageLimiter: newMessageLimiter(o)}
+		l.limiters[requester] = limiter
+	}
+	limiter.last = now
+	retryAfter, flooded := limiter.take(now)
+	if flooded {
+		retryAfter = time.Second
+	}
+	return retryAfter
+}
+
+// countRequest counts a request; if there are too many, p is the response.
+func (s *Server) countRequest(pending *pendingConnection) (p problem, ok bool) {
+	retryAfter := s.requests.take(&s.options, requester(&pending.info), time.Now())
+	if retryAfter == 0 {
+		return problem{}, true
+	}
+	text := fmt.Sprintf("limit: more than %d requests per second; send it again after retryAfterMs", s.options.MessagesPerSecond)
+	return newProblem(http.StatusTooManyRequests, codes.RateLimited, text).after(retryAfter), false
 }

@@ -2,112 +2,44 @@ package realtime
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
-	"os"
 	"strings"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/schemas/codes"
 )
 
+// This file is what a session does with what its peer sends. The transport calls it
+// with whole messages, one at a time.
+
 // read takes messages until the connection ends, and returns why.
 func (s *session) read() error {
 	defer s.server.recoverIn(s)
-	for {
-		if err := s.readMessage(); err != nil {
-			s.drainAfter(err)
-			return err
-		}
-	}
+	return s.transport.read(s)
 }
 
-func (s *session) readMessage() error {
-	// The context is not the session's: one that ends would make the library
-	// cut the connection in the middle of a close.
-	kind, message, err := s.conn.Reader(context.Background())
-	switch {
-	case err != nil:
-		return err
-	case s.isClosing():
-		_, err := io.Copy(io.Discard, message)
-		return err
-	}
-	return s.readBody(kind, message)
-}
-
-// drainAfter lets the peer read the close frame that the library has sent over
-// a violation of the WebSocket protocol: if the network connection were closed
-// while received bytes are unread, the peer would get a reset instead.
-func (s *session) drainAfter(err error) {
-	if code, _ := s.socket.closeFrame(); code == 0 || websocket.CloseStatus(err) != -1 || !s.beginClosing() {
-		return
-	}
-	s.out.close()
-	s.endSubscriptions()
-	io.Copy(io.Discard, s.socket)
-}
-
-// readBody reads the rest of a message and acts on it.
-func (s *session) readBody(kind websocket.MessageType, message io.Reader) error {
-	buffer := s.server.messages.Get().(*bytes.Buffer)
-	defer s.server.putMessage(buffer)
-	now := time.Now()
+// countMessage is called when a message begins to arrive. It returns after which time
+// the message may be sent again, if there are too many; flooded says that the
+// connection is being closed because of that.
+func (s *session) countMessage(now time.Time) (retryAfter time.Duration, flooded bool) {
 	s.messageArrived(now)
-	retryAfter, flooded := s.limiter.take(now)
-	if flooded {
+	if retryAfter, flooded = s.limiter.take(now); flooded {
 		s.closeFlooded()
-		_, err := io.Copy(io.Discard, message)
-		return err
 	}
-	limit := s.server.options.MaxMessageBytes
-	err := s.readLimited(buffer, message, now)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.closeSlow()
-		return err
-	case err != nil:
-		return err
-	case buffer.Len() > limit:
-		s.closeInvalidMessage("the message is larger than the server accepts", "")
-		_, err := io.Copy(io.Discard, message)
-		return err
-	case kind != websocket.MessageText:
-		s.closeInvalidMessage("the message is binary; send JSON as a text message", "")
-		return nil
-	}
-	m, err := wire.DecodeClient(buffer.Bytes(), wire.Limits{MaxBytes: -1, MaxDepth: s.server.options.MaxMessageDepth})
+	return retryAfter, flooded
+}
+
+// receive acts on a message, which it does not keep. retryAfter is from countMessage.
+func (s *session) receive(text []byte, retryAfter time.Duration) {
+	m, err := wire.DecodeClient(text, wire.Limits{MaxBytes: -1, MaxDepth: s.server.options.MaxMessageDepth})
 	switch {
 	case err != nil:
-		s.closeInvalidMessage(s.explain(buffer.Bytes(), err))
+		s.closeInvalidMessage(s.explain(text, err))
 	case retryAfter > 0:
 		s.refuseRateLimited(m, retryAfter)
 	default:
 		s.dispatch(m)
-	}
-	return nil
-}
-
-// readLimited reads a message that began at a time, up to one byte more than it may
-// have. The buffer grows as bytes arrive, whatever length the frame announces.
-func (s *session) readLimited(buffer *bytes.Buffer, message io.Reader, began time.Time) error {
-	if timeout := s.server.options.MessageTimeout; timeout > 0 {
-		s.socket.setReadDeadline(began.Add(timeout))
-		defer s.socket.setReadDeadline(time.Time{})
-	}
-	_, err := buffer.ReadFrom(io.LimitReader(message, int64(s.server.options.MaxMessageBytes)+1))
-	return err
-}
-
-// closeSlow ends the connection because a message was not complete in time. The rest
-// of that message is not read as one, so that the peer can read the close frame.
-func (s *session) closeSlow() {
-	if s.close(codes.ClosePolicyViolation, "a message was not complete in time") {
-		io.Copy(io.Discard, s.socket)
 	}
 }
 
@@ -133,7 +65,7 @@ func (s *session) dispatch(message wire.ClientMessage) {
 // closeInvalidMessage ends the connection because of a message that is not of the
 // protocol.
 func (s *session) closeInvalidMessage(why, correlationID string) {
-	s.out.send(encode(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
+	s.out.send(encodeError(&wire.Error{Code: codes.InvalidMessage, Message: why, CorrelationID: correlationID}))
 	s.close(codes.CloseInvalidMessage, "invalid message")
 }
 

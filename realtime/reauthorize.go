@@ -155,7 +155,7 @@ func (s *subscription) endRecheck() {
 }
 
 // endUnauthorized ends the subscription with an error frame, unless it has ended.
-func (s *subscription) endUnauthorized(f frame) {
+func (s *subscription) endUnauthorized(f *frame) {
 	if s.endWith(f) {
 		s.session.remove(s)
 		s.leave()

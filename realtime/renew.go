@@ -67,12 +67,12 @@ func (s *session) finishRenewal() {
 }
 
 func (s *session) refuseRenewal(m *wire.Authenticate, why string) {
-	s.out.send(encode(&wire.Error{Code: codes.InvalidToken, Message: why, CorrelationID: m.CorrelationID}))
+	s.out.send(encodeError(&wire.Error{Code: codes.InvalidToken, Message: why, CorrelationID: m.CorrelationID}))
 }
 
 // replyRetryLater asks the peer to send its token again after a time.
 func (s *session) replyRetryLater(m *wire.Authenticate, code, why string, after time.Duration) {
-	s.out.send(encode(&wire.Error{
+	s.out.send(encodeError(&wire.Error{
 		Code: code, Message: why, CorrelationID: m.CorrelationID, RetryAfterMs: uint64(after / time.Millisecond),
 	}))
 }

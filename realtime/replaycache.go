@@ -28,7 +28,7 @@ type replayRun struct {
 
 // replayedEntry is the frame of an entry.
 type replayedEntry struct {
-	frame frame
+	frame *frame
 	// update says that it is sent only to subscribers who ask for updates.
 	update bool
 	// unrecorded is that of a page.
@@ -75,7 +75,7 @@ func (c *replayCache) add(f form, after replay.Cursor, entries []replayedEntry) 
 		added.entries = append(slices.Clip(r.entries[:after.Revision-r.after.Revision]), entries...)
 	}
 	for i := len(added.entries) - 1; i >= 0; i-- {
-		size := len(added.entries[i].frame)
+		size := added.entries[i].frame.size()
 		if added.bytes+size > maxReplayRunBytes {
 			added.entries = slices.Clone(added.entries[i+1:])
 			added.after.Revision += uint64(i + 1)

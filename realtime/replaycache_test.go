@@ -18,7 +18,7 @@ func TestReplayCache_Random(t *testing.T) {
 	entriesOf := func(epoch, after, upTo uint64) (entries []replayedEntry) {
 		for revision := after + 1; revision <= upTo; revision++ {
 			text := fmt.Appendf(nil, "%d-%d ", epoch, revision)
-			entries = append(entries, replayedEntry{frame: append(text, make([]byte, revision%7*3000)...), update: revision%5 == 0})
+			entries = append(entries, replayedEntry{frame: &frame{text: append(text, make([]byte, revision%7*3000)...)}, update: revision%5 == 0})
 		}
 		return entries
 	}
@@ -53,15 +53,15 @@ func TestReplayCache_Random(t *testing.T) {
 				t.Fatalf("seed %d: %d entries after %s, want %d", seed, len(found), after, len(want))
 			}
 			for i := range found {
-				if !bytes.Equal(found[i].frame, want[i].frame) || found[i].update != want[i].update {
-					t.Fatalf("seed %d: after %s comes %.20s, want %.20s", seed, after, found[i].frame, want[i].frame)
+				if !bytes.Equal(found[i].frame.text, want[i].frame.text) || found[i].update != want[i].update {
+					t.Fatalf("seed %d: after %s comes %.20s, want %.20s", seed, after, found[i].frame.text, want[i].frame.text)
 				}
 			}
 		}
 		kept := 0
 		for f := range c.runs {
 			for _, e := range c.runs[f].entries {
-				kept += len(e.frame)
+				kept += e.frame.size()
 			}
 			if c.runs[f].bytes > maxReplayRunBytes {
 				t.Errorf("seed %d: a run has %d bytes", seed, c.runs[f].bytes)

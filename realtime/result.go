@@ -14,7 +14,7 @@ import (
 )
 
 // verdictFrame is the result of a proposal that a function evaluated.
-func verdictFrame(correlationID string, verdict sharedata.Verdict) frame {
+func verdictFrame(correlationID string, verdict sharedata.Verdict) *frame {
 	result := &wire.ProposalResult{
 		CorrelationID: correlationID,
 		Accepted:      verdict.Accepted,
@@ -39,20 +39,20 @@ type failure struct {
 }
 
 // frame is the result of the proposal.
-func (f failure) frame(correlationID string) frame {
+func (f failure) frame(correlationID string) *frame {
 	result := &wire.ProposalResult{CorrelationID: correlationID, Code: f.code, Error: f.text, Details: f.details}
 	result.RetryAfterMs = milliseconds(f.retryAfter)
 	return encode(result)
 }
 
 // errorFrame is the error frame about a ShareData.
-func (f failure) errorFrame(id string) frame {
-	return encode(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: milliseconds(f.retryAfter)})
+func (f failure) errorFrame(id string) *frame {
+	return encodeError(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: milliseconds(f.retryAfter)})
 }
 
 // correlatedErrorFrame is the error frame about a message that names no ShareData.
-func (f failure) correlatedErrorFrame(correlationID string) frame {
-	return encode(&wire.Error{Code: f.code, Message: f.text, CorrelationID: correlationID, RetryAfterMs: milliseconds(f.retryAfter)})
+func (f failure) correlatedErrorFrame(correlationID string) *frame {
+	return encodeError(&wire.Error{Code: f.code, Message: f.text, CorrelationID: correlationID, RetryAfterMs: milliseconds(f.retryAfter)})
 }
 
 // milliseconds rounds up. A duration that is not positive is 0.

@@ -38,7 +38,7 @@ type Server struct {
 	id                      string
 	stopObserving           func()
 
-	buffers  sync.Pool // *[]byte of bufferBytes, for writers
+	buffers  sync.Pool // *writeBuffer
 	messages sync.Pool // *bytes.Buffer, for readers
 
 	// ctx ends with Close.
@@ -58,6 +58,7 @@ type Server struct {
 	lastID     uint64
 
 	admission *admission
+	requests  requestLimits
 }
 
 // NewServer returns a Server for a manager. Nil options are good; they are
@@ -85,10 +86,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 	s.lease = newRevocationLease(manager.SharedStore(), s.refreshRevocations)
 	s.stopObserving = manager.ObserveAll(sharedata.ObserverFunc(s.observeRevocations))
 	s.hub = &hub{manager: manager, ctx: s.ctx, lease: s.lease, channels: make(map[string]*channel)}
-	s.buffers.New = func() any {
-		buffer := make([]byte, 0, bufferBytes)
-		return &buffer
-	}
+	s.buffers.New = newWriteBuffer
 	s.expiries.track = s.runTracked
 	s.messages.New = func() any { return new(bytes.Buffer) }
 	return s, nil

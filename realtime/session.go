@@ -2,12 +2,9 @@ package realtime
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // session is one connection. Its goroutines are the reader, which lives as long
@@ -27,9 +24,10 @@ type session struct {
 	// name identifies the connection in the log, and proposers take turns by it
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
 	// alone would not do.
-	name   string
-	conn   *websocket.Conn // for the reader
-	socket *socket
+	name string
+	// proposer is the name by which proposers take turns, if it is not name.
+	proposer  string
+	transport transport
 	// ctx ends with the connection. serving ends when the caller is not served any
 	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.
 	ctx         context.Context
@@ -83,7 +81,7 @@ type session struct {
 	idle    idleWatch
 }
 
-func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counted *admitted) (*session, error) {
+func newSession(s *Server, info Connection, counted *admitted) *session {
 	c := &session{
 		server:        s,
 		info:          info,
@@ -93,32 +91,11 @@ func newSession(s *Server, h *hijacker, r *http.Request, info Connection, counte
 	}
 	c.expiryEntry = expiryEntry{session: c, index: -1}
 	c.out = &outbox{limit: s.options.MaxBufferedBytes, wake: c.startWriter, overflow: c.startFallingBehind}
-	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		OriginPatterns: s.options.OriginPatterns,
-		// The library would reply within 5 s or cut the connection, however
-		// healthy a peer with a large frame on its way to it may be.
-		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			if c.allowControlFrame() {
-				c.out.sendPong(payload)
-			}
-			return false
-		},
-		OnPongReceived: func(context.Context, []byte) { c.allowControlFrame() },
-	})
-	if err != nil {
-		return nil, err
-	}
-	if r.Context().Err() != nil && !h.deadline.IsZero() && !time.Now().Before(h.deadline) {
-		conn.CloseNow()
-		return nil, errHandshakeTimeout // net/http does not say that it could not write the response
-	}
-	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
-	c.conn, c.socket = conn, h.socket
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.serving, c.stopServing = context.WithCancel(s.ctx)
 	c.setCaller(info.Caller)
-	return c, nil
+	return c
 }
 
 // run reads until the connection ends, and leaves nothing behind.
@@ -142,7 +119,7 @@ func (s *session) finish(err error) {
 	s.server.expiries.set(&s.expiryEntry, time.Time{})
 	s.cancel()
 	s.out.close()
-	s.conn.CloseNow()
+	s.transport.cut()
 	s.endSubscriptions()
 	s.helpers.Wait()
 

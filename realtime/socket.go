@@ -46,16 +46,12 @@ func appendClose(dst []byte, code int, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// writeStep is the number of bytes given to the network at once, so that progress
-// shows while a large frame is being written.
-const writeStep = 64 << 10
-
 var errCloseSent = errors.New("a close frame has been sent")
 
 // socket is the network connection under one WebSocket connection. The
 // WebSocket library reads from it and writes control frames of its own, namely
 // the echo of a close and the close after a protocol error; everything else is
-// written by writeFrames. Each side writes whole frames, one at a time, and
+// written by write. Each side writes whole frames, one at a time, and
 // nothing after a close frame (RFC 6455 section 5.5.1).
 type socket struct {
 	net.Conn
@@ -76,7 +72,7 @@ type socket struct {
 	// testing/synctest does not take waiting for a mutex for idleness.
 	writing chan struct{}
 	// closeSent is the payload of the close frame that was sent first; nil if
-	// none was. It is empty for one of writeFrames. Guarded by writing.
+	// none was. It is empty for one of write. Guarded by writing.
 	closeSent []byte
 }
 
@@ -125,21 +121,35 @@ func (s *socket) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// writeFrames writes whole frames, the last of which may go on in tail. last
-// says that they end with a close frame.
-func (s *socket) writeFrames(head, tail []byte, last bool) error {
+// write writes a chunk: small frames are copied together, large ones are written from
+// where they are.
+func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
 	if s.closeSent != nil {
 		return errCloseSent
 	}
-	if last {
+	if c.last {
 		s.closeSent = []byte{}
 	}
-	if err := s.writeBytes(head); err != nil {
-		return err
+	w := newSegments(s, buffer)
+	if c.pong != nil {
+		w.copy(appendHeader(w.header[:0], finalPong, len(c.pong)))
+		w.copy(c.pong)
 	}
-	return s.writeBytes(tail)
+	if c.ping {
+		w.copy(appendHeader(w.header[:0], finalPing, 0))
+	}
+	for _, f := range c.frames {
+		w.copy(appendHeader(w.header[:0], finalText, len(f.text)))
+		w.add(f.text)
+	}
+	if c.last {
+		w.copy(appendClose(nil, c.code, c.reason))
+	}
+	err := w.flush()
+	buffer.parts = w.parts[:0]
+	return err
 }
 
 // recordClose keeps the close frame that the library sends. writing is held.
@@ -149,27 +159,15 @@ func (s *socket) recordClose(p []byte) {
 	}
 }
 
-// closeFrame returns the code and the reason of the close frame that the library
+// sentClose returns the code and the reason of the close frame that the library
 // has sent, or 0 if it sent none.
-func (s *socket) closeFrame() (code int, reason string) {
+func (s *socket) sentClose() (code int, reason string) {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
 	if len(s.closeSent) < 2 {
 		return 0, ""
 	}
 	return int(binary.BigEndian.Uint16(s.closeSent)), string(s.closeSent[2:])
-}
-
-func (s *socket) writeBytes(p []byte) error {
-	for len(p) > 0 {
-		n, err := s.Conn.Write(p[:min(len(p), writeStep)])
-		s.written.Add(uint64(n))
-		if err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
 }
 
 // maxUnsent is how many bytes the kernel may keep unsent for a connection that
@@ -219,8 +217,8 @@ func (h *hijacker) WriteHeader(status int) {
 // reader's serves frame headers and small frames, the writer's holds one
 // control frame, which has at most 127 bytes.
 const (
-	readBuffer  = 512
-	writeBuffer = 128
+	readBuffer    = 512
+	controlBuffer = 128
 )
 
 // Hijack takes the connection over from net/http.
@@ -239,7 +237,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.socket = newSocket(conn, early)
-	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, readBuffer), bufio.NewWriterSize(h.socket, writeBuffer)), nil
+	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, readBuffer), bufio.NewWriterSize(h.socket, controlBuffer)), nil
 }
 
 // WriteHeaderNow is for middleware that delays the header; the WebSocket

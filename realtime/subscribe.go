@@ -39,7 +39,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 		return
 	}
 	if m.Conflate {
-		s.socket.boundUnsent()
+		s.transport.boundUnsent()
 	}
 	sub := &subscription{session: s, request: *m, form: formOf(m), channel: c}
 	if !s.add(sub) {

@@ -65,13 +65,13 @@ const (
 // waits as well, because its proposer is to be sent the effect first; it is sent
 // even if the subscription ends.
 type heldFrame struct {
-	frame    frame
+	frame    *frame
 	isResult bool
 }
 
 // lateResult is a result, and when it came.
 type lateResult struct {
-	frame frame
+	frame *frame
 	at    time.Time
 }
 
@@ -113,20 +113,20 @@ func (s *subscription) deliver(b *batch) bool {
 // sendResult sends the result of a proposal on this ShareData: after the effect
 // of the proposal, which the channel handed over before. It returns false, and
 // sends nothing, if the subscription has ended.
-func (s *subscription) sendResult(f frame) bool {
+func (s *subscription) sendResult(f *frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.mode == ended:
 		return false
 	case s.channel.holding.Load():
-		if s.session.out.hold(len(f)) {
+		if s.session.out.hold(f.size()) {
 			s.late = append(s.late, lateResult{f, time.Now()})
 		}
 	case s.mode == live && s.rechecks == 0:
 		s.session.out.send(f)
 	default:
-		s.holdLocked(len(f), true, f)
+		s.holdLocked(f.size(), true, f)
 	}
 	return true
 }
@@ -168,7 +168,7 @@ func (s *subscription) releaseLate(before time.Time) {
 	s.flushLocked()
 }
 
-func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) bool {
+func (s *subscription) holdLocked(bytes int, isResult bool, frames ...*frame) bool {
 	if !s.session.out.hold(bytes) {
 		return false
 	}
@@ -176,7 +176,7 @@ func (s *subscription) holdLocked(bytes int, isResult bool, frames ...frame) boo
 	return true
 }
 
-func (s *subscription) appendHeldLocked(isResult bool, frames ...frame) {
+func (s *subscription) appendHeldLocked(isResult bool, frames ...*frame) {
 	for _, f := range frames {
 		s.held = append(s.held, heldFrame{f, isResult})
 	}
@@ -188,9 +188,9 @@ func (s *subscription) releaseLocked(onlyResults bool) {
 		s.holdLateLocked(len(s.late))
 	}
 	bytes := 0
-	frames := make([]frame, 0, len(s.held))
+	frames := make([]*frame, 0, len(s.held))
 	for _, h := range s.held {
-		bytes += len(h.frame)
+		bytes += h.frame.size()
 		if h.isResult || !onlyResults {
 			frames = append(frames, h.frame)
 		}
@@ -245,7 +245,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	if r.count > 0 && first.isZero() {
 		return beginUnread, last, nil
 	}
-	frames := []frame{c.stateLocked(r.extras(&s.request, first.unrecorded))}
+	frames := []*frame{c.stateLocked(r.extras(&s.request, first.unrecorded))}
 	if r.problem != "" {
 		frames = append(frames, notResumedFrame(c.id, r.problem))
 	}
@@ -270,7 +270,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 // sendReplayed sends a part of the replay. If it was not sent, room is closed
 // when it is worth trying again; nil means never: the subscription has ended or
 // was interrupted.
-func (s *subscription) sendReplayed(frames []frame) (sent bool, room <-chan struct{}) {
+func (s *subscription) sendReplayed(frames []*frame) (sent bool, room <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mode == ended || s.interrupted {
@@ -323,7 +323,7 @@ func (s *subscription) end() {
 
 // endWith ends the subscription with some last frames, but leaves it in its channel.
 // It returns false, and sends nothing, if the subscription had ended.
-func (s *subscription) endWith(last ...frame) bool {
+func (s *subscription) endWith(last ...*frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mode == ended {

@@ -1,12 +1,26 @@
 package realtime
 
-// This file is the writer of a session: a goroutine that moves frames from the
-// outbox to the socket. It exists while the outbox is not empty.
+import "net"
 
-// bufferBytes is the size of a writer's buffer: small frames that wait together
-// are written together, because a write costs the same for one byte and for some
-// thousand.
+// This file is the writer of a session: a goroutine that moves frames from the
+// outbox to the transport. It exists while the outbox is not empty.
+
+// writeBuffer is what a writer needs while it writes.
+type writeBuffer struct {
+	frames []*frame
+	// The rest is for the transport. bytes has a capacity of bufferBytes.
+	bytes    []byte
+	line     []byte
+	parts    [][]byte
+	gathered net.Buffers // here, because a local variable would be allocated
+}
+
+// bufferBytes is the size of writeBuffer.bytes: small frames that wait together are
+// copied there and written together, because a write costs the same for one byte and
+// for some thousand.
 const bufferBytes = 16 << 10
+
+func newWriteBuffer() any { return &writeBuffer{bytes: make([]byte, 0, bufferBytes)} }
 
 // startWriter is called by the outbox.
 func (s *session) startWriter() {
@@ -17,19 +31,22 @@ func (s *session) startWriter() {
 func (s *session) write() {
 	defer s.helpers.Done()
 	defer s.server.recoverIn(s)
-	buffer := s.server.buffers.Get().(*[]byte)
+	buffer := s.server.buffers.Get().(*writeBuffer)
 	defer s.server.buffers.Put(buffer)
 	for {
 		// The timer of expiries may be late on a busy machine.
 		s.closeIfExpired()
-		c, more := s.out.next((*buffer)[:0])
+		c, more := s.out.next(buffer.frames[:0])
 		if !more {
 			return
 		}
-		if err := s.socket.writeFrames(c.head, c.tail, c.last); err != nil {
+		err := s.transport.write(&c, buffer)
+		if err != nil {
 			s.out.close()
 			s.cut("writing failed: " + err.Error())
 		}
+		clear(c.frames)
+		buffer.frames = c.frames[:0]
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -171,6 +172,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	defer server.Close()
 	mux := http.NewServeMux()
 	mux.Handle(c.path, server)
+	mux.Handle(strings.TrimSuffix(c.path, "/")+"/", server) // propose, state and history
 	mux.Handle("/admin/", access.requireAdmin(server, adminHandler(manager, server)))
 
 	listener, err := net.Listen("tcp", c.addr)

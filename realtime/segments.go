@@ -1,0 +1,89 @@
+package realtime
+
+// copyBelow is the size from which bytes are written from where they are: to copy fewer
+// is cheaper than to have the kernel gather them.
+const copyBelow = 4 << 10
+
+// writeStep is how many bytes are given to the network at once, about, so that progress
+// shows while much is being written.
+const writeStep = 64 << 10
+
+// segments gathers bytes that are written together.
+type segments struct {
+	conn   *socket
+	buffer *writeBuffer
+	header [maxHeader]byte // for callers
+	// copied is in buffer.bytes; what is behind start is in none of the parts yet.
+	copied []byte
+	start  int
+	parts  [][]byte
+	size   int // of what is gathered
+	err    error
+}
+
+func newSegments(conn *socket, buffer *writeBuffer) segments {
+	return segments{conn: conn, buffer: buffer, copied: buffer.bytes[:0], parts: buffer.parts[:0]}
+}
+
+// copy adds bytes that the caller will change.
+func (w *segments) copy(p []byte) {
+	for len(p) > 0 && w.err == nil {
+		n := min(len(p), cap(w.copied)-len(w.copied))
+		w.copied = append(w.copied, p[:n]...)
+		w.size += n
+		if p = p[n:]; len(p) > 0 {
+			w.flush()
+		}
+	}
+}
+
+// add adds bytes that nobody changes.
+func (w *segments) add(p []byte) {
+	if len(p) < copyBelow {
+		w.copy(p)
+		return
+	}
+	for len(p) > 0 && w.err == nil {
+		w.endCopied()
+		n := min(len(p), writeStep-w.size)
+		w.parts = append(w.parts, p[:n])
+		w.size += n
+		if p = p[n:]; w.size >= writeStep {
+			w.flush()
+		}
+	}
+}
+
+// endCopied makes what was copied a part.
+func (w *segments) endCopied() {
+	if len(w.copied) > w.start {
+		w.parts = append(w.parts, w.copied[w.start:])
+		w.start = len(w.copied)
+	}
+}
+
+// flush writes what is gathered. It returns the first error of all calls.
+func (w *segments) flush() error {
+	w.endCopied()
+	if w.err == nil && len(w.parts) > 0 {
+		w.err = w.write()
+	}
+	clear(w.parts)
+	w.parts, w.copied, w.start, w.size = w.parts[:0], w.copied[:0], 0, 0
+	return w.err
+}
+
+// write writes the parts, in one system call where that is possible.
+func (w *segments) write() (err error) {
+	var n int64
+	if len(w.parts) == 1 {
+		var written int
+		written, err = w.conn.Conn.Write(w.parts[0])
+		n = int64(written)
+	} else {
+		w.buffer.gathered = w.parts
+		n, err = w.buffer.gathered.WriteTo(w.conn.Conn)
+	}
+	w.conn.written.Add(uint64(n))
+	return err
+}
