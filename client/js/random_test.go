@@ -33,7 +33,11 @@ func seedOf(t *testing.T) uint64 {
 // gap; their states are the server's; and each proposal takes effect at most once.
 func TestRandomFaults_Node(t *testing.T) { randomFaults(t, startNode, "websocket") }
 
+func TestRandomFaults_NodeSSE(t *testing.T) { randomFaults(t, startNode, "sse") }
+
 func TestRandomFaults_Browser(t *testing.T) { randomFaults(t, startBrowser, "websocket") }
+
+func TestRandomFaults_BrowserSSE(t *testing.T) { randomFaults(t, startBrowser, "sse") }
 
 var ids = []string{"counter", "list"}
 
