@@ -187,6 +187,9 @@ func (d *driver) propose(p checker.Proposal, done func(answer)) {
 	d.answers++
 	number := d.answers
 	d.waiting[number] = func(a answer) {
+		if a.Error != nil {
+			d.seen["error "+a.Error.Code]++
+		}
 		switch {
 		case a.Result != nil:
 			pending.Returned(*a.Result, nil)

@@ -96,7 +96,7 @@ func randomFaults(t *testing.T, start func(t *testing.T, url string), transport 
 			}
 		case n < 188:
 			s.update(id, map[string]json.RawMessage{"counter": json.RawMessage(`{"value":5}`), "list": json.RawMessage(`{"pad":"short","items":[1,2,3]}`)}[id])
-		case n < 190:
+		case n < 194:
 			d.send(map[string]any{"do": "restart", "client": names[random.IntN(len(names))]})
 		}
 	}
@@ -116,10 +116,11 @@ func randomFaults(t *testing.T, start func(t *testing.T, url string), transport 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, violation := range s.recorder.Check(checker.Options{
+	violations := s.recorder.Check(checker.Options{
 		Window: window, Complete: true, Durable: true, Attributed: true, FreshReads: true,
 		Models: map[string]checker.Model{"counter": checker.Counter},
-	}) {
+	})
+	for _, violation := range violations[:min(len(violations), 5)] {
 		t.Error(violation)
 	}
 	t.Logf("%d verdicts; %v; seen %v", verdicts.Load(), s.recorder.Summary(), d.seen)
@@ -128,7 +129,7 @@ func randomFaults(t *testing.T, start func(t *testing.T, url string), transport 
 			t.Errorf("the faults led to %d %s, want at least %d to mean anything", d.seen[what], what, least)
 		}
 	}
-	if least := int64(200); verdicts.Load() < least {
+	if least := int64(100); verdicts.Load() < least {
 		t.Errorf("there were %d verdicts, want at least %d", verdicts.Load(), least)
 	}
 }

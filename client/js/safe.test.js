@@ -307,7 +307,10 @@ test("a slow consumer pauses and resumes", async () => {
   socket.receive(state(1, { currentState: { n: 1 } }));
   for (let r = 2; r <= 50; r++) socket.receive(transaction(r, { patch: [{ op: "replace", path: "/n", value: r }] }));
   assert.equal(socket.of("unsubscribe").length, 1);
-  for (const want of [1, 2, 3]) assert.equal((await subscription.next()).value.currentState.n, want);
+  for (const want of [1, 2, 3]) {
+    assert.equal((await subscription.next()).value.currentState.n, want);
+    assert.deepEqual(subscription.position, { since: `1-${want}`, state: { n: want } });
+  }
   const again = socket.of("subscribe")[1];
   assert.deepEqual([again.since, again.includeState, again.patches], ["1-3", false, true]);
   subscription.close();

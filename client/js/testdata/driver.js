@@ -36,7 +36,7 @@ async function followOne(name, client, id, positions, slow) {
       for await (const event of subscription) {
         say({ client: name, shareDataId: id, event });
         positions.set(id, subscription.position);
-        if (slow && ++n % 16 === 0) await pause(40);
+        if (slow && ++n % 4 === 0) await pause(n % 100);
       }
     } catch (error) {
       say({ client: name, shareDataId: id, ended: error.code ?? String(error.stack) });
@@ -70,8 +70,11 @@ const commands = {
   },
 };
 
-control.onmessage = async ({ data }) => {
+let before = Promise.resolve(); // the command before, but for proposals
+control.onmessage = ({ data }) => {
   const command = JSON.parse(data);
-  await commands[command.do](command);
+  const run = () => commands[command.do](command);
+  if (command.do === "propose") run();
+  else before = before.then(run);
 };
 control.onclose = () => globalThis.process?.exit(0);
