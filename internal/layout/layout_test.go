@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
 	"client":        {"internal/jsonpatch", "internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "replay", "replay/bolt", "replay/redis",
+	"examples": {"client", "client/js", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "replay", "replay/bolt", "replay/redis",
 		"schemas/codes"},
 }
 
