@@ -37,12 +37,18 @@ type subscriber struct {
 	mu         sync.Mutex
 	sequence   sequence
 	subscribed bool   // the connection is there and its state came
+	ended      bool   // it does not try again
 	replayEnd  uint64 // the last revision that is replayed to it
 }
 
 // follow returns when ctx ends or there is no point in trying again.
 func (s *subscriber) follow(ctx context.Context) {
-	defer s.ready.Do(s.run.ready.Done)
+	defer func() {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+		s.ready.Do(s.run.ready.Done)
+	}()
 	backoff := firstBackoff
 	for {
 		err := s.connect(ctx, &backoff)
@@ -163,12 +169,12 @@ func (s *subscriber) deliver(at position) bool {
 	return at.revision > s.replayEnd
 }
 
-// reached reports whether nothing up to last is still to come on this connection. A
-// subscriber without one does not hold the others up.
+// reached reports whether nothing up to last is still to come. A subscriber that is
+// reconnecting is waited for, one that gave up is not.
 func (s *subscriber) reached(last position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.subscribed || s.sequence.reached(last)
+	return s.ended || s.sequence.reached(last)
 }
 
 // finish counts what a connected subscriber has not received up to last as lost.
