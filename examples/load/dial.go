@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	handshakeTimeout = 15 * time.Second
+	requestTimeout = 15 * time.Second
 	// maxHandshakes bounds how many connections are opened at a time, so that a
 	// reconnect of all subscribers is no flood.
 	maxHandshakes = 128
@@ -110,7 +110,7 @@ func (e *endpoint) open(ctx context.Context, number int, query url.Values, heade
 }
 
 func (e *endpoint) handshake(conn net.Conn, query url.Values, header string, status int) (*bufio.Reader, *http.Response, error) {
-	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout)) // fails on a closed connection only
+	_ = conn.SetDeadline(time.Now().Add(requestTimeout)) // fails on a closed connection only
 	target := *e.url
 	all := target.Query()
 	for name, values := range query {

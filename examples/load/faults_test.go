@@ -98,6 +98,7 @@ func (f *fakeServer) overWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if request.Type == "propose" {
+		send(`{"v":1,"type":"proposal-result","correlationId":"nobody's.9","accepted":false}`)
 		send(f.result(request.CorrelationID))
 	} else {
 		f.subscribed(request.Since, send)

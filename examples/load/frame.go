@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // The functions of this file find members of a frame without decoding its JSON. They rely
@@ -11,31 +13,18 @@ import (
 // shareDataId and, in a transaction, its transactionId; currentState and patch, which
 // hold anything, come after those, and cursor, revision and replaying after the states.
 
-// Quotation marks within JSON strings are escaped, so these texts are never part of one.
-var (
-	markType          = []byte(`"type":"`)
-	markTransactionID = []byte(`"transactionId":"`)
-	markCursor        = []byte(`"cursor":"`)
-	markReplaying     = []byte(`"replaying":`)
-	markEvent         = []byte(`"event":"`)
-	markCode          = []byte(`"code":"`)
-	markCloseCode     = []byte(`"code":`)
-	markCorrelationID = []byte(`"correlationId":"`)
-	markSentAt        = []byte(`"sentAt":`)
-	markSentAtPatch   = []byte(`"/sentAt","value":`)
-)
-
-// first returns the text from behind the first mark on.
-func first(frame, mark []byte) []byte {
-	if at := bytes.Index(frame, mark); at >= 0 {
+// first returns the text from behind the first mark on. Marks have quotation marks, which
+// are escaped within JSON strings, so that none is found in a string.
+func first(frame []byte, mark string) []byte {
+	if at := bytes.Index(frame, []byte(mark)); at >= 0 {
 		return frame[at+len(mark):]
 	}
 	return nil
 }
 
 // last returns the text from behind the last mark on.
-func last(frame, mark []byte) []byte {
-	if at := bytes.LastIndex(frame, mark); at >= 0 {
+func last(frame []byte, mark string) []byte {
+	if at := bytes.LastIndex(frame, []byte(mark)); at >= 0 {
 		return frame[at+len(mark):]
 	}
 	return nil
@@ -60,22 +49,18 @@ func number(b []byte) (n uint64) {
 
 // cursor reads "<epoch>-<revision>". Cursors are opaque to applications; this program
 // reads them because it checks the revisions that they stand for.
-func cursor(b []byte) position {
+func cursor(b []byte) replay.Cursor {
 	epoch, revision, _ := bytes.Cut(text(b), []byte("-"))
-	return position{number(epoch), number(revision)}
-}
-
-func (p position) String() string {
-	return strconv.FormatUint(p.epoch, 10) + "-" + strconv.FormatUint(p.revision, 10)
+	return replay.Cursor{Epoch: number(epoch), Revision: number(revision)}
 }
 
 // sentAt returns the time stamp that the proposer put into the state, or 0. It comes in a
 // state, or in a patch of it.
 func sentAt(frame []byte) int64 {
-	if stamp := first(frame, markSentAt); stamp != nil {
+	if stamp := first(frame, `"sentAt":`); stamp != nil {
 		return int64(number(stamp))
 	}
-	return int64(number(first(frame, markSentAtPatch)))
+	return int64(number(first(frame, `"/sentAt","value":`)))
 }
 
 // stampPlace is where the time stamp goes in proposed data.

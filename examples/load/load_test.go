@@ -161,6 +161,7 @@ func TestFlags_Invalid(t *testing.T) {
 		"-window=0":          "in flight",
 		"-rate=-1":           "-rate",
 		"-rate=NaN":          "-rate",
+		"-rate=1e-12":        "-rate",
 		"-ramp=0":            "-ramp",
 		"-ramp=+Inf":         "-ramp",
 		"-duration=0":        "must be positive",

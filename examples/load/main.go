@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
 	"syscall"
@@ -91,10 +90,10 @@ func parse(args []string, out io.Writer) (c config, err error) {
 		err = errors.New("-sharedata needs an id, and -count a number that is not negative")
 	case c.window < 1:
 		err = fmt.Errorf("-window %d: at least one proposal must be in flight", c.window)
-	case !(c.rate >= 0 && c.rate <= 1e6): // NaN is neither
-		err = fmt.Errorf("-rate %v: use 0 to 1,000,000 proposals per second", c.rate)
-	case !(c.ramp > 0) || math.IsInf(c.ramp, 0):
-		err = fmt.Errorf("-ramp %v: use a positive number of connections per second", c.ramp)
+	case c.rate != 0 && !possibleRate(c.rate):
+		err = fmt.Errorf("-rate %v: use 0, or 0.001 to 1,000,000 proposals per second", c.rate)
+	case !possibleRate(c.ramp):
+		err = fmt.Errorf("-ramp %v: use 0.001 to 1,000,000 connections per second", c.ramp)
 	case c.warmUp < 0 || c.duration <= 0 || c.drain <= 0:
 		err = errors.New("-duration and -drain must be positive, and -warmup not negative")
 	case !json.Valid([]byte(filled(c.data, 0))):
@@ -105,6 +104,9 @@ func parse(args []string, out io.Writer) (c config, err error) {
 	}
 	return c, err
 }
+
+// possibleRate is false for NaN too.
+func possibleRate(perSecond float64) bool { return perSecond >= 0.001 && perSecond <= 1e6 }
 
 func (c *config) shareDataIDs() []string {
 	if c.count == 0 {

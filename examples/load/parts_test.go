@@ -3,20 +3,22 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/safe-go/safe/replay"
 )
 
 func TestSequence_Epochs(t *testing.T) {
 	var s sequence
-	s.begin(position{1, 5})
-	s.observe(position{1, 6})
-	s.begin(position{1, 6}) // a resume
-	s.begin(position{2, 1}) // another epoch, and told
-	s.observe(position{2, 2})
+	s.begin(replay.Cursor{Epoch: 1, Revision: 5})
+	s.observe(replay.Cursor{Epoch: 1, Revision: 6})
+	s.begin(replay.Cursor{Epoch: 1, Revision: 6}) // a resume
+	s.begin(replay.Cursor{Epoch: 2, Revision: 1}) // another epoch, and told
+	s.observe(replay.Cursor{Epoch: 2, Revision: 2})
 	if s.gaps != 1 || s.violations != (violations{}) {
 		t.Errorf("told of a gap: %+v", s)
 	}
-	s.observe(position{3, 1}) // not told
-	s.end(position{4, 9})     // nothing is known of that epoch
+	s.observe(replay.Cursor{Epoch: 3, Revision: 1}) // not told
+	s.end(replay.Cursor{Epoch: 4, Revision: 9})     // nothing is known of that epoch
 	if s.gaps != 1 || s.violations != (violations{Lost: 1}) {
 		t.Errorf("not told: %+v", s)
 	}
@@ -25,10 +27,10 @@ func TestSequence_Epochs(t *testing.T) {
 // What is skipped is counted, though only a bounded part of it is remembered.
 func TestSequence_LargeSkip(t *testing.T) {
 	var s sequence
-	s.begin(position{1, 1})
-	s.observe(position{1, 10_002})
-	s.observe(position{1, 2})
-	s.observe(position{1, 10_001})
+	s.begin(replay.Cursor{Epoch: 1, Revision: 1})
+	s.observe(replay.Cursor{Epoch: 1, Revision: 10_002})
+	s.observe(replay.Cursor{Epoch: 1, Revision: 2})
+	s.observe(replay.Cursor{Epoch: 1, Revision: 10_001})
 	if len(s.missing) > maxMissing || s.violations != (violations{Lost: 9_999, Reordered: 1, Repeated: 1}) {
 		t.Errorf("%+v, %d remembered", s.violations, len(s.missing))
 	}

@@ -73,12 +73,15 @@ func (p *proposer) overWebSocket(ctx, live context.Context) error {
 				stop(err)
 				return
 			}
-			switch string(text(first(frame, markType))) {
+			switch string(text(first(frame, `"type":"`))) {
 			case "proposal-result":
-				p.run.settled(text(first(frame, markCorrelationID)), frame)
-				<-p.slots
+				p.run.settled(text(first(frame, `"correlationId":"`)), frame)
+				select {
+				case <-p.slots:
+				default: // a reply to nothing
+				}
 			case "error":
-				p.run.errors.add(&failure{code: string(text(first(frame, markCode))), cause: fmt.Errorf("%.200s", frame)})
+				p.run.errors.add(&failure{code: string(text(first(frame, `"code":"`))), cause: fmt.Errorf("%.200s", frame)})
 			}
 		}
 	})
@@ -107,7 +110,7 @@ func (p *proposer) overHTTP(ctx, live context.Context) {
 			}
 			defer response.Body.Close()
 			reply, err := io.ReadAll(io.LimitReader(response.Body, maxReply))
-			if code := text(first(reply, markCode)); response.StatusCode != http.StatusOK && len(code) == 0 || err != nil {
+			if code := text(first(reply, `"code":"`)); response.StatusCode != http.StatusOK && len(code) == 0 || err != nil {
 				p.run.errors.add(&failure{code: "http-" + strconv.Itoa(response.StatusCode), cause: err})
 				return
 			}
@@ -152,14 +155,16 @@ func (p *proposer) pace(ctx, broken context.Context, send func(proposal, correla
 func (p *proposer) drain(broken context.Context) {
 	limit := time.NewTimer(p.run.config.drain)
 	defer limit.Stop()
-	for range cap(p.slots) {
+	for free := range cap(p.slots) {
 		select {
 		case p.slots <- struct{}{}:
 			continue
 		case <-limit.C:
 		case <-broken.Done():
 		}
-		p.run.errors.add(&failure{code: "no-reply"})
+		for range len(p.slots) - free {
+			p.run.errors.add(&failure{code: "no-reply"})
+		}
 		return
 	}
 }

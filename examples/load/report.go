@@ -15,16 +15,9 @@ import (
 
 // report is what a run found. README.md says what each number means.
 type report struct {
-	Transport    string  `json:"transport"`
-	Patches      bool    `json:"patches"`
 	Subscribers  int     `json:"subscribers"`
 	Subscribed   int     `json:"subscribed"`
 	Disconnected int     `json:"disconnected"`
-	ShareData    int     `json:"shareData"`
-	Proposers    int     `json:"proposers"`
-	Rate         float64 `json:"rate"`
-	Window       int     `json:"window"`
-	PayloadBytes int     `json:"payloadBytes"`
 	Seconds      float64 `json:"seconds"`
 
 	Transactions          int64   `json:"transactions"`
@@ -43,9 +36,7 @@ type report struct {
 
 // complete adds what is known once the subscribers have ended.
 func (r *run) complete(out *report) {
-	c := r.config
-	out.Transport, out.Patches, out.Subscribers, out.ShareData = c.transport, c.patches, c.subscribers, len(r.ids)
-	out.Proposers, out.Rate, out.Window, out.PayloadBytes = c.proposers, c.rate, c.window, len(c.data)
+	out.Subscribers = len(r.subscribers)
 	out.TransactionsPerSecond = float64(out.Transactions) / out.Seconds
 	out.DeliveriesPerSecond = float64(out.Deliveries) / out.Seconds
 	out.ResultMicros, out.DeliveryMicros = r.results.summary(), r.deliveries.summary()

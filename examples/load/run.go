@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/safe-go/safe/replay"
 )
 
 // readyTimeout is how long after the ramp the last subscriber may take for its state.
@@ -34,7 +36,7 @@ type run struct {
 	deliveries   histogram // from the proposal to its delivery
 
 	mu      sync.Mutex
-	reached []position // of each ShareData, by the results of proposals
+	reached []replay.Cursor // of each ShareData, by the results of proposals
 }
 
 func newRun(c config) (*run, error) {
@@ -45,8 +47,8 @@ func newRun(c config) (*run, error) {
 	r := &run{config: c, endpoint: endpoint, ids: c.shareDataIDs(), started: time.Now()}
 	r.errors.counts, r.errors.firsts = make(map[string]int64), make(map[string]error)
 	r.measureFrom.Store(math.MaxInt64)
-	r.reached = make([]position, len(r.ids))
-	r.web = &http.Client{Timeout: handshakeTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: c.proposers * c.window}}
+	r.reached = make([]replay.Cursor, len(r.ids))
+	r.web = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: c.proposers * c.window}}
 	for number := range c.subscribers {
 		r.subscribers = append(r.subscribers, &subscriber{run: r, number: number, id: r.ids[number%len(r.ids)]})
 	}
@@ -192,7 +194,7 @@ func (r *run) allReached() bool {
 }
 
 // reachedBy is the latest position of the ShareData of a subscriber.
-func (r *run) reachedBy(s *subscriber) position {
+func (r *run) reachedBy(s *subscriber) replay.Cursor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reached[s.number%len(r.ids)]
@@ -202,19 +204,20 @@ func (r *run) reachedBy(s *subscriber) position {
 // the ShareData>.
 func (r *run) settled(correlation, reply []byte) {
 	sent := number(correlation)
-	_, index, _ := bytes.Cut(correlation, []byte("."))
+	_, digits, _ := bytes.Cut(correlation, []byte("."))
+	index := number(digits)
 	if int64(sent) >= r.measureFrom.Load() {
 		r.results.add(r.stamp(time.Now()) - int64(sent))
 	}
-	if code := text(first(reply, markCode)); len(code) > 0 {
+	if code := text(first(reply, `"code":"`)); len(code) > 0 {
 		r.errors.add(&failure{code: string(code), cause: fmt.Errorf("%.200s", reply)})
 	}
-	if at := cursor(first(reply, markTransactionID)); at != (position{}) {
+	if at := cursor(first(reply, `"transactionId":"`)); !at.IsZero() && index < uint64(len(r.reached)) {
 		r.transactions.Add(1)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		known := &r.reached[number(index)]
-		if at.epoch > known.epoch || at.epoch == known.epoch && at.revision > known.revision {
+		known := &r.reached[index]
+		if at.After(*known) {
 			*known = at
 		}
 	}

@@ -45,7 +45,7 @@ func (s *eventStream) next() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if frame, found := bytes.CutPrefix(line, []byte("data: ")); found {
+		if frame, found := bytes.CutPrefix(line, []byte("data:")); found {
 			return frame, nil
 		}
 	}

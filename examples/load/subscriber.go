@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/safe-go/safe/replay"
 )
 
 const (
@@ -91,7 +93,7 @@ func (s *subscriber) connect(ctx context.Context, backoff *time.Duration) error 
 
 func (s *subscriber) subscribe(ctx context.Context) (frames, error) {
 	since := ""
-	if s.sequence.at != (position{}) {
+	if !s.sequence.at.IsZero() {
 		since = s.sequence.at.String()
 	}
 	c := s.run.config
@@ -125,26 +127,26 @@ func (s *subscriber) subscribe(ctx context.Context) (frames, error) {
 
 // receive takes one frame. An error ends the connection.
 func (s *subscriber) receive(frame []byte) error {
-	switch string(text(first(frame, markType))) {
+	switch string(text(first(frame, `"type":"`))) {
 	case "state":
-		snapshot := cursor(last(frame, markCursor))
-		replaying := number(last(frame, markReplaying))
+		snapshot := cursor(last(frame, `"cursor":"`))
+		replaying := number(last(frame, `"replaying":`))
 		s.mu.Lock()
-		s.sequence.begin(position{snapshot.epoch, snapshot.revision - replaying})
-		s.subscribed, s.replayEnd = true, snapshot.revision
+		s.sequence.begin(replay.Cursor{Epoch: snapshot.Epoch, Revision: snapshot.Revision - replaying})
+		s.subscribed, s.replayEnd = true, snapshot.Revision
 		s.mu.Unlock()
 		s.ready.Do(s.run.ready.Done)
 	case "transaction":
-		if s.deliver(cursor(first(frame, markTransactionID))) {
+		if s.deliver(cursor(first(frame, `"transactionId":"`))) {
 			s.run.measureDelivery(sentAt(frame))
 		}
 	case "lifecycle":
-		if string(text(first(frame, markEvent))) == "removed" {
+		if string(text(first(frame, `"event":"`))) == "removed" {
 			return &failure{code: "removed", final: true}
 		}
-		s.deliver(cursor(last(frame, markCursor)))
+		s.deliver(cursor(last(frame, `"cursor":"`)))
 	case "error":
-		code := string(text(first(frame, markCode)))
+		code := string(text(first(frame, `"code":"`)))
 		failed := &failure{code: code, cause: fmt.Errorf("%s: %.200s", s.id, frame)}
 		switch code {
 		case "replay-cursor-not-found": // the state before it was a gap, and live frames follow
@@ -155,30 +157,30 @@ func (s *subscriber) receive(frame []byte) error {
 		}
 		return failed
 	case "close": // an event stream cannot have a close frame
-		return closeFailure(int(number(first(frame, markCloseCode))), string(frame))
+		return closeFailure(int(number(first(frame, `"code":`))), string(frame))
 	}
 	return nil
 }
 
 // deliver checks the position of an entry, and reports whether it is live, not replayed.
-func (s *subscriber) deliver(at position) bool {
+func (s *subscriber) deliver(at replay.Cursor) bool {
 	s.deliveries.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sequence.observe(at)
-	return at.revision > s.replayEnd
+	return at.Revision > s.replayEnd
 }
 
 // reached reports whether nothing up to last is still to come. A subscriber that is
 // reconnecting is waited for, one that gave up is not.
-func (s *subscriber) reached(last position) bool {
+func (s *subscriber) reached(last replay.Cursor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended || s.sequence.reached(last)
 }
 
 // finish counts what a connected subscriber has not received up to last as lost.
-func (s *subscriber) finish(last position) {
+func (s *subscriber) finish(last replay.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.subscribed {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 const (
@@ -125,6 +126,10 @@ func (w *webSocket) write(op byte, payload []byte) error {
 		w.out = binary.BigEndian.AppendUint64(append(w.out, masked|127), uint64(size))
 	}
 	w.out = append(append(w.out, 0, 0, 0, 0), payload...)
-	_, err := w.Conn.Write(w.out)
+	// A server that stops reading must not keep a run from its end.
+	err := w.SetWriteDeadline(time.Now().Add(requestTimeout))
+	if err == nil {
+		_, err = w.Write(w.out)
+	}
 	return err
 }
