@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -136,14 +135,10 @@ func (e *endpoint) handshake(conn net.Conn, query url.Values, header string, sta
 	return reader, response, conn.SetDeadline(time.Time{})
 }
 
-// admin is the URL by which examples/server creates a ShareData.
-func (e *endpoint) admin(id string) string {
-	return e.url.Scheme + "://" + e.url.Host + "/admin/sharedata/" + url.PathEscape(id)
-}
-
-// create creates a ShareData unless it exists.
-func (e *endpoint) create(ctx context.Context, id, state string) error {
-	response, err := e.post(ctx, http.DefaultClient, e.admin(id), []byte(state))
+// create creates a ShareData unless it exists, by the administration of examples/server.
+func (e *endpoint) create(ctx context.Context, client *http.Client, id, state string) error {
+	admin := url.URL{Scheme: e.url.Scheme, Host: e.url.Host, Path: "/admin/sharedata/"}
+	response, err := e.post(ctx, client, admin.JoinPath(url.PathEscape(id)).String(), []byte(state))
 	if err != nil {
 		return err
 	}
@@ -164,11 +159,4 @@ func (e *endpoint) post(ctx context.Context, client *http.Client, address string
 		request.Header.Set("Authorization", "Bearer "+e.token)
 	}
 	return client.Do(request)
-}
-
-// proposals is the URL to which proposals are posted.
-func (e *endpoint) proposals() string {
-	u := *e.url
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/propose"
-	return u.String()
 }

@@ -170,3 +170,31 @@ func TestDial_Refused(t *testing.T) {
 		web.Close()
 	}
 }
+
+func TestCreate(t *testing.T) {
+	var created []string
+	status := http.StatusCreated
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		created = append(created, r.URL.Path+" "+string(body))
+		w.WriteHeader(status)
+		status = http.StatusConflict
+	}))
+	defer web.Close()
+	e, err := newEndpoint(web.URL+"/realtime", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a b", "a b", "a/b"} {
+		if err := e.create(t.Context(), web.Client(), id, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(created, ","); got != "/admin/sharedata/a b 1,/admin/sharedata/a b 1,/admin/sharedata/a/b 1" {
+		t.Error(got)
+	}
+	status = http.StatusForbidden
+	if err := e.create(t.Context(), web.Client(), "a", "1"); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Error(err)
+	}
+}

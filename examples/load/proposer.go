@@ -103,7 +103,7 @@ func (p *proposer) overHTTP(ctx, live context.Context) {
 		proposal, correlation = bytes.Clone(proposal), bytes.Clone(correlation)
 		go func() {
 			defer func() { <-p.slots }()
-			response, err := p.run.endpoint.post(live, p.run.web, p.run.endpoint.proposals(), proposal)
+			response, err := p.run.endpoint.post(live, p.run.web, p.run.endpoint.url.JoinPath("propose").String(), proposal)
 			if err != nil {
 				p.run.errors.add(&failure{code: "post", cause: err})
 				return

@@ -59,9 +59,10 @@ func newRun(c config) (*run, error) {
 // execute runs until the duration is over, or less if ctx ends. In hold mode it proposes
 // once a line, or the end, is read from in.
 func (r *run) execute(ctx context.Context, in io.Reader, progress io.Writer) (*report, error) {
+	defer r.web.CloseIdleConnections()
 	if r.config.create {
 		for _, id := range r.ids {
-			if err := r.endpoint.create(ctx, id, filled(r.config.data, 0)); err != nil {
+			if err := r.endpoint.create(ctx, r.web, id, filled(r.config.data, 0)); err != nil {
 				return nil, err
 			}
 		}
@@ -70,7 +71,6 @@ func (r *run) execute(ctx context.Context, in io.Reader, progress io.Writer) (*r
 	live, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer r.web.CloseIdleConnections()
 	defer cancel()
 	running.Go(func() { r.showProgress(live, progress) })
 	if err := r.subscribeAll(ctx, live, &running); err != nil {
