@@ -66,7 +66,6 @@ func (s *subscriber) follow(ctx context.Context) {
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
-		s.run.reconnects.Add(1)
 	}
 }
 
@@ -79,6 +78,9 @@ func (s *subscriber) connect(ctx context.Context, backoff *time.Duration) error 
 		return err
 	}
 	defer connection.Close()
+	if !s.sequence.at.IsZero() {
+		s.run.reconnects.Add(1)
+	}
 	for {
 		frame, err := connection.next()
 		if err == nil {
