@@ -188,7 +188,7 @@ func (c *catchUp) beginAgain() {
 }
 
 func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
-	return c.sub.channel.readPage(c.session.ctx, &c.sub.request, after, upTo)
+	return c.sub.channel.readPage(c.session.ctx, &c.sub.request, c.sub.form, after, upTo)
 }
 
 // rebind makes the subscription one to the ShareData that was re-created by its

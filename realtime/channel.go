@@ -60,8 +60,9 @@ type channel struct {
 	held        heldCommits
 	results     []heldResult
 	subscribers []*subscription
-	// counts has how many of the subscribers have each form.
-	counts [forms]int
+	// encodings are the forms that subscribers have, and the frames of a commit while it
+	// is handed over.
+	encodings encodings
 	// removal is the last event, where ended is set.
 	removal sharedata.Event
 	// state is the frame of head with these extras: many subscriptions may begin at
@@ -120,12 +121,7 @@ func (c *channel) Observe(events []sharedata.Event) {
 // applyLocked moves the head over the events and hands their frames to the
 // subscriptions.
 func (c *channel) applyLocked(events []sharedata.Event) {
-	b := batch{before: c.head.Cursor}
-	for f, n := range c.counts {
-		if n > 0 {
-			b.forms[f].frames = make([]*frame, 0, len(events))
-		}
-	}
+	b := batch{before: c.head.Cursor, encodings: c.encodings}
 	for i := range events {
 		event := &events[i]
 		switch {
@@ -142,14 +138,14 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 			}
 		}
 		c.state = nil
-		for f, n := range c.counts {
-			if n > 0 {
-				b.forms[f].frames = c.appendFramesLocked(b.forms[f].frames, event, form(f))
+		for i := range c.encodings {
+			if e := &c.encodings[i]; e.subscribers > 0 {
+				e.frames = c.appendFramesLocked(e.frames, event, e.form)
 			}
 		}
 	}
-	for f := range b.forms {
-		b.forms[f].bytes = size(b.forms[f].frames)
+	for i := range c.encodings {
+		c.encodings[i].bytes = size(c.encodings[i].frames)
 	}
 	b.stateBytes = len(c.head.State)
 	// Backwards, because a subscription that leaves is replaced by the last one.
@@ -158,12 +154,19 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 			c.removeLocked(s)
 		}
 	}
+	for i := range c.encodings {
+		e := &c.encodings[i]
+		clear(e.frames)
+		if e.frames = e.frames[:0]; e.subscribers == 0 {
+			e.frames = nil
+		}
+	}
 }
 
 // appendFramesLocked appends the frames of an event that the head has moved over.
 func (c *channel) appendFramesLocked(frames []*frame, event *sharedata.Event, f form) []*frame {
 	if event.Reset && event.Type != sharedata.EntryRemoved {
-		return append(frames, c.stateLocked(stateExtras{announce: true, withHash: f.has(withPatches)}), notResumedFrame(c.id, historyReset))
+		return append(frames, c.stateLocked(stateExtras{announce: true, withHash: f.has(withPatches), protocol: f.protocol}), notResumedFrame(c.id, historyReset))
 	}
 	if live := liveFrame(event, f); live != nil {
 		frames = append(frames, live)
@@ -191,8 +194,9 @@ func (c *channel) position() replay.Cursor {
 
 // batch is one commit as subscriptions get it.
 type batch struct {
-	// forms has the frames in each form that a subscriber has.
-	forms [forms]encoded
+	// encodings has the frames in each form that a subscriber has. They are the
+	// channel's: subscriptions keep the frames, not the slices.
+	encodings encodings
 	// before is the position before the commit, and stateBytes the size of the
 	// state after it.
 	before     replay.Cursor
@@ -214,7 +218,7 @@ func (c *channel) leave(s *subscription) {
 func (c *channel) addLocked(s *subscription) {
 	s.index = len(c.subscribers)
 	c.subscribers = append(c.subscribers, s)
-	c.counts[s.form]++
+	c.encodings.of(s.form).subscribers++
 }
 
 func (c *channel) removeLocked(s *subscription) {
@@ -226,5 +230,5 @@ func (c *channel) removeLocked(s *subscription) {
 	c.subscribers[s.index].index = s.index
 	c.subscribers[last] = nil
 	c.subscribers = c.subscribers[:last]
-	c.counts[s.form]--
+	c.encodings.of(s.form).subscribers--
 }

@@ -32,7 +32,7 @@ func (s *subscription) deliverOrSkip(b *batch) bool {
 		s.interrupted = true
 		return true // the catchUp begins again
 	}
-	e, limit := &b.forms[s.form], s.conflationLimit(b.stateBytes)
+	e, limit := b.encodings.of(s.form), s.conflationLimit(b.stateBytes)
 	if s.mode == live && s.rechecks == 0 {
 		if s.session.out.sendWithin(limit, e.frames...) {
 			if b.removed {
@@ -122,7 +122,7 @@ func (s *subscription) sendSkipped(mark uint64) (room <-chan struct{}) {
 // out. A removal is never left out. channel.mu is held too.
 func (s *subscription) skippedFramesLocked() (frames []*frame) {
 	c := s.channel
-	extras := resumption{}.extras(&s.request, false)
+	extras := resumption{}.extras(&s.request, s.form, false)
 	switch at := c.head.Cursor; {
 	case at == s.reached: // the removal alone was left out
 	case at.Epoch == s.reached.Epoch && at.Revision > s.reached.Revision:

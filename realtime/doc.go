@@ -116,6 +116,15 @@
 // ShareData whose ids begin with ReservedPrefix belong to the framework. Over the
 // wire they are unknown.
 //
+// # Other protocols
+//
+// Clients that an application has already, which speak a protocol of their own, are
+// served by Sessions: Server.Open opens one for a connection that the application has
+// accepted, as a Peer. The application calls the methods of the Session for what the
+// client asks, and its Protocol encodes what the client is to be sent: each commit once,
+// for all sessions of the protocol. Hooks, limits, catch-up, backpressure and the
+// guarantees above are those of every connection.
+//
 // # Codes
 //
 // Every result that is not accepted, every error frame and every close frame has

@@ -16,8 +16,8 @@ func (b *channelFixture) inForm(f form) *subscription {
 	b.Helper()
 	sub := b.subscription("")
 	sub.request.Patches, sub.request.Activity = f.has(withPatches), f.has(withActivity)
-	if sub.form = formOf(&sub.request); sub.form != f {
-		b.Fatalf("form %d, want %d", sub.form, f)
+	if sub.form = formOf(&sub.request, nil); sub.form != f {
+		b.Fatalf("form %v, want %v", sub.form, f)
 	}
 	sub.begin(page{}, "")
 	sentTo(sub)
@@ -30,31 +30,33 @@ func queued(sub *subscription) []*frame {
 	return o.queue[o.first:]
 }
 
+var allForms = []form{{}, {parts: withActivity}, {parts: withPatches}, {parts: withActivity | withPatches}}
+
 func TestForms_EncodedOnce(t *testing.T) {
 	b := newChannelFixture(t)
-	var subs [forms][2]*subscription
-	for f := range form(forms) {
+	subs := make(map[form][2]*subscription)
+	for _, f := range allForms {
 		subs[f] = [2]*subscription{b.inForm(f), b.inForm(f)}
 	}
 	b.commit(1)
 	for f, pair := range subs {
 		one, two := queued(pair[0])[0], queued(pair[1])[0]
 		if one != two {
-			t.Errorf("form %d is encoded twice", f)
+			t.Errorf("form %v is encoded twice", f)
 		}
 		if !strings.Contains(string(one.text), `"currentState":2`) { // the event does not say what changed
-			t.Errorf("form %d: %s", f, one.text)
+			t.Errorf("form %v: %s", f, one.text)
 		}
-		if got := strings.Contains(string(one.text), `"activity"`); got != form(f).has(withActivity) {
-			t.Errorf("form %d: %s", f, one.text)
+		if got := strings.Contains(string(one.text), `"activity"`); got != f.has(withActivity) {
+			t.Errorf("form %v: %s", f, one.text)
 		}
 	}
 	for f, pair := range subs {
 		for _, sub := range pair {
 			sub.end()
 		}
-		if b.channel.counts[f] != 0 {
-			t.Errorf("form %d: %d subscribers are counted", f, b.channel.counts[f])
+		if n := b.channel.encodings.of(f).subscribers; n != 0 {
+			t.Errorf("form %v: %d subscribers are counted", f, n)
 		}
 	}
 	if frames := testing.AllocsPerRun(10, func() { b.commit(1) }); frames > 10 {
@@ -64,7 +66,7 @@ func TestForms_EncodedOnce(t *testing.T) {
 
 func TestForms_Reset(t *testing.T) {
 	b := newChannelFixture(t)
-	sub := b.inForm(withPatches)
+	sub := b.inForm(form{parts: withPatches})
 	b.head = replay.Cursor{Epoch: b.head.Epoch + 1, Revision: 50}
 	state := json.RawMessage(`{"n":50}`)
 	b.channel.Observe([]sharedata.Event{{
@@ -105,7 +107,7 @@ func TestResumption_Extras(t *testing.T) {
 		{wire.Subscribe{Patches: true}, resumption{}, false, stateExtras{withHash: true}},
 		{wire.Subscribe{Patches: true}, resumption{problem: "lost"}, false, stateExtras{withHash: true}},
 	} {
-		if got := test.at.extras(&test.request, test.unrecorded); got != test.want {
+		if got := test.at.extras(&test.request, form{}, test.unrecorded); got != test.want {
 			t.Errorf("%+v: got %+v, want %+v", test.request, got, test.want)
 		}
 	}

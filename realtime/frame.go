@@ -33,6 +33,7 @@ const (
 	kindRemoval // a lifecycle frame after which nothing follows
 	kindError
 	kindRefusal // an error frame, after which the subscription does not exist
+	kindBroken  // Protocol.Encode panicked, with this text
 )
 
 // size is what the frame counts for while it waits.
@@ -62,10 +63,21 @@ type stateExtras struct {
 	// with patches, resumed that they are replayed all that followed their cursor, and
 	// withoutState that the frame does not have the state.
 	withHash, resumed, withoutState bool
+	protocol                        *Protocol // that says it; nil for the frame of package wire
 }
 
 // stateFrame encodes a snapshot.
 func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
+	f := &frame{kind: kindState, shareDataID: at.ID}
+	if extras.replaying == 0 {
+		f.cursor = at.Cursor
+	}
+	if extras.protocol != nil {
+		extras.protocol.encode(f, &Message{
+			Type: MessageState, ShareDataID: at.ID, Cursor: at.Cursor, State: at.State, Replaying: extras.replaying, Skipped: extras.skipped,
+		})
+		return f
+	}
 	state := &wire.State{
 		ShareDataID:  at.ID,
 		CurrentState: at.State,
@@ -85,10 +97,7 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
 	if !at.LastTransaction.IsZero() {
 		state.LastTransactionID = at.LastTransaction.String()
 	}
-	f := &frame{text: encodeText(state), kind: kindState, shareDataID: at.ID}
-	if extras.replaying == 0 {
-		f.cursor = at.Cursor
-	}
+	f.text = encodeText(state)
 	return f
 }
 
@@ -96,7 +105,7 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
 // returns nil for an entry that subscribers are not notified of.
 func liveFrame(event *sharedata.Event, f form) *frame {
 	if event.Reset && event.Type == sharedata.EntryRemoved {
-		return removedFrame(event.ShareDataID) // the position is not known
+		return removedFrame(event.ShareDataID, f) // the position is not known
 	}
 	return entryFrame(&event.Entry, f, event.State, false)
 }
@@ -119,6 +128,9 @@ const stateHashInterval = 32
 // hand; subscribers without patches get it as it is, also where it did not change,
 // because clients in use read it in every live frame.
 func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed bool) *frame {
+	if f.protocol != nil {
+		return f.protocol.entryFrame(entry, state, replayed)
+	}
 	var patch json.RawMessage
 	var stateHash string
 	if f.has(withPatches) {
@@ -209,8 +221,14 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 
 // removedFrame says that a ShareData was removed, where the position at which its
 // history ended is not known.
-func removedFrame(id string) *frame {
-	return &frame{text: encodeText(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved}), kind: kindRemoval, shareDataID: id}
+func removedFrame(id string, f form) *frame {
+	next := &frame{kind: kindRemoval, shareDataID: id}
+	if f.protocol != nil {
+		f.protocol.encode(next, &Message{Type: MessageRemoved, ShareDataID: id})
+	} else {
+		next.text = encodeText(&wire.Lifecycle{ShareDataID: id, Event: wire.EventRemoved})
+	}
+	return next
 }
 
 func errorFrame(code, id, message string) *frame {

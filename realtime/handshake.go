@@ -18,17 +18,17 @@ func (s *Server) handshakeDeadline() time.Time {
 	return time.Now().Add(s.options.HandshakeTimeout)
 }
 
-// openWithTimeout is open with a context that ends with the handshake. A hook that
+// openWithTimeout is openRequest with a context that ends with the handshake. A hook that
 // fails because of that says nothing about the caller, so the error is
 // errHandshakeTimeout then.
 func (s *Server) openWithTimeout(r *http.Request, remote string) (*pendingConnection, error) {
 	deadline := s.handshakeDeadline()
 	if deadline.IsZero() {
-		return s.open(r, remote)
+		return s.openRequest(r, remote)
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
-	pending, err := s.open(r.WithContext(ctx), remote)
+	pending, err := s.openRequest(r.WithContext(ctx), remote)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil, errHandshakeTimeout
 	}

@@ -44,8 +44,7 @@ const (
 // store may hold entries that observers have not been notified of, and those
 // are sent live. If there are no entries, the page ends at the cursor. The request
 // says which frames there are, and in which form.
-func (c *channel) readPage(ctx context.Context, request *wire.Subscribe, after, upTo replay.Cursor) (page, error) {
-	form := formOf(request)
+func (c *channel) readPage(ctx context.Context, request *wire.Subscribe, form form, after, upTo replay.Cursor) (page, error) {
 	entries := c.replays.find(form, after, upTo)
 	if entries == nil {
 		var err error

@@ -37,7 +37,7 @@ func TestPageBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 1}
-		p, err := pagesOf(manager, id).readPage(t.Context(), &wire.Subscribe{ShareDataID: id, ReplayLifecycle: true}, after, at.Cursor)
+		p, err := pagesOf(manager, id).readPage(t.Context(), &wire.Subscribe{ShareDataID: id, ReplayLifecycle: true}, form{}, after, at.Cursor)
 		if err != nil || len(p.frames) != want || p.last.Revision != 1+uint64(want) {
 			t.Errorf("%s: %d frames up to %v, want %d; %v", id, len(p.frames), p.last, want, err)
 		}
@@ -59,7 +59,7 @@ func TestPage_Hole(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The zero cursor reads from the first entry, which cannot be replayed.
-	if p, err := pagesOf(manager, "c").readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, replay.Cursor{}, replay.Cursor{Epoch: 1, Revision: 9}); err == nil || len(p.frames) != 0 {
+	if p, err := pagesOf(manager, "c").readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, form{}, replay.Cursor{}, replay.Cursor{Epoch: 1, Revision: 9}); err == nil || len(p.frames) != 0 {
 		t.Errorf("got %d frames and %v", len(p.frames), err)
 	}
 }
@@ -82,7 +82,7 @@ func TestPage_EndsAtPosition(t *testing.T) {
 	}
 	for _, lifecycle := range []bool{true, false} {
 		upTo := replay.Cursor{Epoch: at.Cursor.Epoch, Revision: 4}
-		p, err := pagesOf(manager, "c").readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: lifecycle}, at.Cursor, upTo)
+		p, err := pagesOf(manager, "c").readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: lifecycle}, form{}, at.Cursor, upTo)
 		want := 0 // updates are replayed to those who ask
 		if lifecycle {
 			want = 3

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -35,39 +36,71 @@ var (
 // ErrUnavailable if it is not known who was revoked.
 func (s *Server) Authenticate(r *http.Request) (*sharedata.Caller, error) {
 	caller, err := s.authenticate(r)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = s.check(r.Context(), caller)
+	}
+	if err != nil {
 		return nil, err
-	case s.isExpired(caller):
-		return nil, errExpiredToken
-	case s.checkRevocations(r.Context()) != nil:
-		return nil, errUnchecked
-	case s.revocations.isRevoked(caller, time.Time{}):
-		return nil, errRevokedToken
 	}
 	return caller, nil
 }
 
-// open authenticates a request. Disconnect cannot match this connection before its
+// check says why a caller is not served.
+func (s *Server) check(ctx context.Context, caller *sharedata.Caller) error {
+	switch {
+	case s.isExpired(caller):
+		return errExpiredToken
+	case s.checkRevocations(ctx) != nil:
+		return errUnchecked
+	case s.revocations.isRevoked(caller, time.Time{}):
+		return errRevokedToken
+	}
+	return nil
+}
+
+// openRequest authenticates a request. Disconnect cannot match this connection before its
 // caller is known, so a request is authenticated again if Disconnect was called
 // meanwhile: the application may refuse the caller by now.
-func (s *Server) open(r *http.Request, remote string) (*pendingConnection, error) {
+func (s *Server) openRequest(r *http.Request, remote string) (*pendingConnection, error) {
 	for range maxAuthentications {
 		disconnects := s.disconnects.Load()
 		caller, err := s.Authenticate(r)
 		if err != nil {
 			return nil, err
 		}
-		p := &pendingConnection{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
-		s.mu.Lock()
-		s.pending[p] = struct{}{}
-		s.mu.Unlock()
-		if s.disconnects.Load() == disconnects {
+		if p := s.addPending(caller, remote, disconnects); p != nil {
 			return p, nil
 		}
-		s.removePending(p)
 	}
 	return nil, errDisconnecting
+}
+
+// openAs is openRequest with its time-out, unless the caller is known.
+func (s *Server) openAs(r *http.Request, remote string, caller *sharedata.Caller) (*pendingConnection, error) {
+	if caller == nil {
+		return s.openWithTimeout(r, remote)
+	}
+	disconnects := s.disconnects.Load()
+	if err := s.check(r.Context(), caller); err != nil {
+		return nil, err
+	}
+	if p := s.addPending(caller, remote, disconnects); p != nil {
+		return p, nil
+	}
+	return nil, errDisconnecting
+}
+
+// addPending returns nil if Disconnect was called since the number was read.
+func (s *Server) addPending(caller *sharedata.Caller, remote string, disconnects uint64) *pendingConnection {
+	p := &pendingConnection{info: Connection{Caller: caller, RemoteAddr: remote, OpenedAt: time.Now()}}
+	s.mu.Lock()
+	s.pending[p] = struct{}{}
+	s.mu.Unlock()
+	if s.disconnects.Load() != disconnects {
+		s.removePending(p)
+		return nil
+	}
+	return p
 }
 
 // removePending is called when the connection is registered or has failed to open.

@@ -83,7 +83,7 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, pending *p
 		if h.More = len(h.Entries) == limit || bytes > pageBytes; h.More {
 			break
 		}
-		text := historyText(&entry, formOf(m))
+		text := historyText(&entry, formOf(m, nil))
 		h.Entries, h.Next = append(h.Entries, text), entry.Cursor.String()
 		bytes += len(text)
 	}

@@ -15,12 +15,13 @@ type replayCache struct {
 	total *atomic.Int64 // bytes in all caches of the server
 
 	mu     sync.Mutex
-	closed bool // it keeps nothing any more
-	runs   [forms]replayRun
+	closed bool        // it keeps nothing any more
+	runs   []replayRun // one for each form
 }
 
 // replayRun has the frames of consecutive entries in one form.
 type replayRun struct {
+	form    form
 	after   replay.Cursor // of the entry before the first
 	entries []replayedEntry
 	bytes   int
@@ -50,7 +51,7 @@ func (r *replayRun) last() replay.Cursor {
 func (c *replayCache) find(f form, after, upTo replay.Cursor) []replayedEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := &c.runs[f]
+	r := c.runLocked(f)
 	first, last := r.after.Revision, min(r.last().Revision, upTo.Revision)
 	if after.Epoch != r.after.Epoch || after.Revision < first || after.Revision >= last {
 		return nil
@@ -65,8 +66,8 @@ func (c *replayCache) add(f form, after replay.Cursor, entries []replayedEntry) 
 	if c.closed {
 		return
 	}
-	r := &c.runs[f]
-	added := replayRun{after: after, entries: entries}
+	r := c.runLocked(f)
+	added := replayRun{form: f, after: after, entries: entries}
 	switch {
 	case r.after.Epoch == after.Epoch && added.last().Revision <= r.last().Revision:
 		return // older than what is kept
@@ -85,7 +86,7 @@ func (c *replayCache) add(f form, after replay.Cursor, entries []replayedEntry) 
 	}
 	if c.total.Add(int64(added.bytes-r.bytes)) > maxReplayCacheBytes {
 		c.total.Add(-int64(added.bytes))
-		added = replayRun{}
+		added = replayRun{form: f}
 	}
 	*r = added
 }
@@ -95,8 +96,19 @@ func (c *replayCache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for f := range c.runs {
-		c.total.Add(-int64(c.runs[f].bytes))
-		c.runs[f] = replayRun{}
+	for i := range c.runs {
+		c.total.Add(-int64(c.runs[i].bytes))
 	}
+	c.runs = nil
+}
+
+// runLocked returns the run in a form.
+func (c *replayCache) runLocked(f form) *replayRun {
+	for i := range c.runs {
+		if c.runs[i].form == f {
+			return &c.runs[i]
+		}
+	}
+	c.runs = append(c.runs, replayRun{form: f})
+	return &c.runs[len(c.runs)-1]
 }

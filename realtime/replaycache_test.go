@@ -41,7 +41,7 @@ func TestReplayCache_Random(t *testing.T) {
 			if random.IntN(20) == 0 {
 				after.Epoch, upTo.Epoch = epoch-1, epoch-1 // a subscriber that read the position before
 			}
-			f := form(random.IntN(int(forms)))
+			f := allForms[random.IntN(len(allForms))]
 			found := c.find(f, after, upTo)
 			if len(found) == 0 {
 				c.add(f, after, entriesOf(after.Epoch, after.Revision, upTo.Revision))
@@ -96,7 +96,7 @@ func TestReplayCache_ReadAfterRelease(t *testing.T) {
 	c := newChannel(h, "c")
 	c.holders = 1
 	h.release(c)
-	p, err := c.readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, at.Cursor, head.Cursor)
+	p, err := c.readPage(t.Context(), &wire.Subscribe{ShareDataID: "c", ReplayLifecycle: true}, form{}, at.Cursor, head.Cursor)
 	if err != nil || len(p.frames) != 1 || h.replayBytes.Load() != 0 {
 		t.Errorf("%d frames, %d bytes are counted, %v", len(p.frames), h.replayBytes.Load(), err)
 	}

@@ -48,13 +48,14 @@ func resume(head replay.Cursor, since string, window int) resumption {
 // extras returns what the state frame says. A subscriber with patches that resumes
 // has the state already. It is sent that all the same if it asked for it, or if some
 // entries that it missed do not say what they changed (unrecorded).
-func (r resumption) extras(request *wire.Subscribe, unrecorded bool) stateExtras {
+func (r resumption) extras(request *wire.Subscribe, f form, unrecorded bool) stateExtras {
 	resumed := request.Patches && r.resumed
 	return stateExtras{
 		replaying:    r.count,
 		announce:     request.ReplayLifecycle,
 		withHash:     request.Patches,
 		resumed:      resumed,
+		protocol:     f.protocol,
 		withoutState: resumed && !request.IncludeState && !unrecorded,
 	}
 }

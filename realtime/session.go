@@ -25,6 +25,8 @@ type session struct {
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
 	// alone would not do.
 	name string
+	// protocol is the application's, of a session that it opened; otherwise nil.
+	protocol *Protocol
 	// proposer is the name by which proposers take turns, if it is not name.
 	proposer  string
 	transport transport

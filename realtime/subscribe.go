@@ -41,7 +41,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if m.Conflate {
 		s.transport.boundUnsent()
 	}
-	sub := &subscription{session: s, request: *m, form: formOf(m), channel: c}
+	sub := &subscription{session: s, request: *m, form: formOf(m, s.protocol), channel: c}
 	if !s.add(sub) {
 		c.hub.release(c)
 		return

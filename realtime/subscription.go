@@ -83,7 +83,7 @@ func (s *subscription) deliver(b *batch) bool {
 	if s.request.Conflate {
 		return s.deliverOrSkip(b)
 	}
-	e := &b.forms[s.form]
+	e := b.encodings.of(s.form)
 	switch s.mode {
 	case live:
 		if s.rechecks > 0 {
@@ -232,7 +232,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 		return beginNoRoom, last, room
 	case c.ended && s.stateSent:
 		s.releaseLocked(true)
-		s.session.out.send(notResumedFrame(c.id, removedMeanwhile), removedFrame(c.id))
+		s.session.out.send(notResumedFrame(c.id, removedMeanwhile), removedFrame(c.id, s.form))
 		s.endRemovedLocked()
 		return beginDone, last, nil
 	case c.ended:
@@ -245,7 +245,7 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	if r.count > 0 && first.isZero() {
 		return beginUnread, last, nil
 	}
-	frames := []*frame{c.stateLocked(r.extras(&s.request, first.unrecorded))}
+	frames := []*frame{c.stateLocked(r.extras(&s.request, s.form, first.unrecorded))}
 	if r.problem != "" {
 		frames = append(frames, notResumedFrame(c.id, r.problem))
 	}
