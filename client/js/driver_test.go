@@ -16,20 +16,24 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/safe-go/safe/client"
+	"github.com/safe-go/safe/client/js"
 	"github.com/safe-go/safe/internal/checker"
+	"github.com/safe-go/safe/internal/wire"
 )
 
 // driver drives clients in JavaScript; testdata/driver.js documents its commands.
 type driver struct {
-	t      *testing.T
-	server *server
-	conn   *websocket.Conn
+	t        *testing.T
+	ctx      context.Context
+	recorder *checker.Recorder
+	conn     *websocket.Conn
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, with every message
 	answers int
 	waiting map[int]func(answer) // by the number of the answer
 	records map[string]*checker.Client
+	streams map[string]*checker.Subscriber
 	cursors map[string]string // by client and ShareData
 	seen    map[string]int    // counts events, by what they are, and statuses
 }
@@ -41,7 +45,7 @@ type answer struct {
 
 // newDriver starts a runtime with the URL of the server that serves it, and waits for
 // its connection.
-func newDriver(t *testing.T, s *server, start func(t *testing.T, url string)) *driver {
+func newDriver(t *testing.T, ctx context.Context, recorder *checker.Recorder, start func(t *testing.T, url string)) *driver {
 	t.Helper()
 	connected := make(chan *websocket.Conn, 1)
 	done := make(chan struct{})
@@ -55,7 +59,7 @@ func newDriver(t *testing.T, s *server, start func(t *testing.T, url string)) *d
 		connected <- conn
 		<-done
 	})
-	mux.Handle("/safe.js", s.mux)
+	mux.Handle("/safe.js", js.Handler())
 	mux.Handle("/testdata/", http.FileServer(http.Dir(".")))
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `<!doctype html><script type="module" src="/testdata/driver.js"></script>`)
@@ -64,12 +68,12 @@ func newDriver(t *testing.T, s *server, start func(t *testing.T, url string)) *d
 	control := newLocalServer(t, mux)
 	start(t, control)
 	d := &driver{
-		t: t, server: s, changed: make(chan struct{}), waiting: make(map[int]func(answer)),
-		records: make(map[string]*checker.Client), cursors: make(map[string]string), seen: make(map[string]int),
+		t: t, ctx: ctx, recorder: recorder, changed: make(chan struct{}), waiting: make(map[int]func(answer)),
+		records: make(map[string]*checker.Client), streams: make(map[string]*checker.Subscriber), cursors: make(map[string]string), seen: make(map[string]int),
 	}
 	select {
 	case d.conn = <-connected:
-	case <-s.ctx.Done():
+	case <-ctx.Done():
 		t.Fatal("the runtime does not connect")
 	}
 	read := make(chan struct{})
@@ -98,7 +102,7 @@ func (d *driver) read() {
 func (d *driver) send(command map[string]any) {
 	data, err := json.Marshal(command)
 	if err == nil {
-		err = d.conn.Write(d.server.ctx, websocket.MessageText, data)
+		err = d.conn.Write(d.ctx, websocket.MessageText, data)
 	}
 	if err != nil {
 		d.t.Error(err)
@@ -114,6 +118,9 @@ func (d *driver) receive(data []byte) {
 		}
 		Event  json.RawMessage
 		Ended  string
+		Stream string
+		Since  string
+		Frame  json.RawMessage
 		Status *struct{ State, Transport, Error string }
 		Answer int
 		answer
@@ -129,11 +136,23 @@ func (d *driver) receive(data []byte) {
 	name := message.Client + "/" + message.ShareDataID
 	switch {
 	case message.Subscribed != nil:
-		record := d.server.recorder.Client(message.Client, message.ShareDataID)
+		record := d.recorder.Client(message.Client, message.ShareDataID)
 		record.SubscribedWith(client.SubscribeOptions{Cursor: message.Subscribed.Since, State: message.Subscribed.State})
 		d.records[name] = record
 	case message.Event != nil:
 		d.event(name, message.Event)
+	case message.Stream == "open":
+		if d.streams[name] == nil {
+			d.streams[name] = d.recorder.Subscriber(message.Client, message.ShareDataID)
+		}
+		d.streams[name].Subscribed(message.Since)
+		d.seen["stream open"]++
+	case message.Stream == "lost":
+		if stream := d.streams[name]; stream != nil {
+			stream.Disconnected(0)
+		}
+	case message.Frame != nil:
+		d.frame(name, message.Frame)
 	case message.Ended != "":
 		d.records[name].Closed()
 		d.seen["ended "+message.Ended]++
@@ -180,9 +199,27 @@ func (d *driver) event(name string, data json.RawMessage) {
 	}
 }
 
+// frame records a frame of an EventSource.
+func (d *driver) frame(name string, data json.RawMessage) {
+	frame, err := wire.DecodeServer(data, wire.Limits{})
+	if err != nil {
+		d.t.Errorf("%v: %.300q", err, data)
+		return
+	}
+	d.streams[name].Frame(frame)
+	switch f := frame.(type) {
+	case *wire.State:
+		if f.Replaying == 0 {
+			d.cursors[name] = f.Cursor
+		}
+	case *wire.Transaction:
+		d.cursors[name] = f.TransactionID
+	}
+}
+
 // propose proposes through a client. It returns at once; done is called with the answer.
 func (d *driver) propose(p checker.Proposal, done func(answer)) {
-	pending := d.server.recorder.Proposed(p)
+	pending := d.recorder.Proposed(p)
 	d.mu.Lock()
 	d.answers++
 	number := d.answers
@@ -217,7 +254,7 @@ func (d *driver) await(what string, condition func() bool) {
 		}
 		select {
 		case <-changed:
-		case <-d.server.ctx.Done():
+		case <-d.ctx.Done():
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.t.Fatalf("not in time: %s; cursors %v, seen %v, %d answers missing", what, d.cursors, d.seen, len(d.waiting))

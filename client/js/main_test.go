@@ -1,6 +1,7 @@
 package js_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -10,4 +11,10 @@ import (
 // testTimeout bounds a test, which is one history on a busy machine.
 const testTimeout = 2 * time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(serveVariable); path != "" {
+		serveProcess(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -47,7 +47,7 @@ func randomFaults(t *testing.T, start func(t *testing.T, url string), transport 
 	for _, id := range ids {
 		s.create(id)
 	}
-	d := newDriver(t, s, start)
+	d := newDriver(t, s.ctx, s.recorder, start)
 	names := []string{"a", "b", "slow"}
 	for _, name := range names {
 		options := map[string]any{

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/safe-go/safe/client/js"
 	"github.com/safe-go/safe/internal/checker"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
@@ -56,9 +55,7 @@ type server struct {
 	ctx      context.Context
 	recorder *checker.Recorder
 	path     string
-	http     *http.Server
 	listener *flakyListener
-	mux      *http.ServeMux
 
 	mu       sync.RWMutex // held for reading by requests to what restart replaces
 	store    *bolt.Store
@@ -76,7 +73,7 @@ func newServer(t *testing.T) *server {
 	}
 	s := &server{
 		t: t, ctx: ctx, recorder: checker.NewRecorder(), path: filepath.Join(t.TempDir(), "history"),
-		listener: &flakyListener{Listener: listener, conns: make(map[net.Conn]struct{})}, mux: http.NewServeMux(),
+		listener: &flakyListener{Listener: listener, conns: make(map[net.Conn]struct{})},
 	}
 	s.start()
 	serveRealtime := func(w http.ResponseWriter, r *http.Request) {
@@ -85,14 +82,11 @@ func newServer(t *testing.T) *server {
 		s.mu.RUnlock()
 		current.ServeHTTP(w, r)
 	}
-	s.mux.HandleFunc("/realtime", serveRealtime)
-	s.mux.HandleFunc("/realtime/", serveRealtime)
-	s.mux.Handle("/safe.js", js.Handler())
-	s.http = &http.Server{Handler: s.mux}
+	web := &http.Server{Handler: http.HandlerFunc(serveRealtime)}
 	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.listener) }()
+	go func() { ended <- web.Serve(s.listener) }()
 	t.Cleanup(func() {
-		s.http.Close()
+		web.Close()
 		s.listener.cut()
 		s.stop()
 		<-ended

@@ -62,7 +62,7 @@ var forTests = map[string][]string{
 	"replay/replaytest":    {"internal/sharedstore"},
 	"sharedata":            {"internal/sharedstore"},
 	"sharedata/proof":      {"client", "client/proof"},
-	"client/js":            {"client", "internal/checker", "realtime", "replay", "replay/bolt", "sharedata"},
+	"client/js":            {"client", "internal/checker", "internal/child", "internal/wire", "realtime", "replay", "replay/bolt", "sharedata"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
 	"sharedata/audit":      {"internal/sharedstore"},
 	"realtime":             {"internal/jsonpatch", "internal/redistest", "internal/sharedstore", "replay/bolt", "replay/redis"},

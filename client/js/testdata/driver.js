@@ -4,6 +4,7 @@
 //   {"do":"open","client":"a","url":"ws://…","options":{},"follow":["counter"],"slow":true}
 //   {"do":"restart","client":"a"}    go on with another client, from the same positions
 //   {"do":"close","client":"a"}
+//   {"do":"eventsource","client":"e","url":"http://…?shareDataId=counter","shareDataId":"counter"}
 //   {"do":"propose","client":"a","answer":1,"shareDataId":"counter","functionId":"add","data":{},"options":{}}
 //
 // What the clients see goes back in the order in which they see it:
@@ -12,6 +13,8 @@
 //   {"client":"a","shareDataId":"counter","event":{"type":"state"}}
 //   {"client":"a","shareDataId":"counter","ended":"unknown-share-data"}
 //   {"client":"a","status":{"state":"open"}}
+//   {"client":"e","shareDataId":"counter","stream":"open","since":"1-2"}, then frames, or "lost"
+//   {"client":"e","shareDataId":"counter","frame":{"type":"state"}}
 //   {"answer":1,"result":{}} or {"answer":1,"error":{"code":"timeout"}}
 import { connect } from "../safe.js";
 
@@ -53,7 +56,22 @@ async function close(name) {
   await Promise.all(loops);
 }
 
+// eventSource follows a ShareData with what browsers have.
+function eventSource({ client, url, shareDataId }) {
+  const source = new EventSource(url);
+  let since = "";
+  source.onopen = () => say({ client, shareDataId, stream: "open", since });
+  source.onerror = () => say({ client, shareDataId, stream: "lost" });
+  for (const type of ["state", "transaction", "lifecycle"]) {
+    source.addEventListener(type, ({ data, lastEventId }) => {
+      since = lastEventId;
+      say({ client, shareDataId, frame: JSON.parse(data) });
+    });
+  }
+}
+
 const commands = {
+  eventsource: eventSource,
   open: (command) => open(command.client, command),
   close: ({ client }) => close(client),
   async restart({ client }) {
