@@ -168,11 +168,14 @@ func (s *server) recordHistory(id string) {
 	s.recorder.History(entries)
 }
 
-// propose proposes at the server, without a client.
-func (s *server) propose(id, function, data string) {
-	p := checker.Proposal{Proposer: "server", ShareData: id, Function: function, Data: json.RawMessage(data)}
+// change proposes at the server, without a client.
+func (s *server) change(id string) {
+	p := checker.Proposal{Proposer: "server", ShareData: id, Function: "add", Data: json.RawMessage(`{"by":1}`)}
+	if id == "list" {
+		p.Function, p.Data = "push", json.RawMessage("7")
+	}
 	pending := s.recorder.Proposed(p)
-	verdict, err := s.manager.Propose(s.ctx, sharedata.Proposal{ShareDataID: id, FunctionID: function, Data: p.Data})
+	verdict, err := s.manager.Propose(s.ctx, sharedata.Proposal{ShareDataID: id, FunctionID: p.Function, Data: p.Data})
 	if err != nil {
 		s.t.Error(err)
 		return
