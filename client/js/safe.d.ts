@@ -211,6 +211,7 @@ export type Status =
 
 /** SafeError is every error of this module. */
 export class SafeError extends Error {
+  constructor(code: string, message: string, fields?: Partial<Omit<SafeError, "code" | "message" | "name">>);
   /** One of the server's codes, or of this module: "outcome-unknown", "timeout",
    * "aborted", "closed", "queue-full", "unauthorized", "disconnected", "token",
    * "already-subscribed", "removed", "message-too-big", "unspecified",

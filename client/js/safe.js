@@ -333,8 +333,15 @@ class WebSocketTransport {
     const socket = (this.socket = new WebSocket(target));
     socket.onopen = () => handlers.opened();
     socket.onmessage = ({ data }) => {
+      let frame;
+      try {
+        frame = JSON.parse(data);
+      } catch (error) {
+        this.close();
+        return handlers.closed({ reason: `the server sent what is no frame: ${error.message}` });
+      }
       handlers.alive();
-      handlers.frame(JSON.parse(data), data.length);
+      handlers.frame(frame, data.length);
     };
     socket.onclose = ({ code, reason }) => handlers.closed({ code: code === 1006 || code === 1005 ? 0 : code, reason });
     socket.onerror = () => {}; // A close event follows and says as much.
@@ -389,6 +396,7 @@ class SseTransport {
   async #read(stream) {
     const { signal } = stream;
     const subscribes = this.#handlers.subscribes();
+    this.#beat(stream);
     const target = new URL(this.#url);
     for (const frame of subscribes) target.searchParams.append("shareDataId", frame.shareDataId);
     for (const frame of subscribes) target.searchParams.append("since", frame.since ?? "");
@@ -400,11 +408,13 @@ class SseTransport {
     // credential shows that the server can be reached.
     if (subscribes.length === 0 && response.status >= 400 && response.status < 500 && response.status !== 401) {
       await response.body?.cancel();
+      clearTimeout(this.#idle);
       return this.#open();
     }
     if (!response.ok || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       const problem = await problemOf(response);
       if (subscribes.length === 1 && problem?.code && (response.status === 403 || response.status === 404)) {
+        clearTimeout(this.#idle);
         this.#open();
         this.#handlers.frame({ type: "error", code: problem.code, message: problem.detail ?? "", shareDataId: subscribes[0].shareDataId }, 0);
         return;
@@ -418,8 +428,7 @@ class SseTransport {
       const { done, value } = await reader.read();
       if (signal.aborted) return;
       if (done) return this.#ended(stream, { reason: "the stream ended" });
-      clearTimeout(this.#idle);
-      if (this.#idleMs > 0) this.#idle = setTimeout(() => this.#ended(stream, { reason: "no heartbeat" }), this.#idleMs);
+      this.#beat(stream);
       const events = (rest + value).split("\n\n");
       rest = events.pop();
       for (const event of events) {
@@ -431,6 +440,12 @@ class SseTransport {
         if (signal.aborted) return;
       }
     }
+  }
+
+  // beat gives the stream up if nothing comes for a while.
+  #beat(stream) {
+    clearTimeout(this.#idle);
+    if (this.#idleMs > 0) this.#idle = setTimeout(() => this.#ended(stream, { reason: "no heartbeat" }), this.#idleMs);
   }
 
   #open() {
@@ -489,7 +504,6 @@ const temporaryCodes = new Set(["unavailable", "busy", "outcome-unknown", "shutt
 class Call {
   sentOn = null; // the connection of an attempt that is not answered
   ambiguous = false; // an earlier attempt may have taken effect
-  probing = false; // see CallQueue.probe
   refusal = null; // the last reply without a verdict
   held = null; // a verdict that waits for the own subscription
   timers = [];
@@ -534,8 +548,7 @@ class CallQueue {
 
   // next moves the call that has waited longest in flight, if one may be sent.
   next(maxInFlight) {
-    const limit = this.all().some((call) => call.probing) ? 1 : maxInFlight;
-    if (this.waiting.length === 0 || this.inFlight.length >= limit) return null;
+    if (this.waiting.length === 0 || this.inFlight.length >= maxInFlight) return null;
     const call = this.waiting.shift();
     this.inFlight.push(call);
     return call;
@@ -553,13 +566,6 @@ class CallQueue {
     return null;
   }
 
-  // probe makes the calls in flight wait again, before all others, to be sent one at a
-  // time: the server does not accept one of them, and which one shows when it is alone.
-  probe() {
-    for (const call of this.inFlight) call.probing = true;
-    this.waiting.unshift(...this.inFlight.splice(0));
-  }
-
   all() { return [...this.inFlight, ...this.waiting, ...this.retrying, ...this.held]; }
 }
 
@@ -575,7 +581,7 @@ class Subscription {
   #waiting = []; // wakes calls of next
   #ended = false;
   #error = null;
-  // For the client: paused says that the buffer was full, round counts subscribes.
+  // For the client: paused says that the buffer was full.
   paused = false;
   retry = null; // the timer of a delayed subscribe
   retryBackoff = null;
@@ -669,7 +675,6 @@ class Subscription {
     this.#state = item.effect === "forget" ? undefined : state;
     const { event } = item;
     event.currentState = "shown" in item ? item.shown : this.#state;
-    if (item.effect === "patch") event.patch = item.value;
     if (this.#buffer.length === 0 && this.paused) {
       this.paused = false;
       this.#client.resubscribe(this);
@@ -711,7 +716,7 @@ class Value {
   subscribe = (listener) => {
     const own = (value) => listener(value); // The same listener may subscribe twice.
     this.#listeners.add(own);
-    own(this.#value);
+    listener(this.#value);
     return () => this.#listeners.delete(own);
   };
 
@@ -719,7 +724,13 @@ class Value {
 
   set(value) {
     this.#value = value;
-    for (const listener of [...this.#listeners]) listener(value);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(value);
+      } catch (error) {
+        queueMicrotask(() => { throw error; }); // It must not stop the client.
+      }
+    }
   }
 }
 
@@ -858,21 +869,20 @@ class Connection {
     this.#end = null;
   }
 
-  // attribute fails the frame for which the server closed the connection. If it may be
-  // one of several proposals, they are sent one at a time from now on.
+  // attribute fails the proposal for which the server closed the connection. If it may be
+  // one of several, proposals are sent one at a time from now on.
   #attribute(code, error) {
     const { calls } = this.#client;
-    if (code === 4003 && this.#lastError?.code === "unknown-share-data") return this.#attributed;
+    const report = { 4003: "unknown-share-data", 4004: "invalid-message" }[code]; // the error frame before
+    if (report && this.#lastError?.code === report && this.#attributed) return true;
     if (code !== 4004 && code !== 1009) return false;
-    if (this.#attributed) return true;
     const sent = calls.inFlight.filter((call) => call.sentOn === this);
     if (sent.length === 0) return false;
     let [cause] = sent;
     if (code === 1009) {
       cause = sent.reduce((largest, call) => (call.text.length > largest.text.length ? call : largest));
     } else if (sent.length > 1) {
-      for (const call of sent) Object.assign(call, { ambiguous: true, sentOn: null });
-      calls.probe();
+      this.#client.oneAtATime = true; // Which one it is shows when it is alone.
       return true;
     }
     this.#client.refuse(cause, { code: code === 1009 ? "message-too-big" : "invalid-message", error: error.message });
@@ -1063,9 +1073,14 @@ class Client {
   // For connections and subscriptions of this module.
   subscriptions = new Map(); // the live ones by ShareData id
   calls = new CallQueue();
+  oneAtATime = false;
 
   constructor(url, options) {
-    this.url = new URL(url, globalThis.location?.href);
+    try {
+      this.url = new URL(url, globalThis.location?.href);
+    } catch (error) {
+      throw invalid(error.message);
+    }
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.options = { ...defaults, ...given, backoff: { initialMs: 500, maxMs: 30_000, factor: 2, jitter: 0.2, ...given.backoff } };
     if (!["auto", "websocket", "sse"].includes(this.options.transport)) throw invalid("transport is auto, websocket or sse");
@@ -1199,7 +1214,7 @@ class Client {
   refuse(call, reply) {
     const code = reply.code || "unspecified";
     this.calls.remove(call);
-    Object.assign(call, { refusal: { ...reply, code }, sentOn: null, probing: false, ambiguous: call.ambiguous || code === "outcome-unknown" });
+    Object.assign(call, { refusal: { ...reply, code }, sentOn: null, ambiguous: call.ambiguous || code === "outcome-unknown" });
     if (!temporaryCodes.has(code)) call.reject(call.failure(null));
     else {
       this.calls.retrying.push(call);
@@ -1246,7 +1261,7 @@ class Client {
     const connection = this.#connection;
     if (this.#stopped || !connection?.isOpen) return;
     // The order of sending is that of the calls, which requests at the same time would lose.
-    const limit = connection.isSse ? 1 : this.options.maxInFlight;
+    const limit = connection.isSse || this.oneAtATime ? 1 : this.options.maxInFlight;
     for (let call = this.calls.next(limit); call; call = this.calls.next(limit)) connection.propose(call);
   }
 

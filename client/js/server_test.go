@@ -56,6 +56,8 @@ type server struct {
 	recorder *checker.Recorder
 	path     string
 	listener *flakyListener
+	// noWebSocket refuses upgrades, as some proxies do. It is set before the first client.
+	noWebSocket bool
 
 	mu       sync.RWMutex // held for reading by requests to what restart replaces
 	store    *bolt.Store
@@ -77,6 +79,10 @@ func newServer(t *testing.T) *server {
 	}
 	s.start()
 	serveRealtime := func(w http.ResponseWriter, r *http.Request) {
+		if s.noWebSocket && r.Header.Get("Upgrade") != "" {
+			http.Error(w, "blocked", http.StatusBadGateway)
+			return
+		}
 		s.mu.RLock()
 		current := s.realtime
 		s.mu.RUnlock()
