@@ -183,7 +183,7 @@
 // Stop in this order, so that proposals in flight get their results and clients
 // are asked to reconnect:
 //
-//	server.Shutdown(ctx)     // results of what is in flight, then close frame 1001; new connections get 503
+//	server.Shutdown(ctx)     // at Options.DrainPerSecond: results of what is in flight, then close frame 1001; new connections get 503
 //	httpServer.Shutdown(ctx) // other requests; it does not wait for upgraded connections
 //	manager.Close()
 //	store.Close()            // of a store that the manager was given

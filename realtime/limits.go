@@ -20,6 +20,7 @@ const (
 
 	defaultMaxConnections           = 32_768
 	defaultMaxConnectionsPerSubject = 256
+	defaultDrainPerSecond           = 1000
 	defaultMaxConnectionsPerAddress = 1024
 
 	defaultHandshakeTimeout = 10 * time.Second
@@ -45,6 +46,7 @@ func (o *Options) fillLimits() error {
 		{"MaxConnections", &o.MaxConnections, defaultMaxConnections},
 		{"MaxConnectionsPerSubject", &o.MaxConnectionsPerSubject, defaultMaxConnectionsPerSubject},
 		{"MaxConnectionsPerAddress", &o.MaxConnectionsPerAddress, defaultMaxConnectionsPerAddress},
+		{"DrainPerSecond", &o.DrainPerSecond, defaultDrainPerSecond},
 	}
 	var errs []error
 	for _, n := range numbers {

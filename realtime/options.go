@@ -166,6 +166,12 @@ type Options struct {
 	// when the network reports it, and a close may take 30 s.
 	Heartbeat time.Duration
 
+	// DrainPerSecond is how many connections Shutdown drains per second, so that the
+	// clients of a large server do not all reconnect elsewhere at once; more where they
+	// would not all have had their turn when half of the time of Shutdown's context is
+	// over. Default: 1,000. -1: all at once.
+	DrainPerSecond int
+
 	// OriginPatterns are the hosts besides the server's own whose pages may
 	// open connections from a browser: patterns of path.Match for the host of
 	// the Origin header, or for scheme://host if they contain "://". A browser

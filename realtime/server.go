@@ -93,7 +93,8 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 }
 
 // Shutdown ends the server gracefully. From now on new connections are refused
-// with 503, and on open ones only pings are answered. When the results of a
+// with 503. Open ones are drained one group after the other, at the pace of
+// Options.DrainPerSecond: only pings are answered then, and when the results of the
 // connection's proposals in flight and what is queued for it are written, it is
 // closed with 1001. Connections that are still open when the context ends are
 // cut.
@@ -104,9 +105,7 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 // and before Manager.Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
-	for _, session := range s.openSessions() {
-		session.drain()
-	}
+	s.drainAll(ctx)
 	err := wait(ctx, s.running.whenIdle())
 	if err == nil {
 		err = wait(ctx, s.proposals.whenIdle())

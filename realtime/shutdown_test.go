@@ -85,6 +85,47 @@ func TestShutdown_ContextEnds(t *testing.T) {
 	})
 }
 
+// Connections are closed at the pace of the option, and served as before until then; the
+// pace is higher where the context leaves less time.
+func TestShutdown_Pace(t *testing.T) {
+	for _, test := range []struct {
+		perSecond int
+		timeout   time.Duration
+		want      time.Duration // until the last of 20 connections is closed
+	}{
+		{10, time.Hour, 1900 * time.Millisecond},
+		{100, time.Hour, 100 * time.Millisecond},
+		{-1, time.Hour, 0},
+		{10, 2 * time.Second, 900 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var r recorder
+			ts := servePipes(t, &realtime.Options{Observer: r.observer(), DrainPerSecond: test.perSecond, Heartbeat: -1})
+			ts.create("c")
+			closed := make(chan *peer, 20)
+			for range 20 {
+				p := ts.dial()
+				p.join("c", "")
+				go func() {
+					for err := error(nil); err == nil; _, err = p.next() {
+					}
+					closed <- p
+				}()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), test.timeout)
+			defer cancel()
+			before := time.Now()
+			go ts.server.Shutdown(ctx)
+			for range 20 {
+				<-closed
+			}
+			if took := time.Since(before); took != test.want {
+				t.Errorf("%d/s: the last was closed after %v, want %v", test.perSecond, took, test.want)
+			}
+		})
+	}
+}
+
 func TestShutdown_DuringReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := servePipes(t, &realtime.Options{MaxBufferedBytes: 4 << 10})

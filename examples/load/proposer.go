@@ -75,10 +75,11 @@ func (p *proposer) overWebSocket(ctx, live context.Context) error {
 			}
 			switch string(text(first(frame, `"type":"`))) {
 			case "proposal-result":
-				p.run.settled(text(first(frame, `"correlationId":"`)), frame)
-				select {
-				case <-p.slots:
-				default: // a reply to nothing
+				if p.run.settled(text(first(frame, `"correlationId":"`)), frame) {
+					select {
+					case <-p.slots:
+					default: // a second reply
+					}
 				}
 			case "error":
 				p.run.errors.add(&failure{code: string(text(first(frame, `"code":"`))), cause: fmt.Errorf("%.200s", frame)})

@@ -2,12 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,18 +202,21 @@ func (r *run) reachedBy(s *subscriber) replay.Cursor {
 }
 
 // settled takes the reply to a proposal, whose correlation id is <time stamp>.<index of
-// the ShareData>.
-func (r *run) settled(correlation, reply []byte) {
-	sent := number(correlation)
-	_, digits, _ := bytes.Cut(correlation, []byte("."))
-	index := number(digits)
-	if int64(sent) >= r.measureFrom.Load() {
-		r.results.add(r.stamp(time.Now()) - int64(sent))
+// the ShareData>. It returns false for a reply to no proposal of this run.
+func (r *run) settled(correlation, reply []byte) bool {
+	stamp, digits, _ := strings.Cut(string(correlation), ".")
+	sent, err := strconv.ParseInt(stamp, 10, 64)
+	index, indexErr := strconv.Atoi(digits)
+	if err != nil || indexErr != nil || index < 0 || index >= len(r.reached) {
+		return false
+	}
+	if sent >= r.measureFrom.Load() {
+		r.results.add(r.stamp(time.Now()) - sent)
 	}
 	if code := text(first(reply, `"code":"`)); len(code) > 0 {
 		r.errors.add(&failure{code: string(code), cause: fmt.Errorf("%.200s", reply)})
 	}
-	if at := cursor(first(reply, `"transactionId":"`)); !at.IsZero() && index < uint64(len(r.reached)) {
+	if at := cursor(first(reply, `"transactionId":"`)); !at.IsZero() {
 		r.transactions.Add(1)
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -221,6 +225,7 @@ func (r *run) settled(correlation, reply []byte) {
 			*known = at
 		}
 	}
+	return true
 }
 
 // measureDelivery takes the time stamp of a live transaction; 0 is none.
