@@ -728,7 +728,7 @@ class Value {
       try {
         listener(value);
       } catch (error) {
-        queueMicrotask(() => { throw error; }); // It must not stop the client.
+        (globalThis.reportError ?? console.error)(error); // It must not stop the client.
       }
     }
   }
@@ -1061,7 +1061,9 @@ const duplicateHoldMs = 1000;
 
 /** Client keeps one connection to a server. */
 class Client {
-  #status = new Value({ state: "connecting", attempt: 1 });
+  /** status is the state of the connection, with subscribe and getSnapshot. */
+  status = new Value({ state: "connecting", attempt: 1 });
+
   #connection = null;
   #stopped = null; // why
   #lost = null; // how the last connection ended
@@ -1087,9 +1089,6 @@ class Client {
     globalThis.addEventListener?.("online", this.#online);
     this.#run();
   }
-
-  /** status is the state of the connection, with subscribe and getSnapshot. */
-  get status() { return this.#status; }
 
   /** subscribe returns the events of the ShareData as an async iterable. */
   subscribe(shareDataId, options = {}) {
@@ -1161,7 +1160,7 @@ class Client {
   active() { return [...this.subscriptions.values()].filter(({ paused, retry }) => !paused && !retry); }
 
   onOpen(connection) {
-    this.#status.set({ state: "open", transport: connection.isSse ? "sse" : "websocket" });
+    this.status.set({ state: "open", transport: connection.isSse ? "sse" : "websocket" });
     const again = this.calls.inFlight.splice(0);
     this.calls.waiting.unshift(...again);
     this.#sendWaiting();
@@ -1273,7 +1272,7 @@ class Client {
     for (const subscription of [...this.subscriptions.values()]) this.endSubscription(subscription, error);
     this.#connection?.close({ reason: error.message });
     this.#skipDelay();
-    this.#status.set({ state: "closed", error });
+    this.status.set({ state: "closed", error });
   }
 
   // run makes connections, one after the other, until the client stops.
@@ -1292,7 +1291,7 @@ class Client {
       if (transport === "auto" && !webSocketOpened && failed >= fallbackAfter) sse = !sse;
       const next = reconnector.next(end);
       if (next.stop) return this.#stop(end.error);
-      this.#status.set({ state: "reconnecting", attempt: failed + 1, delayMs: next.delayMs, error: end.error });
+      this.status.set({ state: "reconnecting", attempt: failed + 1, delayMs: next.delayMs, error: end.error });
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, next.delayMs);
         this.#skipDelay = () => { clearTimeout(timer); resolve(); };
@@ -1304,10 +1303,16 @@ class Client {
   async #connect(Transport) {
     let { token } = this.options;
     if (typeof token === "function") {
+      let late;
       try {
-        token = await token();
+        const timeout = new Promise((_, reject) => {
+          late = setTimeout(() => reject(new Error("no token in time")), this.options.connectTimeoutMs);
+        });
+        token = await Promise.race([token(), timeout]);
       } catch (error) {
         return { error: Object.assign(new SafeError("token", `the token callback failed: ${error?.message}`, { cause: error }), { permanent: error?.permanent }) };
+      } finally {
+        clearTimeout(late);
       }
       if (this.#stopped) return {};
     }

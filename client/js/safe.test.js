@@ -280,6 +280,36 @@ test("the token is asked for at every attempt", async () => {
   assert.equal(FakeSocket.last.url.searchParams.get("token"), "t2");
 });
 
+test("a token that does not come", async () => {
+  client = connect("ws://server/realtime", { transport: "websocket", token: () => new Promise(() => {}), connectTimeoutMs: 1000 });
+  await advance(1000);
+  assert.equal(client.status.getSnapshot().error.code, "token");
+});
+
+test("a permanent error of the callback", async () => {
+  client = connect("ws://server/realtime", { token: () => { throw Object.assign(new Error("signed out"), { permanent: true }); } });
+  await settle();
+  assert.equal(client.status.getSnapshot().state, "closed");
+});
+
+test("a throwing listener stops nothing", async () => {
+  const reported = (globalThis.reportError = mock.fn());
+  client = connect("ws://server/realtime", { transport: "websocket" });
+  client.status.subscribe(({ state }) => { if (state === "open") throw new Error("of the page"); });
+  await settle();
+  client.subscribe("x");
+  assert.equal(FakeSocket.last.open().of("subscribe").length, 1);
+  assert.equal(reported.mock.calls[0].arguments[0].message, "of the page");
+  delete globalThis.reportError;
+});
+
+test("a message that is no frame", async () => {
+  const socket = await opened();
+  socket.onmessage({ data: "{" });
+  await settle();
+  assert.equal(client.status.getSnapshot().state, "reconnecting");
+});
+
 test("a refused token stops the client", async () => {
   const socket = await opened({ token: "fixed" });
   const loop = failure(client.subscribe("x").next());
@@ -313,6 +343,18 @@ test("a slow consumer pauses and resumes", async () => {
   }
   const again = socket.of("subscribe")[1];
   assert.deepEqual([again.since, again.includeState, again.patches], ["1-3", false, true]);
+  subscription.close();
+});
+
+test("a cursor without its state", async () => {
+  const socket = await opened();
+  const subscription = client.subscribe("x", { since: "1-1" });
+  assert.deepEqual([socket.sent[0].since, socket.sent[0].includeState], ["1-1", true]);
+  const patch = (value) => [{ op: "replace", path: "/n", value }];
+  socket.receive(state(3, { currentState: { n: 3 }, resumed: true, replaying: 2 }));
+  for (const r of [2, 3]) socket.receive(transaction(r, { replayed: true, patch: patch(r) }));
+  socket.receive(transaction(4, { patch: patch(4) }));
+  for (const want of [{ n: 3 }, undefined, { n: 3 }, { n: 4 }]) assert.deepEqual((await subscription.next()).value.currentState, want);
   subscription.close();
 });
 

@@ -19,6 +19,7 @@
 import { connect } from "../safe.js";
 
 const clients = new Map();
+let restarts = 0;
 const control = new WebSocket(globalThis.process?.argv[2] ?? new URL("/control", location.href));
 const say = (message) => control.send(JSON.stringify(message));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -77,6 +78,7 @@ const commands = {
   async restart({ client }) {
     const { command, positions } = clients.get(client);
     await close(client);
+    if (++restarts % 2) for (const [id, { since }] of positions) positions.set(id, { since }); // The state is lost.
     open(client, command, positions);
   },
   async propose({ client, answer, shareDataId, functionId, data, options }) {
