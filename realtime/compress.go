@@ -10,8 +10,8 @@ import (
 // permessage-deflate (RFC 7692): made by the first of them, and the same for all, since no
 // message refers to the one before (server_no_context_takeover).
 type compressed struct {
-	once    sync.Once
-	deflate []byte
+	once sync.Once
+	text []byte
 }
 
 // deflated returns the compressed text; nil where it is not smaller.
@@ -19,12 +19,17 @@ func (f *frame) deflated() []byte {
 	if f.about == &nothing {
 		return nil
 	}
-	f.once.Do(func() {
+	c := f.compressed.Load()
+	if c == nil {
+		f.compressed.CompareAndSwap(nil, new(compressed))
+		c = f.compressed.Load()
+	}
+	c.once.Do(func() {
 		if d := deflate(f.text); len(d) < len(f.text) {
-			f.deflate = d
+			c.text = d
 		}
 	})
-	return f.deflate
+	return c.text
 }
 
 // deflaters are writers of DEFLATE (RFC 1951), which have about 600 KB each.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
@@ -25,7 +26,7 @@ type about struct {
 	// after it; zero where it stays where it was.
 	shareDataID string
 	cursor      replay.Cursor
-	compressed
+	compressed  atomic.Pointer[compressed] // nil until somebody wants it
 }
 
 var nothing about // never changed
@@ -35,8 +36,9 @@ func newFrame(kind kind, shareDataID string, cursor replay.Cursor) *frame {
 	both := &struct {
 		frame
 		about
-	}{about: about{shareDataID: shareDataID, cursor: cursor}}
+	}{}
 	both.frame.about, both.frame.kind = &both.about, kind
+	both.about.shareDataID, both.about.cursor = shareDataID, cursor
 	return &both.frame
 }
 
