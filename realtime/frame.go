@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
@@ -14,12 +15,31 @@ import (
 // frame is one message to clients. It is encoded once and shared by all connections
 // that it is sent to, so it is immutable.
 type frame struct {
-	text []byte // JSON
-	// shareDataID is what a state, a transaction or a lifecycle frame is about, and
-	// cursor the position of a subscriber after it; zero where it stays where it was.
+	text []byte // JSON, or what the session's Protocol has made of it
+	*about
+	kind kind
+}
+
+// about is what frames that many connections are sent have, and small replies have not.
+type about struct {
+	// shareDataID is what a frame is about, and cursor the position of a subscriber
+	// after it; zero where it stays where it was.
 	shareDataID string
 	cursor      replay.Cursor
-	kind        kind
+	compressed  atomic.Pointer[compressed] // nil until somebody wants it
+}
+
+var nothing about // never changed
+
+// newFrame returns a frame about a ShareData.
+func newFrame(kind kind, shareDataID string, cursor replay.Cursor) *frame {
+	both := &struct {
+		frame
+		about
+	}{}
+	both.frame.about, both.frame.kind = &both.about, kind
+	both.about.shareDataID, both.about.cursor = shareDataID, cursor
+	return &both.frame
 }
 
 // kind is the type of a frame, as far as transports need to know it.
@@ -41,7 +61,9 @@ func (f *frame) size() int { return len(f.text) }
 
 // encode returns the frame of a reply, which has not much more memory than bytes: only
 // the bytes are counted while it waits.
-func encode(message wire.ServerMessage) *frame { return &frame{text: encodeText(message)} }
+func encode(message wire.ServerMessage) *frame {
+	return &frame{text: encodeText(message), about: &nothing}
+}
 
 func encodeText(message wire.ServerMessage) []byte {
 	text := message.AppendTo(nil)
@@ -68,9 +90,9 @@ type stateExtras struct {
 
 // stateFrame encodes a snapshot.
 func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
-	f := &frame{kind: kindState, shareDataID: at.ID}
-	if extras.replaying == 0 {
-		f.cursor = at.Cursor
+	f := newFrame(kindState, at.ID, at.Cursor)
+	if extras.replaying > 0 {
+		f.cursor = replay.Cursor{}
 	}
 	if extras.protocol != nil {
 		extras.protocol.encode(f, &Message{
@@ -141,10 +163,10 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			stateHash = entry.StateHash.String()
 		}
 	}
-	next := &frame{shareDataID: entry.ShareDataID, cursor: entry.Cursor}
+	next := newFrame(kindTransaction, entry.ShareDataID, entry.Cursor)
 	switch entry.Type {
 	case sharedata.EntryTransaction:
-		next.kind, next.text = kindTransaction, encodeText(&wire.Transaction{
+		next.text = encodeText(&wire.Transaction{
 			ShareDataID:   entry.ShareDataID,
 			TransactionID: entry.Cursor.String(),
 			Accepted:      entry.Accepted,
@@ -222,7 +244,7 @@ func activity(entry *sharedata.Entry, f form) json.RawMessage {
 // removedFrame says that a ShareData was removed, where the position at which its
 // history ended is not known.
 func removedFrame(id string, f form) *frame {
-	next := &frame{kind: kindRemoval, shareDataID: id}
+	next := newFrame(kindRemoval, id, replay.Cursor{})
 	if f.protocol != nil {
 		f.protocol.encode(next, &Message{Type: MessageRemoved, ShareDataID: id})
 	} else {
@@ -236,7 +258,8 @@ func errorFrame(code, id, message string) *frame {
 }
 
 func encodeError(e *wire.Error) *frame {
-	f := &frame{text: encodeText(e), kind: kindError, shareDataID: e.ShareDataID}
+	f := newFrame(kindError, e.ShareDataID, replay.Cursor{})
+	f.text = encodeText(e)
 	if e.ShareDataID != "" && e.Code != codes.ReplayCursorNotFound {
 		f.kind = kindRefusal
 	}

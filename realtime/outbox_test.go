@@ -22,7 +22,7 @@ func newTestOutbox(limit int) (o *outbox, woken, fell *int) {
 }
 
 // textFrame is a frame with some text.
-func textFrame(text string) *frame { return &frame{text: []byte(text)} }
+func textFrame(text string) *frame { return &frame{text: []byte(text), about: &nothing} }
 
 // recordingConn keeps what is written to it.
 type recordingConn struct {

@@ -88,7 +88,7 @@ func (p *Protocol) encode(f *frame, m *Message) {
 // entryFrame is the frame of an entry; nil for one that subscribers are not told of.
 func (p *Protocol) entryFrame(entry *sharedata.Entry, state json.RawMessage, replayed bool) *frame {
 	m := Message{ShareDataID: entry.ShareDataID, Cursor: entry.Cursor, State: state, Entry: entry, Replayed: replayed}
-	f := &frame{shareDataID: entry.ShareDataID, cursor: entry.Cursor}
+	f := newFrame(kindTransaction, entry.ShareDataID, entry.Cursor)
 	switch entry.Type {
 	case sharedata.EntryTransaction:
 		m.Type, f.kind = MessageTransaction, kindTransaction
@@ -107,7 +107,7 @@ func (p *Protocol) entryFrame(entry *sharedata.Entry, state json.RawMessage, rep
 // a result or an error.
 func (p *Protocol) reply(f *frame) *frame {
 	var m Message
-	next := &frame{kind: f.kind, shareDataID: f.shareDataID}
+	next := &frame{kind: f.kind, about: f.about}
 	decoded, err := wire.DecodeServer(f.text, wire.Limits{})
 	if err != nil {
 		return next // not one of this package's

@@ -18,7 +18,7 @@ func TestReplayCache_Random(t *testing.T) {
 	entriesOf := func(epoch, after, upTo uint64) (entries []replayedEntry) {
 		for revision := after + 1; revision <= upTo; revision++ {
 			text := fmt.Appendf(nil, "%d-%d ", epoch, revision)
-			entries = append(entries, replayedEntry{frame: &frame{text: append(text, make([]byte, revision%7*3000)...)}, update: revision%5 == 0})
+			entries = append(entries, replayedEntry{frame: &frame{about: &nothing, text: append(text, make([]byte, revision%7*3000)...)}, update: revision%5 == 0})
 		}
 		return entries
 	}

@@ -21,6 +21,9 @@ const (
 	finalPong  = 0x80 | 0xA
 )
 
+// compressedBit says that the payload of a message is compressed (RFC 7692, section 6).
+const compressedBit = 0x40
+
 // maxHeader is the longest header of a frame that a server sends. Its frames
 // are not masked (RFC 6455 section 5.1), so their bytes are the same for every
 // peer.
@@ -56,6 +59,8 @@ var errCloseSent = errors.New("a close frame has been sent")
 type socket struct {
 	net.Conn
 	early []byte // what net/http had read beyond the handshake
+	// compressFrom is the size of the smallest text that is compressed; 0 for none.
+	compressFrom int
 
 	received atomic.Uint64 // bytes from the peer
 	written  atomic.Uint64 // bytes that the network accepted
@@ -141,8 +146,14 @@ func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 		w.copy(appendHeader(w.header[:0], finalPing, 0))
 	}
 	for _, f := range c.frames {
-		w.copy(appendHeader(w.header[:0], finalText, len(f.text)))
-		w.add(f.text)
+		first, payload := byte(finalText), f.text
+		if s.compressFrom > 0 && len(payload) >= s.compressFrom {
+			if d := f.deflated(); d != nil {
+				first, payload = finalText|compressedBit, d
+			}
+		}
+		w.copy(appendHeader(w.header[:0], first, len(payload)))
+		w.add(payload)
 	}
 	if c.last {
 		w.copy(appendClose(nil, c.code, c.reason))

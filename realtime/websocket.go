@@ -25,8 +25,13 @@ type webSocket struct {
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
 func acceptWebSocket(s *session, h *hijacker, r *http.Request) error {
+	compression := websocket.CompressionDisabled
+	if s.server.options.CompressFrom > 0 {
+		compression = websocket.CompressionNoContextTakeover
+	}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		OriginPatterns: s.server.options.OriginPatterns,
+		OriginPatterns:  s.server.options.OriginPatterns,
+		CompressionMode: compression,
 		// The library would reply within 5 s or cut the connection, however
 		// healthy a peer with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
@@ -45,6 +50,9 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request) error {
 		return errHandshakeTimeout // net/http does not say that it could not write the response
 	}
 	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
+	if h.Header().Get("Sec-WebSocket-Extensions") != "" {
+		h.socket.compressFrom = s.server.options.CompressFrom
+	}
 	s.transport = &webSocket{socket: h.socket, conn: conn}
 	return nil
 }
