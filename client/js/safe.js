@@ -159,7 +159,7 @@ export class CatchUp {
     if (phase === "idle" || (phase === "requested" && skipped > 0)) return { items: [] };
     const whole = frame.currentState !== undefined;
     const same = from.known && from.cursor === frame.cursor;
-    const replays = from.known && frame.replaying > 0 && (from.revision === 0 || from.revision < frame.revision);
+    const replays = from.known && !same && frame.replaying > 0 && (from.revision === 0 || from.revision < frame.revision);
     if (!whole && !(from.hasState && (same || replays))) return this.#broken("the server sent no state", true);
     const skips = this.conflate && skipped > 0 && whole && (phase === "replaying" || phase === "live") &&
       frame.revision === from.revision + skipped;
@@ -171,18 +171,10 @@ export class CatchUp {
     this.remaining = 0;
     this.phase = "live";
     const set = { effect: "set", value: frame.currentState };
-    if (!from.known || skips) {
-      this.position = at;
-      return { items: [this.#item(stateEvent(frame, at, { skipped: skips ? skipped : 0 }), set, at)] };
-    }
-    if (same) {
-      this.position = at;
-      return { items: [this.#item(stateEvent(frame, at, { resumed: true }), from.hasState ? { effect: "keep" } : set, at)] };
-    }
-    if (!replays) {
-      this.position = at;
-      return { items: [this.#gap("the server could not replay from the cursor", from), this.#item(stateEvent(frame, at), set, at)] };
-    }
+    if (!replays || skips) this.position = at;
+    if (!from.known || skips) return { items: [this.#item(stateEvent(frame, at, { skipped: skips ? skipped : 0 }), set, at)] };
+    if (same) return { items: [this.#item(stateEvent(frame, at, { resumed: true }), from.hasState ? { effect: "keep" } : set, at)] };
+    if (!replays) return { items: [this.#gap("the server could not replay from the cursor", from), this.#item(stateEvent(frame, at), set, at)] };
     this.phase = "replaying";
     this.remaining = frame.replaying;
     // A state in the frame is the one after the replayed frames.
@@ -353,7 +345,7 @@ class WebSocketTransport {
 
   close() {
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-    this.socket.close();
+    this.socket.close(1000);
   }
 }
 
@@ -1170,8 +1162,8 @@ class Client {
     if (this.subscriptions.get(subscription.shareDataId) === subscription) {
       this.subscriptions.delete(subscription.shareDataId);
       if (this.#connection?.isOpen && !subscription.paused) this.#connection.unsubscribe(subscription.shareDataId);
+      this.releaseHeld(subscription);
     }
-    this.releaseHeld(subscription);
     subscription.end(new SafeError("closed", "the subscription was closed", { shareDataId: subscription.shareDataId }));
   }
 
