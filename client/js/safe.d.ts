@@ -1,6 +1,7 @@
 /** Types of safe.js. `State` is the type of a ShareData's state, which is only asserted:
  * nothing checks that the server sends it. States must not be changed: consecutive ones
- * share all parts that did not change. */
+ * share all parts that did not change. A patch copies the objects and arrays on its path,
+ * which takes milliseconds for an object of 10,000 members: nest such states. */
 
 /** connect returns a client that connects in the background. The URL is that of the
  * server, with ws:, wss:, http: or https:, or relative to the page. Default: "/realtime". */
