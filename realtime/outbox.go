@@ -280,8 +280,10 @@ type chunk struct {
 	reason string
 }
 
-// chunkSize is how many bytes of frames a chunk has at most, unless it has only one.
-const chunkSize = 256 << 10
+// chunkSize is how many bytes of frames a chunk has at most, unless it has only one. All
+// of them count as waiting until the last is written, so it is no more than is written
+// at once.
+const chunkSize = writeStep
 
 // next is called by the writer, which has written the previous chunk. The frames are
 // appended to the slice. It returns false when nothing waits: the writer is to stop.
