@@ -111,9 +111,10 @@ func (s *Server) servePropose(w http.ResponseWriter, r *http.Request, pending *p
 // problem.
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, e *exchange, m *wire.Propose) {
 	if e.reply == nil {
-		p := newProblem(http.StatusServiceUnavailable, codes.OutcomeUnknown, "the server ended the request; propose again with the same idempotencyKey")
+		// The proposal may have been evaluated by now, so no other code would be true.
+		p := newProblem(statusOf(codes.OutcomeUnknown), codes.OutcomeUnknown, "the server ended the request; propose again with the same idempotencyKey")
 		if e.code == codes.CloseUnauthorized {
-			p = newProblem(http.StatusUnauthorized, codes.Unauthorized, e.reason)
+			p = newProblem(http.StatusUnauthorized, codes.OutcomeUnknown, e.reason)
 		}
 		reject(w, r, p)
 		return

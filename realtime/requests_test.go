@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/schemas/codes"
@@ -104,6 +105,41 @@ func TestPropose_RateLimited(t *testing.T) {
 	}
 	if got[200] < 2 || got[429] == 0 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A proposal that took effect is not answered as one that did not: not where its caller
+// is revoked, nor where the server closes, before it has its result.
+func TestPropose_EndedWithoutResult(t *testing.T) {
+	for status, end := range map[int]func(ts *testServer){
+		http.StatusUnauthorized: func(ts *testServer) {
+			if err := ts.server.Revoke(ts.Context(), realtime.Revocation{Subject: "bob"}); err != nil {
+				ts.Error(err)
+			}
+		},
+		http.StatusGatewayTimeout: func(ts *testServer) { go ts.server.Close() },
+	} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			var c callers
+			c.issue("token", "bob", time.Hour)
+			store := newSlowStore(t)
+			defer store.release()
+			ts := serveStore(t, store, &realtime.Options{Authenticate: c.authenticate})
+			ts.create("c")
+			store.slow.Store(true)
+			go func() {
+				<-store.stored
+				end(ts)
+			}()
+			response, body := ts.request("POST", "/realtime/propose", `{"shareDataId":"c","functionId":"add","proposedData":{"by":1}}`, "Authorization", "token")
+			if response.StatusCode != status || !strings.Contains(body, `"code":"`+codes.OutcomeUnknown+`"`) {
+				t.Errorf("got %s %s", response.Status, body)
+			}
+			store.release()
+			if at := ts.add("c", 1); at.Revision != 3 {
+				t.Errorf("the proposal after it is at %v", at)
+			}
+		})
 	}
 }
 

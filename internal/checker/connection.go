@@ -42,6 +42,19 @@ func (r *Recorder) ConnectionTo(server, name string) *Connection {
 	}
 }
 
+// ServedBy says which process is at the other end, as ConnectionTo does: where the
+// response to a request that subscribes names it.
+func (c *Connection) ServedBy(server string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recorder.mu.Lock()
+	defer c.recorder.mu.Unlock()
+	c.server = server
+	for _, s := range c.subscribers {
+		s.log.server = server
+	}
+}
+
 // Continues says that the client has the states that it received on an earlier
 // connection. It is called before anything is sent.
 func (c *Connection) Continues(earlier *Connection) {

@@ -49,7 +49,7 @@ type Answer struct {
 // no promise.
 type Pending struct {
 	recorder  *Recorder
-	operation Operation // all but Proposal is guarded by recorder.mu
+	operation Operation // all but Proposal is guarded by recorder.mu, and Proposal.Server
 }
 
 // OperationKind says what an operation asks for.
@@ -128,6 +128,13 @@ func (p *Pending) Answered(answer Answer) {
 		p.operation.Answered, p.operation.Answer = true, answer
 		p.operation.AnswerOrder, p.operation.AnsweredAt = at, now
 	}
+}
+
+// ServedBy sets Proposal.Server, where only the response names it.
+func (p *Pending) ServedBy(server string) {
+	p.recorder.mu.Lock()
+	defer p.recorder.mu.Unlock()
+	p.operation.Proposal.Server = server
 }
 
 // Returned records what client.Client.Propose returned. It returns false where the

@@ -48,9 +48,9 @@ func (s *stream) state(r *record) {
 		s.unsolicitedState(r)
 		return
 	}
-	// Where a history did not continue, an unsolicited state may come while a
-	// subscribe is pending.
-	restarted := s.segment != nil && !s.segment.removed && s.segment.at.Epoch != r.cursor.Epoch
+	// Where a history did not continue, or a replay breaks off, an unsolicited state may
+	// come while a subscribe is pending.
+	restarted := s.segment != nil && !s.segment.removed && (s.segment.at.Epoch != r.cursor.Epoch || s.breaksOff(r))
 	oldest, before := s.pending[0], s.segment
 	s.endSegment()
 	s.segment = newSegment(r)
@@ -73,6 +73,14 @@ func (s *stream) state(r *record) {
 		s.segment.resumeFrom(expectation.from)
 	}
 	s.segment.notFound, s.segment.why = expectation.notFound, expectation.why
+}
+
+// breaksOff reports whether a state may be the one that follows a replay which could not
+// be completed.
+func (s *stream) breaksOff(r *record) bool {
+	g := s.segment
+	return !g.caughtUp() && r.number == 0 && !r.resumed &&
+		!s.evaluation.surelyKept(s.log.shareData, g.position(), r.cursor, s.sinceWhen(), r.at)
 }
 
 // unsolicitedState begins a segment with a snapshot that no subscribe asked for: a

@@ -8,16 +8,20 @@
 // often, and not always.
 //
 // Clients reach the servers through proxies, so that they can be moved to another
-// server. There are three kinds:
+// server. There are four kinds:
 //
 //   - Go clients, which propose one thing after the other, some twice and at two
 //     servers at a time, and which are restarted with their cursors;
 //   - raw clients, of which every frame is recorded, which send proposals in bursts,
 //     subscribe with good and bad cursors, and cut their connections;
+//   - stream clients, which subscribe by server-sent events, to one ShareData or to several
+//     at once, resume by cursors or by the id of the last event, and propose by POST,
+//     again under the same key where the outcome is not known;
 //   - an administrator, which updates, removes and re-creates.
 //
-// Half of the Go clients and of the raw ones subscribe with patches, with and without the
-// state at their cursors, and a third of each with conflation. Documents of several
+// Half of each kind subscribe with patches, with and without the state at their cursors,
+// and a third with conflation. Half of the clients are Go clients, a quarter raw clients
+// and a quarter stream clients; with -torture.streams, half are stream clients. Documents of several
 // kilobytes, of which each proposal changes a little, are among the ShareData. With
 // -torture.retention the stores keep only some entries besides those after the newest
 // snapshot; every other run of several, and that of many kills, keeps 30.

@@ -38,7 +38,8 @@ const requestTimeout = 10 * time.Second
 
 func (d *driver) newGoClient(number int, proxy *proxy, rng *rand.Rand) (*goClient, error) {
 	c := &goClient{
-		driver: d, name: fmt.Sprint("client-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(), asks: asksOf(number),
+		driver: d, name: fmt.Sprint("client-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(),
+		asks:      asksOf(len(d.goClients)),
 		transport: &http.Transport{DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext},
 	}
 	return c, c.start()

@@ -32,8 +32,11 @@ type Options struct {
 	// Processes is the number of servers. Only StoreRedis can have more than the
 	// default, 1.
 	Processes int
-	// Clients is the number of clients, half of them Go clients. Default: 12.
+	// Clients is the number of clients. Half of them are Go clients, a quarter raw
+	// clients, and a quarter stream clients. Default: 12.
 	Clients int
+	// HalfStreams makes half of the clients stream clients, and a quarter Go clients.
+	HalfStreams bool
 	// ShareData is the number of ShareData. Default: 5.
 	ShareData int
 	// Duration is how long faults are injected. Clients work for nine tenths of it.
@@ -62,6 +65,23 @@ type Options struct {
 	Bug string
 	// Log, if it is not nil, is called with what happens.
 	Log func(format string, values ...any)
+}
+
+// clientKind is a kind of client.
+type clientKind int
+
+const (
+	goKind clientKind = iota
+	rawKind
+	streamKind
+)
+
+// kindOfClient returns the kind of the i-th client.
+func (o Options) kindOfClient(i int) clientKind {
+	if o.HalfStreams {
+		return []clientKind{goKind, streamKind, rawKind, streamKind}[i%4]
+	}
+	return []clientKind{goKind, rawKind, goKind, streamKind}[i%4]
 }
 
 // maxOperations bounds the operations of a run, so that its recording is never full.

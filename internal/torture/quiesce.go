@@ -31,6 +31,10 @@ func (d *driver) quiesce() *Report {
 			}
 		})
 	}
+	var streaming sync.WaitGroup
+	for _, c := range d.streamClients {
+		streaming.Go(func() { c.stayConnected(connected, current) })
+	}
 	late := d.awaitCurrent(ctx)
 	close(current)
 	staying.Wait()
@@ -38,6 +42,8 @@ func (d *driver) quiesce() *Report {
 	for _, c := range connections {
 		c.cut()
 	}
+	disconnect()
+	streaming.Wait()
 	return report
 }
 
@@ -101,6 +107,9 @@ func (d *driver) late(ctx context.Context) (late []string) {
 	for _, r := range d.rawClients {
 		clients = append(clients, client{r.name, r.ids, &r.positions})
 	}
+	for _, c := range d.streamClients {
+		clients = append(clients, client{c.name, c.ids, &c.positions})
+	}
 	for i, id := range d.ids {
 		entries, err := d.backend.history(ctx, id)
 		if err != nil {
@@ -133,6 +142,7 @@ func (d *driver) evaluate(late []string) *Report {
 		}
 	}
 	report := &Report{Options: d.options, Late: late, Faults: d.faults, Moves: int(d.moves.Load())}
+	report.StreamFrames, report.Posts = int(d.streamFrames.Load()), int(d.posts.Load())
 	for _, p := range d.proxies {
 		report.Connections += p.connections()
 	}
@@ -143,6 +153,9 @@ func (d *driver) evaluate(late []string) *Report {
 		Window: d.options.Window, Retention: d.options.Retention, Complete: true, Durable: true, Attributed: true,
 		FreshReads: d.options.Processes == 1, Models: models(d.ids),
 	})
+	d.mu.Lock()
+	report.Violations = append(report.Violations, d.violations...)
+	d.mu.Unlock()
 	report.Summary = d.recorder.Summary()
 	report.Stored = d.backend.verifyStored(d)
 	return report

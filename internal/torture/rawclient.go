@@ -35,7 +35,10 @@ type rawClient struct {
 }
 
 func (d *driver) newRawClient(number int, proxy *proxy, rng *rand.Rand) *rawClient {
-	return &rawClient{driver: d, name: fmt.Sprint("raw-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(), asks: asksOf(number)}
+	return &rawClient{
+		driver: d, name: fmt.Sprint("raw-", number), proxy: proxy, ids: some(rng, d.ids), positions: newPositions(),
+		asks: asksOf(len(d.rawClients)),
+	}
 }
 
 // work makes connections and cuts them until the clients have done enough.
@@ -193,30 +196,41 @@ func (c *connection) read() {
 
 // apply moves the positions past a frame, and removes proposals that have results.
 func (c *connection) apply(frame wire.ServerMessage) {
-	positions := &c.client.positions
-	switch f := frame.(type) {
-	case *wire.State:
-		if f.Replaying == 0 {
-			positions.moveTo(f.ShareDataID, f.Cursor)
-		}
-	case *wire.Transaction:
-		positions.moveTo(f.ShareDataID, f.TransactionID)
-	case *wire.Lifecycle:
-		positions.moveTo(f.ShareDataID, f.Cursor)
-		if f.Event == wire.EventRemoved {
-			c.noteEnded() // it may be created again
-		}
-	case *wire.Error:
-		if f.ShareDataID != "" && f.Code != codes.ReplayCursorNotFound {
-			c.noteEnded()
-		}
-	case *wire.ProposalResult:
+	id, cursor, ended := positionAfter(frame)
+	if cursor != "" {
+		c.client.positions.moveTo(id, cursor)
+	}
+	if ended {
+		c.noteEnded()
+	}
+	if f, ok := frame.(*wire.ProposalResult); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.waiting, f.CorrelationID)
 		close(c.changed)
 		c.changed = make(chan struct{})
 	}
+}
+
+// positionAfter returns which ShareData a frame is about, and the position of its
+// subscriber after it; empty where that does not change. ended says that the
+// subscription has ended: it was refused, or the ShareData removed, which may be created
+// again.
+func positionAfter(frame wire.ServerMessage) (id, cursor string, ended bool) {
+	switch f := frame.(type) {
+	case *wire.State:
+		if f.Replaying > 0 {
+			return f.ShareDataID, "", false
+		}
+		return f.ShareDataID, f.Cursor, false
+	case *wire.Transaction:
+		return f.ShareDataID, f.TransactionID, false
+	case *wire.Lifecycle:
+		return f.ShareDataID, f.Cursor, f.Event == wire.EventRemoved
+	case *wire.Error:
+		return f.ShareDataID, "", f.ShareDataID != "" && f.Code != codes.ReplayCursorNotFound
+	}
+	return "", "", false
 }
 
 // noteEnded says that a subscription has ended, so that stayConnected subscribes

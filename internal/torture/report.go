@@ -24,6 +24,9 @@ type Report struct {
 	// Moves counts how often a client was sent to another server, Restarts how often
 	// a Go client was restarted with its cursors.
 	Moves, Restarts int
+	// StreamFrames counts the frames in event streams, Posts the verdicts of proposals
+	// by POST.
+	StreamFrames, Posts int
 	// Summary counts what was recorded.
 	Summary checker.Summary
 	// Violations are the promises that were broken; none, if all is well.
@@ -54,6 +57,7 @@ func (r *Report) String() string {
 		{"proposals", s.Proposals}, {"accepted", s.Accepted}, {"rejected", s.Rejected}, {"refused", s.Refused},
 		{"without a result", s.Unanswered}, {"duplicates", s.Duplicates}, {"updates and creations", s.Administered},
 		{"live frames", s.Live}, {"states", s.States}, {"connections", r.Connections}, {"reconnects", r.Connections - o.Clients},
+		{"frames in event streams", r.StreamFrames}, {"verdicts of POST", r.Posts},
 		{"clients moved", r.Moves}, {"clients restarted", r.Restarts}, {"resumed", s.Resumed}, {"entries replayed", s.Replayed},
 		{"states left out", s.LeftOut}, {"states computed by patches", s.Patched}, {"skips", s.Skips},
 		{"gaps", s.Gaps}, {"removals", s.Removals}, {"fell behind", s.FellBehind},

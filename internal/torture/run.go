@@ -29,26 +29,31 @@ type driver struct {
 	faulty     context.Context
 	stopFaults context.CancelFunc
 
-	processes  []*process
-	backend    backend
-	proxies    []*proxy // one for each client, between it and the servers
-	goClients  []*goClient
-	rawClients []*rawClient
-	admin      *administrator
+	processes     []*process
+	backend       backend
+	proxies       []*proxy // one for each client, between it and the servers
+	goClients     []*goClient
+	rawClients    []*rawClient
+	streamClients []*streamClient
+	admin         *administrator
 
 	// histories are those that were read at the end.
 	histories map[string][]sharedata.Entry
 
-	httpClient *http.Client // of the raw clients
+	httpClient *http.Client // of the raw clients and the stream clients
 	operations atomic.Int64
 	moves      atomic.Int64
+	// streamFrames are the frames that came as events, posts the verdicts of requests.
+	streamFrames, posts atomic.Int64
 
 	recovering sync.WaitGroup // outages whose recovery time is not over
 
 	mu       sync.Mutex
 	failures []error
-	faults   map[Fault]int
-	locks    map[string]*sync.Mutex // by target
+	// violations are those that the recorder cannot see.
+	violations checker.Violations
+	faults     map[Fault]int
+	locks      map[string]*sync.Mutex // by target
 }
 
 // fail notes a failure that is no violation of a promise: the run proves nothing.
@@ -59,6 +64,15 @@ func (d *driver) fail(err error) {
 		d.failures = append(d.failures, err)
 	}
 	d.options.Log("failure: %v", err)
+}
+
+// violate notes a violation that the recorder cannot see.
+func (d *driver) violate(v checker.Violation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.violations) < checker.MaxPerPromise {
+		d.violations = append(d.violations, v)
+	}
 }
 
 // isWorking reports whether clients go on working.
@@ -149,7 +163,11 @@ func (d *driver) start() error {
 		}
 		d.proxies = append(d.proxies, p)
 		p.setReadBuffer(8 << 10) // so that a slow network slows the servers down
-		if i%2 > 0 {
+		switch d.options.kindOfClient(i) {
+		case streamKind:
+			d.streamClients = append(d.streamClients, d.newStreamClient(i, p, rng))
+			continue
+		case rawKind:
 			d.rawClients = append(d.rawClients, d.newRawClient(i, p, rng))
 			continue
 		}
@@ -177,6 +195,9 @@ func (d *driver) workUnderFaults() {
 	}
 	for i, r := range d.rawClients {
 		working.Go(func() { r.work(stream(d.options.Seed, fmt.Sprint("raw client ", i))) })
+	}
+	for i, c := range d.streamClients {
+		working.Go(func() { c.work(stream(d.options.Seed, fmt.Sprint("stream client ", i))) })
 	}
 	working.Go(func() { d.admin.work(stream(d.options.Seed, "administrator")) })
 	working.Go(d.watchProcesses)

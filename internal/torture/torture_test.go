@@ -21,6 +21,7 @@ var (
 	flagStore     = flag.String("torture.store", "", "`store` for TestTorture: mem, bolt or redis; none: a short run on each")
 	flagProcesses = flag.Int("torture.processes", 0, "`number` of servers")
 	flagClients   = flag.Int("torture.clients", 0, "`number` of clients")
+	flagStreams   = flag.Bool("torture.streams", false, "let half of the clients use server-sent events and POST, instead of a quarter")
 	flagShareData = flag.Int("torture.sharedata", 0, "`number` of ShareData")
 	flagDuration  = flag.Duration("torture.duration", 0, "`time` of work under faults")
 	flagEvery     = flag.Duration("torture.every", 0, "mean `time` between faults; negative for none")
@@ -102,7 +103,8 @@ func check(t *testing.T, report *Report, repeat string) {
 		return
 	}
 	t.Logf("%v", report)
-	if s := report.Summary; s.Accepted < 100 || s.Live < 300 || s.Resumed < 5 || s.Duplicates < 5 || s.Administered < 5 {
+	if s := report.Summary; s.Accepted < 100 || s.Live < 300 || s.Resumed < 5 || s.Duplicates < 5 || s.Administered < 5 ||
+		report.StreamFrames < 50 || report.Posts < 20 {
 		t.Errorf("seed %d: too little happened to prove anything", report.Options.Seed)
 	}
 	if report.Err() != nil || t.Failed() {
@@ -123,7 +125,7 @@ func flagOptions() Options {
 	o := Options{
 		Store: *flagStore, Processes: *flagProcesses, Clients: *flagClients, ShareData: *flagShareData,
 		Duration: *flagDuration, Every: *flagEvery, Think: *flagThink, Bug: *flagBug,
-		Retention: *flagRetention,
+		Retention: *flagRetention, HalfStreams: *flagStreams,
 	}
 	for name := range strings.FieldsFuncSeq(*flagFaults, func(r rune) bool { return r == ',' }) {
 		o.Faults = append(o.Faults, Fault(name))
@@ -147,6 +149,7 @@ func arguments(o Options) string {
 		{"think", o.Think != 0, o.Think.String()},
 		{"faults", *flagFaults != "", *flagFaults},
 		{"retention", o.Retention != 0, fmt.Sprint(o.Retention)},
+		{"streams=true", o.HalfStreams, ""},
 		{"bug", o.Bug != "", o.Bug},
 	} {
 		if setting.set {
@@ -182,7 +185,7 @@ func short() []Options {
 	}
 	return []Options{
 		{Store: StoreBolt, Duration: duration * 3 / 4, Clients: 8},
-		{Store: StoreRedis, Processes: 3, Duration: duration, Clients: 10, Retention: shortRetention},
+		{Store: StoreRedis, Processes: 3, Duration: duration, Clients: 10, HalfStreams: true, Retention: shortRetention},
 	}
 }
 
@@ -248,6 +251,8 @@ func TestTorture_BugsAreFound(t *testing.T) {
 		{Options{Bug: "duplicate-on-retry", Store: StoreMemory, Every: -1}, checker.OnceOnly},
 		{Options{Bug: "skip-frame", Store: StoreMemory, Every: -1}, checker.Gapless},
 		{Options{Bug: "wrong-patch", Store: StoreMemory, Every: -1}, checker.InSync},
+		{Options{Bug: "skip-event", Store: StoreMemory, Every: -1}, checker.Gapless},
+		{Options{Bug: "wrong-event", Store: StoreMemory, Every: -1}, checker.InSync},
 		{Options{Bug: "ack-before-append", Store: StoreBolt, Kills: 4}, checker.CommittedBeforeSeen},
 		{Options{Bug: "skip-notification", Store: StoreRedis, Processes: 3, Every: -1}, checker.Complete},
 	} {

@@ -38,9 +38,9 @@ func models(ids []string) map[string]checker.Model {
 // asks is what the subscriptions of a client ask for.
 type asks struct{ patches, conflate bool }
 
-// asksOf returns what the client of a number asks for: half of the Go clients, and of
-// the raw ones, for patches, and a third of each for conflation.
-func asksOf(client int) asks { return asks{client/2%2 == 0, client/2%3 == 0} }
+// asksOf returns what the n-th client of each kind asks for: half of them for patches,
+// and a third for conflation.
+func asksOf(n int) asks { return asks{n%2 == 0, n%3 == 0} }
 
 // some returns a random part of the ids, at least one.
 func some(rng *rand.Rand, ids []string) []string {

@@ -39,19 +39,32 @@ func wrongPatches() func(frame []byte) []byte {
 	}
 }
 
-// alterFrames makes a WebSocket handler alter the frames that it sends: each
+// alterFrames makes a handler alter the frames that it sends on WebSockets: each
 // connection by a new function, which returns what to send instead.
 func alterFrames(newAlter func() func(frame []byte) []byte) func(http.Handler) http.Handler {
+	return alterConnections(newAlter, true, frameLength)
+}
+
+// alterEvents is alterFrames for event streams.
+func alterEvents(newAlter func() func(event []byte) []byte) func(http.Handler) http.Handler {
+	return alterConnections(newAlter, false, eventLength)
+}
+
+func alterConnections(newAlter func() func([]byte) []byte, webSockets bool, length func([]byte) int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(frameAlterer{w, newAlter()}, r)
+			if isWebSocket := r.Header.Get("Upgrade") != ""; isWebSocket == webSockets {
+				w = frameAlterer{w, newAlter(), length}
+			}
+			next.ServeHTTP(w, r)
 		})
 	}
 }
 
 type frameAlterer struct {
 	http.ResponseWriter
-	alter func(frame []byte) []byte
+	alter  func(frame []byte) []byte
+	length func(data []byte) int
 }
 
 func (a frameAlterer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -59,21 +72,22 @@ func (a frameAlterer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	altering := &alteringConn{Conn: conn, alter: a.alter}
+	altering := &alteringConn{Conn: conn, alter: a.alter, length: a.length}
 	return altering, bufio.NewReadWriter(buffered.Reader, bufio.NewWriter(altering)), nil
 }
 
-// alteringConn alters the WebSocket frames that are written.
+// alteringConn alters the WebSocket frames or the events that are written.
 type alteringConn struct {
 	net.Conn
-	alter func(frame []byte) []byte
-	rest  []byte // the beginning of a frame
+	alter  func(frame []byte) []byte
+	length func(data []byte) int // of the first frame or event, 0 if that is not known yet
+	rest   []byte                // the beginning of a frame
 }
 
 func (c *alteringConn) Write(p []byte) (int, error) {
 	c.rest = append(c.rest, p...)
 	var out []byte
-	for n := frameLength(c.rest); n > 0 && n <= len(c.rest); n = frameLength(c.rest) {
+	for n := c.length(c.rest); n > 0 && n <= len(c.rest); n = c.length(c.rest) {
 		out = append(out, c.alter(c.rest[:n])...)
 		c.rest = c.rest[n:]
 	}
@@ -97,4 +111,15 @@ func frameLength(data []byte) int {
 		return 10 + int(binary.BigEndian.Uint64(data[2:]))
 	}
 	return 0
+}
+
+// eventLength returns the length of the event that data begins with, 0 if it is not
+// complete. The header of the response counts as part of the first one. The problem in
+// a refused response is never complete: a client sees a broken connection instead.
+func eventLength(data []byte) int {
+	before, _, found := bytes.Cut(data, []byte("\n\n"))
+	if !found {
+		return 0
+	}
+	return len(before) + 2
 }

@@ -16,14 +16,16 @@ const (
 	bugAckBeforeAppend  = "ack-before-append"  // acknowledges an append before the store has it
 	bugSkipNotification = "skip-notification"  // misses entries of other processes
 	bugDuplicateOnRetry = "duplicate-on-retry" // ignores idempotency keys
-	bugSkipFrame        = "skip-frame"         // leaves out frames
-	bugWrongPatch       = "wrong-patch"        // sends patches that do not lead to the state
+	bugSkipFrame        = "skip-frame"         // leaves out frames on WebSockets
+	bugSkipEvent        = "skip-event"         // leaves out events of event streams
+	bugWrongPatch       = "wrong-patch"        // sends patches that do not lead to the state, on WebSockets
+	bugWrongEvent       = "wrong-event"        // the same in event streams
 
 	bugNames = bugAckBeforeAppend + ", " + bugSkipNotification + ", " + bugDuplicateOnRetry + ", " +
-		bugSkipFrame + " or " + bugWrongPatch
+		bugSkipFrame + ", " + bugSkipEvent + ", " + bugWrongPatch + " or " + bugWrongEvent
 )
 
-// withBug returns the store and a wrapper for the WebSocket handler, one of them
+// withBug returns the store and a wrapper for the handler of the realtime server, one of them
 // with the named bug; no bug if the name is empty.
 func withBug(name string, store replay.Store) (replay.Store, func(http.Handler) http.Handler, error) {
 	wrap := func(h http.Handler) http.Handler { return h }
@@ -44,6 +46,10 @@ func withBug(name string, store replay.Store) (replay.Store, func(http.Handler) 
 		}{store, skipNotification{follower}}
 	case bugSkipFrame:
 		wrap = alterFrames(skipFrames)
+	case bugSkipEvent:
+		wrap = alterEvents(skipFrames)
+	case bugWrongEvent:
+		wrap = alterEvents(wrongPatches)
 	case bugWrongPatch:
 		wrap = alterFrames(wrongPatches)
 	default:

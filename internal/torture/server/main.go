@@ -1,5 +1,5 @@
 // Command server is the process that package torture starts and kills: a manager on
-// a store, served over WebSocket and administered over HTTP.
+// a store, served over WebSocket, server-sent events and HTTP, and administered over HTTP.
 //
 // Its first line on standard output is "listening on http://HOST:PORT". It also
 // starts where its store cannot be reached. With -bug it breaks a promise on
@@ -74,7 +74,9 @@ func run(ctx context.Context, storeName string, retention int, node string, wind
 	}
 	defer server.Close()
 	mux := http.NewServeMux()
-	mux.Handle("/realtime", wrap(identified(fmt.Sprintf("%s/%d", node, os.Getpid()), server)))
+	endpoint := wrap(identified(fmt.Sprintf("%s/%d", node, os.Getpid()), server))
+	mux.Handle("/realtime", endpoint)
+	mux.Handle("/realtime/", endpoint)
 	mux.Handle("/admin/", adminHandler(manager))
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
