@@ -38,6 +38,8 @@ type Server struct {
 	id                      string
 	stopObserving           func()
 
+	goroutines *goroutines
+
 	buffers  sync.Pool // *writeBuffer
 	messages sync.Pool // *bytes.Buffer, for readers
 
@@ -76,6 +78,8 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		validator: sync.OnceValues(schemas.New),
 		sessions:  make(map[*session]struct{}),
 		pending:   make(map[*pendingConnection]struct{}),
+
+		goroutines: newGoroutines(),
 
 		revoke:          revokeFunction(effective.RevocationRetention),
 		reauthorization: reauthorizeFunction(),
@@ -142,6 +146,7 @@ func (s *Server) Close() error {
 		session.cut("the server was closed")
 	}
 	<-s.running.whenIdle()
+	s.goroutines.close()
 	s.stopObserving()
 	s.lease.close()
 	return nil

@@ -25,8 +25,14 @@ func newWriteBuffer() any { return &writeBuffer{bytes: make([]byte, 0, bufferByt
 // startWriter is called by the outbox.
 func (s *session) startWriter() {
 	s.helpers.Add(1)
-	go s.write()
+	s.server.goroutines.start((*writer)(s))
 }
+
+// writer is a session as the task of its writer.
+type writer session
+
+// run implements task.
+func (w *writer) run() { (*session)(w).write() }
 
 func (s *session) write() {
 	defer s.helpers.Done()
