@@ -69,7 +69,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request, pendin
 		session.enqueueRequest(m.ShareDataID, m)
 	}
 	if t.response == nil {
-		go s.runSession(session)
+		s.startSession(session)
 	} else {
 		s.runSession(session) // the response ends when this returns
 	}

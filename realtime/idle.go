@@ -20,6 +20,16 @@ func (s *session) messageArrived(now time.Time) {
 	s.idle.lastMessage.Store(int64(now.Sub(s.info.OpenedAt)))
 }
 
+// quiet is the time between two messages from which on the reader's goroutine is
+// replaced after a message: see errReadOn.
+const quiet = time.Second
+
+// isQuiet reports whether the last message came long after the one before, of which
+// lastMessage is given, or was the first.
+func (s *session) isQuiet(before int64) bool {
+	return before == 0 || s.idle.lastMessage.Load()-before >= int64(quiet)
+}
+
 // startIdleWatch starts the timer.
 func (s *session) startIdleWatch() {
 	timeout := s.server.options.IdleTimeout

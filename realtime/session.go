@@ -68,7 +68,7 @@ type session struct {
 	closeTimer   *time.Timer // cuts the connection some time after closing
 	cutCause     string      // why the server cut the connection; the first counts
 	unauthorized bool        // the caller is not served any more; see closeUnauthorized
-	ended        bool        // run has returned
+	ended        bool        // finish has returned
 
 	renewing  bool      // an authenticate frame is being processed
 	renewedAt time.Time // when the last one had been processed
@@ -98,14 +98,12 @@ func newSession(s *Server, info Connection, counted *admitted) *session {
 	return c
 }
 
-// run reads until the connection ends, and leaves nothing behind.
-func (s *session) run() {
+// begin is called once, before read.
+func (s *session) begin() {
 	notify(s.server, s.server.options.Observer.OnOpen, s.info)
 	s.startExpiry()
 	s.startHeartbeat()
 	s.startIdleWatch()
-	err := s.read()
-	s.finish(err)
 }
 
 // finish ends what the connection began, except for proposals. err is why
@@ -129,7 +127,7 @@ func (s *session) finish(err error) {
 	notify(s.server, s.server.options.Observer.OnClose, event)
 }
 
-// end is called after run. The connection is counted until its proposals have ended
+// end is called after finish. The connection is counted until its proposals have ended
 // too, so that a peer cannot have more of them in flight by connecting again.
 func (s *session) end() {
 	s.mu.Lock()

@@ -204,7 +204,8 @@ type hijacker struct {
 	http.ResponseWriter
 	deadline time.Time // for writing the response; zero: none
 	socket   *socket
-	status   int // of the response, where the library refuses to upgrade
+	buffered *bufio.Reader // of the socket
+	status   int           // of the response, where the library refuses to upgrade
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -237,7 +238,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.socket = newSocket(conn, early)
-	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, readBuffer), bufio.NewWriterSize(h.socket, controlBuffer)), nil
+	h.buffered = bufio.NewReaderSize(h.socket, readBuffer)
+	return h.socket, bufio.NewReadWriter(h.buffered, bufio.NewWriterSize(h.socket, controlBuffer)), nil
 }
 
 // WriteHeaderNow is for middleware that delays the header; the WebSocket
