@@ -113,8 +113,8 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending 
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
 	session := newSession(s, pending.info, counted)
 	if err := acceptWebSocket(session, h, r); err != nil {
-		session.cancel()
-		session.stopServing()
+		session.ctx.cancel()
+		session.serving.cancel()
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
 				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", pending.info.RemoteAddr)

@@ -21,7 +21,7 @@ type requestQueue struct {
 // enqueueLocked appends a message to its queue. It returns false if the server
 // is closing.
 func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
-	if q := s.queues[id]; q != nil {
+	if q := s.queues.get(id); q != nil {
 		q.waiting = append(q.waiting, message)
 		return true
 	}
@@ -29,7 +29,7 @@ func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
 		return false
 	}
 	q := &requestQueue{session: s, shareDataID: id, waiting: []wire.ClientMessage{message}}
-	s.queues[id] = q
+	s.queues.set(id, q)
 	s.server.goroutines.start(q)
 	return true
 }
@@ -42,7 +42,7 @@ func (q *requestQueue) run() {
 	for {
 		s.mu.Lock()
 		if len(q.waiting) == 0 {
-			delete(s.queues, q.shareDataID)
+			s.queues.delete(q.shareDataID)
 			s.mu.Unlock()
 			return
 		}

@@ -40,7 +40,7 @@ func (s *session) write() {
 	buffer := s.server.buffers.Get().(*writeBuffer)
 	defer s.server.buffers.Put(buffer)
 	for {
-		// The timer of expiries may be late on a busy machine.
+		// The alarm may be late on a busy machine.
 		s.closeIfExpired()
 		c, more := s.out.next(buffer.frames[:0])
 		if !more {
