@@ -33,8 +33,8 @@ func TestGoroutines_TasksNeverWait(t *testing.T) {
 			close(release)
 			all.Wait()
 			synctest.Wait()
-			if n := g.waiting.Load(); n != maxWaiting {
-				t.Fatalf("%d goroutines wait, want %d", n, maxWaiting)
+			if g.waiting != maxWaiting || g.starting || len(g.queue) > 0 {
+				t.Fatalf("%d goroutines wait, want %d; starting %v, %d tasks", g.waiting, maxWaiting, g.starting, len(g.queue))
 			}
 		}
 	})
