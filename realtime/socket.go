@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -65,6 +66,9 @@ type socket struct {
 	// armed says that the network knows it. Both are for the reader.
 	deadline time.Time
 	armed    bool
+
+	// raw is the connection for writeAtOnce; nil until that is called.
+	raw syscall.RawConn
 
 	closing sync.Once
 

@@ -13,6 +13,7 @@ type writeBuffer struct {
 	line     []byte
 	parts    [][]byte
 	gathered net.Buffers // here, because a local variable would be allocated
+	atOnce   atOnce
 }
 
 // bufferBytes is the size of writeBuffer.bytes: small frames that wait together are
