@@ -113,8 +113,8 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending 
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
 	session := newSession(s, pending.info, counted)
 	if err := acceptWebSocket(session, h, r); err != nil {
-		session.cancel()
-		session.stopServing()
+		session.ctx.cancel()
+		session.serving.cancel()
 		if h.status == http.StatusForbidden { // the library's check of the origin
 			s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
 				"origin", shorten(r.Header.Get("Origin")), "host", shorten(r.Host), "remote", pending.info.RemoteAddr)
@@ -123,17 +123,41 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending 
 		return false
 	}
 	s.register(session, pending)
-	go s.runSession(session)
+	s.startSession(session)
 	return true
 }
 
-// runSession runs a registered session, which s.running counts, to its end.
+// startSession begins a registered session, which s.running counts, and has a goroutine
+// run it to its end.
+func (s *Server) startSession(session *session) {
+	// The goroutine is a new one, whose stack is small.
+	defer func() { go s.readSession(session) }()
+	session.begin()
+}
+
+// runSession is startSession on the goroutine of the caller.
 func (s *Server) runSession(session *session) {
+	defer s.readSession(session)
+	session.begin()
+}
+
+// readSession reads until the session ends. Its frame, and those of what it calls until
+// the transport waits, stay on the stack as long as the connection is idle.
+func (s *Server) readSession(session *session) {
+	err := session.read()
+	if err == errReadOn {
+		go s.readSession(session)
+		return
+	}
+	s.endSession(session, err)
+}
+
+func (s *Server) endSession(session *session, err error) {
 	defer s.running.done()
 	defer session.end()
 	defer s.unregister(session)
 	defer s.recoverIn(session)
-	session.run()
+	session.finish(err)
 }
 
 var errNoCaller = errors.New("no caller was authenticated")

@@ -88,7 +88,7 @@ func (c *catchUp) readFirst() {
 	if errors.As(err, &lost) || ended {
 		// The store is ahead of the channel, which this brings up to it; if it fails, the
 		// channel stays where it is.
-		c.session.server.manager.Refresh(c.session.ctx, c.sub.channel.id)
+		c.session.server.manager.Refresh(&c.session.ctx, c.sub.channel.id)
 	}
 	switch {
 	case ended && c.awaitEnd(head.Epoch):
@@ -188,7 +188,7 @@ func (c *catchUp) beginAgain() {
 }
 
 func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
-	return c.sub.channel.readPage(c.session.ctx, &c.sub.request, c.sub.form, after, upTo)
+	return c.sub.channel.readPage(&c.session.ctx, &c.sub.request, c.sub.form, after, upTo)
 }
 
 // rebind makes the subscription one to the ShareData that was re-created by its

@@ -46,13 +46,13 @@ func newChannelFixture(t *testing.T) *channelFixture {
 }
 
 func (b *channelFixture) subscription(since string) *subscription {
-	s := &session{server: b.server, ctx: context.Background(), subscriptions: make(map[string]*subscription)}
+	s := &session{server: b.server, ctx: lazyContext{parent: context.Background()}}
 	s.out = &outbox{limit: unlimited, wake: func() {}, overflow: func(int) {}}
 	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
 		b.Fatal(err)
 	}
 	sub := &subscription{session: s, request: wire.Subscribe{ShareDataID: "c", Since: since, ReplayLifecycle: true}, channel: b.channel}
-	s.subscriptions["c"] = sub
+	s.subscriptions.set("c", sub)
 	return sub
 }
 

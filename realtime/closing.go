@@ -39,13 +39,11 @@ func (s *session) beginClosing() bool {
 }
 
 func (s *session) stopTimersLocked() {
-	if s.heartbeat != nil {
-		s.heartbeat.Stop()
-	}
+	s.server.alarms.set(&s.heartbeat, time.Time{})
+	s.server.alarms.set(&s.idle.alarm, time.Time{})
 	if s.closeTimer != nil {
 		s.closeTimer.Stop()
 	}
-	s.stopIdleWatchLocked()
 }
 
 func (s *session) isClosing() bool {
@@ -97,8 +95,8 @@ func (s *session) closeUnauthorized(reason string) {
 	s.mu.Unlock()
 	s.out.closeAtOnce(codes.CloseUnauthorized, reason)
 	s.beginClosing()
-	s.cancel()
-	s.stopServing()
+	s.ctx.cancel()
+	s.serving.cancel()
 	s.endSubscriptions()
 }
 

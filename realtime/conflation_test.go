@@ -165,7 +165,7 @@ func TestConflation_Removed(t *testing.T) {
 		for changes, skipped := range map[int]int{20: 19, 1: 0} {
 			ts.createPadded("c", 100<<10)
 			c := subscribeConflated(dialPipe(ts), "c", "")
-			synctest.Wait() // the server knows that the state is written
+			synctest.Wait() // until the state does not count as waiting
 			ts.add("c", changes)
 			if err := ts.manager.Remove(t.Context(), "c"); err != nil {
 				t.Fatal(err)

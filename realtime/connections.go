@@ -24,7 +24,7 @@ func (s *Server) Connections() []OpenConnection {
 	list := make([]OpenConnection, 0, len(sessions))
 	for _, session := range sessions {
 		session.mu.Lock()
-		list = append(list, OpenConnection{Connection: session.connection(), Subscriptions: len(session.subscriptions)})
+		list = append(list, OpenConnection{Connection: session.connection(), Subscriptions: session.subscriptions.len()})
 		session.mu.Unlock()
 	}
 	slices.SortFunc(list, func(a, b OpenConnection) int { return cmp.Compare(a.ID, b.ID) })

@@ -58,8 +58,8 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request, pendin
 		t.parts = append(t.parts, streamPart{shareDataID: m.ShareDataID, since: since})
 	}
 	if err := t.open(w, r); err != nil {
-		session.cancel()
-		session.stopServing()
+		session.ctx.cancel()
+		session.serving.cancel()
 		s.log.Debug("no event stream", "remote", pending.info.RemoteAddr, "error", shorten(err.Error()))
 		return false
 	}
@@ -69,7 +69,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request, pendin
 		session.enqueueRequest(m.ShareDataID, m)
 	}
 	if t.response == nil {
-		go s.runSession(session)
+		s.startSession(session)
 	} else {
 		s.runSession(session) // the response ends when this returns
 	}

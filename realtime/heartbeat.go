@@ -26,7 +26,7 @@ func (l *liveness) beat(received, written uint64, writing bool) bool {
 	return alive
 }
 
-// startHeartbeat starts the timer; there is no goroutine between beats.
+// startHeartbeat sets the alarm; there is no goroutine between beats.
 func (s *session) startHeartbeat() {
 	interval := s.server.options.Heartbeat
 	if interval == 0 {
@@ -35,7 +35,7 @@ func (s *session) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closing {
-		s.heartbeat = time.AfterFunc(interval, func() { s.server.runTracked(s.beat) })
+		s.server.alarms.set(&s.heartbeat, time.Now().Add(interval))
 	}
 }
 
@@ -45,11 +45,12 @@ func (s *session) beat() {
 	s.mu.Lock()
 	alive := s.closing || s.liveness.beat(received, written, writing) || !writing && !s.transport.answersPings()
 	if alive && !s.closing {
-		s.heartbeat.Reset(s.server.options.Heartbeat)
+		s.server.alarms.set(&s.heartbeat, time.Now().Add(s.server.options.Heartbeat))
 	}
 	s.mu.Unlock()
 	if !alive {
-		s.cut("the peer answered no ping for a whole heartbeat")
+		// A connection with TLS may take some time to close.
+		s.server.spawn(s, func() { s.cut("the peer answered no ping for a whole heartbeat") })
 		return
 	}
 	s.out.sendPing()

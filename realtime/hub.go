@@ -39,17 +39,29 @@ func (h *hub) acquire(ctx context.Context, id string) (*channel, error) {
 	if !found {
 		h.open(c)
 	}
-	select {
-	case <-c.opened:
-	case <-ctx.Done():
-		h.release(c)
-		return nil, ctx.Err()
+	if !c.isOpened() {
+		select {
+		case <-c.opened:
+		case <-ctx.Done(): // which makes the context allocate
+			h.release(c)
+			return nil, ctx.Err()
+		}
 	}
 	if c.err != nil {
 		h.release(c)
 		return nil, c.err
 	}
 	return c, nil
+}
+
+// isOpened reports whether opened is closed.
+func (c *channel) isOpened() bool {
+	select {
+	case <-c.opened:
+		return true
+	default:
+		return false
+	}
 }
 
 // open makes the channel observe the manager. It uses the server's context,

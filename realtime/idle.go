@@ -8,11 +8,11 @@ import (
 )
 
 // idleWatch finds out whether a connection is idle: it has no subscription and no
-// proposal in flight, and has sent no message for Options.IdleTimeout. Its timer
-// runs once in that time.
+// proposal in flight, and has sent no message for Options.IdleTimeout. It looks once in
+// that time.
 type idleWatch struct {
 	lastMessage atomic.Int64 // in nanoseconds after Connection.OpenedAt
-	timer       *time.Timer  // guarded by session.mu
+	alarm       alarm        // set with session.mu held
 }
 
 // messageArrived is called by the reader.
@@ -20,7 +20,17 @@ func (s *session) messageArrived(now time.Time) {
 	s.idle.lastMessage.Store(int64(now.Sub(s.info.OpenedAt)))
 }
 
-// startIdleWatch starts the timer.
+// quiet is the time between two messages from which on the reader's goroutine is
+// replaced after a message: see errReadOn.
+const quiet = time.Second
+
+// isQuiet reports whether the last message came long after the one before, of which
+// lastMessage is given, or was the first.
+func (s *session) isQuiet(before int64) bool {
+	return before == 0 || s.idle.lastMessage.Load()-before >= int64(quiet)
+}
+
+// startIdleWatch sets the alarm.
 func (s *session) startIdleWatch() {
 	timeout := s.server.options.IdleTimeout
 	if timeout == 0 {
@@ -29,7 +39,7 @@ func (s *session) startIdleWatch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closing {
-		s.idle.timer = time.AfterFunc(timeout, func() { s.server.runTracked(s.checkIdle) })
+		s.server.alarms.set(&s.idle.alarm, time.Now().Add(timeout))
 	}
 }
 
@@ -39,20 +49,14 @@ func (s *session) checkIdle() {
 	timeout := s.server.options.IdleTimeout
 	s.mu.Lock()
 	remaining := timeout + time.Duration(s.idle.lastMessage.Load()) - time.Since(s.info.OpenedAt)
-	if len(s.subscriptions) > 0 || len(s.queues) > 0 || s.unsent > 0 {
+	if s.subscriptions.len() > 0 || s.queues.len() > 0 || s.unsent > 0 {
 		remaining = timeout
 	}
 	if remaining > 0 && !s.closing {
-		s.idle.timer.Reset(remaining)
+		s.server.alarms.set(&s.idle.alarm, time.Now().Add(remaining))
 	}
 	s.mu.Unlock()
 	if remaining <= 0 {
 		s.close(codes.CloseGoingAway, "idle: no subscription and no message; reconnect when there is something to do")
-	}
-}
-
-func (s *session) stopIdleWatchLocked() {
-	if s.idle.timer != nil {
-		s.idle.timer.Stop()
 	}
 }

@@ -13,7 +13,7 @@ import (
 // This file is what a session does with what its peer sends. The transport calls it
 // with whole messages, one at a time.
 
-// read takes messages until the connection ends, and returns why.
+// read takes messages until the connection ends, and returns why; or errReadOn.
 func (s *session) read() error {
 	defer s.server.recoverIn(s)
 	return s.transport.read(s)

@@ -169,8 +169,8 @@ func (s *Server) mayRead(r *http.Request, pending *pendingConnection, counted *a
 	session, e := newExchange(s, r, pending, counted)
 	defer session.helpers.Wait()
 	defer session.out.close()
-	defer session.stopServing()
-	defer session.cancel()
+	defer session.serving.cancel()
+	defer session.ctx.cancel()
 	if err := session.maySubscribe(m); err != nil {
 		p := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to read %.60q", m.ShareDataID)).problem()
 		if errors.Is(err, ErrExpired) {

@@ -98,7 +98,7 @@ func (s *session) reauthorize() {
 // holdSubscriptions has the subscriptions hold what is committed until recheck.
 func (s *session) holdSubscriptions() (held []*subscription) {
 	s.mu.Lock()
-	for _, sub := range s.subscriptions {
+	for sub := range s.subscriptions.all() {
 		held = append(held, sub)
 	}
 	s.mu.Unlock()

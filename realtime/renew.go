@@ -145,7 +145,7 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 	}
 	s.setCaller(caller)
 	s.callerChanges.Add(1)
-	s.server.expiries.set(&s.expiryEntry, s.server.expiry(caller))
+	s.server.expiries.set(&s.expiryAlarm, s.server.expiry(caller))
 	s.mu.Unlock()
 	if s.server.revocations.isRevoked(caller, s.info.OpenedAt) { // since it was checked
 		s.closeUnauthorized(reasonRevoked)

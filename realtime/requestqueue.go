@@ -13,31 +13,36 @@ import (
 // others nor pings. A queue exists only while it is not empty or one of its
 // requests is being processed.
 type requestQueue struct {
-	waiting []wire.ClientMessage
+	session     *session
+	shareDataID string
+	waiting     []wire.ClientMessage // guarded by session.mu
 }
 
 // enqueueLocked appends a message to its queue. It returns false if the server
 // is closing.
 func (s *session) enqueueLocked(id string, message wire.ClientMessage) bool {
-	if q := s.queues[id]; q != nil {
+	if q := s.queues.get(id); q != nil {
 		q.waiting = append(q.waiting, message)
 		return true
 	}
-	q := &requestQueue{waiting: []wire.ClientMessage{message}}
-	s.queues[id] = q
-	if !s.server.spawn(s, func() { s.runQueue(id, q) }) {
-		delete(s.queues, id)
+	if !s.server.running.add() {
 		return false
 	}
+	q := &requestQueue{session: s, shareDataID: id, waiting: []wire.ClientMessage{message}}
+	s.queues.set(id, q)
+	s.server.goroutines.start(q)
 	return true
 }
 
-// runQueue is the goroutine of a queue.
-func (s *session) runQueue(id string, q *requestQueue) {
+// run implements task.
+func (q *requestQueue) run() {
+	s := q.session
+	defer s.server.running.done()
+	defer s.server.recoverIn(s)
 	for {
 		s.mu.Lock()
 		if len(q.waiting) == 0 {
-			delete(s.queues, id)
+			s.queues.delete(q.shareDataID)
 			s.mu.Unlock()
 			return
 		}

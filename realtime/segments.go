@@ -4,9 +4,12 @@ package realtime
 // is cheaper than to have the kernel gather them.
 const copyBelow = 4 << 10
 
-// writeStep is how many bytes are given to the network at once, about, so that progress
-// shows while much is being written.
-const writeStep = 64 << 10
+// How many bytes are given to the network at once, about: gatherBytes as long as it takes
+// them without waiting; from then on writeStep, so that progress shows.
+const (
+	gatherBytes = chunkSize
+	writeStep   = 64 << 10
+)
 
 // segments gathers bytes that are written together.
 type segments struct {
@@ -45,10 +48,10 @@ func (w *segments) add(p []byte) {
 	}
 	for len(p) > 0 && w.err == nil {
 		w.endCopied()
-		n := min(len(p), writeStep-w.size)
+		n := min(len(p), gatherBytes-w.size)
 		w.parts = append(w.parts, p[:n])
 		w.size += n
-		if p = p[n:]; w.size >= writeStep {
+		if p = p[n:]; w.size >= gatherBytes {
 			w.flush()
 		}
 	}
@@ -73,17 +76,64 @@ func (w *segments) flush() error {
 	return w.err
 }
 
-// write writes the parts, in one system call where that is possible.
-func (w *segments) write() (err error) {
-	var n int64
-	if len(w.parts) == 1 {
-		var written int
-		written, err = w.conn.Conn.Write(w.parts[0])
-		n = int64(written)
-	} else {
-		w.buffer.gathered = w.parts
-		n, err = w.buffer.gathered.WriteTo(w.conn.Conn)
+// write writes the parts.
+func (w *segments) write() error {
+	rest := w.parts
+	if w.size > writeStep {
+		n, err := w.conn.writeAtOnce(rest, w.buffer)
+		w.conn.written.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+		rest = skip(rest, n)
 	}
+	for len(rest) > 0 {
+		count, size := 0, 0
+		for count < len(rest) && size+len(rest[count]) <= writeStep {
+			size += len(rest[count])
+			count++
+		}
+		var err error
+		switch count {
+		case 0:
+			err = w.writeOne(rest[0][:writeStep])
+			rest[0] = rest[0][writeStep:]
+		case 1:
+			err = w.writeOne(rest[0])
+		default:
+			err = w.writeSeveral(rest[:count])
+		}
+		if err != nil {
+			return err
+		}
+		rest = rest[count:]
+	}
+	return nil
+}
+
+// writeOne writes a part, and blocks until the network has taken it.
+func (w *segments) writeOne(part []byte) error {
+	n, err := w.conn.Conn.Write(part)
 	w.conn.written.Add(uint64(n))
 	return err
+}
+
+// writeSeveral is writeOne for several parts, in one system call where that is possible.
+func (w *segments) writeSeveral(parts [][]byte) error {
+	w.buffer.gathered = parts
+	n, err := w.buffer.gathered.WriteTo(w.conn.Conn)
+	w.conn.written.Add(uint64(n))
+	return err
+}
+
+// skip returns what follows the first n bytes of the parts.
+func skip(parts [][]byte, n int) [][]byte {
+	for len(parts) > 0 && n >= len(parts[0]) {
+		n -= len(parts[0])
+		parts = parts[1:]
+	}
+	if n > 0 {
+		parts[0] = parts[0][n:]
+	}
+	return parts
 }

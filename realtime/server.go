@@ -26,8 +26,8 @@ type Server struct {
 	hub       *hub
 	validator func() (*schemas.Validator, error)
 
-	// Who is served: see expiries, revocationList, revocationLease and Reauthorize.
-	expiries         expiries
+	// Who is served: see alarms, revocationList, revocationLease and Reauthorize.
+	expiries         alarms // by the wall clock
 	revocations      revocationList
 	lease            *revocationLease
 	reauthorizations atomic.Uint64 // see session.authorizationVersion
@@ -37,6 +37,10 @@ type Server struct {
 	revoke, reauthorization *sharedata.Function
 	id                      string
 	stopObserving           func()
+
+	alarms alarms // heartbeats and idle checks
+
+	goroutines *goroutines
 
 	buffers  sync.Pool // *writeBuffer
 	messages sync.Pool // *bytes.Buffer, for readers
@@ -77,6 +81,8 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 		sessions:  make(map[*session]struct{}),
 		pending:   make(map[*pendingConnection]struct{}),
 
+		goroutines: newGoroutines(),
+
 		revoke:          revokeFunction(effective.RevocationRetention),
 		reauthorization: reauthorizeFunction(),
 		id:              rand.Text(),
@@ -87,7 +93,9 @@ func NewServer(manager *sharedata.Manager, options *Options) (*Server, error) {
 	s.stopObserving = manager.ObserveAll(sharedata.ObserverFunc(s.observeRevocations))
 	s.hub = &hub{manager: manager, ctx: s.ctx, lease: s.lease, channels: make(map[string]*channel)}
 	s.buffers.New = newWriteBuffer
-	s.expiries.track = s.runTracked
+	ring := func(a *alarm) { a.session.ring(a.kind) }
+	s.expiries = alarms{ring: ring, track: s.runTracked, wall: true}
+	s.alarms = alarms{ring: ring, track: s.runTracked}
 	s.messages.New = func() any { return new(bytes.Buffer) }
 	return s, nil
 }
@@ -141,6 +149,7 @@ func (s *Server) Close() error {
 		session.cut("the server was closed")
 	}
 	<-s.running.whenIdle()
+	s.goroutines.close()
 	s.stopObserving()
 	s.lease.close()
 	return nil

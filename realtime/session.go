@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,10 +31,7 @@ type session struct {
 	transport transport
 	// ctx ends with the connection. serving ends when the caller is not served any
 	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.
-	ctx         context.Context
-	cancel      context.CancelFunc
-	serving     context.Context
-	stopServing context.CancelFunc
+	ctx, serving lazyContext
 	// admitted counts the connection until serving ends.
 	admitted *admitted
 
@@ -44,7 +40,7 @@ type session struct {
 	currentCaller atomic.Pointer[sessionCaller]
 	// callerChanges counts the replacements of the caller; see authorizationVersion.
 	callerChanges atomic.Uint64
-	expiryEntry   expiryEntry
+	expiryAlarm   alarm
 
 	// helpers are the writer and the goroutine that handles an overflow. They are
 	// started with outbox.mu held while the outbox is not closed, and waited for
@@ -55,8 +51,8 @@ type session struct {
 	mu sync.Mutex
 
 	// Subscriptions and what is requested about them, by ShareData.
-	subscriptions map[string]*subscription
-	queues        map[string]*requestQueue
+	subscriptions idMap[subscription]
+	queues        idMap[requestQueue]
 	queued        int // subscribes and unsubscribes in queues
 
 	// Proposals.
@@ -70,13 +66,13 @@ type session struct {
 	closeTimer   *time.Timer // cuts the connection some time after closing
 	cutCause     string      // why the server cut the connection; the first counts
 	unauthorized bool        // the caller is not served any more; see closeUnauthorized
-	ended        bool        // run has returned
+	ended        bool        // finish has returned
 
 	renewing  bool      // an authenticate frame is being processed
 	renewedAt time.Time // when the last one had been processed
 
 	// The heartbeat.
-	heartbeat *time.Timer
+	heartbeat alarm
 	liveness  liveness
 
 	limiter messageLimiter // for the reader
@@ -85,29 +81,26 @@ type session struct {
 
 func newSession(s *Server, info Connection, counted *admitted) *session {
 	c := &session{
-		server:        s,
-		info:          info,
-		admitted:      counted,
-		subscriptions: make(map[string]*subscription),
-		queues:        make(map[string]*requestQueue),
+		server:   s,
+		info:     info,
+		admitted: counted,
 	}
-	c.expiryEntry = expiryEntry{session: c, index: -1}
+	c.expiryAlarm = newAlarm(c, alarmExpiry)
+	c.heartbeat = newAlarm(c, alarmHeartbeat)
+	c.idle.alarm = newAlarm(c, alarmIdle)
 	c.out = &outbox{limit: s.options.MaxBufferedBytes, wake: c.startWriter, overflow: c.startFallingBehind}
 	c.limiter = newMessageLimiter(&s.options)
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.serving, c.stopServing = context.WithCancel(s.ctx)
+	c.ctx.parent, c.serving.parent = s.ctx, s.ctx
 	c.setCaller(info.Caller)
 	return c
 }
 
-// run reads until the connection ends, and leaves nothing behind.
-func (s *session) run() {
+// begin is called once, before read.
+func (s *session) begin() {
 	notify(s.server, s.server.options.Observer.OnOpen, s.info)
 	s.startExpiry()
 	s.startHeartbeat()
 	s.startIdleWatch()
-	err := s.read()
-	s.finish(err)
 }
 
 // finish ends what the connection began, except for proposals. err is why
@@ -118,8 +111,8 @@ func (s *session) finish(err error) {
 	s.stopTimersLocked()
 	cause := s.cutCause
 	s.mu.Unlock()
-	s.server.expiries.set(&s.expiryEntry, time.Time{})
-	s.cancel()
+	s.server.expiries.set(&s.expiryAlarm, time.Time{})
+	s.ctx.cancel()
 	s.out.close()
 	s.transport.cut()
 	s.endSubscriptions()
@@ -131,7 +124,7 @@ func (s *session) finish(err error) {
 	notify(s.server, s.server.options.Observer.OnClose, event)
 }
 
-// end is called after run. The connection is counted until its proposals have ended
+// end is called after finish. The connection is counted until its proposals have ended
 // too, so that a peer cannot have more of them in flight by connecting again.
 func (s *session) end() {
 	s.mu.Lock()
@@ -145,7 +138,7 @@ func (s *session) end() {
 
 // release is called once, when neither the connection nor a proposal is left.
 func (s *session) release() {
-	s.stopServing()
+	s.serving.cancel()
 	s.admitted.release()
 }
 
@@ -153,9 +146,9 @@ func (s *session) release() {
 func (s *session) endSubscriptions() {
 	s.mu.Lock()
 	all := s.subscriptions
-	s.subscriptions = make(map[string]*subscription)
+	s.subscriptions = idMap[subscription]{}
 	s.mu.Unlock()
-	for _, sub := range all {
+	for sub := range all.all() {
 		sub.end()
 	}
 }
@@ -164,8 +157,8 @@ func (s *session) endSubscriptions() {
 func (s *session) remove(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id := sub.request.ShareDataID; s.subscriptions[id] == sub {
-		delete(s.subscriptions, id)
+	if id := sub.request.ShareDataID; s.subscriptions.get(id) == sub {
+		s.subscriptions.delete(id)
 	}
 }
 
@@ -173,5 +166,5 @@ func (s *session) remove(sub *subscription) {
 func (s *session) subscriptionTo(id string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.subscriptions[id]
+	return s.subscriptions.get(id)
 }

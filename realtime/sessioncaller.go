@@ -20,8 +20,8 @@ type sessionCaller struct {
 func (s *session) setCaller(caller *sharedata.Caller) {
 	s.currentCaller.Store(&sessionCaller{
 		caller:      caller,
-		connCtx:     sharedata.WithCaller(s.ctx, caller),
-		proposalCtx: sharedata.WithCaller(s.serving, caller),
+		connCtx:     sharedata.WithCaller(&s.ctx, caller),
+		proposalCtx: sharedata.WithCaller(&s.serving, caller),
 	})
 	s.expires.Store(!s.server.expiry(caller).IsZero())
 }

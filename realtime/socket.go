@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -70,6 +71,9 @@ type socket struct {
 	// armed says that the network knows it. Both are for the reader.
 	deadline time.Time
 	armed    bool
+
+	// raw is the connection for writeAtOnce; nil until that is called.
+	raw syscall.RawConn
 
 	closing sync.Once
 
@@ -215,7 +219,8 @@ type hijacker struct {
 	http.ResponseWriter
 	deadline time.Time // for writing the response; zero: none
 	socket   *socket
-	status   int // of the response, where the library refuses to upgrade
+	buffered *bufio.Reader // of the socket
+	status   int           // of the response, where the library refuses to upgrade
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -248,7 +253,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.socket = newSocket(conn, early)
-	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, readBuffer), bufio.NewWriterSize(h.socket, controlBuffer)), nil
+	h.buffered = bufio.NewReaderSize(h.socket, readBuffer)
+	return h.socket, bufio.NewReadWriter(h.buffered, bufio.NewWriterSize(h.socket, controlBuffer)), nil
 }
 
 // WriteHeaderNow is for middleware that delays the header; the WebSocket

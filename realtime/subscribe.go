@@ -53,8 +53,8 @@ func (s *session) subscribe(m *wire.Subscribe) {
 // unsubscribe ends a subscription, if there is one.
 func (s *session) unsubscribe(id string) {
 	s.mu.Lock()
-	sub := s.subscriptions[id]
-	delete(s.subscriptions, id)
+	sub := s.subscriptions.get(id)
+	s.subscriptions.delete(id)
 	s.mu.Unlock()
 	if sub != nil {
 		sub.end()
@@ -70,18 +70,18 @@ func (s *session) add(sub *subscription) bool {
 		return false
 	}
 	id := sub.request.ShareDataID
-	if most := s.server.options.MaxSubscriptions; len(s.subscriptions) >= most {
+	if most := s.server.options.MaxSubscriptions; s.subscriptions.len() >= most {
 		s.out.send(errorFrame(codes.TooManySubscriptions, id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
 		return false
 	}
-	s.subscriptions[id] = sub
+	s.subscriptions.set(id, sub)
 	return true
 }
 
 // acquire returns the channel of a ShareData. If there is none, it sends that.
 func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 	id := m.ShareDataID
-	c, err := s.server.hub.acquire(s.ctx, id)
+	c, err := s.server.hub.acquire(&s.ctx, id)
 	switch {
 	case err == nil:
 		return c, true
@@ -102,7 +102,7 @@ func (s *session) refresh(c *channel, since string) bool {
 	if !isAhead(since, c.position()) {
 		return true
 	}
-	_, err := s.server.manager.Refresh(s.ctx, c.id)
+	_, err := s.server.manager.Refresh(&s.ctx, c.id)
 	if err == nil || errors.Is(err, sharedata.ErrUnknownShareData) {
 		return true // the channel has been notified of it
 	}

@@ -1,5 +1,11 @@
 package realtime
 
+import "errors"
+
+// errReadOn has a new goroutine read on: the stack of the one before has grown, and
+// would stay as large while the connection is idle.
+var errReadOn = errors.New("read on")
+
 // transport carries the frames of one session to its peer, in the bytes of its
 // protocol, and what the peer requests to the session. It decides nothing: who may
 // what, catch-up, limits and the order of frames are the session's.
@@ -7,8 +13,8 @@ package realtime
 //	peer -> transport.read -> session.receive -> ...
 //	... -> outbox -> session.write -> transport.write -> peer
 type transport interface {
-	// read takes requests until the connection ends, and returns why. The session calls
-	// it once.
+	// read takes requests until the connection ends, and returns why. It returns
+	// errReadOn if it is to be called again, on a new goroutine.
 	read(s *session) error
 	// write writes a chunk, and blocks until the network has taken it. The session's
 	// writer calls it; after an error or the last chunk it is not called again. The

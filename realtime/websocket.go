@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -21,6 +22,8 @@ import (
 type webSocket struct {
 	*socket
 	conn *websocket.Conn
+	// buffered is what the library reads from.
+	buffered *bufio.Reader
 }
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
@@ -53,18 +56,56 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request) error {
 	if h.Header().Get("Sec-WebSocket-Extensions") != "" {
 		h.socket.compressFrom = s.server.options.CompressFrom
 	}
-	s.transport = &webSocket{socket: h.socket, conn: conn}
+	s.transport = &webSocket{socket: h.socket, conn: conn, buffered: h.buffered}
 	return nil
 }
 
 // read implements transport.
 func (t *webSocket) read(s *session) error {
-	for {
+	for grown := false; ; grown = true {
+		if pongs := t.await(s); pongs && grown {
+			return errReadOn
+		}
+		before := s.idle.lastMessage.Load()
 		if err := t.readMessage(s); err != nil {
 			t.drainAfter(s, err)
 			return err
 		}
+		if t.buffered.Buffered() == 0 && s.isQuiet(before) {
+			return errReadOn
+		}
 	}
+}
+
+// await waits until the peer sends something that the library is to read, and skips
+// pongs. The library would wait with much more on the stack, and a stack that has
+// grown for it stays. It returns whether there were pongs.
+func (t *webSocket) await(s *session) (pongs bool) {
+	for {
+		if _, err := t.buffered.Peek(1); err != nil {
+			return pongs // the library reads the error again
+		}
+		if !t.skipPong(s) {
+			return pongs
+		}
+		pongs = true
+	}
+}
+
+// skipPong skips a pong that has been read as a whole. It returns false for all else.
+func (t *webSocket) skipPong(s *session) bool {
+	received, _ := t.buffered.Peek(t.buffered.Buffered())
+	const header = 6 // two bytes and the mask
+	if len(received) < header || received[0] != finalPong || received[1]&0x80 == 0 || s.isClosing() {
+		return false
+	}
+	n := header + int(received[1]&0x7F)
+	if n > header+125 || n > len(received) {
+		return false
+	}
+	s.allowControlFrame()
+	t.buffered.Discard(n)
+	return true
 }
 
 func (t *webSocket) readMessage(s *session) error {

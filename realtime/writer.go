@@ -13,6 +13,7 @@ type writeBuffer struct {
 	line     []byte
 	parts    [][]byte
 	gathered net.Buffers // here, because a local variable would be allocated
+	atOnce   atOnce
 }
 
 // bufferBytes is the size of writeBuffer.bytes: small frames that wait together are
@@ -25,8 +26,14 @@ func newWriteBuffer() any { return &writeBuffer{bytes: make([]byte, 0, bufferByt
 // startWriter is called by the outbox.
 func (s *session) startWriter() {
 	s.helpers.Add(1)
-	go s.write()
+	s.server.goroutines.start((*writer)(s))
 }
+
+// writer is a session as the task of its writer.
+type writer session
+
+// run implements task.
+func (w *writer) run() { (*session)(w).write() }
 
 func (s *session) write() {
 	defer s.helpers.Done()
@@ -34,7 +41,7 @@ func (s *session) write() {
 	buffer := s.server.buffers.Get().(*writeBuffer)
 	defer s.server.buffers.Put(buffer)
 	for {
-		// The timer of expiries may be late on a busy machine.
+		// The alarm may be late on a busy machine.
 		s.closeIfExpired()
 		c, more := s.out.next(buffer.frames[:0])
 		if !more {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// The heap gives sessions out when they expire, and not those that were moved or
+// The heap gives alarms out when their time has come, and not those that were moved or
 // removed.
-func TestExpiries_Random(t *testing.T) {
+func TestAlarms_Random(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	now := time.Now().Round(0)
-	e := &expiries{track: func(func()) {}}
+	e := &alarms{track: func(func()) {}, wall: true}
 	defer func() { e.timer.Stop() }()
 	sessions := make([]*session, 200)
 	model := make(map[*session]time.Time)
 	for i := range sessions {
 		sessions[i] = &session{}
-		sessions[i].expiryEntry = expiryEntry{session: sessions[i], index: -1}
+		sessions[i].expiryAlarm = newAlarm(sessions[i], alarmExpiry)
 	}
 	for range 20_000 {
 		switch s := sessions[random.IntN(len(sessions))]; random.IntN(10) {
@@ -32,15 +32,15 @@ func TestExpiries_Random(t *testing.T) {
 				}
 			}
 			got := e.take(now)
-			if len(got) != len(want) || slices.ContainsFunc(got, func(s *session) bool { return !slices.Contains(want, s) }) {
-				t.Fatalf("%d sessions have expired, want %d", len(got), len(want))
+			if len(got) != len(want) || slices.ContainsFunc(got, func(a *alarm) bool { return !slices.Contains(want, a.session) }) {
+				t.Fatalf("%d alarms, want %d", len(got), len(want))
 			}
 		case 1, 2:
-			e.set(&s.expiryEntry, time.Time{})
+			e.set(&s.expiryAlarm, time.Time{})
 			delete(model, s)
 		default:
 			model[s] = now.Add(time.Duration(random.IntN(100)) * time.Second)
-			e.set(&s.expiryEntry, model[s])
+			e.set(&s.expiryAlarm, model[s])
 		}
 		if len(e.queue) != len(model) {
 			t.Fatalf("%d in the heap, want %d", len(e.queue), len(model))

@@ -1,0 +1,41 @@
+package realtime
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+type taskFunc func()
+
+func (f taskFunc) run() { f() }
+
+func TestGoroutines_TasksNeverWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGoroutines()
+		defer g.close()
+		for range 2 { // the second time, some goroutines wait for a task
+			var all sync.WaitGroup
+			release := make(chan struct{})
+			const tasks = 2 * maxWaiting
+			all.Add(tasks)
+			begun := make(chan struct{}, tasks)
+			for range tasks {
+				g.start(taskFunc(func() {
+					defer all.Done()
+					begun <- struct{}{}
+					<-release
+				}))
+			}
+			for range tasks {
+				<-begun // each although none has ended
+			}
+			close(release)
+			all.Wait()
+			synctest.Wait()
+			if g.waiting != maxWaiting || g.starting || len(g.queue) > 0 {
+				t.Fatalf("%d goroutines wait, want %d; starting %v, %d tasks", g.waiting, maxWaiting, g.starting, len(g.queue))
+			}
+		}
+	})
+}
