@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
 )
 
 // rawPeer is a peer that writes bytes, whether they are WebSocket or not.
@@ -133,6 +135,26 @@ func heap() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
+}
+
+// grownHeap returns by how much the heap has grown. What peers that go on sending make
+// the server allocate for a moment does not count: it is in some measurements only.
+func grownHeap(before int64) int64 {
+	least := int64(math.MaxInt64)
+	for range 20 {
+		least = min(least, heap()-before)
+	}
+	return least
+}
+
+// smallHistory keeps little of what a neighbour changes.
+func smallHistory(t *testing.T) replay.Store {
+	t.Helper()
+	memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return memory
 }
 
 // allocated returns the bytes that were ever allocated.
