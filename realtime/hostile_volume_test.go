@@ -94,7 +94,7 @@ func TestHostileVolume_SubscribeStorm(t *testing.T) {
 	}
 	peers.Wait()
 	check()
-	if grown := grownHeap(before); grown > 8<<20 {
+	if grown := grownHeap(before); grown > 8<<20 && !raceEnabled || grown > 64<<20 {
 		t.Errorf("the heap has grown by %d KiB", grown>>10)
 	}
 	if n := ts.server.Channels(); n > 5 {
@@ -156,9 +156,11 @@ func TestHostileVolume_NeverReads(t *testing.T) {
 	for len(r.overflows()) < peers {
 		n.waitTrips(1)
 	}
+	// Without a bound it would be 100 MiB. The race detector has pools drop what is put
+	// back, and is slow to free what the tests before have left.
 	limit := int64(256 << 10)
 	if raceEnabled {
-		limit *= 3 // the race detector has pools drop what is put back
+		limit = 16 << 20
 	}
 	if grown := grownHeap(before); grown > peers*limit {
 		t.Errorf("the heap has grown by %d KiB for each", grown/peers>>10)
