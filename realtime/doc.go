@@ -190,7 +190,7 @@
 //
 // # Cost
 //
-// A connection with a subscription costs one goroutine and about 14 KB while it is
+// A connection with a subscription costs one goroutine and about 12 KB while it is
 // idle. Frames are encoded once for all subscribers who want them in the same form
 // (with patches or without, with activity or without), and those that wait together
 // for one connection are written together.

@@ -16,8 +16,9 @@ const (
 	// and 128 KiB for each hostile connection on average. A hostile connection may
 	// hold more, as the doc of package realtime says, but only by sending as much.
 	mostHeap = 64<<20 + hostileConnections*128<<10
-	// parkedWorkers is how many idle goroutines package sharedata keeps.
-	parkedWorkers = 16
+	// parkedWorkers is how many idle goroutines package sharedata keeps, and package
+	// realtime.
+	parkedWorkers = 16 + 16
 )
 
 func TestHostile_HonestClientsUnaffected(t *testing.T) {
