@@ -7,7 +7,7 @@ const copyBelow = 4 << 10
 // How many bytes are given to the network at once, about: gatherBytes as long as it takes
 // them without waiting; from then on writeStep, so that progress shows.
 const (
-	gatherBytes = chunkSize
+	gatherBytes = 256 << 10
 	writeStep   = 64 << 10
 )
 
@@ -47,13 +47,15 @@ func (w *segments) add(p []byte) {
 		return
 	}
 	for len(p) > 0 && w.err == nil {
+		if w.size >= gatherBytes { // also by what was copied
+			w.flush()
+			continue
+		}
 		w.endCopied()
 		n := min(len(p), gatherBytes-w.size)
 		w.parts = append(w.parts, p[:n])
 		w.size += n
-		if p = p[n:]; w.size >= gatherBytes {
-			w.flush()
-		}
+		p = p[n:]
 	}
 }
 

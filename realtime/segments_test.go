@@ -51,6 +51,37 @@ func TestSocket_WriteLarge(t *testing.T) {
 	}
 }
 
+// Bytes that are copied between large ones, such as the ids of events, once made a write
+// panic: together they were more than is gathered.
+func TestSegments_Random(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		conn := &recordingConn{}
+		w := newSegments(newSocket(conn, nil), newWriteBuffer().(*writeBuffer))
+		var want []byte
+		for range 200 {
+			copies := random.IntN(3) == 0
+			p := make([]byte, 16*copyBelow)
+			if copies {
+				p = p[:copyBelow]
+			}
+			p = p[:random.IntN(len(p)+1)]
+			for i := range p {
+				p[i] = byte(random.Uint32())
+			}
+			want = append(want, p...)
+			if copies {
+				w.copy(p)
+			} else {
+				w.add(p)
+			}
+		}
+		if err := w.flush(); err != nil || !bytes.Equal(conn.Bytes(), want) {
+			t.Fatalf("seed %d: %d bytes were written of %d, %v", seed, conn.Len(), len(want), err)
+		}
+	}
+}
+
 // A write needs no memory of its own.
 func TestSocket_WriteAllocations(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
