@@ -94,7 +94,7 @@ func TestHostileVolume_SubscribeStorm(t *testing.T) {
 	}
 	peers.Wait()
 	check()
-	if grown := grownHeap(before); grown > 8<<20 && !raceEnabled || grown > 64<<20 {
+	if grown := grownHeap(before); grown > 8<<20 {
 		t.Errorf("the heap has grown by %d KiB", grown>>10)
 	}
 	if n := ts.server.Channels(); n > 5 {

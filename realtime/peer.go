@@ -156,7 +156,7 @@ type Subscription struct {
 }
 
 // Subscribe subscribes the client: a MessageState follows, or a MessageError. A
-// subscription to the same ShareData begins anew.
+// second subscription to the same ShareData begins again.
 func (s *Session) Subscribe(to Subscription) {
 	s.session.enqueueRequest(to.ShareDataID, &wire.Subscribe{
 		ShareDataID: to.ShareDataID, Since: to.Since, Conflate: to.Conflate, ReplayLifecycle: true, KeepConnection: true,

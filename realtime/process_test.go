@@ -65,7 +65,7 @@ func TestTwoServers_SubscriberAhead(t *testing.T) {
 }
 
 // A subscriber used to be shown the state of a ShareData that another process had just
-// removed and created again, and to be told of a gap in its history.
+// removed and created again, and a gap in its history.
 func TestTwoServers_Recreated(t *testing.T) {
 	a, b, storeOfB := twoServers(t)
 	since := a.cursor("counter").String()

@@ -85,7 +85,7 @@ func (p *Protocol) encode(f *frame, m *Message) {
 	f.text = p.Encode(nil, m)
 }
 
-// entryFrame is the frame of an entry; nil for one that subscribers are not told of.
+// entryFrame is the frame of an entry; nil for one that subscribers are not notified of.
 func (p *Protocol) entryFrame(entry *sharedata.Entry, state json.RawMessage, replayed bool) *frame {
 	m := Message{ShareDataID: entry.ShareDataID, Cursor: entry.Cursor, State: state, Entry: entry, Replayed: replayed}
 	f := newFrame(kindTransaction, entry.ShareDataID, entry.Cursor)
