@@ -126,6 +126,7 @@ func TestResumable_WithoutState(t *testing.T) {
 		p.subscribe("list", since)
 		p.awaitCursor("list", at)
 	}
+	p.await(func() bool { return h.recorder.Summary().Gaps > 0 }, h.ctx.Done()) // it follows the state
 	p.cut()
 	h.check(checker.Options{Window: window, Complete: true}, checker.Summary{LeftOut: window + 1, Patched: window * (window + 1) / 2, Gaps: 1})
 }
