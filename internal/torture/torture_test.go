@@ -251,22 +251,25 @@ func TestTorture_BugsAreFound(t *testing.T) {
 		{Options{Bug: "duplicate-on-retry", Store: StoreMemory, Every: -1}, checker.OnceOnly},
 		{Options{Bug: "skip-frame", Store: StoreMemory, Every: -1}, checker.Gapless},
 		{Options{Bug: "wrong-patch", Store: StoreMemory, Every: -1}, checker.InSync},
-		{Options{Bug: "skip-event", Store: StoreMemory, Every: -1}, checker.Gapless},
-		{Options{Bug: "wrong-event", Store: StoreMemory, Every: -1}, checker.InSync},
+		{Options{Bug: "skip-event", Store: StoreMemory, HalfStreams: true, Every: -1}, checker.Gapless},
+		{Options{Bug: "wrong-event", Store: StoreMemory, HalfStreams: true, Every: -1}, checker.InSync},
 		{Options{Bug: "ack-before-append", Store: StoreBolt, Kills: 4}, checker.CommittedBeforeSeen},
 		{Options{Bug: "skip-notification", Store: StoreRedis, Processes: 3, Every: -1}, checker.Complete},
 	} {
 		t.Run(test.options.Bug, func(t *testing.T) {
 			o := test.options
 			requireRedis(t, o)
-			o.Seed, o.Duration, o.Clients, o.QuiesceTimeout = seedOf(0), 2400*time.Millisecond, 8, 5*time.Second
-			report := run(t, o)
-			if report == nil {
-				return
-			}
-			found := report.Violations.Of(test.want)
-			if len(found) == 0 {
-				t.Fatalf("no violation of %q:\n%v", test.want, report)
+			o.Duration, o.Clients, o.QuiesceTimeout = 2400*time.Millisecond, 8, 5*time.Second
+			var found []checker.Violation
+			for attempt := 0; len(found) == 0; attempt++ { // a client may subscribe to nothing that the bug is in
+				o.Seed = seedOf(attempt)
+				report := run(t, o)
+				if report == nil {
+					return
+				}
+				if found = report.Violations.Of(test.want); len(found) == 0 && attempt == 2 {
+					t.Fatalf("no violation of %q:\n%v", test.want, report)
+				}
 			}
 			t.Logf("%d violations of %q, such as %v", len(found), test.want, found[0])
 		})

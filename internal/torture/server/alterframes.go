@@ -4,57 +4,45 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"net"
 	"net/http"
 )
 
-// skipFrames leaves out every 40th live transaction with a whole state of each
-// connection.
-func skipFrames() func(frame []byte) []byte {
-	transactions := 0
-	return func(frame []byte) []byte {
-		if bytes.Contains(frame, []byte(`"type":"transaction"`)) && bytes.Contains(frame, []byte(`"currentState"`)) {
-			if transactions++; transactions%40 == 0 {
-				return nil
-			}
-		}
-		return frame
+// skipFrame leaves out every 12th live transaction with a whole state, on average.
+func skipFrame(frame []byte) []byte {
+	if rand.IntN(12) == 0 && bytes.Contains(frame, []byte(`"type":"transaction"`)) && bytes.Contains(frame, []byte(`"currentState"`)) {
+		return nil
 	}
+	return frame
 }
 
-// wrongPatches changes a digit, mostly of a value, in every 20th patch of each
-// connection.
-func wrongPatches() func(frame []byte) []byte {
-	value := []byte(`"value":`)
-	patches := 0
-	return func(frame []byte) []byte {
-		_, patch, _ := bytes.Cut(frame, []byte(`"patch":[`))
-		_, text, _ := bytes.Cut(patch, value)
-		if i := bytes.IndexAny(text, "123456789"); i >= 0 {
-			if patches++; patches%20 == 0 {
-				text[i] = '1' + (text[i]-'0')%9
-			}
-		}
-		return frame
+// wrongPatch changes a digit, mostly of a value, in every 12th patch, on average.
+func wrongPatch(frame []byte) []byte {
+	_, patch, _ := bytes.Cut(frame, []byte(`"patch":[`))
+	_, text, _ := bytes.Cut(patch, []byte(`"value":`))
+	if i := bytes.IndexAny(text, "123456789"); i >= 0 && rand.IntN(12) == 0 {
+		text[i] = '1' + (text[i]-'0')%9
 	}
+	return frame
 }
 
-// alterFrames makes a handler alter the frames that it sends on WebSockets: each
-// connection by a new function, which returns what to send instead.
-func alterFrames(newAlter func() func(frame []byte) []byte) func(http.Handler) http.Handler {
-	return alterConnections(newAlter, true, frameLength)
+// alterFrames makes a handler send what alter returns instead of each frame on a
+// WebSocket.
+func alterFrames(alter func(frame []byte) []byte) func(http.Handler) http.Handler {
+	return alterConnections(alter, true, frameLength)
 }
 
 // alterEvents is alterFrames for event streams.
-func alterEvents(newAlter func() func(event []byte) []byte) func(http.Handler) http.Handler {
-	return alterConnections(newAlter, false, eventLength)
+func alterEvents(alter func(event []byte) []byte) func(http.Handler) http.Handler {
+	return alterConnections(alter, false, eventLength)
 }
 
-func alterConnections(newAlter func() func([]byte) []byte, webSockets bool, length func([]byte) int) func(http.Handler) http.Handler {
+func alterConnections(alter func([]byte) []byte, webSockets bool, length func([]byte) int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if isWebSocket := r.Header.Get("Upgrade") != ""; isWebSocket == webSockets {
-				w = frameAlterer{w, newAlter(), length}
+				w = frameAlterer{w, alter, length}
 			}
 			next.ServeHTTP(w, r)
 		})

@@ -45,13 +45,13 @@ func withBug(name string, store replay.Store) (replay.Store, func(http.Handler) 
 			skipNotification
 		}{store, skipNotification{follower}}
 	case bugSkipFrame:
-		wrap = alterFrames(skipFrames)
+		wrap = alterFrames(skipFrame)
 	case bugSkipEvent:
-		wrap = alterEvents(skipFrames)
+		wrap = alterEvents(skipFrame)
 	case bugWrongEvent:
-		wrap = alterEvents(wrongPatches)
+		wrap = alterEvents(wrongPatch)
 	case bugWrongPatch:
-		wrap = alterFrames(wrongPatches)
+		wrap = alterFrames(wrongPatch)
 	default:
 		return nil, nil, fmt.Errorf("-bug %q: use %s", name, bugNames)
 	}
