@@ -58,7 +58,7 @@ var forTests = map[string][]string{
 	"internal/wire":        {"schemas", "schemas/codes"},
 	"replay":               {"replay/replaytest"},
 	"replay/bolt":          {"replay/replaytest"},
-	"replay/redis":         {"replay/replaytest", "internal/redistest"},
+	"replay/redis":         {"replay/replaytest", "internal/redistest", "sharedata"},
 	"replay/replaytest":    {"internal/sharedstore"},
 	"sharedata":            {"internal/sharedstore"},
 	"sharedata/proof":      {"client", "client/proof"},

@@ -30,7 +30,9 @@ const (
 
 // Append implements replay.Store. It is done in one atomic step. If the
 // connection breaks before the reply, it is sent again, and a batch that was
-// committed the first time is recognised. A batch may have 100,000 entries and
+// committed the first time is recognised. Where the history was removed, trimmed or
+// lost meanwhile, so that this cannot be known, Append fails with an error that wraps
+// replay.ErrUnavailable, not with a conflict. A batch may have 100,000 entries and
 // 768 MiB; a second more than Options.Timeout is allowed for each 32 MiB, but the
 // client's ReadTimeout and WriteTimeout must allow for it too.
 func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error {
@@ -70,11 +72,20 @@ func (s *Store) Append(ctx context.Context, id string, batch replay.Batch) error
 			}
 		case codeDamaged:
 			return damaged(id, r.text())
+		case codeUnknown:
+			return inDoubt(id, c)
 		default:
 			r.fail("its code is unknown")
 		}
 		return damaged(id, r.err.Error())
 	}
+}
+
+// inDoubt is the error for a batch that was sent again, where the server cannot tell
+// whether it took, or will take, effect.
+func inDoubt(id string, c *call) error {
+	reason := fmt.Sprintf("the connection broke before the reply to an append to %.60q; it was sent again, and the history does not show whether it took effect", id)
+	return unavailable(c.server.name, reason, c.broken)
 }
 
 // validate says what is wrong with a batch, and how many bytes it has.
@@ -93,6 +104,12 @@ func validate(batch *replay.Batch) (size int, err error) {
 	}
 	return size, nil
 }
+
+// The flags of a batch are one of the arguments of append.lua.
+const (
+	flagsArgument = 1
+	repeatedFlag  = "a" // it is sent again
+)
 
 // appendArguments returns the arguments of append.lua.
 func (s *Store) appendArguments(k *keys, batch *replay.Batch, token string) []any {

@@ -61,7 +61,13 @@ func TestAppend_ReplyLost(t *testing.T) {
 func sent(t testing.TB, s *Store, id string, batch replay.Batch, token string) (code string) {
 	t.Helper()
 	k := s.naming.keys(id)
-	result, err := s.eval(t.Context(), &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token)})
+	return replied(t, s, &call{script: appendScript, keys: &k, args: s.appendArguments(&k, &batch, token)})
+}
+
+// replied returns the code of the reply to a call.
+func replied(t testing.TB, s *Store, c *call) (code string) {
+	t.Helper()
+	result, err := s.eval(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,10 @@
 //     the head, appends, trims, keeps the newest snapshot and announces. However
 //     many processes append, each revision is decided once.
 //   - Once only. A batch carries a random token. If the reply to an Append is
-//     lost, it is sent again and the server recognises it. An Append that fails
-//     with ErrUnavailable may still have taken effect, as replay.Store says.
+//     lost, it is sent again and the server recognises it. If the server cannot, because
+//     the history was removed, trimmed or lost meanwhile, Append fails with
+//     ErrUnavailable. An Append that fails with ErrUnavailable may still have taken
+//     effect, as replay.Store says.
 //   - Nothing missed. Followers of a history are notified of appends through
 //     pub/sub, and are notified with nil whenever an announcement may have been
 //     lost: when the connection was replaced, when the server could not be

@@ -24,6 +24,7 @@ type proxy struct {
 	hole   bool // swallows everything
 	cuts   int  // replies still to be lost
 	marker []byte
+	held   *heldReply // the next reply to be lost, if the test waits for it
 	links  map[*link]struct{}
 }
 
@@ -33,6 +34,9 @@ type link struct {
 	cut       bool // instead of the reply
 	abandoned bool // everything vanishes
 }
+
+// heldReply is a reply that is lost when the test says so.
+type heldReply struct{ came, lose chan struct{} }
 
 func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
@@ -70,6 +74,11 @@ func (p *proxy) client(t testing.TB, change func(*goredis.Options)) *goredis.Cli
 	return client
 }
 
+// patientClient returns a client that waits for a reply until the proxy loses it.
+func (p *proxy) patientClient(t testing.TB) *goredis.Client {
+	return p.client(t, func(o *goredis.Options) { o.ReadTimeout = patience })
+}
+
 // database returns a client of one of the server's databases.
 func (p *proxy) database(t testing.TB, number int) *goredis.Client {
 	return p.client(t, func(o *goredis.Options) { o.DB = number })
@@ -80,7 +89,30 @@ func (p *proxy) database(t testing.TB, number int) *goredis.Client {
 func (p *proxy) loseReplies(n int, marker string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cuts, p.marker = n, []byte(marker)
+	p.cuts, p.marker, p.held = n, []byte(marker), nil
+}
+
+// loseReplyAfter does something between the reply to the next request with the marker,
+// which request sends, and the loss of that reply. It returns the result of request.
+func (p *proxy) loseReplyAfter(t testing.TB, marker string, do func(), request func() error) error {
+	t.Helper()
+	held := &heldReply{came: make(chan struct{}), lose: make(chan struct{})}
+	p.loseReplies(1, marker)
+	p.mu.Lock()
+	p.held = held
+	p.mu.Unlock()
+	result := make(chan error, 1)
+	go func() { result <- request() }()
+	lose := sync.OnceFunc(func() { close(held.lose) })
+	defer lose()
+	select {
+	case <-held.came:
+	case err := <-result:
+		t.Fatalf("no reply was lost; the result is %v", err)
+	}
+	do()
+	lose()
+	return <-result
 }
 
 // left is how many replies are still to be lost.
@@ -174,9 +206,16 @@ func (p *proxy) passOn(l *link, to net.Conn, data []byte, request bool) bool {
 		p.cuts--
 		l.cut = true
 	}
-	cut := !request && l.cut
+	cut, held := !request && l.cut, p.held
+	if cut {
+		p.held = nil
+	}
 	p.mu.Unlock()
 	if cut {
+		if held != nil {
+			close(held.came)
+			<-held.lose
+		}
 		return false
 	}
 	if hole {

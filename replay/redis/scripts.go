@@ -55,8 +55,19 @@ type call struct {
 	keys   *keys
 	args   []any
 	size   int // in bytes, if it may be large
+	// broken is why the connection broke before the reply to the first sending.
+	broken error
 	// server is set by Store.eval: the owner of the keys, as far as is known.
 	server *server
+}
+
+// repeat prepares the call to be sent again. append.lua must know: a refusal may come
+// from what followed the batch.
+func (c *call) repeat(broken error) {
+	c.broken = broken
+	if c.script == appendScript {
+		c.args[flagsArgument] = c.args[flagsArgument].(string) + repeatedFlag
+	}
 }
 
 // byHash and bySource are the call as commands. A server that does not know the
@@ -85,6 +96,7 @@ const (
 	codeReplaced  = "replaced"  //
 	codeKnown     = "known"     // how many are left out, entries
 	codeReserved  = "reserved"  // for how many milliseconds more
+	codeUnknown   = "unknown"   // whether a batch that was sent again was committed before
 )
 
 // reply reads what a script returned, item by item. After the first item that is

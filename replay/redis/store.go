@@ -157,6 +157,7 @@ func (s *Store) eval(ctx context.Context, c *call) (any, error) {
 	}
 	result, err := run(bounded, server, c)
 	if err != nil && isBroken(err) {
+		c.repeat(err)
 		result, err = run(bounded, server, c)
 	}
 	if err != nil {

@@ -11,7 +11,7 @@ local last = ARGV[#ARGV - 2]
 local count = (#ARGV - FIRST + 1) / STRIDE
 
 local function has(flag) return string.find(flags, flag, 1, true) ~= nil end
-local starts, removes = has('o'), has('r')
+local starts, removes, repeated = has('o'), has('r'), has('a')
 
 -- later reports whether epoch a is later than epoch b.
 local function later(a, b) return #a > #b or (#a == #b and a > b) end
@@ -26,6 +26,20 @@ local function committed(h)
   if #some == 0 then return false end
   local f = fields(some[1])
   return f[#f] == token
+end
+
+-- in_doubt reports whether a batch that is sent again and refused with that code may have
+-- been committed before, or may be when the first sending arrives late. Only a batch
+-- that was refused for good may be decided again by its sender.
+local function in_doubt(h, code)
+  if code == 'reserved' then return true end -- the first may arrive after the reservation
+  if code ~= 'moved' then return false end   -- the history is where it was before the batch
+  if expect == '' then return true end       -- the first may arrive after a removal
+  local beyond = h.tombstone and distance(h.tombstone, last)
+  if beyond and beyond >= 0 then return false end -- the history ended before the batch would
+  -- Entries are trimmed in their order, and a removal forgets all of them: where there is
+  -- one from before the batch, the batch would be there too.
+  return #redis.call('XRANGE', STREAM, '-', last, 'COUNT', 1) == 0
 end
 
 -- missed returns the entries after the expected position, if they are not many.
@@ -145,8 +159,9 @@ local function trim(h, now)
   if h.length < before then redis.call('XTRIM', STREAM, 'MAXLEN', h.length) end
 end
 
-local h = load_history(removes)
+local h = load_history(removes or repeated)
 local refused = refusal(h)
+if refused and repeated and in_doubt(h, refused[1]) then return {'unknown'} end
 if refused then return refused end
 
 if removes then
