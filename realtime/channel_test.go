@@ -47,7 +47,7 @@ func newChannelFixture(t *testing.T) *channelFixture {
 
 func (b *channelFixture) subscription(since string) *subscription {
 	s := &session{server: b.server, ctx: lazyContext{parent: context.Background()}}
-	s.out = &outbox{limit: unlimited, wake: func() {}, overflow: func(int) {}}
+	s.out, _ = newTestOutbox(unlimited)
 	if _, err := b.server.hub.acquire(b.Context(), "c"); err != nil {
 		b.Fatal(err)
 	}

@@ -9,27 +9,23 @@ import (
 // outbox has what waits to be written to one connection. A writer takes it out
 // with next and writes it.
 //
-// The bytes that wait are bounded. What the writer has taken out and not yet
-// written is counted, and so are frames that subscriptions hold. Over the bound
+// The bytes that wait are bounded. What the writer has taken out and the network has
+// not yet taken is counted, and so are frames that subscriptions hold. Over the bound
 // the queue is dropped and the connection is to be closed with 4001.
 //
 // All methods but next may be called from any number of goroutines; none
 // blocks. For the lock order see channel.
 type outbox struct {
 	limit int
-	// wake is called when something waits and no writer runs. From then on until
-	// next returns false, a writer runs. overflow is called once, when the bound
-	// is exceeded, with the number of bytes that would have waited. Both are
-	// called with mu held.
-	wake     func()
-	overflow func(buffered int)
+	owner outboxOwner
 
 	mu      sync.Mutex
 	queue   []*frame // from first on
 	first   int
 	queued  int    // bytes in queue
 	pushed  uint64 // bytes that were ever queued
-	taken   int    // bytes that the writer is writing
+	taken   int    // bytes of the chunk that the writer is writing
+	takenAt uint64 // bytesWritten when it took them
 	held    int    // bytes of frames that subscriptions hold
 	writing bool
 	ping    bool
@@ -39,6 +35,19 @@ type outbox struct {
 	state  outboxState
 	code   int // of the close frame
 	reason string
+}
+
+// outboxOwner is the session of an outbox, which calls it with mu held.
+type outboxOwner interface {
+	// startWriter is called when something waits and no writer runs. From then on until
+	// next returns false, a writer runs.
+	startWriter()
+	// startFallingBehind is called once, when the bound is exceeded, with the number of
+	// bytes that would have waited.
+	startFallingBehind(buffered int)
+	// bytesWritten returns how many bytes the network has taken so far, frames and what
+	// the transport adds to them.
+	bytesWritten() uint64
 }
 
 type outboxState int
@@ -71,6 +80,28 @@ func (o *outbox) send(frames ...*frame) bool {
 	return true
 }
 
+// claim makes the caller the writer of one frame, which is not queued, if nothing waits or
+// is being written. After the frame, it is to call hand.
+func (o *outbox) claim() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxOpen || o.writing {
+		return false
+	}
+	o.writing = true
+	return true
+}
+
+// hand ends a claim: the owner's writer goes on, if something waits.
+func (o *outbox) hand() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	waits := o.pong != nil || o.ping || o.first < len(o.queue) || o.state == outboxClosing
+	if o.writing = waits && o.state != outboxClosed; o.writing {
+		o.owner.startWriter()
+	}
+}
+
 // sendWithin queues frames if no more than most bytes wait then, or if it is one
 // frame and nothing else waits. It returns whether it did.
 func (o *outbox) sendWithin(most int, frames ...*frame) bool {
@@ -98,7 +129,15 @@ func (o *outbox) holdWithin(most, n int) bool {
 	return true
 }
 
-func (o *outbox) waitingLocked() int { return o.queued + o.taken + o.held }
+func (o *outbox) waitingLocked() int { return o.queued + o.unwrittenLocked() + o.held }
+
+// unwrittenLocked returns how much of the chunk that is being written is not written yet.
+func (o *outbox) unwrittenLocked() int {
+	if o.taken == 0 {
+		return 0
+	}
+	return max(0, o.taken-int(o.owner.bytesWritten()-o.takenAt))
+}
 
 // mark returns the position behind what is queued, for whenWritten.
 func (o *outbox) mark() uint64 {
@@ -132,7 +171,7 @@ func (o *outbox) offer(frames ...*frame) (accepted bool, room <-chan struct{}) {
 	if o.state != outboxOpen {
 		return false, nil
 	}
-	n, busy := size(frames), o.queued+o.taken
+	n, busy := size(frames), o.queued+o.unwrittenLocked()
 	if busy == 0 || busy+n <= o.limit/2 && busy+o.held+n <= o.limit {
 		for _, f := range frames {
 			o.pushLocked(f)
@@ -280,17 +319,16 @@ type chunk struct {
 	reason string
 }
 
-// chunkSize is how many bytes of frames a chunk has at most, unless it has only one. All
-// of them count as waiting until the last is written, so it is no more than is written
-// at once.
-const chunkSize = writeStep
+// chunkSize is how many bytes of frames a chunk has at most, unless it has only one: as
+// many as are given to the network at once.
+const chunkSize = gatherBytes
 
 // next is called by the writer, which has written the previous chunk. The frames are
 // appended to the slice. It returns false when nothing waits: the writer is to stop.
 func (o *outbox) next(frames []*frame) (chunk, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.taken = 0
+	o.taken, o.takenAt = 0, o.owner.bytesWritten()
 	o.wakeWaitersLocked()
 	if o.state == outboxClosed {
 		o.writing = false
@@ -324,7 +362,7 @@ func (o *outbox) admitLocked(n int) bool {
 	if waiting > 0 && waiting+n > o.limit {
 		o.dropLocked()
 		o.closeLocked(codes.CloseFellBehind, "too much waits for this connection; reconnect and resume")
-		o.overflow(waiting + n)
+		o.owner.startFallingBehind(waiting + n)
 		return false
 	}
 	return true
@@ -374,7 +412,7 @@ func (o *outbox) popLocked() {
 func (o *outbox) wakeLocked() {
 	if !o.writing {
 		o.writing = true
-		o.wake()
+		o.owner.startWriter()
 	}
 }
 

@@ -11,14 +11,19 @@ import (
 	"github.com/safe-go/safe/internal/wire"
 )
 
-// newTestOutbox counts calls of the hooks.
-func newTestOutbox(limit int) (o *outbox, woken, fell *int) {
-	woken, fell = new(int), new(int)
-	return &outbox{
-		limit:    limit,
-		wake:     func() { *woken++ },
-		overflow: func(buffered int) { *fell = buffered },
-	}, woken, fell
+// testOwner counts what an outbox asks for.
+type testOwner struct {
+	woken, fell int
+	written     uint64
+}
+
+func (t *testOwner) startWriter()                    { t.woken++ }
+func (t *testOwner) startFallingBehind(buffered int) { t.fell = buffered }
+func (t *testOwner) bytesWritten() uint64            { return t.written }
+
+func newTestOutbox(limit int) (*outbox, *testOwner) {
+	owner := &testOwner{}
+	return &outbox{limit: limit, owner: owner}, owner
 }
 
 // textFrame is a frame with some text.
@@ -60,24 +65,24 @@ func text(payload string) []byte {
 }
 
 func TestOutboxSend(t *testing.T) {
-	o, woken, _ := newTestOutbox(1000)
+	o, owner := newTestOutbox(1000)
 	o.send(textFrame("one"), textFrame("two"))
 	o.send(textFrame("three"))
-	if *woken != 1 {
-		t.Errorf("woken %d times, want once", *woken)
+	if owner.woken != 1 {
+		t.Errorf("woken %d times, want once", owner.woken)
 	}
 	written, chunks, _ := drainOutbox(o, 1024)
 	if want := bytes.Join([][]byte{text("one"), text("two"), text("three")}, nil); !bytes.Equal(written, want) || chunks != 1 {
 		t.Errorf("got %q in %d chunks, want %q in one", written, chunks, want)
 	}
-	if o.send(textFrame("four")); *woken != 2 {
-		t.Errorf("woken %d times, want twice", *woken)
+	if o.send(textFrame("four")); owner.woken != 2 {
+		t.Errorf("woken %d times, want twice", owner.woken)
 	}
 }
 
 func TestOutboxFrameSizes(t *testing.T) {
 	for _, size := range []int{1, 125, 126, 1000, 1013, 1014, 1015, 1024, 4095, 4096, 5000, 65535, 65536, 200_000, 500_000} {
-		o, _, _ := newTestOutbox(unlimited)
+		o, _ := newTestOutbox(unlimited)
 		big := strings.Repeat("x", size)
 		o.send(textFrame("before"), textFrame(big), textFrame("after"))
 		want := bytes.Join([][]byte{text("before"), text(big), text("after")}, nil)
@@ -114,6 +119,18 @@ func TestOutboxBound(t *testing.T) {
 			o.next(nil)
 			return o.send(of(41))
 		}, 101},
+		{"what the network took of that does not", func(o *outbox) bool {
+			o.send(of(60))
+			o.next(nil)
+			o.owner.(*testOwner).written += 30
+			return o.send(of(70))
+		}, 0},
+		{"and not twice", func(o *outbox) bool {
+			o.send(of(60))
+			o.next(nil)
+			o.owner.(*testOwner).written += 70 // with headers
+			return o.send(of(101)) && o.send(of(1))
+		}, 102},
 		{"what it has written does not", func(o *outbox) bool {
 			o.send(of(60))
 			drainOutbox(o, 1024)
@@ -121,16 +138,16 @@ func TestOutboxBound(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o, _, fell := newTestOutbox(100)
-			if ok := test.fill(o); ok != (test.want == 0) || *fell != test.want {
-				t.Errorf("taken: %v, overflow of %d, want of %d", ok, *fell, test.want)
+			o, owner := newTestOutbox(100)
+			if ok := test.fill(o); ok != (test.want == 0) || owner.fell != test.want {
+				t.Errorf("taken: %v, overflow of %d, want of %d", ok, owner.fell, test.want)
 			}
 		})
 	}
 }
 
 func TestOutboxOverflow(t *testing.T) {
-	o, _, _ := newTestOutbox(10)
+	o, _ := newTestOutbox(10)
 	o.send(textFrame("under way"))
 	under, _ := o.next(nil)
 	if o.send(textFrame("dropped")) {
@@ -149,7 +166,7 @@ func TestOutboxOverflow(t *testing.T) {
 }
 
 func TestOutboxOffer(t *testing.T) {
-	o, _, _ := newTestOutbox(100)
+	o, _ := newTestOutbox(100)
 	half := textFrame(strings.Repeat("x", 50))
 	if accepted, _ := o.offer(half); !accepted {
 		t.Fatal("refused although nothing waits")
@@ -173,7 +190,7 @@ func TestOutboxOffer(t *testing.T) {
 // Held frames are released when the replay ends, so they must not keep the rest
 // of the replay from being queued.
 func TestOutboxOffer_Held(t *testing.T) {
-	o, _, _ := newTestOutbox(100)
+	o, _ := newTestOutbox(100)
 	o.hold(90)
 	if accepted, _ := o.offer(textFrame(strings.Repeat("x", 20))); !accepted {
 		t.Error("refused although nothing is queued")
@@ -187,7 +204,7 @@ func TestOutboxWakeWaiters(t *testing.T) {
 		"closeFrame":  func(o *outbox) { o.closeAfterFlush(1001, "") },
 		"overflow":    func(o *outbox) { o.send(textFrame(strings.Repeat("x", 100))) },
 	} {
-		o, _, _ := newTestOutbox(100)
+		o, _ := newTestOutbox(100)
 		o.send(textFrame(strings.Repeat("x", 80)))
 		_, room := o.offer(textFrame("y"))
 		end(o)
@@ -200,7 +217,7 @@ func TestOutboxWakeWaiters(t *testing.T) {
 }
 
 func TestOutboxCloseAfterFlush(t *testing.T) {
-	o, _, _ := newTestOutbox(1 << 20)
+	o, _ := newTestOutbox(1 << 20)
 	big := strings.Repeat("x", 5000)
 	o.send(textFrame("first"), textFrame(big))
 	if !o.closeAfterFlush(4004, "invalid message") || o.closeAfterFlush(1001, "") {
@@ -218,7 +235,7 @@ func TestOutboxCloseAfterFlush(t *testing.T) {
 }
 
 func TestOutboxControlFrames(t *testing.T) {
-	o, _, _ := newTestOutbox(1000)
+	o, _ := newTestOutbox(1000)
 	o.send(textFrame("data"))
 	o.sendPong([]byte("a"))
 	o.sendPong([]byte("b"))
@@ -231,7 +248,7 @@ func TestOutboxControlFrames(t *testing.T) {
 
 // A queue that is never empty used to keep the slots of all it had written.
 func TestOutboxQueue_Reused(t *testing.T) {
-	o, _, _ := newTestOutbox(unlimited)
+	o, _ := newTestOutbox(unlimited)
 	f := textFrame(strings.Repeat("x", chunkSize/2+1))
 	o.send(f, f)
 	for range 10_000 {
@@ -246,7 +263,7 @@ func TestOutboxQueue_Reused(t *testing.T) {
 }
 
 func TestOutboxQueue_Freed(t *testing.T) {
-	o, _, _ := newTestOutbox(1 << 20)
+	o, _ := newTestOutbox(1 << 20)
 	for range 1000 {
 		o.send(textFrame("x"))
 	}
@@ -266,7 +283,7 @@ func TestAppendClose(t *testing.T) {
 // The queue of the smallest frames takes more memory than their bytes.
 func TestOutbox_Memory(t *testing.T) {
 	const limit = 1 << 20
-	o := &outbox{limit: limit, wake: func() {}, overflow: func(int) {}}
+	o, _ := newTestOutbox(limit)
 	measure := func() int64 {
 		runtime.GC()
 		var stats runtime.MemStats

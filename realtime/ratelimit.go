@@ -22,7 +22,8 @@ import (
 // a peer may send twice as much as the limit, half of which is refused, and the
 // replies are bounded by the limit as well.
 type messageLimiter struct {
-	accepted, refused *rate.Limiter // nil: no limit
+	accepted *rate.Limiter // nil: no limit
+	refused  *rate.Limiter // nil until it is needed
 }
 
 // minRefusedBurst is how many messages over the limit, one after the other, never
@@ -33,22 +34,21 @@ func newMessageLimiter(o *Options) messageLimiter {
 	if o.MessagesPerSecond == unlimited {
 		return messageLimiter{}
 	}
-	perSecond := rate.Limit(o.MessagesPerSecond)
-	return messageLimiter{
-		accepted: rate.NewLimiter(perSecond, o.MessageBurst),
-		refused:  rate.NewLimiter(perSecond, max(o.MessageBurst, minRefusedBurst)),
-	}
+	return messageLimiter{accepted: rate.NewLimiter(rate.Limit(o.MessagesPerSecond), o.MessageBurst)}
 }
 
 // take counts a message. retryAfter is 0 for one within the limit; one over it is
 // to be sent again after that time. Of several that are refused, each gets a later
 // time than the one before, so that they do not all return at once.
 // flooded says that the connection is to be closed.
-func (l messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded bool) {
-	switch {
-	case l.accepted == nil || l.accepted.AllowN(now, 1):
+func (l *messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded bool) {
+	if l.accepted == nil || l.accepted.AllowN(now, 1) {
 		return 0, false
-	case !l.refused.AllowN(now, 1):
+	}
+	if l.refused == nil {
+		l.refused = rate.NewLimiter(l.accepted.Limit(), max(l.accepted.Burst(), minRefusedBurst))
+	}
+	if !l.refused.AllowN(now, 1) {
 		return 0, true
 	}
 	ahead := float64(l.refused.Burst()) - l.refused.TokensAt(now)

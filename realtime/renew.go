@@ -28,7 +28,7 @@ func (s *session) pong(m *wire.Ping) {
 	if m.TokenExpiry && s.server.options.AuthenticateToken != nil {
 		pong.TokenExpiresInMs, pong.HasTokenExpiresIn = s.server.expiresIn(s.caller())
 	}
-	s.out.send(encode(pong))
+	s.sendFromReader(encode(pong))
 }
 
 // expiresIn returns the milliseconds until a caller expires, if it does.

@@ -167,6 +167,31 @@ func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 	return err
 }
 
+// writeDirect implements directWriter.
+func (s *socket) writeDirect(text []byte, buffer *writeBuffer) (finish func() error, err error) {
+	s.writing <- struct{}{}
+	if s.closeSent != nil {
+		<-s.writing
+		return nil, errCloseSent
+	}
+	message := append(appendHeader(buffer.bytes[:0], finalText, len(text)), text...)
+	buffer.parts = append(buffer.parts[:0], message)
+	n, err := s.writeAtOnce(buffer.parts, buffer)
+	buffer.parts[0] = nil
+	s.written.Add(uint64(n))
+	if n == len(message) || err != nil {
+		<-s.writing
+		return nil, err
+	}
+	rest := bytes.Clone(message[n:])
+	return func() error {
+		defer func() { <-s.writing }()
+		n, err := s.Conn.Write(rest)
+		s.written.Add(uint64(n))
+		return err
+	}, nil
+}
+
 // recordClose keeps the close frame that the library sends. writing is held.
 func (s *socket) recordClose(p []byte) {
 	if len(p) >= 2 && p[0] == finalClose {
@@ -233,7 +258,7 @@ func (h *hijacker) WriteHeader(status int) {
 // reader's serves frame headers and small frames, the writer's holds one
 // control frame, which has at most 127 bytes.
 const (
-	readBuffer    = 512
+	readBuffer    = 128
 	controlBuffer = 128
 )
 

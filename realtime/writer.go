@@ -23,7 +23,7 @@ const bufferBytes = 16 << 10
 
 func newWriteBuffer() any { return &writeBuffer{bytes: make([]byte, 0, bufferBytes)} }
 
-// startWriter is called by the outbox.
+// startWriter implements outboxOwner.
 func (s *session) startWriter() {
 	s.helpers.Add(1)
 	s.server.goroutines.start((*writer)(s))
@@ -47,18 +47,66 @@ func (s *session) write() {
 		if !more {
 			return
 		}
-		err := s.transport.write(&c, buffer)
-		if err != nil {
-			s.out.close()
-			s.cut("writing failed: " + err.Error())
+		if err := s.transport.write(&c, buffer); err != nil {
+			s.failWriting(err)
 		}
 		clear(c.frames)
 		buffer.frames = c.frames[:0]
 	}
 }
 
-// startFallingBehind is called by the outbox when more bytes wait than may. The
-// fan-out may be the caller, so it does not block.
+func (s *session) failWriting(err error) {
+	s.out.close()
+	s.cut("writing failed: " + err.Error())
+}
+
+// directWriter is a transport that can write without waiting.
+type directWriter interface {
+	// writeDirect writes a text as far as the network takes it without waiting. If it
+	// has not taken all, the rest must be written by finish before anything else is.
+	writeDirect(text []byte, buffer *writeBuffer) (finish func() error, err error)
+}
+
+// maxDirect is the longest text that the reader writes.
+const maxDirect = 1 << 10
+
+// sendFromReader sends a reply to what has just been read. Where nothing else waits, the
+// reader writes it, which takes less time than to wake a writer.
+func (s *session) sendFromReader(f *frame) {
+	direct, ok := s.transport.(directWriter)
+	if s.closeIfExpired(); !ok || f.size() > maxDirect || !s.out.claim() {
+		s.out.send(f)
+		return
+	}
+	buffer := s.server.buffers.Get().(*writeBuffer)
+	finish, err := direct.writeDirect(f.text, buffer)
+	s.server.buffers.Put(buffer)
+	if finish == nil {
+		s.endDirect(err)
+		return
+	}
+	s.helpers.Add(1) // finish, which waits for them, runs after the reader
+	go func() {
+		defer s.helpers.Done()
+		s.endDirect(finish())
+	}()
+}
+
+func (s *session) endDirect(err error) {
+	if err != nil {
+		s.failWriting(err)
+	}
+	s.out.hand()
+}
+
+// bytesWritten implements outboxOwner.
+func (s *session) bytesWritten() uint64 {
+	_, written := s.transport.traffic()
+	return written
+}
+
+// startFallingBehind implements outboxOwner. The fan-out may be the caller, so it does
+// not block.
 func (s *session) startFallingBehind(buffered int) {
 	s.helpers.Add(1)
 	go s.fallBehind(buffered)
