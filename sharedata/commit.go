@@ -163,12 +163,14 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 	s := c.shareData
 	at := s.current.Load()
 	d = c.newDecision(*at)
+	began := d.now
 	s.calling.Store(callingFunctions)
-	for i := 0; !c.isComplete(d); i++ {
+	for i := 0; !c.isComplete(d, began); i++ {
 		r := c.request(i)
 		if r == nil || i > 0 && c.wantsPreparation(r, &d.next) {
 			break
 		}
+		d.now = time.Now() // no entry is older than its proposal
 		if err := c.refusal(r); err != nil {
 			d.refuse(err)
 			continue
@@ -194,9 +196,9 @@ func (c *committer) decide(w *worker) (d *decision, owner bool) {
 }
 
 // isComplete reports whether the batch must be committed before more is decided.
-func (c *committer) isComplete(d *decision) bool {
+func (c *committer) isComplete(d *decision, began time.Time) bool {
 	m, n := c.shareData.manager, len(d.outcomes)
-	return d.isFull() || c.limit > 0 && n >= c.limit || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(d.now))
+	return d.isFull() || c.limit > 0 && n >= c.limit || m.options.MaxBatch > 0 && n >= m.options.MaxBatch || n > 0 && m.isSlow(time.Since(began))
 }
 
 // isSlow reports whether evaluation has taken longer than Options.MaxBatchTime.
