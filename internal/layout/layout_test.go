@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"client/js":            {},
 	"client/proof":         {"client", "internal/jose", "internal/proof"},
 	"sharedata/audit":      {"sharedata", "replay", "internal/jose", "internal/option"},
+	"sharedata/schedule":   {"sharedata", "internal/jsonpatch", "internal/option"},
 	"schemas":              {},
 	"schemas/codes":        {},
 	"internal/option":      {},
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
 	"client":        {"internal/jsonpatch", "internal/option", "internal/wire", "schemas/codes"},
-	"examples": {"client", "client/js", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "replay", "replay/bolt", "replay/redis",
+	"examples": {"client", "client/js", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "sharedata/schedule", "replay", "replay/bolt", "replay/redis",
 		"schemas/codes"},
 }
 
@@ -65,6 +66,7 @@ var forTests = map[string][]string{
 	"client/js":            {"client", "internal/checker", "internal/child", "internal/wire", "realtime", "replay", "replay/bolt", "sharedata"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
 	"sharedata/audit":      {"internal/sharedstore"},
+	"sharedata/schedule":   {"internal/child", "internal/redistest", "internal/sharedstore", "replay", "replay/redis"},
 	"realtime":             {"internal/jsonpatch", "internal/redistest", "internal/sharedstore", "replay/bolt", "replay/redis"},
 	"internal/sharedstore": {"replay/replaytest"},
 	"internal/benchmarks":  {"internal/redistest", "replay", "replay/bolt", "replay/redis", "sharedata"},
