@@ -135,6 +135,15 @@ func TestLoad_Reconnects(t *testing.T) {
 	}
 }
 
+// Those that stop reading are not blamed on the server.
+func TestLoad_Stalled(t *testing.T) {
+	url := serve(t, 0)
+	got := execute(t, "", url, "-count=1", "-subscribers=20", "-stalled=10", "-warmup=50ms", "-duration=250ms")
+	if got.broken() || got.Subscribed != 20 || got.Disconnected != 2 || got.Deliveries < 18*got.Transactions {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestLoad_NobodySubscribed(t *testing.T) {
 	url := serve(t, 0)
 	c, err := parse([]string{url, "-sharedata=missing", "-subscribers=2"}, io.Discard)
@@ -159,6 +168,7 @@ func TestFlags_Invalid(t *testing.T) {
 		"-sharedata=":        "needs an id",
 		"-count=-1":          "not negative",
 		"-window=0":          "in flight",
+		"-stalled=101":       "0 to 100",
 		"-rate=-1":           "-rate",
 		"-rate=NaN":          "-rate",
 		"-rate=1e-12":        "-rate",

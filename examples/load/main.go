@@ -33,6 +33,7 @@ type config struct {
 	data        string
 	payload     int
 	subscribers int
+	stalled     int
 	proposers   int
 	rate        float64
 	window      int
@@ -59,6 +60,7 @@ func parse(args []string, out io.Writer) (c config, err error) {
 	flags.StringVar(&c.data, "data", "", "`JSON` to propose; "+stampPlace+" in it becomes the time stamp, to be the member sentAt of the state; default: an object of -payload bytes with it")
 	flags.IntVar(&c.payload, "payload", 128, "`bytes` of the proposed data")
 	flags.IntVar(&c.subscribers, "subscribers", 100, "`number` of connections that subscribe to one ShareData each")
+	flags.IntVar(&c.stalled, "stalled", 0, "`percent` of the subscribers that stop reading when the measurement begins")
 	flags.IntVar(&c.proposers, "proposers", 1, "`number` of proposers, each with a connection of its own")
 	flags.Float64Var(&c.rate, "rate", 100, "proposals per `second`, of all proposers together; 0: as many as -window allows")
 	flags.IntVar(&c.window, "window", 16, "`number` of proposals that each proposer may have in flight")
@@ -86,6 +88,8 @@ func parse(args []string, out io.Writer) (c config, err error) {
 		err = fmt.Errorf("-transport %q: use ws or sse", c.transport)
 	case c.subscribers < 0 || c.proposers < 0 || c.subscribers+c.proposers == 0:
 		err = errors.New("-subscribers and -proposers: at least one of them must be positive, and none negative")
+	case c.stalled < 0 || c.stalled > 100:
+		err = fmt.Errorf("-stalled %d: use 0 to 100 percent", c.stalled)
 	case c.shareData == "" || c.count < 0:
 		err = errors.New("-sharedata needs an id, and -count a number that is not negative")
 	case c.window < 1:

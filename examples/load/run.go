@@ -51,7 +51,8 @@ func newRun(c config) (*run, error) {
 	r.reached = make([]replay.Cursor, len(r.ids))
 	r.web = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: c.proposers * c.window}}
 	for number := range c.subscribers {
-		r.subscribers = append(r.subscribers, &subscriber{run: r, number: number, id: r.ids[number%len(r.ids)]})
+		stalls := (number+1)*c.stalled/100 > number*c.stalled/100 // as evenly as possible
+		r.subscribers = append(r.subscribers, &subscriber{run: r, number: number, id: r.ids[number%len(r.ids)], stalls: stalls})
 	}
 	r.ready.Add(c.subscribers)
 	return r, nil
@@ -227,6 +228,8 @@ func (r *run) settled(correlation, reply []byte) bool {
 	}
 	return true
 }
+
+func (r *run) isMeasuring() bool { return r.stamp(time.Now()) >= r.measureFrom.Load() }
 
 // measureDelivery takes the time stamp of a live transaction; 0 is none.
 func (r *run) measureDelivery(sent int64) {

@@ -33,6 +33,7 @@ type subscriber struct {
 	run        *run
 	number     int
 	id         string
+	stalls     bool // it stops reading when the measurement begins
 	deliveries atomic.Int64
 	ready      sync.Once // the first state came, or will never come
 
@@ -45,12 +46,8 @@ type subscriber struct {
 
 // follow returns when ctx ends or there is no point in trying again.
 func (s *subscriber) follow(ctx context.Context) {
-	defer func() {
-		s.mu.Lock()
-		s.ended = true
-		s.mu.Unlock()
-		s.ready.Do(s.run.ready.Done)
-	}()
+	defer s.ready.Do(s.run.ready.Done)
+	defer s.giveUp()
 	backoff := firstBackoff
 	for {
 		err := s.connect(ctx, &backoff)
@@ -82,6 +79,11 @@ func (s *subscriber) connect(ctx context.Context, backoff *time.Duration) error 
 		s.run.reconnects.Add(1)
 	}
 	for {
+		if s.stalls && s.run.isMeasuring() {
+			s.giveUp()
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		frame, err := connection.next()
 		if err == nil {
 			err = s.receive(frame)
@@ -91,6 +93,13 @@ func (s *subscriber) connect(ctx context.Context, backoff *time.Duration) error 
 		}
 		*backoff = firstBackoff
 	}
+}
+
+// giveUp has nobody wait for what the subscriber has not received.
+func (s *subscriber) giveUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended, s.subscribed = true, false
 }
 
 func (s *subscriber) subscribe(ctx context.Context) (frames, error) {
