@@ -56,7 +56,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if err := s.observeLost(ctx, &stops); err != nil {
+		if err := s.observeLost(ctx, &stops); err != nil && ctx.Err() == nil {
 			return err
 		}
 		s.makeDue(ctx)
@@ -123,20 +123,21 @@ func (s *Scheduler) observeLost(ctx context.Context, stops *[parts]func()) error
 	lost := s.lost
 	s.lost = nil
 	s.mu.Unlock()
+	var errs [parts]error
+	var observing sync.WaitGroup
 	for _, part := range lost {
-		policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(minRetry), backoff.WithMaxInterval(maxRetry), backoff.WithMaxElapsedTime(0))
-		err := backoff.RetryNotify(func() error {
-			stop, err := s.observePart(ctx, part)
-			stops[part] = stop
-			return err
-		}, backoff.WithContext(policy, ctx), func(err error, _ time.Duration) {
-			s.options.Logger.Warn("a part of the schedule cannot be read; trying again", "shareData", s.partID(part), "error", err)
+		observing.Go(func() {
+			policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(minRetry), backoff.WithMaxInterval(maxRetry), backoff.WithMaxElapsedTime(0))
+			errs[part] = backoff.RetryNotify(func() (err error) {
+				stops[part], err = s.observePart(ctx, part)
+				return err
+			}, backoff.WithContext(policy, ctx), func(err error, _ time.Duration) {
+				s.options.Logger.Warn("a part of the schedule cannot be read; trying again", "shareData", s.partID(part), "error", err)
+			})
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	observing.Wait()
+	return errors.Join(errs[:]...)
 }
 
 func (s *Scheduler) observePart(ctx context.Context, part int) (stop func(), err error) {
