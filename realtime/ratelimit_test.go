@@ -68,7 +68,7 @@ func TestMessagesPerSecond_Flood(t *testing.T) {
 				written := make(chan struct{})
 				go func() {
 					defer close(written)
-					p.repeat([]byte(test.frame), 100_000)
+					p.repeat([]byte(test.frame), 5000)
 				}()
 				replies, code := p.countFrames()
 				if code != codes.ClosePolicyViolation || replies > test.replies {

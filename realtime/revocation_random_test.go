@@ -98,7 +98,7 @@ func TestRevoke_Random(t *testing.T) {
 				subscribers = append(subscribers, s)
 				group.Go(func() { s.run(ctx, p) })
 			}
-			p.a.addEvery(7 * time.Millisecond)
+			p.a.addEvery(15 * time.Millisecond)
 			returned := make(map[*randomSubscriber]map[string]uint64)
 			for range 40 {
 				time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)

@@ -91,6 +91,7 @@ func TestRevoke_RedisFails(t *testing.T) {
 		"killed": {(*redistest.Server).Kill, (*redistest.Server).Restart},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := redistest.Start(t, nil)
 			var tokens callers
 			tokens.issue("ada", "ada", 0)

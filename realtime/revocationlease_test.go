@@ -150,7 +150,7 @@ func TestRevoke_AcrossServers(t *testing.T) {
 					p.a.revoke(realtime.Revocation{Subject: "nobody"})
 				}
 				ada, bob := followC(p.b.dialToken("ada")), followC(p.b.dialToken("bob"))
-				p.a.addEvery(5 * time.Millisecond)
+				p.a.addEvery(20 * time.Millisecond)
 				time.Sleep(1234 * time.Millisecond)
 				fault(p.storeB)
 				p.a.revoke(realtime.Revocation{Subject: "ada"})
