@@ -51,7 +51,7 @@ type file struct {
 
 func (f *file) open(t testing.TB) {
 	t.Helper()
-	store, err := bolt.Open(f.path, &f.options)
+	store, err := bolt.OpenUnsynced(f.path, &f.options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -217,7 +217,7 @@ func (r *recording) kind(n int) string {
 // last answer, or with what it would have been after the next. One history is continued.
 func survived(t *testing.T, path string, all []*crashWriter, answered map[string]int, on int) error {
 	damage := Check(path)
-	s, err := Open(path, nil)
+	s, err := OpenUnsynced(path, nil)
 	if err != nil {
 		return err
 	}

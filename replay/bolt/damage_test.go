@@ -261,7 +261,7 @@ func useDamaged(t testing.TB, path string, content []byte, k model) (refused boo
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(path, nil)
+	s, err := OpenUnsynced(path, nil)
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Fatalf("Open: %v; want ErrDamaged or ErrForeign", err)
@@ -345,7 +345,7 @@ func corrupt(content []byte, random *rand.Rand) []byte {
 
 func TestDamage_RandomChanges(t *testing.T) {
 	content, k := sample(t, 150)
-	randomChanges(t, content, k, 400, 200)
+	randomChanges(t, content, k, 200, 100)
 }
 
 // randomChanges uses a file after a random change, so often. Check finds at least

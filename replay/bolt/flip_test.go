@@ -16,7 +16,7 @@ import (
 const (
 	// filesVariable is how many files have bytes flipped, if not as many as usual.
 	filesVariable = "SAFE_BOLT_FILES"
-	usualFiles    = 30
+	usualFiles    = 12
 	flipWriters   = 5
 )
 
@@ -67,7 +67,7 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	for i := range writers {
 		writers[i] = &flipWriter{t: t, number: i, k: model{}, random: rand.New(rand.NewPCG(random.Uint64(), 0)), epoch: 100}
 	}
-	s, err := Open(path, options)
+	s, err := OpenUnsynced(path, options)
 	if err != nil {
 		t.Error(err)
 		return "error"
@@ -97,7 +97,7 @@ func useFlipped(t *testing.T, random *rand.Rand) string {
 	if err := Check(path); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 		t.Errorf("Check: %v", err)
 	}
-	s, err = Open(path, options)
+	s, err = OpenUnsynced(path, options)
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) {
 			t.Errorf("Open: %v", err)

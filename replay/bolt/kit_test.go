@@ -18,10 +18,20 @@ import (
 	"github.com/safe-go/safe/replay"
 )
 
-// open opens a store that is closed when the test ends.
+// OpenUnsynced opens a store whose commits do not wait for the disk. Tests that cut the
+// power derive what is on the disk from the order of writes.
+func OpenUnsynced(path string, options *Options) (*Store, error) {
+	s, err := Open(path, options)
+	if err == nil {
+		s.database.bolt.NoSync = true
+	}
+	return s, err
+}
+
+// open opens such a store, which is closed when the test ends.
 func open(t testing.TB, path string, options *Options) *Store {
 	t.Helper()
-	s, err := Open(path, options)
+	s, err := OpenUnsynced(path, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -295,18 +295,18 @@ func TestAppend_TooLarge(t *testing.T) {
 	if _, err := s.Load(t.Context(), long, replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
 		t.Errorf("Load of an id of %d bytes: %v; want ErrNotFound", len(long), err)
 	}
-	huge := make([]byte, maxEntryBytes)
-	batch := k.next("id", replay.Entry{Data: huge})
+	huge := make([]byte, maxEntryBytes+1)
+	batch := k.next("id", replay.Entry{Data: huge[1:]})
 	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
-		t.Errorf("an entry of %d bytes: %v; want ErrInvalidBatch", len(huge), err)
+		t.Errorf("an entry of %d bytes: %v; want ErrInvalidBatch", maxEntryBytes, err)
 	}
 	batch = k.next("id", entryOf("data"))
-	batch.Snapshot = append(huge, 1)
+	batch.Snapshot = huge
 	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("a snapshot of %d bytes: %v; want ErrInvalidBatch", len(batch.Snapshot), err)
 	}
 	batch = k.next("id", entryOf("data"))
-	batch.Meta = append(huge, 1)
+	batch.Meta = huge
 	if err := s.Append(t.Context(), "id", batch); !errors.Is(err, replay.ErrInvalidBatch) {
 		t.Errorf("a meta of %d bytes: %v; want ErrInvalidBatch", len(batch.Meta), err)
 	}
@@ -314,13 +314,20 @@ func TestAppend_TooLarge(t *testing.T) {
 
 func TestIDs_ManyAndLong(t *testing.T) {
 	s, k := open(t, newPath(t), nil), model{}
-	for i := range 2*idsAtOnce + 10 {
+	var answers []<-chan answer
+	for i := range 2*idsAtOnce + 110 {
 		id := fmt.Sprint("id ", i)
-		mustAppend(t, s, k, id, k.next(id, entryOf("data")))
+		if i%20 == 0 && i < 2000 { // too long for one piece
+			id = strings.Repeat("long", 5000) + fmt.Sprint(i)
+		}
+		batch := k.next(id, entryOf("data"))
+		answers = append(answers, appendLater(t.Context(), s, id, batch))
+		k.add(id, batch)
 	}
-	for i := range 100 { // too long for one piece
-		id := strings.Repeat("long", 5000) + fmt.Sprint(i)
-		mustAppend(t, s, k, id, k.next(id, entryOf("data")))
+	for _, answer := range answers {
+		if got := <-answer; got.err != nil {
+			t.Fatal(got.err)
+		}
 	}
 	mustAppend(t, s, k, "", k.next("", entryOf("the empty id")))
 	mustHold(t, s, k)
