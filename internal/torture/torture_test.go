@@ -179,7 +179,7 @@ const shortRetention = 30
 
 // short returns the runs that are part of all tests of the project.
 func short() []Options {
-	duration := 16 * time.Second
+	duration := 10 * time.Second
 	if testing.Short() {
 		duration = 4 * time.Second
 	}
@@ -257,9 +257,10 @@ func TestTorture_BugsAreFound(t *testing.T) {
 		{Options{Bug: "skip-notification", Store: StoreRedis, Processes: 3, Every: -1}, checker.Complete},
 	} {
 		t.Run(test.options.Bug, func(t *testing.T) {
+			t.Parallel()
 			o := test.options
 			requireRedis(t, o)
-			o.Duration, o.Clients, o.QuiesceTimeout = 2400*time.Millisecond, 8, 5*time.Second
+			o.Duration, o.Clients, o.QuiesceTimeout = 1600*time.Millisecond, 8, 3*time.Second
 			var found []checker.Violation
 			for attempt := 0; len(found) == 0; attempt++ { // a client may subscribe to nothing that the bug is in
 				o.Seed = seedOf(attempt)
