@@ -16,8 +16,8 @@ var ErrNoProgram = errors.New("redis-server is not installed")
 // Options say how servers are started. Nil options are the defaults.
 type Options struct {
 	// Fsync is the server's appendfsync: "always", "everysec" or "no". The
-	// default is "always"; "off" means no append-only file, so that a restart
-	// loses everything.
+	// default is "no", which loses nothing when the server is killed; "off" means
+	// no append-only file, so that a restart loses everything.
 	Fsync string
 	// Args are further arguments of redis-server, such as "--maxmemory",
 	// "100mb". They come last and therefore win.
@@ -53,7 +53,7 @@ func (o *Options) settings() (settings, error) {
 	}
 	switch o.Fsync {
 	case "":
-		s.args = []string{"--appendonly", "yes", "--appendfsync", "always"}
+		s.args = []string{"--appendonly", "yes", "--appendfsync", "no"}
 	case "always", "everysec", "no":
 		s.args = []string{"--appendonly", "yes", "--appendfsync", o.Fsync}
 	case "off":

@@ -124,7 +124,7 @@ func TestAppend_SameBatchTwice(t *testing.T) {
 }
 
 func TestAppend_LargeBatch(t *testing.T) {
-	server := redistest.Start(t, &redistest.Options{Fsync: "no"})
+	server := redistest.Start(t, &redistest.Options{Fsync: "off"})
 	s := open(t, server.Client(), &Options{Timeout: -1})
 	for _, test := range []struct{ entries, size int }{{512, 64 << 10}, {20, 1 << 20}, {20_000, 10}} {
 		id := fmt.Sprint(test)

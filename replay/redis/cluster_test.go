@@ -38,6 +38,7 @@ func spread(t testing.TB, s *Store, client *goredis.ClusterClient, cluster *redi
 // One of three masters is killed: the histories of the others can be used, and its
 // own when it is restarted.
 func TestCluster_OneMasterDown(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Args: []string{"--cluster-require-full-coverage", "no"}})
 	client := cluster.Client()
 	s := open(t, client, impatient())
@@ -87,6 +88,7 @@ func TestCluster_OneMasterDown(t *testing.T) {
 }
 
 func TestCluster_FailsFastAndRecovers(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 1, nil)
 	s := open(t, cluster.Client(), impatient())
 	head := put(t, s, "id", start(firstEpoch, "a"))
@@ -110,6 +112,7 @@ func TestCluster_FailsFastAndRecovers(t *testing.T) {
 
 // Announcements stay within the shard.
 func TestFollow_ShardedInCluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
 	s := open(t, client, quiet())
@@ -131,6 +134,7 @@ func TestFollow_ShardedInCluster(t *testing.T) {
 }
 
 func TestFollow_ThousandsInCluster(t *testing.T) {
+	t.Parallel()
 	const n = 3000
 	cluster := redistest.StartCluster(t, 3, nil)
 	s := open(t, cluster.Client(), quiet())
@@ -149,6 +153,7 @@ func TestFollow_ThousandsInCluster(t *testing.T) {
 // The slot of a history moves from one server to another while it is appended to and
 // followed.
 func TestCluster_SlotMoves(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
 	for name, options := range map[string]*Options{
@@ -268,6 +273,7 @@ func masters(s *Store) *cluster { return s.servers.(*cluster) }
 
 // After a master was killed, its replica has its histories.
 func TestCluster_ReplicaTakesOver(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Replicas: 1})
 	client := cluster.Client()
 	s := open(t, client, impatient())

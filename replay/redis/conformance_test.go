@@ -13,12 +13,14 @@ import (
 )
 
 func TestConformance_Server(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient { return server.Client() })
 }
 
 // A client may use the older protocol.
 func TestConformance_RESP2(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient {
 		client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), Protocol: 2, ContextTimeoutEnabled: true})
@@ -28,6 +30,7 @@ func TestConformance_RESP2(t *testing.T) {
 }
 
 func TestConformance_Cluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, &redistest.Options{Fsync: "everysec"})
 	conforms(t, func() goredis.UniversalClient { return cluster.Client() })
 }

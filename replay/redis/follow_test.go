@@ -102,6 +102,7 @@ func TestFollow_SilentConnection(t *testing.T) {
 
 // Histories change without an announcement.
 func TestCheck_FindsUnannounced(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, nil)
 	client := server.Client()
 	options := quiet()

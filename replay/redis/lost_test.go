@@ -46,6 +46,7 @@ func TestLoad_LostWhileFollowed(t *testing.T) {
 }
 
 func TestLoad_LostWhileFollowedInCluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, nil)
 	client := cluster.Client()
 	s := open(t, client, quiet())

@@ -128,6 +128,7 @@ func TestFollow_FailoverLosesEntries(t *testing.T) {
 
 // After a master was killed, the store and its followers use its replica.
 func TestSentinel_FailsOver(t *testing.T) {
+	t.Parallel()
 	master := redistest.Start(t, nil)
 	host, port := splitAddr(t, master.Addr())
 	replica := redistest.Start(t, &redistest.Options{Args: []string{"--replicaof", host + " " + port}})

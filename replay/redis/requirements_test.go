@@ -198,6 +198,7 @@ func TestUnavailable_Reasons(t *testing.T) {
 }
 
 func TestRequirements_Version(t *testing.T) {
+	t.Parallel()
 	for info, want := range map[string]string{
 		"redis_version:6.0.16\r\nredis_mode:standalone\r\n": "6.2 or later",
 		"redis_version:5.0.7":                               "6.2 or later",
