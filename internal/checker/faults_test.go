@@ -30,7 +30,7 @@ type injector struct {
 	simulation *simulation
 }
 
-const seedsPerFault = 8
+const seedsPerFault = 6
 
 func TestInjectedFaultsAreFound(t *testing.T) {
 	faults := slices.Concat(frameFaults, patchFaults, subscribeFaults, clientFaults, historyFaults, resultFaults)
