@@ -243,11 +243,11 @@ func TestLoad_TimeoutOfEachCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{Store: newMemory(t, nil)}
 		m := newManager(t, &sharedata.Options{Store: s})
-		if _, err := m.Create(t.Context(), "x", items(6000), renameItem); err != nil {
+		if _, err := m.Create(t.Context(), "x", items(3000), renameItem); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 600 {
-			data := rename{fmt.Sprint("item-", i), "new"}
+			data := rename{"item-0", fmt.Sprint(i)}
 			if _, err := m.Propose(t.Context(), sharedata.Proposal{ShareDataID: "x", FunctionID: "rename", Data: data}); err != nil {
 				t.Fatal(err)
 			}
