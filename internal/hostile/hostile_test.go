@@ -9,7 +9,7 @@ import (
 
 const (
 	// The phases alternate, so that what else the machine does is in both.
-	rounds      = 3
+	rounds      = 2
 	undisturbed = 2 * time.Second
 	attacked    = 5 * time.Second
 	// mostHeap bounds the server's heap and stacks: 64 MiB for itself and the honest,
@@ -23,7 +23,7 @@ const (
 
 func TestHostile_HonestClientsUnaffected(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 25 s")
+		t.Skip("takes 17 s")
 	}
 	p := start(t)
 	h := startHonest(t, p.address)
