@@ -19,9 +19,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// expiries is how many tokens of each client expire, or are about to, while it
-// subscribes and proposes.
-const expiries = 10
+// expiries is how many tokens of each client expire while it subscribes and proposes,
+// and renewals how many are about to.
+const expiries, renewals = 10, 6
 
 // newToken returns a token that says when it expires.
 func newToken(lifetime time.Duration) string {
@@ -47,7 +47,7 @@ type expiringClient struct {
 
 	mu      sync.Mutex
 	renewed int           // tokens asked for on an open connection
-	done    chan struct{} // closed when one more token than expiries was asked for
+	done    chan struct{} // closed when one more token than renewals was asked for
 }
 
 func (h *harness) newExpiringClient(name string, lifetime time.Duration) *expiringClient {
@@ -56,7 +56,7 @@ func (h *harness) newExpiringClient(name string, lifetime time.Duration) *expiri
 		if _, _, ok := client.ExpiringToken(ctx); ok {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			if c.renewed++; c.renewed == expiries+1 {
+			if c.renewed++; c.renewed == renewals+1 {
 				close(c.done)
 			}
 		}
@@ -83,10 +83,10 @@ func (h *harness) newExpiringClient(name string, lifetime time.Duration) *expiri
 	return c
 }
 
-// proposeUntil proposes five hundred times a second at most, until the channel is
+// proposeUntil proposes 250 times a second at most, until the channel is
 // closed.
 func (c *expiringClient) proposeUntil(done <-chan struct{}, rng *rand.Rand) {
-	pace := time.NewTicker(2 * time.Millisecond)
+	pace := time.NewTicker(4 * time.Millisecond)
 	defer pace.Stop()
 	for n := 0; ; n++ {
 		select {

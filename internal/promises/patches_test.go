@@ -280,13 +280,13 @@ func TestPatches_Bytes(t *testing.T) {
 	for _, function := range []string{"count", "patch", "reject"} {
 		before := received()
 		if function == "reject" {
-			at = h.reject("list", 64)
+			at = h.reject("list", 32)
 		} else {
-			at = h.change("list", function, 64)
+			at = h.change("list", function, 32)
 		}
 		p.awaitCursor("list", at)
-		t.Logf("%s: %d bytes for each transaction", function, (received()-before)/64)
-		if each := (received() - before) / 64; each > most {
+		t.Logf("%s: %d bytes for each transaction", function, (received()-before)/32)
+		if each := (received() - before) / 32; each > most {
 			t.Errorf("%s: %d bytes for each transaction, at most %d are expected", function, each, most)
 		}
 	}
@@ -301,5 +301,5 @@ func TestPatches_Bytes(t *testing.T) {
 	if received() > 5000 {
 		t.Errorf("%d bytes for a reconnect that missed 10 changes, at most 5,000 are expected", received())
 	}
-	h.check(checker.Options{}, checker.Summary{LeftOut: 1, Patched: 3*64 + 10})
+	h.check(checker.Options{}, checker.Summary{LeftOut: 1, Patched: 3*32 + 10})
 }
