@@ -106,7 +106,7 @@ func TestHostileVolume_SubscribeStorm(t *testing.T) {
 // package doc says: proposals in flight, which the manager copies, and a message that
 // is not complete. A function that runs has a copy too.
 func TestConnectionMemory(t *testing.T) {
-	const peers, limit = 10, 256 << 10
+	const peers, limit = 20, 256 << 10
 	ts := serve(t, &realtime.Options{MaxMessageBytes: limit})
 	slow, unblock := blockingFunction("slow")
 	defer unblock()
