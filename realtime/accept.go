@@ -28,6 +28,12 @@ import (
 // Authenticate takes longer than Options.HandshakeTimeout), and every one while the
 // server shuts down or has too many connections.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.serveEndpoint(w, r, nil, endpointOf(r))
+}
+
+// serveEndpoint serves a request by an endpoint. Options.Authenticate is asked unless the
+// caller is known.
+func (s *Server) serveEndpoint(w http.ResponseWriter, r *http.Request, caller *sharedata.Caller, endpoint endpoint) {
 	if isPreflight(r) {
 		s.servePreflight(w, r)
 		return
@@ -53,7 +59,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			counted.release()
 		}
 	}()
-	goesOn = s.serve(w, r, remote, counted)
+	goesOn = s.serve(w, r, remote, counted, caller, endpoint)
 }
 
 // retryAfter is how long a client should wait before it comes back.
@@ -75,12 +81,12 @@ func rejectDraining(w http.ResponseWriter, r *http.Request) {
 
 // serve authenticates a request and hands it to its endpoint. It returns whether there
 // is a session now that goes on, which s.running and the admission count.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, counted *admitted) (goesOn bool) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, counted *admitted, caller *sharedata.Caller, endpoint endpoint) (goesOn bool) {
 	if !isUpgrade(r) && !s.allowOrigin(w, r) {
 		reject(w, r, newProblem(http.StatusForbidden, codes.Unauthorized, "pages of this origin may not connect"))
 		return false
 	}
-	pending, err := s.openWithTimeout(r, remote)
+	pending, err := s.openAs(r, remote, caller)
 	switch {
 	case errors.Is(err, errDisconnecting), errors.Is(err, errHandshakeTimeout), errors.Is(err, ErrUnavailable):
 		s.log.Warn("connections cannot be accepted", "remote", remote, "error", shorten(err.Error()))
@@ -100,11 +106,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, co
 		rejectDraining(w, r)
 		return false
 	}
-	return endpointOf(r)(s, w, r, pending, counted)
+	return endpoint(s, w, r, pending, counted)
 }
 
 // serveWebSocket upgrades a request.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending *pendingConnection, counted *admitted) (goesOn bool) {
+	return s.upgrade(w, r, pending, counted, nil)
+}
+
+// upgrade upgrades a request. The options are those of an application's protocol, or nil.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, pending *pendingConnection, counted *admitted, options *WebSocketOptions) (goesOn bool) {
 	if !canHijack(w) {
 		s.log.Error("a connection cannot be upgraded: its http.ResponseWriter can be neither hijacked nor unwrapped")
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
@@ -112,7 +123,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, pending 
 	}
 	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
 	session := newSession(s, pending.info, counted)
-	if err := acceptWebSocket(session, h, r); err != nil {
+	if err := acceptWebSocket(session, h, r, options); err != nil {
 		session.ctx.cancel()
 		session.serving.cancel()
 		if h.status == http.StatusForbidden { // the library's check of the origin
@@ -154,6 +165,7 @@ func (s *Server) readSession(session *session) {
 
 func (s *Server) endSession(session *session, err error) {
 	defer s.running.done()
+	defer session.transport.ended()
 	defer session.end()
 	defer s.unregister(session)
 	defer s.recoverIn(session)

@@ -54,6 +54,7 @@ const (
 	kindError
 	kindRefusal // an error frame, after which the subscription does not exist
 	kindBroken  // Protocol.Encode panicked, with this text
+	kindEncoded // a message of the application's own
 )
 
 // size is what the frame counts for while it waits.

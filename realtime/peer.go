@@ -65,7 +65,8 @@ var errNoProtocol = errors.New("realtime: Open: SessionOptions.Protocol and its 
 // blocks. What they lead to reaches the Peer as messages.
 type Session struct {
 	session *session
-	peer    *peerTransport
+	done    chan struct{}  // closed when the session has ended
+	peer    *peerTransport // nil over WebSocket
 }
 
 // Open opens a session for a client that the application is connected to. The request
@@ -112,34 +113,49 @@ func (s *Server) open(r *http.Request, peer Peer, options *SessionOptions) (*Ses
 		return nil, err
 	}
 	session := newSession(s, pending.info, counted)
-	t := &peerTransport{peer: peer, session: session, answers: options.AnswersPings, ended: make(chan struct{}), done: make(chan struct{})}
+	t := &peerTransport{peer: peer, session: session, answers: options.AnswersPings, stopped: make(chan struct{}), done: make(chan struct{})}
 	session.transport, session.protocol = t, options.Protocol
 	s.register(session, pending)
-	go func() {
-		defer close(t.done)
-		s.runSession(session)
-	}()
-	return &Session{session: session, peer: t}, nil
+	go s.runSession(session)
+	return &Session{session: session, done: t.done, peer: t}, nil
 }
 
 // Caller returns who the client is.
 func (s *Session) Caller() *sharedata.Caller { return s.session.caller() }
 
-// Done returns a channel that is closed when the session has ended and calls its Peer no
-// more.
-func (s *Session) Done() <-chan struct{} { return s.peer.done }
+// Done returns a channel that is closed when the session has ended and calls its Peer, or
+// WebSocketOptions.Receive, no more.
+func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Close ends the session. What waits for the client is sent first, if it reads.
 func (s *Session) Close() { s.session.close(codes.CloseNormal, "") }
 
 // End ends the session at once: the application calls it when the client has gone.
-func (s *Session) End() { s.peer.end() }
+func (s *Session) End() {
+	if s.peer == nil {
+		s.session.cut("the application has ended the session")
+		return
+	}
+	s.peer.end()
+}
+
+// Send sends the client a message of the application's own, such as a reply that no
+// Message leads to, after what waits already. The message counts for
+// Options.MaxBufferedBytes, and must not be changed afterwards.
+func (s *Session) Send(message []byte) {
+	if len(message) > 0 {
+		s.session.out.send(&frame{text: message, about: &nothing, kind: kindEncoded})
+	}
+}
 
 // Received counts a message or a sign of life of the client. Where there are more than
 // Options.MessagesPerSecond, ok is false and the message must be refused, to be sent
-// again after that time; a client that goes on is disconnected.
+// again after that time; a client that goes on is disconnected. Over WebSocket the
+// server counts, and the application does not call it.
 func (s *Session) Received() (retryAfter time.Duration, ok bool) {
-	s.peer.received.Add(1)
+	if s.peer != nil {
+		s.peer.received.Add(1)
+	}
 	retryAfter, flooded := s.session.countMessage(time.Now())
 	return retryAfter, retryAfter == 0 && !flooded
 }
@@ -194,14 +210,14 @@ type peerTransport struct {
 	received atomic.Uint64 // calls of Received
 	written  atomic.Uint64
 	ending   sync.Once
-	ended    chan struct{} // closed by end
+	stopped  chan struct{} // closed by end
 	done     chan struct{} // closed when the session has ended
 	session  *session
 }
 
 // read implements transport: the application reads.
 func (t *peerTransport) read(s *session) error {
-	<-t.ended
+	<-t.stopped
 	return nil
 }
 
@@ -212,21 +228,14 @@ func (t *peerTransport) write(c *chunk, buffer *writeBuffer) error {
 			return err
 		}
 	}
+	var err error
+	if c.frames, err = t.session.applicationFrames(c.frames); err != nil {
+		return err
+	}
 	messages := buffer.parts[:0]
 	for _, f := range c.frames {
-		switch f.kind {
-		case kindReply, kindError, kindRefusal:
-			f = t.session.protocol.reply(f)
-		}
-		if f.kind == kindBroken {
-			t.session.server.log.Error("Protocol.Encode panicked", "panic", string(f.text))
-			return errEncodePanicked
-		}
-		if len(f.text) > 0 {
-			messages = append(messages, f.text)
-		}
+		messages = append(messages, f.text)
 	}
-	var err error
 	if len(messages) > 0 {
 		err = t.peer.Write(messages)
 		for _, m := range messages {
@@ -242,9 +251,10 @@ func (t *peerTransport) write(c *chunk, buffer *writeBuffer) error {
 	return err
 }
 
-var errEncodePanicked = errors.New("Protocol.Encode panicked")
+func (t *peerTransport) end() { t.ending.Do(func() { close(t.stopped) }) }
 
-func (t *peerTransport) end() { t.ending.Do(func() { close(t.ended) }) }
+// ended implements transport.
+func (t *peerTransport) ended() { close(t.done) }
 
 // traffic implements transport.
 func (t *peerTransport) traffic() (received, written uint64) {

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // Protocol is another protocol than that of package schemas, in which an application
-// serves its own clients; see Server.Open. It is shared by all its sessions, as each
+// serves its own clients; see Server.Open and Server.ServeWebSocket. It is shared by all its sessions, as each
 // commit is encoded once for all of them.
 type Protocol struct {
 	// Encode appends what a client is sent for a message, and returns the extended
@@ -129,4 +130,27 @@ func (p *Protocol) reply(f *frame) *frame {
 	}
 	p.encode(next, &m)
 	return next
+}
+
+var errEncodePanicked = errors.New("Protocol.Encode panicked")
+
+// applicationFrames replaces the frames of package wire among those of a session of an
+// application's protocol, and leaves out those that say nothing. It changes the slice.
+func (s *session) applicationFrames(frames []*frame) ([]*frame, error) {
+	kept := frames[:0]
+	for _, f := range frames {
+		switch f.kind {
+		case kindReply, kindError, kindRefusal:
+			f = s.protocol.reply(f)
+		}
+		if f.kind == kindBroken {
+			s.server.log.Error("Protocol.Encode panicked", "panic", string(f.text))
+			return frames, errEncodePanicked
+		}
+		if len(f.text) > 0 {
+			kept = append(kept, f)
+		}
+	}
+	clear(frames[len(kept):])
+	return kept, nil
 }

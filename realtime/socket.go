@@ -16,10 +16,11 @@ import (
 // Opcodes of WebSocket frames (RFC 6455 section 5.2), as the first byte of an
 // unfragmented one.
 const (
-	finalText  = 0x80 | 0x1
-	finalClose = 0x80 | 0x8
-	finalPing  = 0x80 | 0x9
-	finalPong  = 0x80 | 0xA
+	finalText   = 0x80 | 0x1
+	finalBinary = 0x80 | 0x2
+	finalClose  = 0x80 | 0x8
+	finalPing   = 0x80 | 0x9
+	finalPong   = 0x80 | 0xA
 )
 
 // compressedBit says that the payload of a message is compressed (RFC 7692, section 6).
@@ -60,6 +61,8 @@ var errCloseSent = errors.New("a close frame has been sent")
 type socket struct {
 	net.Conn
 	early []byte // what net/http had read beyond the handshake
+	// message is the first byte of a message: finalText, or finalBinary.
+	message byte
 	// compressFrom is the size of the smallest text that is compressed; 0 for none.
 	compressFrom int
 
@@ -86,7 +89,7 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, early []byte) *socket {
-	return &socket{Conn: conn, early: early, writing: make(chan struct{}, 1)}
+	return &socket{Conn: conn, early: early, message: finalText, writing: make(chan struct{}, 1)}
 }
 
 // Read is called by the WebSocket library.
@@ -150,10 +153,10 @@ func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 		w.copy(appendHeader(w.header[:0], finalPing, 0))
 	}
 	for _, f := range c.frames {
-		first, payload := byte(finalText), f.text
+		first, payload := s.message, f.text
 		if s.compressFrom > 0 && len(payload) >= s.compressFrom {
 			if d := f.deflated(); d != nil {
-				first, payload = finalText|compressedBit, d
+				first, payload = s.message|compressedBit, d
 			}
 		}
 		w.copy(appendHeader(w.header[:0], first, len(payload)))

@@ -24,15 +24,18 @@ type webSocket struct {
 	conn *websocket.Conn
 	// buffered is what the library reads from.
 	buffered *bufio.Reader
+	// application is nil where the frames are those of package wire.
+	application *webSocketApplication
 }
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
-func acceptWebSocket(s *session, h *hijacker, r *http.Request) error {
+func acceptWebSocket(s *session, h *hijacker, r *http.Request, options *WebSocketOptions) error {
 	compression := websocket.CompressionDisabled
 	if s.server.options.CompressFrom > 0 {
 		compression = websocket.CompressionNoContextTakeover
 	}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:    options.subprotocols(),
 		OriginPatterns:  s.server.options.OriginPatterns,
 		CompressionMode: compression,
 		// The library would reply within 5 s or cut the connection, however
@@ -56,7 +59,11 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request) error {
 	if h.Header().Get("Sec-WebSocket-Extensions") != "" {
 		h.socket.compressFrom = s.server.options.CompressFrom
 	}
-	s.transport = &webSocket{socket: h.socket, conn: conn, buffered: h.buffered}
+	t := &webSocket{socket: h.socket, conn: conn, buffered: h.buffered}
+	s.transport = t
+	if options != nil {
+		t.serveProtocol(s, options)
+	}
 	return nil
 }
 
@@ -155,6 +162,9 @@ func (t *webSocket) readBody(s *session, kind websocket.MessageType, message io.
 		s.closeInvalidMessage("the message is larger than the server accepts", "")
 		_, err := io.Copy(io.Discard, message)
 		return err
+	case t.application != nil:
+		t.application.receive(ClientMessage{Data: buffer.Bytes(), Binary: kind == websocket.MessageBinary, RetryAfter: retryAfter})
+		return nil
 	case kind != websocket.MessageText:
 		s.closeInvalidMessage("the message is binary; send JSON as a text message", "")
 		return nil
@@ -179,6 +189,23 @@ func (t *webSocket) readLimited(s *session, buffer *bytes.Buffer, message io.Rea
 func (t *webSocket) closeSlow(s *session) {
 	if s.close(codes.ClosePolicyViolation, "a message was not complete in time") {
 		io.Copy(io.Discard, t.socket)
+	}
+}
+
+// write implements transport.
+func (t *webSocket) write(c *chunk, buffer *writeBuffer) (err error) {
+	if t.application != nil {
+		if c.frames, err = t.application.session.applicationFrames(c.frames); err != nil {
+			return err
+		}
+	}
+	return t.socket.write(c, buffer)
+}
+
+// ended implements transport.
+func (t *webSocket) ended() {
+	if t.application != nil {
+		close(t.application.done)
 	}
 }
 
