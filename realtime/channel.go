@@ -26,7 +26,7 @@ import (
 //	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> a leaf
 //
 // The leaves are outbox.mu, hub.mu, replayCache.mu, waitGroup.mu, alarms.mu, revocationList.mu,
-// revocationLease.mu and Server.mu: while one of them is held, no other lock is taken.
+// revocationLease.mu, admission.mu and Server.mu: while one of them is held, no other lock is taken.
 // The hand-over section of RevocationsID is held while sessions are ended, so
 // the locks of all other channels come after it.
 type channel struct {

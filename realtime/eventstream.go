@@ -66,7 +66,7 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request, pendin
 	session.transport = t
 	s.register(session, pending)
 	for _, m := range subscribes {
-		session.enqueueRequest(m.ShareDataID, m)
+		session.enqueueRequest(m.ShareDataID, "", m)
 	}
 	if t.response == nil {
 		s.startSession(session)

@@ -87,6 +87,7 @@ type stateExtras struct {
 	// withoutState that the frame does not have the state.
 	withHash, resumed, withoutState bool
 	protocol                        *Protocol // that says it; nil for the frame of package wire
+	correlationID                   string    // for the protocol
 }
 
 // stateFrame encodes a snapshot.
@@ -98,6 +99,7 @@ func stateFrame(at sharedata.Snapshot, extras stateExtras) *frame {
 	if extras.protocol != nil {
 		extras.protocol.encode(f, &Message{
 			Type: MessageState, ShareDataID: at.ID, Cursor: at.Cursor, State: at.State, Replaying: extras.replaying, Skipped: extras.skipped,
+			Resumed: extras.resumed, CorrelationID: extras.correlationID,
 		})
 		return f
 	}

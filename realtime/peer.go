@@ -61,8 +61,8 @@ var errNoProtocol = errors.New("realtime: Open: SessionOptions.Protocol and its 
 
 // Session is what a client of another protocol is served by: the subscriptions and
 // proposals of one connection, with the hooks, limits, catch-up, backpressure and
-// promises of all. All methods may be called from any number of goroutines; none
-// blocks. What they lead to reaches the Peer as messages.
+// promises of all. All methods may be called from any number of goroutines; none but
+// SetCaller, which calls a hook, blocks. What they lead to reaches the Peer as messages.
 type Session struct {
 	session *session
 	done    chan struct{}  // closed when the session has ended
@@ -123,6 +123,27 @@ func (s *Server) open(r *http.Request, peer Peer, options *SessionOptions) (*Ses
 // Caller returns who the client is.
 func (s *Session) Caller() *sharedata.Caller { return s.session.caller() }
 
+// SetCaller says who the client is, where its protocol tells that only after the session
+// was opened (without a caller: Options.Authenticate is not set, and SessionOptions has
+// none), or that the same caller has a new token. From then on the session ends when the
+// caller expires or is revoked, and counts for its Subject. AuthorizeSubscribe is asked
+// again about the subscriptions there are.
+//
+// The session stays as it was after an error: ErrExpired where the caller has expired or
+// was revoked, an *OpenError where it has too many connections, and another one where the
+// session has another caller or is closing. A Server.Disconnect between the check of the
+// token and SetCaller does not find the session; a Revoke does.
+func (s *Session) SetCaller(caller *sharedata.Caller) error {
+	if caller == nil {
+		return errNoCaller
+	}
+	if err := s.session.identify(caller); err != nil {
+		return err
+	}
+	s.session.reauthorize()
+	return nil
+}
+
 // Done returns a channel that is closed when the session has ended and calls its Peer, or
 // WebSocketOptions.Receive, no more.
 func (s *Session) Done() <-chan struct{} { return s.done }
@@ -169,19 +190,27 @@ type Subscription struct {
 	// Conflate has a client that is too slow miss entries (Message.Skipped) in place of
 	// being disconnected.
 	Conflate bool
+	// CorrelationID is in the reply: the first MessageState, or the MessageError of a
+	// refusal. Default: none.
+	CorrelationID string
 }
 
 // Subscribe subscribes the client: a MessageState follows, or a MessageError. A
 // second subscription to the same ShareData begins again.
 func (s *Session) Subscribe(to Subscription) {
-	s.session.enqueueRequest(to.ShareDataID, &wire.Subscribe{
+	s.session.enqueueRequest(to.ShareDataID, to.CorrelationID, &wire.Subscribe{
 		ShareDataID: to.ShareDataID, Since: to.Since, Conflate: to.Conflate, ReplayLifecycle: true, KeepConnection: true,
+		CorrelationID: to.CorrelationID,
 	})
 }
 
 // Unsubscribe ends a subscription.
-func (s *Session) Unsubscribe(shareDataID string) {
-	s.session.enqueueRequest(shareDataID, &wire.Unsubscribe{ShareDataID: shareDataID})
+func (s *Session) Unsubscribe(shareDataID string) { s.UnsubscribeWith(shareDataID, "") }
+
+// UnsubscribeWith is Unsubscribe with a reply: MessageUnsubscribed with the correlation
+// id, after which nothing about the ShareData follows; or the MessageError of a refusal.
+func (s *Session) UnsubscribeWith(shareDataID, correlationID string) {
+	s.session.enqueueRequest(shareDataID, correlationID, &wire.Unsubscribe{ShareDataID: shareDataID, CorrelationID: correlationID})
 }
 
 // Proposal is what a client proposes.

@@ -42,6 +42,8 @@ const (
 	// MessageError is about a subscription that was refused or has a gap
 	// (codes.ReplayCursorNotFound), or says why the session is being closed.
 	MessageError
+	// MessageUnsubscribed is the reply of Session.UnsubscribeWith.
+	MessageUnsubscribed
 )
 
 // Message is what a session has to say. The fields that a type has no use for are zero.
@@ -63,8 +65,13 @@ type Message struct {
 	// Replaying is how many replayed messages follow a MessageState, Skipped how many
 	// entries it takes the place of.
 	Replaying, Skipped uint64
+	// Resumed says of a MessageState that the client goes on from Subscription.Since:
+	// all that it has missed is replayed next.
+	Resumed bool
 
-	// CorrelationID is that of the Proposal of a MessageResult. Accepted, Code, Text and
+	// CorrelationID is that of the Subscription, in its first MessageState and in a
+	// MessageError about that or in place of it; of a MessageUnsubscribed; and of the
+	// Proposal of a MessageResult. Accepted, Code, Text and
 	// Details are its verdict, or why there is none: then the Cursor is zero.
 	// MessageError has a Code (see package codes) and a Text.
 	CorrelationID string

@@ -93,7 +93,7 @@ func (s *session) refuseRateLimited(message wire.ClientMessage, retryAfter time.
 	case *wire.Subscribe:
 		s.out.send(f.errorFrame(m.ShareDataID))
 	case *wire.Unsubscribe:
-		s.enqueueRequest(m.ShareDataID, m)
+		s.enqueueRequest(m.ShareDataID, "", m)
 	case *wire.Ping:
 		s.out.send(f.correlatedErrorFrame(m.CorrelationID))
 	case *wire.Authenticate:

@@ -56,9 +56,9 @@ func (s *session) dispatch(message wire.ClientMessage) {
 		m.ProposedData, m.Proof = bytes.Clone(m.ProposedData), bytes.Clone(m.Proof)
 		s.admit(m)
 	case *wire.Subscribe:
-		s.enqueueRequest(m.ShareDataID, m)
+		s.enqueueRequest(m.ShareDataID, "", m)
 	case *wire.Unsubscribe:
-		s.enqueueRequest(m.ShareDataID, m)
+		s.enqueueRequest(m.ShareDataID, "", m)
 	}
 }
 

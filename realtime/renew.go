@@ -129,19 +129,26 @@ var (
 
 // replaceCaller makes the caller of a new token the session's.
 func (s *session) replaceCaller(caller *sharedata.Caller) error {
-	present := s.caller()
-	switch {
-	case present == nil || present.Issuer != caller.Issuer || present.Subject != caller.Subject:
+	if present := s.caller(); present == nil || !sameIdentity(present, caller) {
 		return errOtherIdentity
+	}
+	return s.identify(caller)
+}
+
+func sameIdentity(a, b *sharedata.Caller) bool { return a.Issuer == b.Issuer && a.Subject == b.Subject }
+
+// identify makes a caller the session's: the first one, or the same with a new token.
+func (s *session) identify(caller *sharedata.Caller) error {
+	switch {
 	case s.server.isExpired(caller):
 		return errExpiredToken
 	case s.server.revocations.isRevoked(caller, time.Time{}):
 		return errRevokedToken
 	}
 	s.mu.Lock()
-	if s.closing {
+	if err := s.admitCallerLocked(caller); err != nil {
 		s.mu.Unlock()
-		return errSessionEnded
+		return err
 	}
 	s.setCaller(caller)
 	s.callerChanges.Add(1)
@@ -150,6 +157,24 @@ func (s *session) replaceCaller(caller *sharedata.Caller) error {
 	if s.server.revocations.isRevoked(caller, s.info.OpenedAt) { // since it was checked
 		s.closeUnauthorized(reasonRevoked)
 		return errRevokedToken
+	}
+	return nil
+}
+
+// admitCallerLocked returns an error where the caller cannot be the session's, and counts
+// its first one.
+func (s *session) admitCallerLocked(caller *sharedata.Caller) error {
+	present := s.caller()
+	switch {
+	case s.closing:
+		return errSessionEnded
+	case present != nil && !sameIdentity(present, caller):
+		return errOtherIdentity
+	case present != nil:
+		return nil
+	}
+	if over := s.admitted.countSubject(caller); over != nil {
+		return &OpenError{Status: over.status, RetryAfter: retryAfter, Reason: "too many connections"}
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ func (q *requestQueue) run() {
 			s.finishRequest()
 		case *wire.Unsubscribe:
 			s.unsubscribe(m.ShareDataID)
+			s.replyUnsubscribed(m)
 			s.finishRequest()
 		}
 	}
@@ -66,7 +67,7 @@ func (q *requestQueue) run() {
 // enqueueRequest puts a subscribe or an unsubscribe into its queue. Twice as
 // many as a connection may have subscriptions can wait, so that all of them may
 // be renewed at once, but a peer cannot queue without bound.
-func (s *session) enqueueRequest(id string, message wire.ClientMessage) {
+func (s *session) enqueueRequest(id, correlationID string, message wire.ClientMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
@@ -77,7 +78,7 @@ func (s *session) enqueueRequest(id string, message wire.ClientMessage) {
 			code: codes.RateLimited, retryAfter: retryAfterRateLimited,
 			text: fmt.Sprintf("%d subscribe and unsubscribe messages wait already; wait for their replies", most),
 		}
-		s.out.send(f.errorFrame(id))
+		s.out.send(f.refusalFrame(id, correlationID))
 		return
 	}
 	if s.enqueueLocked(id, message) {

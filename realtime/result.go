@@ -46,8 +46,14 @@ func (f failure) frame(correlationID string) *frame {
 }
 
 // errorFrame is the error frame about a ShareData.
-func (f failure) errorFrame(id string) *frame {
-	return encodeError(&wire.Error{Code: f.code, Message: f.text, ShareDataID: id, RetryAfterMs: milliseconds(f.retryAfter)})
+func (f failure) errorFrame(id string) *frame { return f.refusalFrame(id, "") }
+
+// refusalFrame is errorFrame as the reply to a request. The correlation id is empty but
+// in an application's protocol.
+func (f failure) refusalFrame(id, correlationID string) *frame {
+	return encodeError(&wire.Error{
+		Code: f.code, Message: f.text, ShareDataID: id, CorrelationID: correlationID, RetryAfterMs: milliseconds(f.retryAfter),
+	})
 }
 
 // correlatedErrorFrame is the error frame about a message that names no ShareData.

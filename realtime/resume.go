@@ -50,12 +50,14 @@ func resume(head replay.Cursor, since string, window int) resumption {
 // entries that it missed do not say what they changed (unrecorded).
 func (r resumption) extras(request *wire.Subscribe, f form, unrecorded bool) stateExtras {
 	resumed := request.Patches && r.resumed
+	if f.protocol != nil {
+		return stateExtras{replaying: r.count, resumed: r.resumed, protocol: f.protocol}
+	}
 	return stateExtras{
 		replaying:    r.count,
 		announce:     request.ReplayLifecycle,
 		withHash:     request.Patches,
 		resumed:      resumed,
-		protocol:     f.protocol,
 		withoutState: resumed && !request.IncludeState && !unrecorded,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/safe-go/safe/internal/wire"
+	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -26,7 +27,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if err := s.maySubscribe(m); err != nil {
 		s.unsubscribe(id)
 		f := refusal(err, codes.UnauthorizedSubscribe, fmt.Sprintf("not allowed to subscribe to %.60q", id))
-		s.out.send(f.errorFrame(id))
+		s.out.send(f.refusalFrame(id, m.CorrelationID))
 		return
 	}
 	c, ok := s.acquire(m)
@@ -34,7 +35,7 @@ func (s *session) subscribe(m *wire.Subscribe) {
 	if !ok {
 		return
 	}
-	if !s.refresh(c, m.Since) {
+	if !s.refresh(c, m) {
 		c.hub.release(c)
 		return
 	}
@@ -61,6 +62,16 @@ func (s *session) unsubscribe(id string) {
 	}
 }
 
+// replyUnsubscribed replies in an application's protocol; our own has no such frame.
+func (s *session) replyUnsubscribed(m *wire.Unsubscribe) {
+	if s.protocol == nil || m.CorrelationID == "" {
+		return
+	}
+	f := newFrame(kindEncoded, m.ShareDataID, replay.Cursor{})
+	s.protocol.encode(f, &Message{Type: MessageUnsubscribed, ShareDataID: m.ShareDataID, CorrelationID: m.CorrelationID})
+	s.out.send(f)
+}
+
 // add makes a subscription one of the session's, unless that has too many or
 // is closing.
 func (s *session) add(sub *subscription) bool {
@@ -71,7 +82,8 @@ func (s *session) add(sub *subscription) bool {
 	}
 	id := sub.request.ShareDataID
 	if most := s.server.options.MaxSubscriptions; s.subscriptions.len() >= most {
-		s.out.send(errorFrame(codes.TooManySubscriptions, id, fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)))
+		f := failure{code: codes.TooManySubscriptions, text: fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)}
+		s.out.send(f.refusalFrame(id, sub.request.CorrelationID))
 		return false
 	}
 	s.subscriptions.set(id, sub)
@@ -89,7 +101,7 @@ func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 	case errors.Is(err, sharedata.ErrUnknownShareData), errors.Is(err, sharedata.ErrInvalidID):
 		s.sendUnknown(m)
 	default:
-		s.sendUnavailable(id, err)
+		s.sendUnavailable(m, err)
 	}
 	return nil, false
 }
@@ -98,8 +110,8 @@ func (s *session) acquire(m *wire.Subscribe) (*channel, bool) {
 // subscriber, who may have been sent more by another process that was faster:
 // it must neither be shown an older state nor be told that its cursor is
 // unknown. It returns false, and sends why, if the store cannot be asked.
-func (s *session) refresh(c *channel, since string) bool {
-	if !isAhead(since, c.position()) {
+func (s *session) refresh(c *channel, m *wire.Subscribe) bool {
+	if !isAhead(m.Since, c.position()) {
 		return true
 	}
 	_, err := s.server.manager.Refresh(&s.ctx, c.id)
@@ -107,7 +119,7 @@ func (s *session) refresh(c *channel, since string) bool {
 		return true // the channel has been notified of it
 	}
 	if s.ctx.Err() == nil {
-		s.sendUnavailable(c.id, err)
+		s.sendUnavailable(m, err)
 	}
 	return false
 }
@@ -115,7 +127,8 @@ func (s *session) refresh(c *channel, since string) bool {
 // sendUnknown says that there is no ShareData and, unless the subscriber asked for
 // the connection to be kept, closes it.
 func (s *session) sendUnknown(m *wire.Subscribe) {
-	s.out.send(errorFrame(codes.UnknownShareData, m.ShareDataID, unknownText(m.ShareDataID)))
+	f := failure{code: codes.UnknownShareData, text: unknownText(m.ShareDataID)}
+	s.out.send(f.refusalFrame(m.ShareDataID, m.CorrelationID))
 	if !m.KeepConnection {
 		s.close(codes.CloseUnknownShareData, "unknown ShareData")
 	}
@@ -123,9 +136,10 @@ func (s *session) sendUnknown(m *wire.Subscribe) {
 
 func unknownText(id string) string { return fmt.Sprintf("there is no ShareData %.60q", id) }
 
-func (s *session) sendUnavailable(id string, err error) {
-	s.server.log.Warn("subscribe failed", "shareData", id, "error", err)
-	s.out.send(errorFrame(codes.Unavailable, id, "the ShareData cannot be read at the moment; subscribe again later"))
+func (s *session) sendUnavailable(m *wire.Subscribe, err error) {
+	s.server.log.Warn("subscribe failed", "shareData", m.ShareDataID, "error", err)
+	f := failure{code: codes.Unavailable, text: "the ShareData cannot be read at the moment; subscribe again later"}
+	s.out.send(f.refusalFrame(m.ShareDataID, m.CorrelationID))
 }
 
 // errNoActivity refuses activity where no hook says who may see it.

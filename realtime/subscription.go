@@ -6,6 +6,7 @@ import (
 
 	"github.com/safe-go/safe/internal/wire"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // subscription is one connection's subscription to one ShareData. Its peer is
@@ -245,9 +246,14 @@ func (s *subscription) begin(first page, problem string) (b beginning, last repl
 	if r.count > 0 && first.isZero() {
 		return beginUnread, last, nil
 	}
-	frames := []*frame{c.stateLocked(r.extras(&s.request, s.form, first.unrecorded))}
+	extras := r.extras(&s.request, s.form, first.unrecorded)
+	if !s.stateSent {
+		extras.correlationID = s.request.CorrelationID
+	}
+	frames := []*frame{c.stateLocked(extras)}
 	if r.problem != "" {
-		frames = append(frames, notResumedFrame(c.id, r.problem))
+		f := failure{code: codes.ReplayCursorNotFound, text: r.problem}
+		frames = append(frames, f.refusalFrame(c.id, extras.correlationID))
 	}
 	accepted, room := s.session.out.offer(frames...)
 	switch {

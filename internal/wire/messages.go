@@ -67,11 +67,16 @@ type Subscribe struct {
 	// Conflate asks the server to leave out entries that the connection is too slow
 	// for, instead of closing it: a State with Skipped then takes their place.
 	Conflate bool
+	// CorrelationID is in no frame: a request that an application makes for a client of
+	// another protocol has it.
+	CorrelationID string
 }
 
 // Unsubscribe ends a subscription. It has no reply.
 type Unsubscribe struct {
 	ShareDataID string
+	// CorrelationID is that of Subscribe.
+	CorrelationID string
 }
 
 // Propose asks for one run of a function.
