@@ -135,7 +135,7 @@ const chunkBytes = 32 << 10
 func (c *catchUp) replay() (room <-chan struct{}) {
 	for {
 		for len(c.next.frames) > 0 {
-			n := c.next.chunk(min(c.session.out.limit/4, chunkBytes))
+			n := c.next.chunk(min(c.session.out.limit/4, chunkBytes), max(c.session.out.most/2, 1))
 			sent, room := c.sub.sendReplayed(c.next.frames[:n])
 			switch {
 			case room != nil:

@@ -192,6 +192,13 @@ func (c *channel) position() replay.Cursor {
 	return c.head.Cursor
 }
 
+// live returns how many subscriptions are handed commits.
+func (c *channel) live() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.subscribers)
+}
+
 // batch is one commit as subscriptions get it.
 type batch struct {
 	// encodings has the frames in each form that a subscriber has. They are the

@@ -78,16 +78,23 @@ func (s *subscription) startSkippingLocked() {
 	s.mode = pending
 	mark := s.session.out.mark()
 	s.session.server.spawn(s.session, func() {
-		for room := s.sendSkipped(mark); room != nil; room = s.sendSkipped(mark) {
+		event := SkipEvent{ShareDataID: s.request.ShareDataID}
+		sent, room := s.sendSkipped(mark, &event)
+		for ; room != nil; sent, room = s.sendSkipped(mark, &event) {
 			<-room
+		}
+		if sent {
+			event.Connection = s.session.connection()
+			notify(s.session.server, s.session.server.options.Observer.OnSkip, event)
 		}
 	})
 }
 
 // sendSkipped sends the state in place of the entries that were left out and makes
 // the subscription live, as soon as what was queued up to the mark is written. If it
-// has to be called again, room is closed when that is worth it.
-func (s *subscription) sendSkipped(mark uint64) (room <-chan struct{}) {
+// has to be called again, room is closed when that is worth it. The event is told how many
+// they were.
+func (s *subscription) sendSkipped(mark uint64, event *SkipEvent) (sent bool, room <-chan struct{}) {
 	c := s.channel // the catchUp, which alone changes it, is done
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,31 +103,33 @@ func (s *subscription) sendSkipped(mark uint64) (room <-chan struct{}) {
 	out := s.session.out
 	switch {
 	case s.mode == ended:
-		return nil
+		return false, nil
 	case s.rechecks > 0:
-		return out.whenWoken()
+		return false, out.whenWoken()
 	}
 	if written, room := out.whenWritten(mark); !written {
-		return room
+		return false, room
 	}
-	accepted, room := out.offer(s.skippedFramesLocked()...)
+	frames, skipped := s.skippedFramesLocked()
+	accepted, room := out.offer(frames...)
 	switch {
 	case !accepted:
-		return room
+		return false, room
 	case c.ended:
 		s.endRemovedLocked()
-		return nil
+		return false, nil
 	}
+	event.Entries = skipped
 	c.addLocked(s)
 	s.behind, s.reached = false, replay.Cursor{}
 	s.mode = live
 	s.flushLocked()
-	return nil
+	return true, nil
 }
 
 // skippedFramesLocked returns what takes the place of the entries that were left
-// out. A removal is never left out. channel.mu is held too.
-func (s *subscription) skippedFramesLocked() (frames []*frame) {
+// out, and how many they were. A removal is never left out. channel.mu is held too.
+func (s *subscription) skippedFramesLocked() (frames []*frame, skipped uint64) {
 	c := s.channel
 	extras := resumption{}.extras(&s.request, s.form, false)
 	switch at := c.head.Cursor; {
@@ -134,5 +143,5 @@ func (s *subscription) skippedFramesLocked() (frames []*frame) {
 	if c.ended {
 		frames = append(frames, liveFrame(&c.removal, s.form))
 	}
-	return frames
+	return frames, extras.skipped
 }

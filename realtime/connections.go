@@ -105,3 +105,17 @@ func (s *Server) Disconnect(match func(Connection) bool, with CloseFrame) (n int
 	}
 	return n, nil
 }
+
+// Subscribers returns how many connections of this server are subscribed to a ShareData, and
+// are sent what is committed: those that conflate and are too slow at the moment are not
+// counted. Right after a proposal it is how many were sent the transaction, but for
+// those that have come or gone since.
+func (s *Server) Subscribers(shareDataID string) int {
+	s.hub.mu.Lock()
+	c := s.hub.channels[shareDataID]
+	s.hub.mu.Unlock()
+	if c == nil {
+		return 0
+	}
+	return c.live()
+}

@@ -40,6 +40,7 @@ func (o *Options) fillLimits() error {
 	}{
 		{"MaxMessageBytes", &o.MaxMessageBytes, defaultMaxMessageBytes},
 		{"MaxMessageDepth", &o.MaxMessageDepth, defaultMaxMessageDepth},
+		{"MaxBufferedMessages", &o.MaxBufferedMessages, unlimited},
 		{"MaxSubscriptions", &o.MaxSubscriptions, defaultMaxSubscriptions},
 		{"MaxProposalsInFlight", &o.MaxProposalsInFlight, defaultMaxProposals},
 		{"MessagesPerSecond", &o.MessagesPerSecond, defaultMessagesPerSecond},

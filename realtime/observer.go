@@ -9,7 +9,7 @@ import (
 
 // Observer has callbacks for what happens to connections, for metrics and logs.
 // Any of them may be nil. The callbacks of one connection are called in order:
-// OnOpen, OnOverflow at most once, then OnClose, which is the last. Those of
+// OnOpen, OnOverflow at most once, then OnClose, which is the last but for OnSkip. Those of
 // different connections are called concurrently. They must return soon and must
 // not call Shutdown or Close. A panic is logged and has no other effect.
 type Observer struct {
@@ -17,9 +17,11 @@ type Observer struct {
 	OnOpen func(Connection)
 	// OnClose is called when a connection has ended and holds no resources.
 	OnClose func(CloseEvent)
-	// OnOverflow is called when more bytes wait for a connection than
-	// Options.MaxBufferedBytes. The connection is closed with 4001.
+	// OnOverflow is called when more waits for a connection than
+	// Options.MaxBufferedBytes or MaxBufferedMessages. The connection is closed with 4001.
 	OnOverflow func(OverflowEvent)
+	// OnSkip is called when a subscription with conflate gets a state in place of entries.
+	OnSkip func(SkipEvent)
 	// OnStoreFailure is called for each proposal that failed because the store
 	// did. Its proposer was sent codes.Unavailable or codes.OutcomeUnknown.
 	OnStoreFailure func(StoreFailureEvent)
@@ -55,8 +57,18 @@ type CloseEvent struct {
 type OverflowEvent struct {
 	Connection
 	// Buffered is the number of bytes that would have waited, Limit the number
-	// that may: Options.MaxBufferedBytes.
+	// that may: Options.MaxBufferedBytes. Fewer wait where it was Options.MaxBufferedMessages
+	// that was exceeded.
 	Buffered, Limit int
+}
+
+// SkipEvent says what a subscription with conflate is not sent.
+type SkipEvent struct {
+	Connection
+	ShareDataID string
+	// Entries is how many entries were left out; 0 where that is not known, because the
+	// history did not continue.
+	Entries uint64
 }
 
 // StoreFailureEvent says which ShareData the proposal was for that failed, and

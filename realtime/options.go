@@ -91,6 +91,12 @@ type Options struct {
 	// when nothing else waits. Subscriptions with conflate use at most half of it,
 	// and do not exceed it. Default: 1 MiB. -1: no limit.
 	MaxBufferedBytes int
+	// MaxBufferedMessages is how many messages may wait to be written to one connection
+	// beside those that are being written. Of one over it, the same holds as of one over
+	// MaxBufferedBytes: it is closed with 4001, and subscriptions with conflate do not
+	// exceed it. Messages that are held during a replay count when it is over. Default and -1: no
+	// limit but the bytes.
+	MaxBufferedMessages int
 	// MaxMessageBytes is the size in bytes of the largest message accepted from
 	// a client; a larger one closes the connection with 4004. The proposals in
 	// flight of one connection may hold four times as much. Default: 1 MiB.

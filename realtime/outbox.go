@@ -9,14 +9,15 @@ import (
 // outbox has what waits to be written to one connection. A writer takes it out
 // with next and writes it.
 //
-// The bytes that wait are bounded. What the writer has taken out and the network has
+// The bytes and the number of frames that wait are bounded. What the writer has taken out and the network has
 // not yet taken is counted, and so are frames that subscriptions hold. Over the bound
 // the queue is dropped and the connection is to be closed with 4001.
 //
 // All methods but next may be called from any number of goroutines; none
 // blocks. For the lock order see channel.
 type outbox struct {
-	limit int
+	limit int // in bytes
+	most  int // frames in queue
 	owner outboxOwner
 
 	mu      sync.Mutex
@@ -72,7 +73,7 @@ func (o *outbox) send(frames ...*frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, f := range frames {
-		if !o.admitLocked(f.size()) {
+		if !o.admitLocked(f.size(), 1) {
 			return false
 		}
 		o.pushLocked(f)
@@ -108,7 +109,7 @@ func (o *outbox) sendWithin(most int, frames ...*frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	waiting := o.waitingLocked()
-	if o.state != outboxOpen || waiting+size(frames) > most && (waiting > 0 || len(frames) > 1) {
+	if o.state != outboxOpen || (waiting+size(frames) > most || !o.fitLocked(len(frames))) && (waiting > 0 || len(frames) > 1) {
 		return false
 	}
 	for _, f := range frames {
@@ -128,6 +129,9 @@ func (o *outbox) holdWithin(most, n int) bool {
 	o.held += n
 	return true
 }
+
+// fitLocked returns whether n more frames may be queued.
+func (o *outbox) fitLocked(n int) bool { return n == 0 || len(o.queue)-o.first+n <= o.most }
 
 func (o *outbox) waitingLocked() int { return o.queued + o.unwrittenLocked() + o.held }
 
@@ -172,7 +176,7 @@ func (o *outbox) offer(frames ...*frame) (accepted bool, room <-chan struct{}) {
 		return false, nil
 	}
 	n, busy := size(frames), o.queued+o.unwrittenLocked()
-	if busy == 0 || busy+n <= o.limit/2 && busy+o.held+n <= o.limit {
+	if busy == 0 || busy+n <= o.limit/2 && busy+o.held+n <= o.limit && len(o.queue)-o.first+len(frames) <= o.most/2 {
 		for _, f := range frames {
 			o.pushLocked(f)
 		}
@@ -204,7 +208,7 @@ func (o *outbox) roomLocked() <-chan struct{} {
 func (o *outbox) hold(n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.admitLocked(n) {
+	if !o.admitLocked(n, 0) {
 		return false
 	}
 	o.held += n
@@ -351,15 +355,15 @@ func (o *outbox) next(frames []*frame) (chunk, bool) {
 	return c, o.writing
 }
 
-// admitLocked returns whether n more bytes may wait. If not, the connection falls
+// admitLocked returns whether n more bytes may wait, of so many frames to be queued. If not, the connection falls
 // behind. One frame may always wait alone, or a state larger than the bound
 // could never be sent.
-func (o *outbox) admitLocked(n int) bool {
+func (o *outbox) admitLocked(n, frames int) bool {
 	if o.state != outboxOpen {
 		return false
 	}
 	waiting := o.waitingLocked()
-	if waiting > 0 && waiting+n > o.limit {
+	if waiting > 0 && (waiting+n > o.limit || !o.fitLocked(frames)) {
 		o.dropLocked()
 		o.closeLocked(codes.CloseFellBehind, "too much waits for this connection; reconnect and resume")
 		o.owner.startFallingBehind(waiting + n)

@@ -23,7 +23,7 @@ func (t *testOwner) bytesWritten() uint64            { return t.written }
 
 func newTestOutbox(limit int) (*outbox, *testOwner) {
 	owner := &testOwner{}
-	return &outbox{limit: limit, owner: owner}, owner
+	return &outbox{limit: limit, most: unlimited, owner: owner}, owner
 }
 
 // textFrame is a frame with some text.

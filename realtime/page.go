@@ -22,11 +22,12 @@ type page struct {
 
 func (p page) isZero() bool { return p.last.IsZero() }
 
-// chunk returns how many of the frames fit into most bytes, at least one.
-func (p page) chunk(most int) int {
+// chunk returns how many of the frames fit into most bytes, at least one, and no more than
+// a number of them.
+func (p page) chunk(most, frames int) int {
 	bytes := 0
 	for n, f := range p.frames {
-		if bytes += f.size(); n > 0 && bytes > most {
+		if bytes += f.size(); n > 0 && (bytes > most || n == frames) {
 			return n
 		}
 	}

@@ -96,7 +96,7 @@ func TestPage_EndsAtPosition(t *testing.T) {
 func TestPageChunk(t *testing.T) {
 	p := page{frames: []*frame{textFrame(strings.Repeat("x", 10)), textFrame(strings.Repeat("x", 20)), textFrame(strings.Repeat("x", 30))}}
 	for most, want := range map[int]int{0: 1, 29: 1, 30: 2, 59: 2, 60: 3, 100: 3} {
-		if got := p.chunk(most); got != want {
+		if got := p.chunk(most, unlimited); got != want {
 			t.Errorf("%d bytes: %d frames, want %d", most, got, want)
 		}
 	}

@@ -88,7 +88,7 @@ func newSession(s *Server, info Connection, counted *admitted) *session {
 	c.expiryAlarm = newAlarm(c, alarmExpiry)
 	c.heartbeat = newAlarm(c, alarmHeartbeat)
 	c.idle.alarm = newAlarm(c, alarmIdle)
-	c.out = &outbox{limit: s.options.MaxBufferedBytes, owner: c}
+	c.out = &outbox{limit: s.options.MaxBufferedBytes, most: s.options.MaxBufferedMessages, owner: c}
 	c.limiter = newMessageLimiter(&s.options)
 	c.ctx.parent, c.serving.parent = s.ctx, s.ctx
 	c.setCaller(info.Caller)
