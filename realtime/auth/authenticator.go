@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,12 @@ type Options struct {
 	Cookie string
 	// DisableQueryToken ignores the query parameter token. Default: it is read.
 	DisableQueryToken bool
+	// DefaultIssuer is the issuer of tokens without the claim iss, which must be
+	// registered. Default: they are refused.
+	DefaultIssuer string
+	// AllowNoAudience accepts tokens without the claim aud: whoever has a token of the
+	// issuer for another service may use it here too. Default: they are refused.
+	AllowNoAudience bool
 	// AllowNoExpiry accepts tokens without the claim exp: their connections end only by
 	// realtime.Server.Revoke or Disconnect. Default: they are refused.
 	AllowNoExpiry bool
@@ -120,7 +127,10 @@ func (a *Authenticator) AuthenticateToken(ctx context.Context, token string) (*s
 	if err != nil {
 		return nil, err
 	}
-	issuer, err := claims.requiredString("iss")
+	issuer, err := claims.optionalString("iss")
+	if issuer = cmp.Or(issuer, a.options.DefaultIssuer); err == nil && issuer == "" {
+		issuer, err = claims.requiredString("iss")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +156,9 @@ func checkType(header jose.Header) error {
 
 // caller checks the claims of a verified token.
 func (a *Authenticator) caller(claims claims, issuer string) (*sharedata.Caller, error) {
-	audience, err := claims.audience()
+	audience, err := a.audience(claims)
 	if err != nil {
 		return nil, err
-	}
-	if !slices.Contains(audience, a.options.Audience) {
-		return nil, invalid("it is not for the audience %.60q", a.options.Audience)
 	}
 	subject, err := claims.requiredString("sub")
 	if err != nil {
@@ -169,6 +176,18 @@ func (a *Authenticator) caller(claims claims, issuer string) (*sharedata.Caller,
 		Subject: subject, Issuer: issuer, Audience: audience, Claims: claims.recorded(a.options.RecordedClaims),
 		TokenID: id, IssuedAt: issuedAt, ExpiresAt: expiresAt,
 	}, nil
+}
+
+// audience returns the audience of a token, which must be the service's.
+func (a *Authenticator) audience(claims claims) ([]string, error) {
+	if _, there := claims["aud"]; !there && a.options.AllowNoAudience {
+		return nil, nil
+	}
+	audience, err := claims.audience()
+	if err == nil && !slices.Contains(audience, a.options.Audience) {
+		err = invalid("it is not for the audience %.60q", a.options.Audience)
+	}
+	return audience, err
 }
 
 // checkDates returns the claim iat and the moment from which the token is refused, each

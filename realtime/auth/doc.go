@@ -25,7 +25,8 @@
 //     Ed25519; HS256, HS384 and HS512 for secrets as long as the hash (RFC 7518 section
 //     3.2). Authorities.Set can allow fewer. "none" does not exist, a key's member
 //     alg binds it to one algorithm, and keys for encryption verify nothing.
-//   - A token must name its issuer, subject and audience and must expire. Dates are checked
+//   - A token must name its issuer, subject and audience and must expire, unless Options
+//     say otherwise. Dates are checked
 //     with a leeway, because clocks differ (RFC 7519 section 4.1.4).
 //   - Tokens that readers could understand differently are refused: duplicate
 //     names, invalid UTF-8, critical extensions, base64 with padding or line breaks,
