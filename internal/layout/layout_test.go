@@ -73,7 +73,7 @@ var forTests = map[string][]string{
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "replay/bolt", "schemas/codes", "sharedata"},
 	"internal/interop":     {"client", "realtime", "replay", "sharedata"},
 	"internal/hostile":     {"client", "internal/child", "realtime", "sharedata"},
-	"examples":             {"internal/redistest"},
+	"examples":             {"internal/child", "internal/redistest"},
 }
 
 func TestImports(t *testing.T) {

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/crypto/acme"
+)
+
+// config is what flags and the environment say.
+type config struct {
+	domains, peers             []string
+	email, cache, wwwroot      string
+	cert, certKey, acme, store string
+	staging, redirect, dev     bool
+	limit, port                uint
+	key                        string
+	level                      slog.Level
+}
+
+// list is a flag that may be repeated.
+type list []string
+
+func (l *list) String() string         { return "" }
+func (l *list) Set(value string) error { *l = append(*l, value); return nil }
+
+// stagingURL is the directory of Let's Encrypt's staging environment.
+const stagingURL = "https://acme-staging-v02.api.letsencrypt.org/directory"
+
+// parseConfig reads the arguments and the environment. It writes to out what the package
+// flag does.
+func parseConfig(arguments []string, out io.Writer) (config, error) {
+	c := config{key: os.Getenv("MLES_KEY")}
+	flags := flag.NewFlagSet("mles [OPTIONS] --domains <DOMAINS> --wwwroot <WWWROOT>", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Var((*list)(&c.domains), "domains", "`DOMAIN`; may be repeated")
+	flags.StringVar(&c.email, "email", "", "`EMAIL` by which the certificate authority reaches you")
+	flags.StringVar(&c.cache, "cache", "", "`DIRECTORY` that keeps certificates; without it each start gets new ones")
+	flags.UintVar(&c.limit, "limit", 200, "history `LIMIT`: how many of the newest messages newcomers are sent")
+	flags.StringVar(&c.wwwroot, "wwwroot", "", "`DIRECTORY` that has a directory of static files for each domain")
+	flags.BoolVar(&c.staging, "staging", false, "use the staging environment of Let's Encrypt")
+	flags.UintVar(&c.port, "port", 443, "`PORT` to listen on; 0 takes a free one")
+	flags.BoolVar(&c.redirect, "redirect", false, "redirect HTTP at port 80")
+	for _, name := range []string{"domains", "email", "cache", "limit", "wwwroot", "staging", "port", "redirect"} {
+		flags.Var(flags.Lookup(name).Value, name[:1], "short for --"+name)
+	}
+	flags.BoolVar(&c.dev, "dev", false, "try it out: without TLS, on the loopback, port 8080 and domain localhost unless they are given")
+	flags.StringVar(&c.cert, "cert", "", "`FILE` with a certificate (PEM), in place of ACME")
+	flags.StringVar(&c.certKey, "key", "", "`FILE` with the key of -cert")
+	flags.StringVar(&c.acme, "acme", "", "`URL` of the directory of another ACME server than Let's Encrypt")
+	flags.StringVar(&c.store, "store", "mem", "`STORE` of histories: mem, or bolt:FILE")
+	flags.Var((*list)(&c.peers), "peer", "`URL` of a peer, ws:// or wss://; may be repeated")
+	if err := flags.Parse(arguments); err != nil {
+		return c, err
+	}
+	c.acme = cmp.Or(c.acme, map[bool]string{false: acme.LetsEncryptURL, true: stagingURL}[c.staging])
+	if c.dev && len(c.domains) == 0 {
+		c.domains = []string{"localhost"}
+	}
+	portGiven := false
+	flags.Visit(func(f *flag.Flag) { portGiven = portGiven || f.Name == "p" || f.Name == "port" })
+	if c.dev && !portGiven {
+		c.port = 8080
+	}
+	switch level := os.Getenv("RUST_LOG"); {
+	case flags.NArg() > 0:
+		return c, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case len(c.domains) == 0:
+		return c, errors.New("--domains is missing; to try it out without one, use -dev")
+	case c.wwwroot == "" && !c.dev:
+		return c, errors.New("--wwwroot is missing; to try it out without one, use -dev")
+	case level != "" && c.level.UnmarshalText([]byte(level)) != nil:
+		return c, fmt.Errorf("RUST_LOG=%s: use debug, info, warn or error", level)
+	}
+	return c, nil
+}

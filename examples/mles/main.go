@@ -1,0 +1,202 @@
+// Command mles serves the Mles protocol: channels over WebSocket with a history for
+// newcomers, TLS by ACME, static files, and peers.
+//
+//	go run ./examples/mles -dev
+//
+// README.md is the page for users. A channel is a ShareData, and each message on it a
+// transaction: channel.go. Who is sent what, in which order and from where on, is the work
+// of package realtime; connection.go turns frames into proposals and messages into
+// frames, and peering.go does the same between servers.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/bolt"
+	"github.com/safe-go/safe/sharedata"
+)
+
+func main() {
+	c, err := parseConfig(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "mles:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.level}))
+	if err := run(ctx, c, ":80", os.Stdout, logger); err != nil {
+		logger.Error("mles ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+// shutdownTimeout is how long clients have to read what waits for them at the end.
+const shutdownTimeout = 10 * time.Second
+
+// service is the channels, and who is connected to them.
+type service struct {
+	limit    uint
+	key      string
+	log      *slog.Logger
+	ctx      context.Context // ends when nobody is connected any more
+	manager  *sharedata.Manager
+	realtime *realtime.Server
+	links    *links
+
+	connections sync.WaitGroup // that were accepted
+}
+
+// openStore opens the store that -store names.
+func openStore(c config, logger *slog.Logger) (interface {
+	replay.Store
+	io.Closer
+}, error) {
+	file, isFile := strings.CutPrefix(c.store, "bolt:")
+	switch {
+	case isFile && file != "":
+		return bolt.Open(file, &bolt.Options{Logger: logger})
+	case c.store == "mem":
+		// More than newcomers are sent: a link that was lost is resumed, and repeats are
+		// recognised, as far back as messages are kept.
+		return replay.NewMemory(&replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20})
+	}
+	return nil, fmt.Errorf("-store %q: use mem or bolt:FILE", c.store)
+}
+
+// run serves until the context ends. It writes to out where it listens. redirectAddr is
+// where HTTP is redirected.
+func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logger *slog.Logger) error {
+	certificates := newCertificates(c)
+	encryption, err := tlsConfig(c, certificates)
+	if err != nil {
+		return err
+	}
+	site := &website{domains: c.domains}
+	if c.wwwroot != "" {
+		if site.root, err = os.OpenRoot(c.wwwroot); err != nil {
+			return err
+		}
+		defer site.root.Close()
+	}
+	store, err := openStore(c, logger)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: []sharedata.Kind{channelKind}, Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	server, err := realtime.NewServer(manager, &realtime.Options{
+		ReplayWindow:      math.MaxInt32, // replayable decides
+		MaxBufferedBytes:  16 * maxMessage,
+		MessagesPerSecond: -1, // each connection has one message at a time stored
+		Logger:            logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	s := &service{limit: c.limit, key: c.key, log: logger, ctx: serving, manager: manager, realtime: server}
+	s.links = &links{
+		service: s, peers: c.peers, channels: make(map[string]bool),
+		client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
+	}
+	s.links.ctx, s.links.cancel = context.WithCancel(serving)
+	defer s.links.close()
+	channels, err := manager.List(serving, &sharedata.ListOptions{Prefix: idPrefix})
+	if err != nil {
+		return err
+	}
+	for _, id := range channels { // a peer that has lost them gets them back
+		s.links.open(strings.TrimPrefix(id, idPrefix))
+	}
+
+	host := ""
+	if c.dev {
+		host = "127.0.0.1"
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(c.port))))
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	address := net.JoinHostPort(c.domains[0], port)
+	secure := ""
+	if encryption != nil {
+		listener, secure = tls.NewListener(listener, encryption), "s"
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			s.accept(w, r)
+			return
+		}
+		site.ServeHTTP(w, r)
+	})
+	fmt.Fprintf(out, "listening on http%s://%s\n", secure, address)
+	fmt.Fprintf(out, "try: websocat ws%s://%s --header \"Sec-WebSocket-Protocol: %s\"\n", secure, address, subprotocol)
+	fmt.Fprintln(out, `     { "uid":"alice", "channel":"example" }`)
+	fmt.Fprintln(out, `     Hello Bob!`)
+	var servers []*http.Server
+	served := make(chan error, 2)
+	serve := func(listener net.Listener, handler http.Handler) {
+		web := newHTTPServer(handler, logger)
+		servers = append(servers, web)
+		go func() { served <- web.Serve(listener) }()
+	}
+	serve(listener, handler)
+	if c.redirect {
+		plain, err := net.Listen("tcp", redirectAddr)
+		if err == nil {
+			fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
+			serve(plain, certificates.HTTPHandler(nil))
+		} else {
+			served <- err
+		}
+	}
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	timeout, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	for _, web := range servers {
+		err = errors.Join(err, web.Shutdown(timeout))
+	}
+	s.links.close()
+	err = errors.Join(err, server.Shutdown(timeout))
+	s.connections.Wait()
+	return err
+}
+
+func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+func peerOf(s *server) string { return "ws" + strings.TrimPrefix(s.url, "http") }
+
+// exchange sends one message in each direction, which shows that each has been sent all
+// before it, once.
+func exchange(a, b *wsClient, text string) {
+	a.Helper()
+	a.send(text + " from a")
+	b.want(text + " from a")
+	b.send(text + " from b")
+	a.want(text + " from b")
+}
+
+// Messages go both ways over a link, text and binary, once and in order.
+func TestPeer_BothWays(t *testing.T) {
+	t.Parallel()
+	one := start(t)
+	two := start(t, "-peer", peerOf(one))
+	a, b := join(t, one.url, "a", "c"), join(t, two.url, "b", "c")
+	b.send("hello")
+	a.want("hello")
+	for i := range 50 {
+		exchange(a, b, fmt.Sprint(i))
+	}
+	a.write(opBinary, "\x00\n\xff")
+	b.wantBinary([]byte("\x00\n\xff"))
+	largest := strings.Repeat("x", maxMessage)
+	b.send(largest)
+	a.want(largest)
+}
+
+// Each server of a ring, with two ways to every other, has each message once.
+func TestPeer_Ring(t *testing.T) {
+	var addresses, servers []string
+	for range 3 { // each must know the next before that has started
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, listener.Addr().String())
+		listener.Close()
+	}
+	var clients []*wsClient
+	for i, address := range addresses {
+		_, port, _ := net.SplitHostPort(address)
+		s := start(t, "-port", port, "-peer", "ws://"+addresses[(i+1)%3], "-peer", "ws://"+addresses[(i+2)%3])
+		servers = append(servers, s.url)
+		clients = append(clients, join(t, s.url, "client", "c"))
+	}
+	for i := range 30 {
+		text := fmt.Sprint("message ", i)
+		clients[i%3].send(text)
+		clients[(i+1)%3].want(text)
+		clients[(i+2)%3].want(text)
+	}
+	for i, url := range servers {
+		newcomer := join(t, url, "newcomer", "c")
+		for i := range 30 {
+			newcomer.want(fmt.Sprint("message ", i))
+		}
+		if i == 0 {
+			newcomer.send("once")
+			for _, c := range clients {
+				c.want("once")
+			}
+			continue
+		}
+		newcomer.want("once")
+	}
+}
+
+// A server that has lost everything gets the history back from the other, whichever of
+// them has connected.
+func TestPeer_ResyncAfterLoss(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []string{"who was connected to", "who connects"} {
+		one := start(t)
+		_, port, _ := strings.Cut(strings.TrimPrefix(one.url, "http://"), ":")
+		two := start(t, "-peer", peerOf(one))
+		a, b := join(t, one.url, "a", "c"), join(t, two.url, "b", "c")
+		b.send("first")
+		a.want("first")
+		exchange(a, b, "before")
+		var again *wsClient
+		if lost == "who connects" {
+			b.conn.Close()
+			two.stop()
+			two = start(t, "-peer", peerOf(one))
+			again = join(t, two.url, "b", "c")
+		} else {
+			a.conn.Close()
+			one.stop()
+			one = start(t, "-port", port)
+			again = join(t, one.url, "a", "c")
+		}
+		again.want("first", "before from a", "before from b")
+		again.send("after")
+		other := map[bool]*wsClient{true: a, false: b}[lost == "who connects"]
+		other.want("after") // and none of the others again
+	}
+}
+
+// While there is no link, both sides go on, and more is missed than newcomers are sent:
+// afterwards each has all, once, also where the link itself has been told before.
+func TestPeer_ResumeBeyondLimit(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	one := start(t, "--limit", "5", "-store", "bolt:"+filepath.Join(folder, "one"))
+	_, port, _ := strings.Cut(strings.TrimPrefix(one.url, "http://"), ":")
+	two := start(t, "--limit", "5", "-peer", peerOf(one))
+	a, b := join(t, one.url, "a", "c"), join(t, two.url, "b", "c")
+	b.send("linked")
+	a.want("linked")
+	exchange(a, b, "before")
+	a.conn.Close()
+	one.stop()
+	for i := range 40 {
+		b.send(fmt.Sprint("missed ", i))
+	}
+	one = start(t, "--limit", "5", "-store", "bolt:"+filepath.Join(folder, "one"), "-port", port)
+	a = join(t, one.url, "a", "c")
+	a.want("linked", "before from a", "before from b")
+	for i := range 40 {
+		a.want(fmt.Sprint("missed ", i))
+	}
+	exchange(a, b, "after")
+}
+
+// A link needs the key, and its uid.
+func TestPeer_Auth(t *testing.T) {
+	t.Setenv("MLES_KEY", "secret")
+	one := start(t)
+	two := start(t, "-peer", peerOf(one))
+	joinWithKey := func(url, uid string) *wsClient {
+		c := connect(t, url)
+		c.send(fmt.Sprintf(`{"uid":%q,"channel":"c","auth":"%x"}`, uid, authHash(uid, "c", "secret")))
+		return c
+	}
+	a, b := joinWithKey(one.url, "a"), joinWithKey(two.url, "b")
+	b.send("linked")
+	a.want("linked")
+	exchange(a, b, "keyed")
+	c, _ := handshake(t, one.url, nil, "Sec-WebSocket-Protocol: mles-websocket", "Mles-Peer: 1")
+	c.send(fmt.Sprintf(`{"uid":"a","channel":"c","auth":"%x"}`, authHash("a", "c", "secret")))
+	c.wantClose(1008, "auth")
+}
+
+// What a peer must not send ends the link, and nothing else.
+func TestPeer_BadInput(t *testing.T) {
+	s := start(t)
+	link := func(greeting string) *wsClient {
+		c, response := handshake(t, s.url, nil, "Sec-WebSocket-Protocol: mles-websocket", "Mles-Peer: 1")
+		if response.Header.Get("Mles-Peer") != "1" {
+			t.Fatal("the server does not know peers")
+		}
+		c.send(`{"uid":"mles-peer","channel":"c"}`)
+		if f, err := c.read(); err != nil || !strings.HasPrefix(f.content, `{"position":"`) {
+			t.Fatalf("got %v and %v, want a greeting", f, err)
+		}
+		c.send(greeting)
+		return c
+	}
+	for _, greeting := range []string{"", "x", "{}", `{"position":"17"}`, `{"position":"17-0"}`, `{"position":"17-1","seen":{"x":1}}`, `{"position":"17-1","seen":[]}`} {
+		link(greeting).wantClose(1008, "greeting")
+	}
+	for _, text := range []string{"", "17-1", "17-1 \n", "x id\n", "18-1 id\ntext", "17-1 a\x00\n", "17-1 " + strings.Repeat("x", maxLine) + "\n"} {
+		c := link(`{"position":"17-1","seen":{"1":2}}`)
+		c.send(text)
+		c.wantClose(1008, "not a message of a peer")
+	}
+	c := link(`{"position":"17-1"}`)
+	c.send("17-2 id\nto all")
+	c.send("17-2 id\nto all")
+	join(t, s.url, "a", "c").want("to all")
+}
+
+// A server of another kind, whose messages have no IDs, is not linked to.
+func TestPeer_Foreign(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
+		if err == nil {
+			_, text, err := ws.Read(r.Context())
+			if err == nil {
+				t.Errorf("it was sent %q", text)
+			}
+			asked <- struct{}{}
+		}
+	}))
+	defer foreign.Close()
+	s := start(t, "-peer", "ws"+strings.TrimPrefix(foreign.URL, "http"))
+	c := join(t, s.url, "a", "c")
+	c.send("works")
+	<-asked
+	join(t, s.url, "b", "c").want("works")
+}
