@@ -35,8 +35,10 @@ type message struct {
 	// ID is the idempotency key. Peers pass it on, so that each server has each message
 	// once, whichever ways it comes.
 	ID string `json:"id"`
-	// From is the connection by which this server got the message. It is not sent back.
+	// From is the connection by which this server got the message, which is not sent
+	// back, and UID who opened it.
 	From string `json:"from"`
+	UID  string `json:"uid"`
 	// Text is what a text frame had, and Binary what a binary frame had.
 	Text   *string `json:"text,omitempty"`
 	Binary []byte  `json:"binary,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"golang.org/x/crypto/acme"
 )
@@ -21,6 +22,7 @@ type config struct {
 	limit, port                uint
 	key                        string
 	level                      slog.Level
+	heartbeat                  time.Duration // 0 for the default
 }
 
 // list is a flag that may be repeated.

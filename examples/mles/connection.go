@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,8 +26,8 @@ const (
 	subprotocol = "mles-websocket"
 	// maxMessage is the largest message in bytes.
 	maxMessage = 1 << 20
-	// firstFrameTimeout is how long a client has to send its first frame.
-	firstFrameTimeout = 30 * time.Second
+	// helloTimeout is how long a client has to send its first frame, and a peer its greeting.
+	helloTimeout = 30 * time.Second
 )
 
 // refusal is why the server closes a connection.
@@ -47,29 +46,28 @@ type connection struct {
 	session *realtime.Session
 	opened  chan struct{} // closed when session is set
 	pings   sync.WaitGroup
-	// channel is the id of the ShareData, and caller who has joined it.
-	channel string
-	caller  *sharedata.Caller
+	uid     string
+	channel string // the id of the ShareData
 	peer    uint64 // the epoch of the channel's history at the other side of a link; 0 for a client
 }
 
 // idBytes is the length of a connection's id: 130 random bits in base 32.
 const idBytes = 26
 
-// serve serves a connection until it ends. join says which channel it is on, and from
-// where on it is sent the history.
-func (s *service) serve(ws *websocket.Conn, r *http.Request, join func(c *connection) (since replay.Cursor, err error)) (err error) {
+// serve serves a connection until it ends. hello says who is on which channel; a link is a
+// connection between peers.
+func (s *service) serve(ws *websocket.Conn, r *http.Request, link bool, hello func(context.Context) (firstFrame, error)) (err error) {
 	c := &connection{service: s, ws: ws, id: rand.Text()[:idBytes], opened: make(chan struct{})}
 	defer c.pings.Wait()
 	defer ws.CloseNow()
-	// All callers have the same subject, because each subject has idempotency keys of its own.
+	// No caller has a subject, because each subject has idempotency keys of its own.
 	options := &realtime.SessionOptions{Protocol: channelProtocol, Caller: &sharedata.Caller{}, AnswersPings: true}
 	if c.session, err = s.realtime.Open(r, c, options); err != nil {
 		ws.Close(websocket.StatusTryAgainLater, err.Error())
 		return err
 	}
 	close(c.opened)
-	since, err := join(c)
+	since, err := c.join(link, hello)
 	if err == nil {
 		c.session.Subscribe(realtime.Subscription{ShareDataID: c.channel, Since: since.String()})
 		err = c.receive()
@@ -82,6 +80,30 @@ func (s *service) serve(ws *websocket.Conn, r *http.Request, join func(c *connec
 	return err
 }
 
+// join puts the connection on a channel, which is created on first use, and returns the
+// position after which the other side is sent the history.
+func (c *connection) join(link bool, hello func(context.Context) (firstFrame, error)) (since replay.Cursor, err error) {
+	s := c.service
+	timeout, cancel := context.WithTimeout(s.ctx, helloTimeout)
+	defer cancel()
+	first, err := hello(timeout)
+	if err != nil {
+		return since, err
+	}
+	c.uid, c.channel = first.UID, idPrefix+first.Channel
+	head, err := s.manager.EnsureKind(timeout, c.channel, channelKind.Name, channelState{})
+	if err != nil {
+		s.log.Warn("a channel cannot be joined", "channel", c.channel, "error", err)
+		return since, refuse(websocket.StatusTryAgainLater, "the channel cannot be read at the moment: connect again later")
+	}
+	s.links.open(first.Channel)
+	if link {
+		return c.greet(timeout, head)
+	}
+	c.ws.SetReadLimit(maxMessage)
+	return s.replayable(c.channel, s.newest(head.Cursor)), nil
+}
+
 // receive stores what comes. A message is read when the one before it is stored: a
 // connection that ends has lost nothing that was read, and keeps one message in memory.
 func (c *connection) receive() error {
@@ -91,7 +113,7 @@ func (c *connection) receive() error {
 			return err
 		}
 		c.session.Received()
-		m := message{ID: c.id + "-" + strconv.Itoa(n), From: c.id, Binary: content}
+		m := message{ID: c.id + "-" + strconv.Itoa(n), From: c.id, UID: c.uid, Binary: content}
 		if c.peer != 0 {
 			if m.Position, m.ID, m.Binary, err = parseLine(content); err != nil || m.Position.Epoch != c.peer {
 				return refuse(websocket.StatusPolicyViolation, "not a message of a peer")
@@ -103,28 +125,13 @@ func (c *connection) receive() error {
 			}
 		}
 		_, err = c.service.manager.Propose(c.service.ctx, sharedata.Proposal{
-			ShareDataID: c.channel, FunctionID: "send", Connection: c.id, Data: &m, Caller: c.caller, IdempotencyKey: m.ID,
+			ShareDataID: c.channel, FunctionID: "send", Connection: c.id, Data: &m, IdempotencyKey: m.ID,
 		})
 		if err != nil {
 			c.service.log.Warn("a message cannot be stored", "channel", c.channel, "error", err)
 			return refuse(websocket.StatusTryAgainLater, "the last message was not stored: connect, and send it again")
 		}
 	}
-}
-
-// enter puts the connection on a channel, which is created on first use.
-func (c *connection) enter(f firstFrame) (head sharedata.Snapshot, err error) {
-	c.channel = idPrefix + f.Channel
-	uid, err := json.Marshal(map[string]string{"uid": f.UID})
-	if err == nil {
-		c.caller = &sharedata.Caller{Claims: uid}
-		head, err = c.service.manager.EnsureKind(c.service.ctx, c.channel, channelKind.Name, channelState{})
-	}
-	if err != nil {
-		c.service.log.Warn("a channel cannot be joined", "channel", c.channel, "error", err)
-		err = refuse(websocket.StatusTryAgainLater, "the channel cannot be read at the moment: connect again later")
-	}
-	return head, err
 }
 
 // Write implements realtime.Peer. A connection is not sent what came by it.
@@ -175,8 +182,8 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "set the header Sec-WebSocket-Protocol: "+subprotocol, http.StatusBadRequest)
 		return
 	}
-	fromPeer := r.Header.Get(peerHeader) != ""
-	if fromPeer {
+	link := r.Header.Get(peerHeader) != ""
+	if link {
 		w.Header().Set(peerHeader, peerVersion)
 	}
 	s.connections.Add(1)
@@ -188,30 +195,15 @@ func (s *service) accept(w http.ResponseWriter, r *http.Request) {
 		return // Accept has replied
 	}
 	ws.SetReadLimit(maxFirstFrame)
-	err = s.serve(ws, r, func(c *connection) (since replay.Cursor, err error) {
-		timeout, cancel := context.WithTimeout(s.ctx, firstFrameTimeout)
-		defer cancel()
-		kind, text, err := ws.Read(timeout)
-		if err != nil {
-			return since, err
+	err = s.serve(ws, r, link, func(ctx context.Context) (first firstFrame, err error) {
+		kind, text, err := ws.Read(ctx)
+		if err == nil {
+			first, err = parseFirstFrame(kind, text)
 		}
-		first, err := parseFirstFrame(kind, text)
-		if err == nil && (!first.authorized(s.key) || fromPeer && first.UID != peerUID) {
-			err = refuse(websocket.StatusPolicyViolation, "auth is missing or wrong")
+		if err == nil && (!first.authorized(s.key) || link && first.UID != peerUID) {
+			err = refuse(websocket.StatusPolicyViolation, "auth is missing or wrong, or the uid of a peer is")
 		}
-		if err != nil {
-			return since, err
-		}
-		head, err := c.enter(first)
-		if err != nil {
-			return since, err
-		}
-		s.links.open(first.Channel)
-		if fromPeer {
-			return c.greet(head)
-		}
-		ws.SetReadLimit(maxMessage)
-		return s.replayable(c.channel, s.newest(head.Cursor)), nil
+		return first, err
 	})
 	s.log.Debug("connection ended", "remote", r.RemoteAddr, "error", err)
 }

@@ -55,6 +55,13 @@ func main() {
 // shutdownTimeout is how long clients have to read what waits for them at the end.
 const shutdownTimeout = 10 * time.Second
 
+// greetingLines say where the server listens, and what to try.
+const greetingLines = `listening on http%[1]s://%[2]s
+try: websocat ws%[1]s://%[2]s --header "Sec-WebSocket-Protocol: %[3]s"
+     { "uid":"alice", "channel":"example" }
+     Hello Bob!
+`
+
 // service is the channels, and who is connected to them.
 type service struct {
 	limit    uint
@@ -113,6 +120,7 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	server, err := realtime.NewServer(manager, &realtime.Options{
 		ReplayWindow:      math.MaxInt32, // replayable decides
 		MaxBufferedBytes:  16 * maxMessage,
+		Heartbeat:         c.heartbeat,
 		MessagesPerSecond: -1, // each connection has one message at a time stored
 		Logger:            logger,
 	})
@@ -137,7 +145,7 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 		s.links.open(strings.TrimPrefix(id, idPrefix))
 	}
 
-	host := ""
+	host, secure := "", ""
 	if c.dev {
 		host = "127.0.0.1"
 	}
@@ -145,40 +153,38 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	address := net.JoinHostPort(c.domains[0], port)
-	secure := ""
+	defer listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	if encryption != nil {
 		listener, secure = tls.NewListener(listener, encryption), "s"
 	}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(out, greetingLines, secure, net.JoinHostPort(c.domains[0], port), subprotocol)
+	var servers []*http.Server
+	served := make(chan error, 2)
+	serve := func(listener net.Listener, handler http.Handler) {
+		web := &http.Server{
+			// The time-outs are for requests: a WebSocket has none of them.
+			Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		}
+		servers = append(servers, web)
+		go func() { served <- web.Serve(listener) }()
+	}
+	if c.redirect {
+		plain, err := net.Listen("tcp", redirectAddr)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
+		serve(plain, certificates.HTTPHandler(nil))
+	}
+	serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			s.accept(w, r)
 			return
 		}
 		site.ServeHTTP(w, r)
-	})
-	fmt.Fprintf(out, "listening on http%s://%s\n", secure, address)
-	fmt.Fprintf(out, "try: websocat ws%s://%s --header \"Sec-WebSocket-Protocol: %s\"\n", secure, address, subprotocol)
-	fmt.Fprintln(out, `     { "uid":"alice", "channel":"example" }`)
-	fmt.Fprintln(out, `     Hello Bob!`)
-	var servers []*http.Server
-	served := make(chan error, 2)
-	serve := func(listener net.Listener, handler http.Handler) {
-		web := newHTTPServer(handler, logger)
-		servers = append(servers, web)
-		go func() { served <- web.Serve(listener) }()
-	}
-	serve(listener, handler)
-	if c.redirect {
-		plain, err := net.Listen("tcp", redirectAddr)
-		if err == nil {
-			fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
-			serve(plain, certificates.HTTPHandler(nil))
-		} else {
-			served <- err
-		}
-	}
+	}))
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -192,11 +198,4 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	err = errors.Join(err, server.Shutdown(timeout))
 	s.connections.Wait()
 	return err
-}
-
-func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
 }

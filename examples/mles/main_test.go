@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -40,10 +41,16 @@ type server struct {
 // start runs a server inside the test.
 func start(t *testing.T, arguments ...string) *server {
 	t.Helper()
+	return startWith(t, 0, arguments...)
+}
+
+func startWith(t *testing.T, heartbeat time.Duration, arguments ...string) *server {
+	t.Helper()
 	c, err := parseConfig(append([]string{"-dev", "-port", "0"}, arguments...), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.heartbeat = heartbeat
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	ended := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
@@ -37,21 +38,16 @@ type greeting struct {
 }
 
 // greet exchanges greetings, and returns what the peer has of this server's history.
-func (c *connection) greet(head sharedata.Snapshot) (since replay.Cursor, err error) {
+func (c *connection) greet(ctx context.Context, head sharedata.Snapshot) (since replay.Cursor, err error) {
 	c.ws.SetReadLimit(maxMessage + maxLine)
-	timeout, cancel := context.WithTimeout(c.service.ctx, firstFrameTimeout)
-	defer cancel()
 	state, err := sharedata.Decode[channelState](head.State)
 	if err != nil {
 		return since, err
 	}
-	text, err := json.Marshal(greeting{head.Cursor, state.Seen})
-	if err == nil {
-		err = c.ws.Write(timeout, websocket.MessageText, text)
+	if err := wsjson.Write(ctx, c.ws, greeting{head.Cursor, state.Seen}); err != nil {
+		return since, err
 	}
-	if err == nil {
-		_, text, err = c.ws.Read(timeout)
-	}
+	_, text, err := c.ws.Read(ctx)
 	if err != nil {
 		return since, err
 	}
@@ -64,6 +60,7 @@ func (c *connection) greet(head sharedata.Snapshot) (since replay.Cursor, err er
 	if seen := peer.Seen[head.Cursor.Epoch]; seen > 0 {
 		since.Revision = seen
 	}
+	c.service.log.Info("linked", "channel", c.channel)
 	kept := c.service.replayable(c.channel, since)
 	if kept.After(since) {
 		c.service.log.Warn("a peer has missed messages that are no longer kept", "channel", c.channel, "after", since.String(), "up to", kept.String())
@@ -116,20 +113,24 @@ func (l *links) open(channel string) {
 	}
 	l.channels[channel] = true
 	for _, peer := range l.peers {
-		l.running.Go(func() {
-			log := l.service.log.With("peer", peer, "channel", channel)
-			pauses := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
-			connect := func() error {
-				return l.connect(peer, channel, func() {
-					log.Info("linked")
-					pauses.Reset()
-				})
-			}
-			backoff.RetryNotify(connect, backoff.WithContext(pauses, l.ctx), func(err error, pause time.Duration) {
-				log.Warn("not linked", "error", err, "again in", pause)
-			})
-		})
+		l.running.Go(func() { l.keep(peer, channel) })
 	}
+}
+
+// keep connects to a peer again and again, after longer and longer pauses if that fails.
+func (l *links) keep(peer, channel string) {
+	pauses := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	connect := func() error {
+		began := time.Now()
+		err := l.connect(peer, channel)
+		if time.Since(began) > time.Minute {
+			pauses.Reset()
+		}
+		return err
+	}
+	backoff.RetryNotify(connect, backoff.WithContext(pauses, l.ctx), func(err error, pause time.Duration) {
+		l.service.log.Warn("not linked", "peer", peer, "channel", channel, "error", err, "again in", pause)
+	})
 }
 
 // close ends all links.
@@ -144,7 +145,7 @@ func (l *links) close() {
 var errNoPeer = errors.New("the server does not answer " + peerHeader + ": its messages have no IDs, so repeats would not be noticed")
 
 // connect serves a link until it ends.
-func (l *links) connect(peer, channel string, linked func()) error {
+func (l *links) connect(peer, channel string) error {
 	ws, response, err := websocket.Dial(l.ctx, peer, &websocket.DialOptions{
 		HTTPClient: l.client, HTTPHeader: http.Header{peerHeader: {peerVersion}}, Subprotocols: []string{subprotocol},
 	})
@@ -157,22 +158,9 @@ func (l *links) connect(peer, channel string, linked func()) error {
 		return errNoPeer
 	}
 	self := &http.Request{RemoteAddr: "127.0.0.1:0"} // limits for clients do not count it
-	return l.service.serve(ws, self, func(c *connection) (since replay.Cursor, err error) {
-		first := firstFrame{UID: peerUID, Channel: channel, Auth: fmt.Sprintf("%016x", authHash(peerUID, channel, l.service.key))}
-		head, err := c.enter(first)
-		if err != nil {
-			return since, err
-		}
-		text, err := json.Marshal(first)
-		if err == nil {
-			err = ws.Write(l.ctx, websocket.MessageText, text)
-		}
-		if err == nil {
-			since, err = c.greet(head)
-		}
-		if err == nil {
-			linked()
-		}
-		return since, err
+	return l.service.serve(ws, self, true, func(ctx context.Context) (firstFrame, error) {
+		auth := fmt.Sprintf("%016x", authHash(peerUID, channel, l.service.key))
+		first := firstFrame{UID: peerUID, Channel: channel, Auth: auth}
+		return first, wsjson.Write(ctx, ws, first)
 	})
 }

@@ -155,7 +155,7 @@ func TestPeer_Auth(t *testing.T) {
 	exchange(a, b, "keyed")
 	c, _ := handshake(t, one.url, nil, "Sec-WebSocket-Protocol: mles-websocket", "Mles-Peer: 1")
 	c.send(fmt.Sprintf(`{"uid":"a","channel":"c","auth":"%x"}`, authHash("a", "c", "secret")))
-	c.wantClose(1008, "auth")
+	c.wantClose(1008, "uid of a peer")
 }
 
 // What a peer must not send ends the link, and nothing else.

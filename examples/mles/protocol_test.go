@@ -2,8 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // The example session of the document, and its other side.
@@ -136,4 +141,59 @@ func TestAuth(t *testing.T) {
 	}
 	c := join(t, s.url, "alice", "c")
 	c.wantClose(1008, "auth")
+}
+
+// A store that does not keep as many messages as newcomers are to be sent sends the newest
+// that it has.
+func TestHistory_Trimmed(t *testing.T) {
+	store, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: []sharedata.Kind{channelKind}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	s := &service{limit: 200, ctx: t.Context(), manager: manager}
+	head, err := manager.EnsureKind(t.Context(), "c", "channel", channelState{})
+	for i := 0; i < 20 && err == nil; i++ {
+		_, err = manager.Propose(t.Context(), sharedata.Proposal{ShareDataID: "c", FunctionID: "send", Data: message{ID: fmt.Sprint(i)}})
+	}
+	if err == nil {
+		head, err = manager.Get(t.Context(), "c")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for since, want := range map[uint64]uint64{1: 16, 15: 16, 16: 16, 18: 18, 21: 21, 30: 16} {
+		if got := s.replayable("c", replay.Cursor{Epoch: head.Cursor.Epoch, Revision: since}); got.Revision != want {
+			t.Errorf("after %d: got %d, want %d", since, got.Revision, want)
+		}
+	}
+	if got := s.replayable("c", s.newest(head.Cursor)); got.Revision != 16 {
+		t.Errorf("newcomers are sent what follows %v", got)
+	}
+}
+
+// A client that answers pings stays, and one that does not is disconnected.
+func TestHeartbeat(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, 200*time.Millisecond)
+	alive, dead := join(t, s.url, "alive", "c"), join(t, s.url, "dead", "c")
+	gone := make(chan error)
+	go func() {
+		_, err := io.Copy(io.Discard, dead.in) // and no pong
+		gone <- err
+	}()
+	pings := make(chan frame)
+	go func() {
+		f, _ := alive.read() // answers pings meanwhile
+		pings <- f
+	}()
+	<-gone
+	join(t, s.url, "other", "c").send("still here")
+	if f := <-pings; f.content != "still here" {
+		t.Errorf("got %v", f)
+	}
 }

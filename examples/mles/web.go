@@ -46,7 +46,7 @@ type website struct {
 
 // ServeHTTP serves a file of the domain that is asked for. Directories are not listed.
 func (site *website) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host := r.Host
+	host := strings.ToLower(r.Host)
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

@@ -102,7 +102,7 @@ func TestStatic_Domains(t *testing.T) {
 		status     int
 		body       string
 	}{
-		{"a.example", "/", 200, "site a"}, {"a.example:8443", "/", 200, "site a"}, {"b.example", "/", 200, "site b"},
+		{"a.example", "/", 200, "site a"}, {"A.example:8443", "/", 200, "site a"}, {"b.example", "/", 200, "site b"},
 		{"a.example", "/js/x.js", 200, "script"}, {"a.example", "/js/", 404, ""}, {"a.example", "/js", 301, ""}, {"a.example", "/none", 404, ""},
 		{"c.example", "/", 404, ""}, {"..", "/c.example/index.html", 404, ""}, {"", "/", 404, ""},
 		{"a.example", "/../c.example/index.html", 301, ""}, {"a.example", "/link", 500, ""}, {"a.example", "/../..//", 200, "site a"},
@@ -132,7 +132,12 @@ func TestTLS_Files(t *testing.T) {
 		return c
 	}
 	dial().send("Hello Bob!")
-	dial().want("Hello Bob!")
+	bob := dial()
+	bob.want("Hello Bob!")
+	peer, _ := startChild(t, []string{"SSL_CERT_FILE=" + cert}, "-dev", "-port", "0", "-peer", "wss"+strings.TrimPrefix(s.url, "https"))
+	carol := join(t, peer.url, "carol", "example")
+	carol.want("Hello Bob!")
+	exchange(bob, carol, "over TLS")
 }
 
 // Port 80 leads to HTTPS.
