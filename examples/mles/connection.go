@@ -119,7 +119,8 @@ func (c *connection) receive() error {
 				return refuse(websocket.StatusPolicyViolation, "not a message of a peer")
 			}
 		}
-		if text := string(m.Binary); kind == websocket.MessageText {
+		if kind == websocket.MessageText {
+			text := string(m.Binary)
 			if m.Text, m.Binary = &text, nil; !utf8.ValidString(text) {
 				return refuse(websocket.StatusInvalidFramePayloadData, "a text frame must be UTF-8")
 			}

@@ -55,8 +55,8 @@ func main() {
 // shutdownTimeout is how long clients have to read what waits for them at the end.
 const shutdownTimeout = 10 * time.Second
 
-// greetingLines say where the server listens, and what to try.
-const greetingLines = `listening on http%[1]s://%[2]s
+// banner says where the server listens, and what to try.
+const banner = `listening on http%[1]s://%[2]s
 try: websocat ws%[1]s://%[2]s --header "Sec-WebSocket-Protocol: %[3]s"
      { "uid":"alice", "channel":"example" }
      Hello Bob!
@@ -158,7 +158,7 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	if encryption != nil {
 		listener, secure = tls.NewListener(listener, encryption), "s"
 	}
-	fmt.Fprintf(out, greetingLines, secure, net.JoinHostPort(c.domains[0], port), subprotocol)
+	fmt.Fprintf(out, banner, secure, net.JoinHostPort(c.domains[0], port), subprotocol)
 	var servers []*http.Server
 	served := make(chan error, 2)
 	serve := func(listener net.Listener, handler http.Handler) {

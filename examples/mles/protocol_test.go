@@ -3,10 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -122,6 +126,31 @@ func TestMessage_Refused(t *testing.T) {
 	join(t, s.url, "bob", "c").want("first", largest)
 }
 
+// A store that fails is no reason to lose a message in silence: its sender is told, and so
+// is who cannot be sent the history.
+func TestMessage_NotStored(t *testing.T) {
+	manager, err := sharedata.NewManager(&sharedata.Options{Kinds: []sharedata.Kind{channelKind}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{limit: 10, log: slog.New(slog.DiscardHandler), ctx: t.Context(), manager: manager, realtime: server}
+	s.links = &links{service: s, ctx: t.Context(), channels: make(map[string]bool)}
+	web := httptest.NewServer(http.HandlerFunc(s.accept))
+	defer web.Close()
+	defer server.Close()
+	alice, bob := join(t, web.URL, "alice", "c"), join(t, web.URL, "bob", "c")
+	alice.send("stored")
+	bob.want("stored")
+	manager.Close()
+	alice.send("not stored")
+	alice.wantClose(1013, "not stored")
+	join(t, web.URL, "carol", "d").wantClose(1013, "cannot be read")
+}
+
 // With a key in the environment, auth is required.
 func TestAuth(t *testing.T) {
 	t.Setenv("MLES_KEY", "secret")
@@ -179,7 +208,7 @@ func TestHistory_Trimmed(t *testing.T) {
 // A client that answers pings stays, and one that does not is disconnected.
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
-	s := startWith(t, 200*time.Millisecond)
+	s := startWith(t, time.Second)
 	alive, dead := join(t, s.url, "alive", "c"), join(t, s.url, "dead", "c")
 	gone := make(chan error)
 	go func() {
