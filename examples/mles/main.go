@@ -17,21 +17,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
-
-	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/bolt"
-	"github.com/safe-go/safe/sharedata"
 )
 
 func main() {
@@ -62,36 +55,6 @@ try: websocat ws%[1]s://%[2]s --header "Sec-WebSocket-Protocol: %[3]s"
      Hello Bob!
 `
 
-// service is the channels, and who is connected to them.
-type service struct {
-	limit    uint
-	key      string
-	log      *slog.Logger
-	ctx      context.Context // ends when nobody is connected any more
-	manager  *sharedata.Manager
-	realtime *realtime.Server
-	links    *links
-
-	connections sync.WaitGroup // that were accepted
-}
-
-// openStore opens the store that -store names.
-func openStore(c config, logger *slog.Logger) (interface {
-	replay.Store
-	io.Closer
-}, error) {
-	file, isFile := strings.CutPrefix(c.store, "bolt:")
-	switch {
-	case isFile && file != "":
-		return bolt.Open(file, &bolt.Options{Logger: logger})
-	case c.store == "mem":
-		// More than newcomers are sent: a link that was lost is resumed, and repeats are
-		// recognised, as far back as messages are kept.
-		return replay.NewMemory(&replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20})
-	}
-	return nil, fmt.Errorf("-store %q: use mem or bolt:FILE", c.store)
-}
-
 // run serves until the context ends. It writes to out where it listens. redirectAddr is
 // where HTTP is redirected.
 func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logger *slog.Logger) error {
@@ -112,39 +75,11 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 		return err
 	}
 	defer store.Close()
-	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: []sharedata.Kind{channelKind}, Logger: logger})
+	s, err := newService(c, store, logger)
 	if err != nil {
 		return err
 	}
-	defer manager.Close()
-	server, err := realtime.NewServer(manager, &realtime.Options{
-		ReplayWindow:      math.MaxInt32, // replayable decides
-		MaxBufferedBytes:  16 * maxMessage,
-		Heartbeat:         c.heartbeat,
-		MessagesPerSecond: -1, // each connection has one message at a time stored
-		Logger:            logger,
-	})
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	serving, stopServing := context.WithCancel(context.Background())
-	defer stopServing()
-	s := &service{limit: c.limit, key: c.key, log: logger, ctx: serving, manager: manager, realtime: server}
-	s.links = &links{
-		service: s, peers: c.peers, channels: make(map[string]bool),
-		client: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
-	}
-	s.links.ctx, s.links.cancel = context.WithCancel(serving)
-	defer s.links.close()
-	channels, err := manager.List(serving, &sharedata.ListOptions{Prefix: idPrefix})
-	if err != nil {
-		return err
-	}
-	for _, id := range channels { // a peer that has lost them gets them back
-		s.links.open(strings.TrimPrefix(id, idPrefix))
-	}
-
+	defer s.close()
 	host, secure := "", ""
 	if c.dev {
 		host = "127.0.0.1"
@@ -194,8 +129,5 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	for _, web := range servers {
 		err = errors.Join(err, web.Shutdown(timeout))
 	}
-	s.links.close()
-	err = errors.Join(err, server.Shutdown(timeout))
-	s.connections.Wait()
-	return err
+	return errors.Join(err, s.shutdown(timeout))
 }

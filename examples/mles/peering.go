@@ -104,6 +104,13 @@ type links struct {
 	channels map[string]bool // that are linked
 }
 
+func newLinks(s *service, peers []string) *links {
+	l := &links{service: s, peers: peers, channels: make(map[string]bool)}
+	l.client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	l.ctx, l.cancel = context.WithCancel(s.ctx)
+	return l
+}
+
 // open links a channel, from now on until close.
 func (l *links) open(channel string) {
 	l.mu.Lock()

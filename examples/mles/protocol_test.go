@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -129,23 +128,22 @@ func TestMessage_Refused(t *testing.T) {
 // A store that fails is no reason to lose a message in silence: its sender is told, and so
 // is who cannot be sent the history.
 func TestMessage_NotStored(t *testing.T) {
-	manager, err := sharedata.NewManager(&sharedata.Options{Kinds: []sharedata.Kind{channelKind}})
+	store, err := replay.NewMemory(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := realtime.NewServer(manager, nil)
+	s, err := newService(config{limit: 10}, store, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{limit: 10, log: slog.New(slog.DiscardHandler), ctx: t.Context(), manager: manager, realtime: server}
-	s.links = &links{service: s, ctx: t.Context(), channels: make(map[string]bool)}
+	defer s.close()
 	web := httptest.NewServer(http.HandlerFunc(s.accept))
 	defer web.Close()
-	defer server.Close()
+	defer s.realtime.Close()
 	alice, bob := join(t, web.URL, "alice", "c"), join(t, web.URL, "bob", "c")
 	alice.send("stored")
 	bob.want("stored")
-	manager.Close()
+	s.manager.Close()
 	alice.send("not stored")
 	alice.wantClose(1013, "not stored")
 	join(t, web.URL, "carol", "d").wantClose(1013, "cannot be read")
