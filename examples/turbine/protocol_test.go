@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/safe-go/safe/realtime"
+	"github.com/safe-go/safe/schemas/codes"
+)
+
+// TestDocument drives the examples of Turbine's document literally.
+func TestDocument(t *testing.T) {
+	addr := start(t, "")
+	if status, answer := request(t, "GET", "http://"+addr+"/healthz", ""); status != http.StatusOK || answer != "ok" {
+		t.Errorf("/healthz: %d %q", status, answer)
+	}
+	c := dial(t, addr)
+	claims := fmt.Sprintf(`{"sub":"user-123","exp":%d,"channels":["chat:lobby","notifications:user-123"]}`, time.Now().Add(time.Minute).Unix())
+	c.say(`{ "id": 1, "method": "connect", "params": { "token": "` + token(devSecret, claims) + `" } }`)
+	c.want(`{ "id": 1, "result": { "connected": true } }`)
+	c.say(`{ "id": 2, "method": "subscribe", "params": { "channel": "chat:lobby" } }`)
+	c.want(`{ "id": 2, "result": { "subscribed": true, "recovered": false } }`)
+	status, answer := post(t, addr, `{ "channel": "chat:lobby", "data": { "text": "hello" } }`, "x-api-key: devkey")
+	if status != http.StatusOK || answer != `{"ok":true,"delivered":1}` {
+		t.Errorf("publish: %d %s", status, answer)
+	}
+	c.want(`{ "method": "publication", "params": { "channel": "chat:lobby", "data": { "text": "hello" } } }`)
+	c.say(`{ "id": 2, "method": "subscribe", "params": { "channel": "other" } }`)
+	c.want(`{ "id": 2, "error": { "code": 403, "message": "forbidden" } }`)
+	c.say(`{ "id": 3, "method": "unsubscribe", "params": { "channel": "chat:lobby" } }`)
+	c.want(`{ "id": 3, "result": { "unsubscribed": true } }`)
+	publishData(t, addr, "chat:lobby", 1, 1, 0)
+	c.say(`{ "id": 4, "method": "ping" }`)
+	c.want(`{ "id": 4, "result": { "pong": true } }`)
+}
+
+// Tokens are checked as documented: HS256, sub, exp, and a list of channels.
+func TestConnect_BadTokens(t *testing.T) {
+	c := dial(t, start(t, ""))
+	for _, method := range []string{"subscribe", "unsubscribe"} {
+		c.say(`{"id":1,"method":"` + method + `","params":{"channel":"a"}}`)
+		c.want(`{"id":1,"error":{"code":401,"message":"not authenticated"}}`)
+	}
+	for name, bad := range map[string]string{
+		"nonsense":            "nonsense",
+		"another secret":      token("othersecret", `{"sub":"a","exp":4000000000,"channels":[]}`),
+		"expired":             token(devSecret, `{"sub":"a","exp":1700000000,"channels":[]}`),
+		"no sub":              token(devSecret, `{"exp":4000000000,"channels":[]}`),
+		"sub is a number":     token(devSecret, `{"sub":7,"exp":4000000000,"channels":[]}`),
+		"no exp":              token(devSecret, `{"sub":"a","channels":[]}`),
+		"exp is a string":     token(devSecret, `{"sub":"a","exp":"4000000000","channels":[]}`),
+		"no channels":         token(devSecret, `{"sub":"a","exp":4000000000}`),
+		"channels is null":    token(devSecret, `{"sub":"a","exp":4000000000,"channels":null}`),
+		"channels is a text":  token(devSecret, `{"sub":"a","exp":4000000000,"channels":"a"}`),
+		"channels of numbers": token(devSecret, `{"sub":"a","exp":4000000000,"channels":[7]}`),
+		"unsigned":            strings.TrimRight(token(devSecret, `{"sub":"a","exp":4000000000,"channels":[]}`), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"),
+	} {
+		c.say(`{"id":2,"method":"connect","params":{"token":"` + bad + `"}}`)
+		if got := c.next(); !sameJSON(got, `{"id":2,"error":{"code":401,"message":"not authenticated"}}`) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	connect := func(claims, reply string) {
+		t.Helper()
+		c.say(`{"id":3,"method":"connect","params":{"token":"` + token(devSecret, claims) + `"}}`)
+		c.want(reply)
+	}
+	connect(`{"sub":"a","exp":4000000000,"channels":["a*"]}`, `{"id":3,"result":{"connected":true}}`)
+	connect(`{"sub":"b","exp":4000000000,"channels":[]}`, `{"id":3,"error":{"code":401,"message":"not authenticated"}}`)
+	c.say(`{"id":4,"method":"subscribe","params":{"channel":"ab"}}`) // a name is no pattern
+	c.want(`{"id":4,"error":{"code":403,"message":"forbidden"}}`)
+	c.subscribe("a*", "", false)
+	connect(`{"sub":"a","exp":4000000000,"channels":["b"]}`, `{"id":null,"error":{"code":403,"message":"forbidden","channel":"a*"}}`)
+	c.want(`{"id":3,"result":{"connected":true}}`)
+	connect(fmt.Sprintf(`{"sub":"a","exp":%d,"channels":["b"]}`, time.Now().Unix()-4), `{"id":3,"result":{"connected":true}}`)
+	c.wantClose(codes.CloseUnauthorized) // when the leeway is over
+}
+
+// Bad input of every field gets the documented error, and the session goes on.
+func TestCommands_BadInput(t *testing.T) {
+	addr := start(t, "", "-max-subscriptions", "2")
+	c := join(t, addr)
+	c.subscribe("a", "", false)
+	for name, bad := range map[string]struct {
+		message string
+		id      string
+	}{
+		"empty":                {``, "null"},
+		"no JSON":              {`{"id":1,`, "null"},
+		"no object":            {`[1,"ping"]`, "null"},
+		"bad UTF-8":            {"{\"id\":1,\"method\":\"ping\xff\"}", "null"},
+		"no id":                {`{"method":"ping"}`, "null"},
+		"id is a string":       {`{"id":"1","method":"ping"}`, "null"},
+		"id is an object":      {`{"id":{},"method":"ping"}`, "null"},
+		"id is endless":        {`{"id":` + strings.Repeat("1", 100) + `,"method":"ping"}`, "null"},
+		"no method":            {`{"id":7}`, "7"},
+		"method is a number":   {`{"id":7,"method":7}`, "null"},
+		"unknown method":       {`{"id":7,"method":"publish","params":{}}`, "7"},
+		"no params":            {`{"id":7,"method":"subscribe"}`, "7"},
+		"params is a list":     {`{"id":7,"method":"subscribe","params":["a"]}`, "7"},
+		"no channel":           {`{"id":7,"method":"subscribe","params":{}}`, "7"},
+		"channel is empty":     {`{"id":7,"method":"subscribe","params":{"channel":""}}`, "7"},
+		"channel is a number":  {`{"id":7,"method":"unsubscribe","params":{"channel":7}}`, "7"},
+		"channel with a NUL":   {`{"id":7,"method":"subscribe","params":{"channel":"a\u0000"}}`, "7"},
+		"channel is too long":  {`{"id":7,"method":"subscribe","params":{"channel":"` + strings.Repeat("a", 600) + `"}}`, "7"},
+		"recover is a number":  {`{"id":7,"method":"subscribe","params":{"channel":"a","recover":7}}`, "7"},
+		"no token":             {`{"id":7,"method":"connect","params":{}}`, "7"},
+		"token is a number":    {`{"id":7,"method":"connect","params":{"token":7}}`, "7"},
+		"nesting without end":  {`{"id":7,"method":"ping","params":` + strings.Repeat("[", 20_000), "null"},
+		"ping with bad params": {`{"id":7,"method":"ping","params":7}`, "7"},
+	} {
+		c.say(bad.message)
+		if got := c.next(); !strings.Contains(got, `"code":400`) || !strings.Contains(got, `"id":`+bad.id) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	c.send(binaryData, []byte(`{"id":8,"method":"ping","params":null}`))
+	c.want(`{"id":8,"result":{"pong":true}}`)
+	c.subscribe("$b <&> ü", "", false)
+	c.say(`{"id":9,"method":"subscribe","params":{"channel":"c"}}`)
+	if got := c.next(); !strings.Contains(got, `"code":429`) || !strings.Contains(got, `"id":9`) {
+		t.Errorf("the third subscription: %s", got)
+	}
+	c.say(`{"id":10,"method":"unsubscribe","params":{"channel":"c"}}`)
+	c.want(`{"id":10,"result":{"unsubscribed":true}}`)
+	publishData(t, addr, "a", 1, 1, 1)
+	c.wantData("a", 1, 1)
+	publishData(t, addr, "$b <&> ü", 2, 2, 1)
+	c.wantData("$b <&> ü", 2, 2)
+	c.send(text, []byte(strings.Repeat(" ", 65_535)))
+	c.want(`{"id":null,"error":{"code":400,"message":"bad command: send {\"id\",\"method\",\"params\"} as JSON"}}`)
+}
+
+// sentTo is a realtime.Peer that passes on what it is sent.
+type sentTo chan string
+
+func (p sentTo) Write(messages [][]byte) error {
+	for _, m := range messages {
+		p <- string(m)
+	}
+	return nil
+}
+
+func (sentTo) Ping() error       { return nil }
+func (sentTo) Close(int, string) {}
+
+// A command above the limit of the server is refused, whatever it is.
+func TestCommands_TooMany(t *testing.T) {
+	s, err := newService(config{store: "mem:", window: 10, secret: devSecret, key: devKey}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	sent := make(sentTo, 1)
+	session, err := s.realtime.Open(&http.Request{}, sent, &realtime.SessionOptions{Protocol: turbine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.receive(session, realtime.ClientMessage{Data: []byte(`{"id":5,"method":"ping"}`), RetryAfter: time.Second})
+	if got, want := <-sent, `{"id":5,"error":{"code":429,"message":"too many commands; send it again in 1s"}}`; got != want {
+		t.Errorf("got %s", got)
+	}
+	session.End()
+	<-session.Done()
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// maxPublication is the size of the largest publication, in bytes.
+const maxPublication = 1 << 20
+
+// requireKey refuses requests without the key of the API.
+func (s *service) requireKey(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("x-api-key")), []byte(s.config.key)) != 1 {
+			replyError(w, codeNoCaller, "not authenticated: send the key of the API in x-api-key")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// servePublish serves POST /api/publish.
+func (s *service) servePublish(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPublication))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		replyError(w, http.StatusRequestEntityTooLarge, "the publication is too large")
+		return
+	}
+	p, why := decodePublication(body)
+	if p.Key = r.Header.Get("Idempotency-Key"); p.Key == "" {
+		p.Key = rand.Text()
+	}
+	if err != nil || why != "" {
+		replyError(w, codeBadCommand, "bad command: "+orDefault(why, "the body ended early"))
+		return
+	}
+	switch err = s.channels.publish(r.Context(), p); {
+	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidKey):
+		replyError(w, codeBadCommand, "bad command: "+err.Error())
+		return
+	case err != nil:
+		s.logger.Warn("a publication failed", "channel", p.Channel, "error", err)
+		replyError(w, codeInternal, "internal error: publish it again, with the same Idempotency-Key so that it happens once")
+		return
+	}
+	delivered := s.realtime.Subscribers(idOf(p.Channel))
+	s.cluster.forward(p)
+	reply(w, http.StatusOK, struct {
+		OK        bool `json:"ok"`
+		Delivered int  `json:"delivered"`
+	}{true, delivered})
+}
+
+// decodePublication decodes a body of POST /api/publish, which is also what nodes forward.
+func decodePublication(body []byte) (p publication, why string) {
+	switch {
+	case !utf8.Valid(body):
+		return p, "bad UTF-8"
+	case json.Unmarshal(body, &p) != nil:
+		return p, "send {\"channel\",\"data\"} as JSON"
+	case !isChannel(p.Channel):
+		return p, "a channel has a name without control characters"
+	case p.Data == nil:
+		return p, "data is missing"
+	}
+	return p, ""
+}
+
+// serveStats serves GET /api/stats.
+func (s *service) serveStats(w http.ResponseWriter, _ *http.Request) {
+	forwarded, unforwarded := s.cluster.counts()
+	reply(w, http.StatusOK, struct {
+		Sessions    int    `json:"sessions"`
+		Closed      uint64 `json:"closed"`
+		Skipped     uint64 `json:"skipped"`
+		Forwarded   uint64 `json:"forwarded"`
+		Unforwarded uint64 `json:"unforwarded"`
+	}{len(s.realtime.Connections()), s.closed.Load(), s.skipped.Load(), forwarded, unforwarded})
+}
+
+func replyError(w http.ResponseWriter, code int, message string) {
+	type problem struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	reply(w, code, struct {
+		OK    bool    `json:"ok"`
+		Error problem `json:"error"`
+	}{false, problem{code, message}})
+}
+
+func reply(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(value)
+}
