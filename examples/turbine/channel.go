@@ -26,7 +26,8 @@ const (
 	// idPrefix begins the ids of channels, so that they can have any name.
 	idPrefix = "turbine/"
 	// maxChannel is the length of the longest name of a channel, in bytes.
-	maxChannel = 512
+	maxChannel  = 512
+	channelRule = "the name of a channel has 1 to 512 bytes and no control characters"
 )
 
 func idOf(channel string) string { return idPrefix + channel }

@@ -26,9 +26,9 @@ const wait = 20 * time.Second
 
 // Opcodes of frames (RFC 6455 section 5.2).
 const (
-	text       = 1
-	binaryData = 2
-	closing    = 8
+	textMessage   = 1
+	binaryMessage = 2
+	closeFrame    = 8
 )
 
 type client struct {
@@ -73,7 +73,7 @@ func (c *client) subscribe(channel, cursor string, recovered bool) {
 	c.want(fmt.Sprintf(`{"id":2,"result":{"subscribed":true,"recovered":%t}}`, recovered))
 }
 
-func (c *client) say(message string) { c.send(text, []byte(message)) }
+func (c *client) say(message string) { c.send(textMessage, []byte(message)) }
 
 // send sends a message of up to 65,535 bytes in a masked frame (section 5.3).
 func (c *client) send(opcode byte, message []byte) {
@@ -119,7 +119,7 @@ func (c *client) read() (opcode byte, message []byte, err error) {
 func (c *client) next() string {
 	c.Helper()
 	opcode, message, err := c.read()
-	if err != nil || opcode != text {
+	if err != nil || opcode != textMessage {
 		c.Fatalf("opcode %d, %.200q, %v", opcode, message, err)
 	}
 	var m map[string]any
@@ -165,7 +165,7 @@ func (c *client) wantClose(code int) {
 		if err != nil {
 			c.Fatalf("no close frame: %v", err)
 		}
-		if opcode == closing {
+		if opcode == closeFrame {
 			if got := int(binary.BigEndian.Uint16(message)); got != code {
 				c.Fatalf("closed with %d %q, want %d", got, message[2:], code)
 			}

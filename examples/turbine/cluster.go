@@ -91,8 +91,7 @@ func (c *cluster) forward(p publication) {
 	}
 	message := nats.NewMsg(c.prefix + "." + subjectOf(p.Channel))
 	message.Header.Set(nats.MsgIdHdr, p.Key)
-	message.Data = append(appendString([]byte(`{"channel":`), p.Channel), `,"data":`...)
-	message.Data = append(append(message.Data, p.Data...), '}')
+	message.Data = text(p)
 	if err := c.conn.PublishMsg(message); err != nil {
 		c.unforwarded.Add(1)
 		c.logger.Error("a publication is not forwarded", "channel", p.Channel, "error", err)

@@ -24,8 +24,8 @@ func FuzzDecode(f *testing.F) {
 		if why == "" && c.Method != "ping" && c.Token == "" && !isChannel(c.Channel) {
 			t.Errorf("%q is accepted: %+v", message, c)
 		}
-		wantReply(t, appendError(nil, c.ID, codeBadCommand, why, c.Channel), c.ID)
-		wantReply(t, appendResult(nil, c.ID, `{}`), c.ID)
+		wantReply(t, failed(c.ID, badCommand, why), c.ID)
+		wantReply(t, text(response{ID: json.RawMessage(c.ID), Result: 1}), c.ID)
 		for _, kind := range []realtime.MessageType{realtime.MessageState, realtime.MessageTransaction, realtime.MessageError, realtime.MessageUnsubscribed, realtime.MessageRemoved} {
 			text := turbine.Encode(nil, &realtime.Message{
 				Type: kind, ShareDataID: idOf(c.Channel), CorrelationID: c.ID, Cursor: replay.Cursor{Epoch: 1, Revision: 2},

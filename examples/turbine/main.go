@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -90,10 +91,10 @@ func parse(args []string, lookUp func(string) (string, bool), help io.Writer) (c
 	c.secret, _ = lookUp(secretVariable)
 	c.key, _ = lookUp(keyVariable)
 	if c.dev {
-		c.secret, c.key = orDefault(c.secret, devSecret), orDefault(c.key, devKey)
-		c.addr = orDefault(c.addr, "127.0.0.1:8080")
+		c.secret, c.key = cmp.Or(c.secret, devSecret), cmp.Or(c.key, devKey)
+		c.addr = cmp.Or(c.addr, "127.0.0.1:8080")
 	}
-	c.addr = orDefault(c.addr, "0.0.0.0:8080")
+	c.addr = cmp.Or(c.addr, "0.0.0.0:8080")
 	c.natsURL, c.natsPrefix = "nats://127.0.0.1:4222", "turbine"
 	if url, found := lookUp(urlVariable); found {
 		c.natsURL = url
@@ -112,13 +113,6 @@ func parse(args []string, lookUp func(string) (string, bool), help io.Writer) (c
 		return c, fmt.Errorf("-slow %q: use %s or %s", c.slow, slowClose, slowConflate)
 	}
 	return c, nil
-}
-
-func orDefault(value, byDefault string) string {
-	if value == "" {
-		return byDefault
-	}
-	return value
 }
 
 // How long requests, and a graceful shutdown, may take.

@@ -118,7 +118,7 @@ func TestCommands_BadInput(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	c.send(binaryData, []byte(`{"id":8,"method":"ping","params":null}`))
+	c.send(binaryMessage, []byte(`{"id":8,"method":"ping","params":null}`))
 	c.want(`{"id":8,"result":{"pong":true}}`)
 	c.subscribe("$b <&> ü", "", false)
 	c.say(`{"id":9,"method":"subscribe","params":{"channel":"c"}}`)
@@ -131,7 +131,7 @@ func TestCommands_BadInput(t *testing.T) {
 	c.wantData("a", 1, 1)
 	publishData(t, addr, "$b <&> ü", 2, 2, 1)
 	c.wantData("$b <&> ü", 2, 2)
-	c.send(text, []byte(strings.Repeat(" ", 65_535)))
+	c.send(textMessage, []byte(strings.Repeat(" ", 65_535)))
 	c.want(`{"id":null,"error":{"code":400,"message":"bad command: send {\"id\",\"method\",\"params\"} as JSON"}}`)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
@@ -19,7 +20,7 @@ const maxPublication = 1 << 20
 func (s *service) requireKey(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("x-api-key")), []byte(s.config.key)) != 1 {
-			replyError(w, codeNoCaller, "not authenticated: send the key of the API in x-api-key")
+			replyError(w, notAuthenticated, "not authenticated: send the key of the API in x-api-key")
 			return
 		}
 		next(w, r)
@@ -34,20 +35,18 @@ func (s *service) servePublish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, why := decodePublication(body)
-	if p.Key = r.Header.Get("Idempotency-Key"); p.Key == "" {
-		p.Key = rand.Text()
-	}
 	if err != nil || why != "" {
-		replyError(w, codeBadCommand, "bad command: "+orDefault(why, "the body ended early"))
+		replyError(w, badCommand, "bad command: "+why)
 		return
 	}
+	p.Key = cmp.Or(r.Header.Get("Idempotency-Key"), rand.Text())
 	switch err = s.channels.publish(r.Context(), p); {
 	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidKey):
-		replyError(w, codeBadCommand, "bad command: "+err.Error())
+		replyError(w, badCommand, "bad command: "+err.Error())
 		return
 	case err != nil:
 		s.logger.Warn("a publication failed", "channel", p.Channel, "error", err)
-		replyError(w, codeInternal, "internal error: publish it again, with the same Idempotency-Key so that it happens once")
+		replyError(w, internalError, "internal error: publish it again, with the same Idempotency-Key so that it happens once")
 		return
 	}
 	delivered := s.realtime.Subscribers(idOf(p.Channel))
@@ -66,7 +65,7 @@ func decodePublication(body []byte) (p publication, why string) {
 	case json.Unmarshal(body, &p) != nil:
 		return p, "send {\"channel\",\"data\"} as JSON"
 	case !isChannel(p.Channel):
-		return p, "a channel has a name without control characters"
+		return p, channelRule
 	case p.Data == nil:
 		return p, "data is missing"
 	}
@@ -86,18 +85,14 @@ func (s *service) serveStats(w http.ResponseWriter, _ *http.Request) {
 }
 
 func replyError(w http.ResponseWriter, code int, message string) {
-	type problem struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}
 	reply(w, code, struct {
 		OK    bool    `json:"ok"`
 		Error problem `json:"error"`
-	}{false, problem{code, message}})
+	}{Error: problem{Code: code, Message: message}})
 }
 
 func reply(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(value)
+	w.Write(text(value))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -68,7 +69,9 @@ func (s *service) open() (err error) {
 		MaxBufferedMessages: s.config.maxWaiting,
 		MaxBufferedBytes:    maxBuffered,
 		MaxMessageBytes:     maxCommand,
-		OriginPatterns:      []string{"*"}, // a page of whatever origin needs a token of its own
+		// Any number of clients may have one sub.
+		MaxConnectionsPerSubject: -1,
+		OriginPatterns:           []string{"*"}, // a page of whatever origin needs a token of its own
 		Observer: realtime.Observer{
 			OnOverflow: func(realtime.OverflowEvent) { s.closed.Add(1) },
 			OnSkip:     func(e realtime.SkipEvent) { s.skipped.Add(e.Entries) },
@@ -109,22 +112,25 @@ func (s *service) handler() http.Handler {
 // receive carries out a command.
 func (s *service) receive(session *realtime.Session, m realtime.ClientMessage) {
 	c, why := decode(m.Data)
-	refuse := func(code int, message string) { session.Send(appendError(nil, c.ID, code, message, "")) }
+	refuse := func(code int, message string) { session.Send(failed(c.ID, code, message)) }
+	confirm := func(what string) {
+		session.Send(text(response{ID: json.RawMessage(c.ID), Result: map[string]bool{what: true}}))
+	}
 	switch {
 	case m.RetryAfter > 0:
-		refuse(codeTooMany, "too many commands; send it again in "+m.RetryAfter.String())
+		refuse(tooMany, "too many commands; send it again in "+m.RetryAfter.String())
 	case why != "":
-		refuse(codeBadCommand, why)
+		refuse(badCommand, why)
 	case c.Method == "ping":
-		session.Send(appendResult(nil, c.ID, `{"pong":true}`))
+		confirm("pong")
 	case c.Method == "connect":
 		if code, message := s.connect(session, c.Token); code != 0 {
 			refuse(code, message)
 			return
 		}
-		session.Send(appendResult(nil, c.ID, `{"connected":true}`))
+		confirm("connected")
 	case session.Caller() == nil:
-		refuse(codeNoCaller, "not authenticated")
+		refuse(notAuthenticated, "not authenticated")
 	case c.Method == "subscribe":
 		session.Subscribe(realtime.Subscription{
 			ShareDataID: idOf(c.Channel), Since: c.Recover, Conflate: s.config.slow == slowConflate, CorrelationID: c.ID,
@@ -143,10 +149,10 @@ func (s *service) connect(session *realtime.Session, token string) (code int, me
 	var over *realtime.OpenError
 	switch {
 	case errors.As(err, &over):
-		return codeTooMany, over.Reason
+		return tooMany, over.Reason
 	case err != nil:
 		s.logger.Debug("connect refused", "error", err)
-		return codeNoCaller, "not authenticated"
+		return notAuthenticated, "not authenticated"
 	}
 	return 0, ""
 }

@@ -1,21 +1,49 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// flood publishes numbered publications that are too large for the network to take.
+// startSmall runs a node of which the sockets hold little.
+func startSmall(t *testing.T, args ...string) (addr string) {
+	t.Helper()
+	c, err := parse(append([]string{"-dev"}, args...), func(name string) (string, bool) { return "", name == urlVariable }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewUnstartedServer(s.handler())
+	h.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		return ctx
+	}
+	h.Start()
+	t.Cleanup(func() {
+		s.close()
+		h.Close()
+	})
+	return h.Listener.Addr().String()
+}
+
+// flood publishes numbered publications, of which the network does not take all.
 func flood(t *testing.T, addr string, n int) (last int) {
 	t.Helper()
-	pad := strings.Repeat("x", 200_000)
+	pad := strings.Repeat("x", 20_000)
 	for i := 1; i <= n; i++ {
-		if status, answer := post(t, addr, fmt.Sprintf(`{"channel":"a","data":{"n":%d,"pad":%q}}`, i, pad), "x-api-key: devkey"); status != 200 {
+		if status, answer := post(t, addr, fmt.Sprintf(`{"channel":"a","data":{"n":%d,"pad":"%s"}}`, i, pad), "x-api-key: devkey"); status != 200 {
 			t.Fatalf("%d %s", status, answer)
 		}
 	}
@@ -50,12 +78,11 @@ func stats(t *testing.T, addr string) (s struct{ Closed, Skipped, Forwarded, Unf
 // A session that does not read is closed when more than -max-waiting messages wait for it,
 // and that is counted; another session is not disturbed. The session recovers.
 func TestSlow_Close(t *testing.T) {
-	t.Parallel()
-	addr := start(t, "", "-max-waiting", "3")
+	addr := startSmall(t, "-max-waiting", "3")
 	c := join(t, addr)
 	c.subscribe("a", "", false)
-	c.conn.(*net.TCPConn).SetReadBuffer(256 << 10)
-	flood(t, addr, 45)
+	c.conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	flood(t, addr, 50)
 	c.wantClose(codes.CloseFellBehind)
 	if s := stats(t, addr); s.Closed != 1 || s.Skipped != 0 {
 		t.Errorf("%+v", s)
@@ -75,12 +102,11 @@ func TestSlow_Close(t *testing.T) {
 
 // With -slow conflate it gets the latest publication, and how many were left out.
 func TestSlow_Conflate(t *testing.T) {
-	t.Parallel()
-	addr := start(t, "", "-max-waiting", "3", "-slow", "conflate")
+	addr := startSmall(t, "-max-waiting", "3", "-slow", "conflate")
 	c := join(t, addr)
 	c.subscribe("a", "", false)
-	c.conn.(*net.TCPConn).SetReadBuffer(256 << 10)
-	last := flood(t, addr, 45)
+	c.conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	last := flood(t, addr, 50)
 	left := 0
 	for at := 0; at < last; {
 		n, skipped := c.number()
