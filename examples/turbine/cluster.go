@@ -23,7 +23,7 @@ type cluster struct {
 	cancel   context.CancelFunc
 	received chan struct{} // closed when receive has returned
 
-	forwarded, unforwarded atomic.Uint64
+	unforwarded atomic.Uint64
 }
 
 // reconnectWait is the time between attempts to reach NATS.
@@ -32,10 +32,10 @@ const reconnectWait = 500 * time.Millisecond
 // joinCluster returns at once if NATS is away: the node is alone until it comes.
 func joinCluster(url, prefix string, channels channels, logger *slog.Logger) (*cluster, error) {
 	logger = logger.With("nats", url)
+	connected := func(*nats.Conn) { logger.Info("publications are forwarded") }
 	conn, err := nats.Connect(url, nats.Name("turbine"), nats.NoEcho(),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
-		nats.ConnectHandler(func(*nats.Conn) { logger.Info("forwarding publications") }),
-		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("forwarding publications") }),
+		nats.ConnectHandler(connected), nats.ReconnectHandler(connected),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Warn("NATS is away; the node is alone", "error", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			logger.Error("NATS has dropped publications of other nodes", "error", err)
@@ -95,9 +95,7 @@ func (c *cluster) forward(p publication) {
 	if err := c.conn.PublishMsg(message); err != nil {
 		c.unforwarded.Add(1)
 		c.logger.Error("a publication is not forwarded", "channel", p.Channel, "error", err)
-		return
 	}
-	c.forwarded.Add(1)
 }
 
 // subjectOf returns a channel as a token of a subject: letters, digits and what else is
@@ -114,13 +112,12 @@ func subjectOf(channel string) string {
 	return subject.String()
 }
 
-// counts returns how many publications were forwarded, and how many could not be. The
-// cluster may be nil.
-func (c *cluster) counts() (forwarded, unforwarded uint64) {
+// failures returns how many publications could not be forwarded. The cluster may be nil.
+func (c *cluster) failures() uint64 {
 	if c == nil {
-		return 0, 0
+		return 0
 	}
-	return c.forwarded.Load(), c.unforwarded.Load()
+	return c.unforwarded.Load()
 }
 
 // close forwards what is buffered, if NATS is there, and leaves.

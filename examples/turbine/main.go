@@ -136,7 +136,9 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	server := &http.Server{Handler: s.handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: 4 * requestTimeout}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	printGuide(out, c, listener.Addr().String())
+	if err := printGuide(out, c, listener.Addr().String()); err != nil {
+		logger.Warn("there is no guide", "error", err)
+	}
 	select {
 	case err := <-served:
 		return err
@@ -149,20 +151,23 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 }
 
 // printGuide says where the server listens and what to try.
-func printGuide(out io.Writer, c config, addr string) {
+func printGuide(out io.Writer, c config, addr string) (err error) {
 	fmt.Fprintf(out, "listening on http://%s\n", addr)
 	token, key := "TOKEN", "$"+keyVariable
 	if c.dev && c.secret == devSecret {
-		token = devToken(time.Now().Add(24 * time.Hour))
+		if token, err = devToken(time.Now().Add(24 * time.Hour)); err != nil {
+			return err
+		}
 	}
 	if c.dev && c.key == devKey {
 		key = devKey
 	}
-	fmt.Fprintf(out, `try, in one terminal:
+	_, err = fmt.Fprintf(out, `try, in one terminal:
   websocat ws://%[1]s/ws
   {"id":1,"method":"connect","params":{"token":"%[2]s"}}
   {"id":2,"method":"subscribe","params":{"channel":"chat:lobby"}}
 and in another:
   curl http://%[1]s/api/publish -H 'x-api-key: %[3]s' -H 'Content-Type: application/json' -d '{"channel":"chat:lobby","data":{"text":"hello world"}}'
 `, addr, token, key)
+	return err
 }

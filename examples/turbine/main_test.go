@@ -153,7 +153,9 @@ func TestGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	printGuide(&out, c, "HOST:1")
+	if err := printGuide(&out, c, "HOST:1"); err != nil {
+		t.Fatal(err)
+	}
 	_, guide, _ := strings.Cut(out.String(), "websocat ws://HOST:1/ws\n")
 	lines := strings.Split(guide, "\n")
 	addr := start(t, "")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
@@ -40,7 +41,10 @@ func (s *service) servePublish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Key = cmp.Or(r.Header.Get("Idempotency-Key"), rand.Text())
-	switch err = s.channels.publish(r.Context(), p); {
+	// A publisher that goes away must not end it between the commit and the forwarding.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
+	defer cancel()
+	switch err = s.channels.publish(ctx, p); {
 	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidKey):
 		replyError(w, badCommand, "bad command: "+err.Error())
 		return
@@ -74,14 +78,12 @@ func decodePublication(body []byte) (p publication, why string) {
 
 // serveStats serves GET /api/stats.
 func (s *service) serveStats(w http.ResponseWriter, _ *http.Request) {
-	forwarded, unforwarded := s.cluster.counts()
 	reply(w, http.StatusOK, struct {
 		Sessions    int    `json:"sessions"`
 		Closed      uint64 `json:"closed"`
 		Skipped     uint64 `json:"skipped"`
-		Forwarded   uint64 `json:"forwarded"`
 		Unforwarded uint64 `json:"unforwarded"`
-	}{len(s.realtime.Connections()), s.closed.Load(), s.skipped.Load(), forwarded, unforwarded})
+	}{len(s.realtime.Connections()), s.closed.Load(), s.skipped.Load(), s.cluster.failures()})
 }
 
 func replyError(w http.ResponseWriter, code int, message string) {

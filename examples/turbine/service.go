@@ -160,11 +160,12 @@ func (s *service) connect(session *realtime.Session, token string) (code int, me
 // authorizeSubscribe is the hook of the server. It creates a channel that a client is the
 // first to use.
 func (s *service) authorizeSubscribe(ctx context.Context, caller *sharedata.Caller, id string) error {
-	if err := allow(caller, channelOf(id)); err != nil {
-		return err
+	channel := channelOf(id)
+	if !maySubscribe(caller, channel) {
+		return &realtime.Refusal{} // 403
 	}
-	if err := s.channels.ensure(ctx, channelOf(id)); err != nil {
-		s.logger.Warn("a channel cannot be used", "channel", channelOf(id), "error", err)
+	if err := s.channels.ensure(ctx, channel); err != nil {
+		s.logger.Warn("a channel cannot be used", "channel", channel, "error", err)
 		return &realtime.Refusal{Code: codes.Unavailable, Message: "the channel cannot be used at the moment; subscribe again later"}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (c *client) number() (n, skipped int) {
 	return m.Params.Data.N, m.Params.Skipped
 }
 
-func stats(t *testing.T, addr string) (s struct{ Closed, Skipped, Forwarded, Unforwarded int }) {
+func stats(t *testing.T, addr string) (s struct{ Closed, Skipped, Unforwarded int }) {
 	t.Helper()
 	_, answer := request(t, "GET", "http://"+addr+"/api/stats", "", "x-api-key: devkey")
 	if err := json.Unmarshal([]byte(answer), &s); err != nil {

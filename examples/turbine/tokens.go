@@ -14,25 +14,25 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-const (
-	// issuer stands for whoever shares the secret: the tokens do not say it.
-	issuer = "turbine"
-	// channelsClaim lists the channels that a client may subscribe to: all, if it is empty.
-	channelsClaim = "channels"
-	// minSecret is the length of the shortest secret of HS256 (RFC 7518 section 3.2).
-	minSecret = 32
-)
+// issuer stands for whoever shares the secret: the tokens do not say it.
+const issuer = "turbine"
+
+// channelsClaim lists the channels that a client may subscribe to: all, if it is empty.
+const channelsClaim = "channels"
 
 // tokens checks tokens.
 type tokens struct{ authenticator *auth.Authenticator }
 
 func newTokens(secret string) (*tokens, error) {
-	if len(secret) < minSecret && secret != devSecret {
-		return nil, fmt.Errorf("%s has %d bytes: use at least %d, as openssl rand -base64 32 prints", secretVariable, len(secret), minSecret)
+	key := []byte(secret)
+	if secret == devSecret {
+		// HMAC fills keys with zeros (RFC 2104 section 2), so this one verifies the same
+		// tokens and is as long as others have to be (RFC 7518 section 3.2).
+		key = append(key, make([]byte, 32-len(key))...)
 	}
-	keys, err := auth.NewKeys(keyOf(secret))
+	keys, err := auth.NewKeys(key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: use at least 32 bytes, as openssl rand -base64 32 prints: %w", secretVariable, err)
 	}
 	authorities := auth.NewAuthorities()
 	if err := authorities.Set(auth.DefaultAudience, issuer, keys, "HS256"); err != nil {
@@ -44,45 +44,34 @@ func newTokens(secret string) (*tokens, error) {
 	return &tokens{authenticator}, err
 }
 
-// keyOf returns the key of a secret: HMAC fills a short one with zeros (RFC 2104 section 2),
-// so devSecret verifies the same tokens when it is as long as others must be.
-func keyOf(secret string) []byte {
-	return append([]byte(secret), make([]byte, max(0, minSecret-len(secret)))...)
-}
-
 var errNoChannels = errors.New("the claim channels is missing, or no list of strings")
 
-// caller returns the client that a token is for.
+// caller returns the client that a token is for. Its Value is the list of channels.
 func (t *tokens) caller(token string) (*sharedata.Caller, error) {
 	caller, err := t.authenticator.AuthenticateToken(context.Background(), token) // which does not wait for given keys
 	if err != nil {
 		return nil, err
 	}
-	if list, found, err := auth.Claim[[]string](caller, channelsClaim); err != nil || !found || list == nil {
+	list, _, err := auth.Claim[[]string](caller, channelsClaim)
+	if err != nil || list == nil {
 		return nil, errNoChannels
 	}
+	caller.Value = list
 	return caller, nil
 }
 
-var errForbidden = errors.New("the token does not list the channel")
-
-// allow returns an error unless the client may subscribe to a channel.
-func allow(caller *sharedata.Caller, channel string) error {
-	list, found, err := auth.Claim[[]string](caller, channelsClaim)
-	if err != nil || !found || len(list) > 0 && !slices.Contains(list, channel) {
-		return errForbidden
-	}
-	return nil
+// maySubscribe reports whether a client may subscribe to a channel.
+func maySubscribe(caller *sharedata.Caller, channel string) bool {
+	list, ok := caller.Value.([]string)
+	return ok && (len(list) == 0 || slices.Contains(list, channel))
 }
 
 // devToken returns a token for every channel, signed with devSecret.
-func devToken(expires time.Time) string {
+func devToken(expires time.Time) (string, error) {
 	token, err := jwt.NewBuilder().Subject("user-123").Expiration(expires).Claim(channelsClaim, []string{}).Build()
-	if err == nil {
-		var signed []byte
-		if signed, err = jwt.Sign(token, jwt.WithKey(jwa.HS256, []byte(devSecret))); err == nil {
-			return string(signed)
-		}
+	if err != nil {
+		return "", err
 	}
-	return err.Error()
+	signed, err := jwt.Sign(token, jwt.WithKey(jwa.HS256, []byte(devSecret)))
+	return string(signed), err
 }
