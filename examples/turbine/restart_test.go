@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/internal/redistest"
 )
@@ -110,4 +111,32 @@ func TestRecover_OtherNode(t *testing.T) {
 	c = join(t, two)
 	c.subscribe("a", seen, true)
 	c.wantData("a", 5, 6)
+}
+
+// While the store is away, commands and publications that need it get 500, and sessions stay;
+// when it is back they go on.
+func TestStore_Away(t *testing.T) {
+	redis := redistest.Start(t, nil)
+	addr := start(t, "", "-store", "redis://"+redis.Addr())
+	c := join(t, addr)
+	c.subscribe("a", "", false)
+	redis.Kill()
+	c.say(`{"id":7,"method":"subscribe","params":{"channel":"b"}}`)
+	c.want(`{"id":7,"error":{"code":500,"message":"the channel cannot be used at the moment; subscribe again later"}}`)
+	if status, answer := post(t, addr, `{"channel":"a","data":1}`, "x-api-key: devkey"); status != 500 {
+		t.Errorf("publish: %d %s", status, answer)
+	}
+	redis.Restart()
+	for begun := time.Now(); !publishOnce(addr, 1); {
+		if time.Since(begun) > wait {
+			t.Fatal("the node has not found the store again")
+		}
+	}
+	for { // the history is a new one where Redis has kept nothing
+		if message := c.next(); sameJSON(message, `{"method":"publication","params":{"channel":"a","data":1}}`) {
+			break
+		}
+	}
+	c.say(`{"id":8,"method":"ping"}`)
+	c.want(`{"id":8,"result":{"pong":true}}`)
 }

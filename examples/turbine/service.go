@@ -124,8 +124,9 @@ func (s *service) receive(session *realtime.Session, m realtime.ClientMessage) {
 	case c.Method == "ping":
 		confirm("pong")
 	case c.Method == "connect":
-		if code, message := s.connect(session, c.Token); code != 0 {
-			refuse(code, message)
+		if err := s.connect(session, c.Token); err != nil {
+			s.logger.Debug("connect refused", "error", err)
+			refuse(notAuthenticated, "not authenticated")
 			return
 		}
 		confirm("connected")
@@ -140,21 +141,13 @@ func (s *service) receive(session *realtime.Session, m realtime.ClientMessage) {
 	}
 }
 
-// connect makes the owner of a token the caller of a session, or returns the error to reply.
-func (s *service) connect(session *realtime.Session, token string) (code int, message string) {
+// connect makes the owner of a token the caller of a session.
+func (s *service) connect(session *realtime.Session, token string) error {
 	caller, err := s.tokens.caller(token)
-	if err == nil {
-		err = session.SetCaller(caller)
+	if err != nil {
+		return err
 	}
-	var over *realtime.OpenError
-	switch {
-	case errors.As(err, &over):
-		return tooMany, over.Reason
-	case err != nil:
-		s.logger.Debug("connect refused", "error", err)
-		return notAuthenticated, "not authenticated"
-	}
-	return 0, ""
+	return session.SetCaller(caller)
 }
 
 // authorizeSubscribe is the hook of the server. It creates a channel that a client is the
