@@ -48,7 +48,15 @@ func (s *Server) serveEventStream(w http.ResponseWriter, r *http.Request, pendin
 		reject(w, r, newProblem(http.StatusBadRequest, codes.InvalidMessage, shorten(err.Error())))
 		return false
 	}
+	return s.streamEvents(w, r, pending, counted, subscribes, nil)
+}
+
+// streamEvents begins a session for subscriptions, in a protocol of the application's or
+// nil for the frames of package wire.
+func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, pending *pendingConnection, counted *admitted, subscribes []*wire.Subscribe,
+	protocol *Protocol) (goesOn bool) {
 	session := newSession(s, pending.info, counted)
+	session.protocol = protocol
 	t := &eventStream{session: session, live: len(subscribes)}
 	for _, m := range subscribes {
 		since := m.Since
@@ -139,9 +147,13 @@ func (t *eventStream) write(c *chunk, buffer *writeBuffer) error {
 		w.copy([]byte(":\n\n"))
 	}
 	for _, f := range c.frames {
-		buffer.line = t.writeEvent(&w, buffer.line[:0], f)
+		if t.session.protocol == nil {
+			buffer.line = t.writeEvent(&w, buffer.line[:0], f)
+		} else if err := t.writeMessage(&w, f); err != nil {
+			return err
+		}
 	}
-	if c.last {
+	if c.last && t.session.protocol == nil {
 		w.copy(appendCloseEvent(nil, c.code, c.reason))
 	}
 	err := errors.Join(w.flush(), t.flush())
@@ -222,6 +234,17 @@ func (t *eventStream) writeEvent(w *segments, line []byte, f *frame) []byte {
 	return line
 }
 
+// writeMessage writes what the application's protocol says.
+func (t *eventStream) writeMessage(w *segments, f *frame) error {
+	encoded, err := t.session.encoded(f)
+	if err != nil {
+		return err
+	}
+	t.move(f)
+	w.add(encoded.text)
+	return nil
+}
+
 // move notes what a frame says about the positions of the peer.
 func (t *eventStream) move(f *frame) {
 	for i := range t.parts {
@@ -300,7 +323,7 @@ func (t *eventStream) closeFrame(err error) (code int, reason string) {
 func subscribesOf(r *http.Request, most int) (subscribes []*wire.Subscribe, err error) {
 	query := r.URL.Query()
 	ids, since := query["shareDataId"], query["since"]
-	if last := lastEventID(r); last != "" {
+	if last := LastEventID(r); last != "" {
 		if since = []string{last}; len(ids) > 1 {
 			since = strings.Split(last, ",")
 		}
@@ -334,9 +357,10 @@ func subscribesOf(r *http.Request, most int) (subscribes []*wire.Subscribe, err 
 
 func isTrue(text string) bool { return text == "true" || text == "1" }
 
-// lastEventID returns the id of the last event that the client has seen: browsers send
-// it when they reconnect.
-func lastEventID(r *http.Request) string {
+// LastEventID returns the id of the last event that the client of an event stream has
+// seen, from the header Last-Event-ID, which browsers send when they reconnect, or the
+// query parameter lastEventId; empty for none.
+func LastEventID(r *http.Request) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id
 	}

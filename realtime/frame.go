@@ -83,7 +83,7 @@ type stateExtras struct {
 	announce  bool
 	skipped   uint64 // how many entries were left out; 0 for none
 	// withHash says that the frame has the hash of the state, as for subscribers
-	// with patches, resumed that they are replayed all that followed their cursor, and
+	// with patches, resumed that they (and those of a protocol) are replayed all that followed their cursor, and
 	// withoutState that the frame does not have the state.
 	withHash, resumed, withoutState bool
 	protocol                        *Protocol // that says it; nil for the frame of package wire

@@ -98,10 +98,14 @@ type Subscription struct {
 // Subscribe subscribes the client: a MessageState follows, or a MessageError. A
 // second subscription to the same ShareData begins again.
 func (s *Session) Subscribe(to Subscription) {
-	s.session.enqueueRequest(to.ShareDataID, to.CorrelationID, &wire.Subscribe{
+	s.session.enqueueRequest(to.ShareDataID, to.CorrelationID, to.request())
+}
+
+func (to Subscription) request() *wire.Subscribe {
+	return &wire.Subscribe{
 		ShareDataID: to.ShareDataID, Since: to.Since, Conflate: to.Conflate, ReplayLifecycle: true, KeepConnection: true,
 		CorrelationID: to.CorrelationID,
-	})
+	}
 }
 
 // Unsubscribe ends a subscription.

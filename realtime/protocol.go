@@ -83,6 +83,22 @@ type Message struct {
 	RetryAfter    time.Duration
 }
 
+var errEncodePanicked = errors.New("Protocol.Encode panicked")
+
+// encoded returns a frame with what the session's protocol has made of it, or makes of
+// one that is not shared with other sessions.
+func (s *session) encoded(f *frame) (*frame, error) {
+	switch f.kind {
+	case kindReply, kindError, kindRefusal:
+		f = s.protocol.reply(f)
+	}
+	if f.kind == kindBroken {
+		s.server.log.Error("Protocol.Encode panicked", "panic", string(f.text))
+		return nil, errEncodePanicked
+	}
+	return f, nil
+}
+
 // encode sets what a frame says.
 func (p *Protocol) encode(f *frame, m *Message) {
 	defer func() {
@@ -139,20 +155,14 @@ func (p *Protocol) reply(f *frame) *frame {
 	return next
 }
 
-var errEncodePanicked = errors.New("Protocol.Encode panicked")
-
 // applicationFrames replaces the frames of package wire among those of a session of an
 // application's protocol, and leaves out those that say nothing. It changes the slice.
 func (s *session) applicationFrames(frames []*frame) ([]*frame, error) {
 	kept := frames[:0]
 	for _, f := range frames {
-		switch f.kind {
-		case kindReply, kindError, kindRefusal:
-			f = s.protocol.reply(f)
-		}
-		if f.kind == kindBroken {
-			s.server.log.Error("Protocol.Encode panicked", "panic", string(f.text))
-			return frames, errEncodePanicked
+		f, err := s.encoded(f)
+		if err != nil {
+			return frames, err
 		}
 		if len(f.text) > 0 {
 			kept = append(kept, f)
