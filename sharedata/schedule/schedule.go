@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -23,7 +24,8 @@ import (
 type Proposal struct {
 	// ID identifies the scheduled proposal, and is the idempotency key with which it is
 	// made. Two with one ID are the same if all else is equal too: to schedule it again
-	// has no effect. Default: random. At most MaxIDBytes of UTF-8.
+	// has no effect. IDs that are equal up to their first "/" belong together, see
+	// ScheduleAll. Default: random. At most MaxIDBytes of UTF-8.
 	ID string
 	// At is the time from which it is made.
 	At time.Time
@@ -78,7 +80,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// parts is how many ShareData keep the proposals, by the hashes of their ids: the larger
+// parts is how many ShareData keep the proposals, by hashes (see partOf): the larger
 // a state, the more it costs to change it. It cannot change without losing sight of
 // proposals that wait.
 const parts = 64
@@ -119,10 +121,12 @@ func New(manager *sharedata.Manager, options *Options) (*Scheduler, error) {
 	)
 }
 
-// partOf returns which part keeps the proposal with an ID.
+// partOf returns which part keeps the proposal with an ID: one part all that belong
+// together.
 func partOf(id string) int {
+	group, _, _ := strings.Cut(id, "/")
 	h := fnv.New32a()
-	h.Write([]byte(id))
+	h.Write([]byte(group))
 	return int(h.Sum32() % parts)
 }
 
@@ -139,7 +143,9 @@ func (s *Scheduler) Schedule(ctx context.Context, p Proposal) (id string, err er
 }
 
 // ScheduleAll schedules proposals and returns their IDs. It costs less than one call of
-// Schedule for each. If it fails, some may have been scheduled.
+// Schedule for each. Those with IDs that are equal up to their first "/", such as "17" and
+// "17/notice", are scheduled together or not at all; if it fails, others may have been
+// scheduled.
 func (s *Scheduler) ScheduleAll(ctx context.Context, proposals []Proposal) (ids []string, err error) {
 	var inputs [parts]scheduleInput
 	for _, p := range proposals {

@@ -214,6 +214,31 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
+// Proposals that belong together are scheduled in one transaction, or not at all.
+func TestScheduleAll_Together(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil, nil)
+		for i := range 20 {
+			order, notice := proposal(fmt.Sprint(i), time.Minute), proposal(fmt.Sprintf("%d/notice", i), time.Hour)
+			conflict := notice
+			conflict.At = conflict.At.Add(1)
+			f.schedule(notice)
+			if _, err := f.scheduler.ScheduleAll(t.Context(), []Proposal{order, conflict}); !errors.Is(err, ErrExists) {
+				t.Fatal(err)
+			}
+			if _, err := f.scheduler.Get(t.Context(), order.ID); !errors.Is(err, ErrUnknown) {
+				t.Errorf("%q is scheduled without the other; %v", order.ID, err)
+			}
+			if _, err := f.scheduler.ScheduleAll(t.Context(), []Proposal{order, notice}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.run()
+		time.Sleep(2 * time.Hour)
+		f.wantWaiting()
+	})
+}
+
 // A clock that is set back makes nothing happen twice, and one that is set forward makes
 // due what it has passed.
 func TestClock_Jumps(t *testing.T) {
