@@ -83,7 +83,7 @@ func rejectDraining(w http.ResponseWriter, r *http.Request) {
 // is a session now that goes on, which s.running and the admission count.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, counted *admitted, caller *sharedata.Caller, endpoint endpoint) (goesOn bool) {
 	if !isUpgrade(r) && !s.allowOrigin(w, r) {
-		reject(w, r, newProblem(http.StatusForbidden, codes.Unauthorized, "pages of this origin may not connect"))
+		rejectOrigin(w, r)
 		return false
 	}
 	pending, err := s.openAs(r, remote, caller)

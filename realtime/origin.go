@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
+
+	"github.com/safe-go/safe/schemas/codes"
 )
 
 // allowOrigin decides about a request of a page, as the handshake of a WebSocket does:
@@ -16,7 +19,9 @@ func (s *Server) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if header == "" {
 		return true
 	}
-	w.Header().Add("Vary", "Origin")
+	if !slices.Contains(w.Header().Values("Vary"), "Origin") {
+		w.Header().Add("Vary", "Origin")
+	}
 	if !s.options.isAllowed(header, r.Host) {
 		s.log.Warn("origin refused; if its pages may connect, add it to realtime.Options.OriginPatterns",
 			"origin", shorten(header), "host", shorten(r.Host), "remote", r.RemoteAddr)
@@ -46,6 +51,27 @@ func (o *Options) isAllowed(header, host string) bool {
 		}
 	}
 	return false
+}
+
+// AllowOrigins returns a handler that serves other endpoints of the service to the same
+// pages as the server itself: it replies to preflight requests and with 403 to pages of
+// origins that are neither the server's own nor in Options.OriginPatterns, and hands all
+// other requests to next.
+func (s *Server) AllowOrigins(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case isPreflight(r):
+			s.servePreflight(w, r)
+		case !s.allowOrigin(w, r):
+			rejectOrigin(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func rejectOrigin(w http.ResponseWriter, r *http.Request) {
+	reject(w, r, newProblem(http.StatusForbidden, codes.Unauthorized, "pages of this origin may not connect"))
 }
 
 // isPreflight reports whether a browser asks what a page may request.
