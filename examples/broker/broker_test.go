@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What the document shows, in its order.
+func TestDocumentedExamples(t *testing.T) {
+	s := start(t, nil)
+	var created struct{ ID string }
+	s.want(&created, "POST", "/users", ann)
+	if !isUUID(created.ID) {
+		t.Fatalf("the id is %q", created.ID)
+	}
+	if status, body := s.do("POST", "/users", ann); status != 400 || body != `{"error":"username already taken"}` {
+		t.Errorf("got %d %s", status, body)
+	}
+	s.join()
+
+	watcher := s.events("")
+	// The timestamp is past: the event is published at once.
+	var inserted struct{ Event event }
+	s.want(&inserted, "POST", "/insert", `{"event":"test","collection_id":"`+collection+`","timestamp":1578667309,"data":"{}"}`)
+	want := event{inserted.Event.ID, created.ID, collection, "test", 1578667309, true, false, []byte(`"{}"`)}
+	if got := inserted.Event; fmt.Sprint(got) != fmt.Sprint(want) || !isUUID(got.ID) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	watcher.wantEvents(`test "{}"`)
+	// The timestamp is to come.
+	soon := time.Now().Add(2 * time.Second)
+	later := s.insert("test", soon, `{"n":2}`)
+	gone := s.insert("gone", soon, `{}`)
+	if later.Published || gone.Published {
+		t.Errorf("published before its time: %v, %v", later, gone)
+	}
+	var cancelled struct{ Event event }
+	s.want(&cancelled, "GET", "/events/"+gone.ID+"/cancel", "")
+	if !cancelled.Event.Cancelled || cancelled.Event.ID != gone.ID {
+		t.Errorf("got %v", cancelled)
+	}
+	watcher.wantEvents(`test {"n":2}`)
+	if now := time.Now(); now.Unix() < soon.Unix() {
+		t.Errorf("published %v early", soon.Sub(now))
+	}
+	s.insert("last", time.Unix(1, 0), `null`)
+	watcher.wantEvents(`last null`) // and not gone
+
+	var events struct{ Events, Info []event }
+	for _, path := range []string{"/events/collections/" + collection, "/events/user"} {
+		s.want(&events, "GET", path, "")
+		list := describe(events.Events)
+		if len(events.Events) != 4 || events.Events[0].Event != "last" || !strings.Contains(list, "gone published=false cancelled=true") ||
+			!strings.Contains(list, "test published=true cancelled=false") {
+			t.Errorf("%s: got %s", path, list)
+		}
+	}
+	if describe(events.Info) != describe(events.Events) { // the collection is that of the user's info
+		t.Errorf("info is %s", describe(events.Info))
+	}
+	// The latest event of each name is what newcomers get, by ascending timestamps.
+	s.events("").wantEvents(`last null`, `test {"n":2}`)
+}
+
+func describe(events []event) (text string) {
+	for _, e := range events {
+		text += fmt.Sprintf("%s published=%v cancelled=%v; ", e.Event, e.Published, e.Cancelled)
+	}
+	return text
+}
+
+// Events are listed by ascending timestamps, whatever the order in which they came.
+func TestCollection_Ascending(t *testing.T) {
+	s := start(t, nil)
+	s.join()
+	for _, at := range []int64{50, 10, 1 << 33, 30, 10} {
+		s.insert("e", time.Unix(at, 0), "1")
+	}
+	var response struct{ Events []event }
+	s.want(&response, "GET", "/events/collections/"+collection, "")
+	var got []int64
+	for _, e := range response.Events {
+		got = append(got, e.Timestamp)
+	}
+	if fmt.Sprint(got) != fmt.Sprint([]int64{10, 10, 30, 50, 1 << 33}) {
+		t.Errorf("got %v", got)
+	}
+	// What was published last is the latest, whatever its timestamp.
+	s.events("").wantEvents("e 1")
+	s.want(&response, "GET", "/events/collections/"+newUUID(), "")
+	if response.Events == nil || len(response.Events) != 0 {
+		t.Errorf("an unknown collection has %v", response.Events)
+	}
+}
+
+// A client that comes back is sent what it missed, and nothing twice, or is told.
+func TestEvents_Resume(t *testing.T) {
+	s := start(t, nil)
+	s.join()
+	s.insert("a", time.Unix(1, 0), "1")
+	watcher := s.events("")
+	watcher.wantEvents("a 1")
+	watcher.stop()
+	s.insert("a", time.Unix(1, 0), "2")
+	s.insert("b", time.Unix(1, 0), "3")
+	s.insert("a", time.Unix(1, 0), "4")
+	watcher = s.events(watcher.last)
+	watcher.wantEvents("a 2", "b 3", "a 4")
+	s.insert("c", time.Unix(1, 0), "5")
+	watcher.wantEvents("c 5")
+	s.events("nonsense").wantEvents("a 4", "b 3", "c 5",
+		`broker-gap "events that were published meanwhile may be missing; the latest of each name are above"`)
+}
+
+// Only who inserted an event cancels it, and only before its time.
+func TestCancel_Refused(t *testing.T) {
+	s := start(t, nil)
+	s.join()
+	mine := s.insert("e", time.Now().Add(time.Hour), "1")
+	other := *s
+	other.jwt = ""
+	other.do("POST", "/users", strings.Replace(ann, "rust22", "rust23", 1))
+	var token struct{ JWT string }
+	other.want(&token, "POST", "/login", strings.Replace(annLogin, "rust22", "rust23", 1))
+	other.jwt = token.JWT
+	for _, c := range []struct {
+		s      *service
+		id     string
+		status int
+	}{
+		{&other, mine.ID, 403},
+		{s, newUUID(), 404},
+		{s, mine.ID + "%2Frecord", 404},
+		{s, s.insert("e", time.Unix(1, 0), "1").ID, 404},
+		{s, strings.ToUpper(mine.ID), 200},
+		{s, mine.ID, 404},
+	} {
+		if status, body := c.s.do("GET", "/events/"+c.id+"/cancel", ""); status != c.status {
+			t.Errorf("%s: got %d %s, want %d", c.id, status, body, c.status)
+		}
+	}
+}
