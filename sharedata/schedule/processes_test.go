@@ -43,6 +43,30 @@ func TestProcesses_Takeover(t *testing.T) {
 	})
 }
 
+// A store that processes cannot share has no other process that may still be at it.
+func TestRestart_TakesOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory(t)
+		var a *fixture
+		a = newFixture(t, store, &Options{Authorize: func(context.Context, Proposal) error {
+			a.cancel() // it has begun, and is not submitted
+			return nil
+		}})
+		a.run()
+		a.schedule(proposal("a", time.Minute))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		a.stop()
+		if err := a.manager.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b := newFixture(t, store, nil)
+		b.run()
+		b.wantList("a")
+		b.wantStory("a", "schedule", "begin", "begin", "finish")
+	})
+}
+
 func TestProcesses_OneMakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		medium := sharedstore.New()

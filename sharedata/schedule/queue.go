@@ -190,8 +190,10 @@ func (s *Scheduler) loadLocked(part int, state json.RawMessage) {
 		}
 		there[id] = true
 		s.queue.add(id, part, r.At, r.At)
-		if r.Begun != nil {
-			s.beganLocked(s.queue.items[id], r.Begun)
+		if i := s.queue.items[id]; r.Begun != nil && s.manager.SharedStore() {
+			s.beganLocked(i, r.Begun)
+		} else {
+			i.begun = r.Begun // by a process that has ended, since this one has the store
 		}
 		return nil
 	})

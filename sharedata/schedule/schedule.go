@@ -73,7 +73,8 @@ type Options struct {
 	// ErrFull. Default: 1,000,000; -1 sets no limit.
 	MaxPending int
 	// TakeoverAfter is how long a process that has begun to make a proposal is given to
-	// finish, before another one makes it. Default: 5 s.
+	// finish, before another one makes it. On a store that processes cannot share, what an
+	// earlier process had begun is made at once. Default: 5 s.
 	TakeoverAfter time.Duration
 	// Logger gets proposals that end with an error, and failures of the store.
 	// Default: none.
