@@ -10,6 +10,7 @@ import (
 
 // Bad input of every field gets an error, and everything goes on.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config) { c.attempts = 1000 })
 	s.join()
 	insert := func(fields string) string { return `{` + fields + `}` }
@@ -70,6 +71,7 @@ func TestBadInput(t *testing.T) {
 
 // A token is needed, and is good for -expiry seconds.
 func TestAuthentication(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config) { c.expiry = 1 })
 	for _, jwt := range []string{"", "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."} {
 		s.jwt = jwt

@@ -9,6 +9,7 @@ import (
 
 // What the document shows, in its order.
 func TestDocumentedExamples(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	var created struct{ ID string }
 	s.want(&created, "POST", "/users", ann)

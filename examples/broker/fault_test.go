@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // The broker is killed when events are due, and started again on its file: a client that
 // comes back gets each of them, once and in order of their times, and users are still known.
 func TestKill9_AtDueTime(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tmp", "broker_data")
 	s, broker := process(t, path, "-port", "0")
 	port := s.url[strings.LastIndex(s.url, ":")+1:]
@@ -24,16 +26,25 @@ func TestKill9_AtDueTime(t *testing.T) {
 	watcher := s.events("")
 	s.insert("start", time.Unix(1, 0), "0")
 	watcher.wantEvents("start 0")
-	const rounds, each = 2, 40
+	const rounds, each = 3, 40
 	for round := range rounds {
-		due := time.Unix(time.Now().Unix()+2, 0)
+		due := time.Unix(time.Now().Unix()+1, 0)
 		want := make(map[string]bool)
+		var inserting sync.WaitGroup
 		for i := range each {
 			data := fmt.Sprintf(`{"n":%d}`, round*each+i)
-			s.insert(fmt.Sprint("e", i%10), due, data)
+			inserting.Go(func() { s.insert(fmt.Sprint("e", i%10), due, data) })
 			want[data] = true
 		}
-		<-time.After(time.Until(due) + time.Duration(round*15)*time.Millisecond)
+		inserting.Wait()
+		<-time.After(time.Until(due))
+		for range round { // in the middle of them
+			name, data, err := watcher.next()
+			if err != nil || !want[data] {
+				t.Fatalf("%s %s came again or is unknown; %v", name, data, err)
+			}
+			delete(want, data)
+		}
 		kill(broker)
 		for name, data, err := watcher.next(); err == nil; name, data, err = watcher.next() {
 			if !want[data] {
@@ -111,6 +122,7 @@ func TestInsert_Completed(t *testing.T) {
 
 // Two processes on one Redis are one broker.
 func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, nil)
 	store := "redis://" + server.Addr()
 	withStore := func(c *config) { c.store, c.secret = store, "secret" }
