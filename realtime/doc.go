@@ -122,9 +122,10 @@
 // served by Sessions: Server.Open opens one for a connection that the application has
 // accepted, as a Peer. The application calls the methods of the Session for what the
 // client asks, and its Protocol encodes what the client is to be sent: each commit once,
-// for all sessions of the protocol. Server.ServeWebSocket is all of it for a protocol
-// over WebSocket: the server upgrades, reads, pings and writes. Hooks, limits, catch-up, backpressure and the
-// guarantees above are those of every connection.
+// for all sessions of the protocol. Server.ServeWebSocket and Server.ServeEventStream are
+// all of it for a protocol over WebSocket or server-sent events: the server has the
+// connection. Hooks, limits, catch-up, backpressure and the guarantees above are those of
+// every connection.
 //
 // # Codes
 //

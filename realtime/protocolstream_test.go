@@ -134,6 +134,16 @@ func TestServeEventStream_Refused(t *testing.T) {
 			t.Errorf("%q: got %s", query, r.response.Status)
 		}
 	}
+	for _, method := range []string{"HEAD", "POST"} {
+		r, _ := http.NewRequestWithContext(t.Context(), method, ts.url+"/?id=c", nil)
+		response, err := ts.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.Body.Close(); response.StatusCode != 405 {
+			t.Errorf("%s: got %s", method, response.Status)
+		}
+	}
 	// Two ShareData: what is refused is told in the stream.
 	r := ts.changes("id=c&id=x&as=bob", "")
 	for _, e := range []streamEvent{r.next(), r.next()} {
