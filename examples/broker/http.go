@@ -86,7 +86,7 @@ func asRequestError(err error) *requestError {
 		return &requestError{http.StatusInsufficientStorage, "too many events wait for their time"}
 	case errors.Is(err, sharedata.ErrStore), errors.Is(err, sharedata.ErrBusy), errors.Is(err, sharedata.ErrOutcomeUnknown),
 		errors.Is(err, sharedata.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &requestError{http.StatusServiceUnavailable, "it is not known whether this was done: GET /events/user tells"}
+		return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user tells"}
 	}
 	return &requestError{http.StatusInternalServerError, "internal error"}
 }
