@@ -64,7 +64,7 @@ func open(ctx context.Context, c config, logger *slog.Logger) (_ *broker, err er
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		b.scheduler.Run(running) // until the context ends
+		_ = b.scheduler.Run(running) // which ends with the context, and for no other reason
 	}()
 	b.closers = append(b.closers, func() error { cancel(); <-ended; return nil })
 	return b, nil
@@ -85,18 +85,8 @@ func (b *broker) handler() http.Handler {
 	mux.HandleFunc("POST /insert", b.authenticated(b.insert))
 	mux.HandleFunc("GET /events", b.stream)
 	mux.HandleFunc("GET /events/user", b.authenticated(b.userEvents))
-	collection, cancel := b.authenticated(b.collection), b.authenticated(b.cancelEvent)
-	mux.HandleFunc("GET /events/{first}/{second}", func(w http.ResponseWriter, r *http.Request) {
-		switch first, second := r.PathValue("first"), r.PathValue("second"); {
-		case first == "collections":
-			r.SetPathValue("id", second)
-			collection(w, r)
-		case second == "cancel":
-			r.SetPathValue("id", first)
-			cancel(w, r)
-		default:
-			http.NotFound(w, r)
-		}
-	})
+	mux.HandleFunc("GET /events/collections/{id}", b.authenticated(b.collection))
+	// Every action, as /events/{id}/cancel and /events/collections/{id} could not be told apart.
+	mux.HandleFunc("GET /events/{id}/{action}", b.authenticated(b.cancelEvent))
 	return b.realtime.AllowOrigins(mux)
 }

@@ -99,6 +99,9 @@ func (b *broker) join(ctx context.Context, e event) error {
 // unless that was accepted before. What is scheduled is removed last: cancelling again finds
 // it until all is done.
 func (b *broker) cancelEvent(r *http.Request, _ []byte, userID string) (any, error) {
+	if r.PathValue("action") != "cancel" {
+		return nil, &requestError{http.StatusNotFound, "there is no such page"}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
 	defer cancel()
 	waiting, err := b.scheduler.Get(ctx, strings.ToLower(r.PathValue("id")))

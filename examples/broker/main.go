@@ -68,8 +68,6 @@ func parse(args []string, savePath string, out io.Writer) (config, error) {
 		return c, fmt.Errorf("-origin %q: use the scheme, host and port of the pages, such as http://localhost:3000; there is no wildcard", c.origin)
 	case c.expiry < 1 || c.expiry > maxExpiry:
 		return c, fmt.Errorf("-expiry %d: use 1 to %d seconds", c.expiry, maxExpiry)
-	case c.port < 0 || c.port > 65535:
-		return c, fmt.Errorf("-port %d: use 1 to 65535, or 0 for a free one", c.port)
 	}
 	return c, nil
 }

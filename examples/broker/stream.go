@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -36,7 +37,7 @@ func encode(dst []byte, m *realtime.Message) []byte {
 		if !m.Entry.Accepted || json.Unmarshal(m.Entry.Data, &e) != nil {
 			return dst // of an event that was cancelled
 		}
-		return appendID(appendEvent(dst, &e), m.Cursor)
+		return appendID(appendEvent(dst, e), m.Cursor)
 	case realtime.MessageError:
 		if m.Code == codes.ReplayCursorNotFound {
 			return append(dst, "event: broker-gap\ndata: \"events that were published meanwhile may be missing; the latest of each name are above\"\n\n"...)
@@ -55,21 +56,19 @@ func appendLatest(dst []byte, m *realtime.Message) []byte {
 	sorted := slices.SortedFunc(maps.Values(latest), func(a, b event) int {
 		return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.Event, b.Event))
 	})
-	for i := range sorted {
-		if dst = appendEvent(dst, &sorted[i]); i < len(sorted)-1 {
+	for i, e := range sorted {
+		if i > 0 {
 			dst = append(dst, '\n')
 		}
+		dst = appendEvent(dst, e)
 	}
 	return appendID(dst, m.Cursor)
 }
 
-// appendEvent appends the event without its end.
-func appendEvent(dst []byte, e *event) []byte {
-	dst = append(append(append(dst, "event: "...), e.Event...), "\ndata: "...)
-	return append(append(dst, e.Data...), '\n')
+// appendEvent appends an event without its end.
+func appendEvent(dst []byte, e event) []byte {
+	return fmt.Appendf(dst, "event: %s\ndata: %s\n", e.Event, e.Data)
 }
 
 // appendID appends the id and the end of an event.
-func appendID(dst []byte, at replay.Cursor) []byte {
-	return append(at.AppendTo(append(dst, "id: "...)), "\n\n"...)
-}
+func appendID(dst []byte, at replay.Cursor) []byte { return fmt.Appendf(dst, "id: %s\n\n", at) }
