@@ -81,14 +81,12 @@ func (w *segments) flush() error {
 // write writes the parts.
 func (w *segments) write() error {
 	rest := w.parts
-	if w.size > writeStep {
-		n, err := w.conn.writeAtOnce(rest, w.buffer)
-		w.conn.written.Add(uint64(n))
-		if err != nil {
-			return err
-		}
-		rest = skip(rest, n)
+	n, err := w.conn.writeAtOnce(rest, w.buffer)
+	w.conn.written.Add(uint64(n))
+	if err != nil {
+		return err
 	}
+	rest = skip(rest, n)
 	for len(rest) > 0 {
 		count, size := 0, 0
 		for count < len(rest) && size+len(rest[count]) <= writeStep {

@@ -75,8 +75,10 @@ type socket struct {
 	deadline time.Time
 	armed    bool
 
-	// raw is the connection for writeAtOnce; nil until that is called.
-	raw syscall.RawConn
+	// raw is the connection for system calls; see rawConn. reading is for the reader.
+	openRaw sync.Once
+	raw     syscall.RawConn
+	reading reading
 
 	closing sync.Once
 
@@ -107,7 +109,7 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 		s.armed = true
 	}
-	n, err := s.Conn.Read(p)
+	n, err := s.readConn(p)
 	s.received.Add(uint64(n))
 	return n, err
 }

@@ -6,3 +6,7 @@ package realtime
 func (s *socket) writeAtOnce([][]byte, *writeBuffer) (int, error) { return 0, nil }
 
 type atOnce struct{}
+
+func (s *socket) readConn(p []byte) (int, error) { return s.Conn.Read(p) }
+
+type reading struct{}
