@@ -75,19 +75,43 @@ func (s *session) replyUnsubscribed(m *wire.Unsubscribe) {
 // add makes a subscription one of the session's, unless that has too many or
 // is closing.
 func (s *session) add(sub *subscription) bool {
+	added, full := s.addWithin(sub)
+	if full {
+		s.awaitSends()
+		added, full = s.addWithin(sub)
+	}
+	if most := s.server.options.MaxSubscriptions; full {
+		f := failure{code: codes.TooManySubscriptions, text: fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)}
+		s.out.send(f.refusalFrame(sub.request.ShareDataID, sub.request.CorrelationID))
+	}
+	return added
+}
+
+func (s *session) addWithin(sub *subscription) (added, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return false
+	switch {
+	case s.closing:
+		return false, false
+	case s.subscriptions.len() >= s.server.options.MaxSubscriptions:
+		return false, true
 	}
-	id := sub.request.ShareDataID
-	if most := s.server.options.MaxSubscriptions; s.subscriptions.len() >= most {
-		f := failure{code: codes.TooManySubscriptions, text: fmt.Sprintf("a connection may have %d subscriptions; unsubscribe from one first", most)}
-		s.out.send(f.refusalFrame(id, sub.request.CorrelationID))
-		return false
+	s.subscriptions.set(sub.request.ShareDataID, sub)
+	return true, false
+}
+
+// awaitSends returns when the subscriptions that have just sent the end of a ShareData are
+// no longer the session's: their peer may have seen it already.
+func (s *session) awaitSends() {
+	s.mu.Lock()
+	var all []*subscription
+	for sub := range s.subscriptions.all() {
+		all = append(all, sub)
 	}
-	s.subscriptions.set(id, sub)
-	return true
+	s.mu.Unlock()
+	for _, sub := range all {
+		sub.hasEnded() // waits
+	}
 }
 
 // acquire returns the channel of a ShareData. If there is none, it sends that.

@@ -351,6 +351,12 @@ func (s *subscription) leave() {
 	c.hub.release(c)
 }
 
+func (s *subscription) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mode == ended
+}
+
 // endRemovedLocked is end for a ShareData that was removed, after the peer was
 // sent that.
 func (s *subscription) endRemovedLocked() {
