@@ -38,11 +38,11 @@ func open(ctx context.Context, c config, logger *slog.Logger) (_ *broker, err er
 	if b.tokens, err = newAuthenticator(c.secret); err != nil {
 		return nil, err
 	}
-	store, closeStore, err := openStore(c.store, logger)
+	store, err := openStore(c.store, logger)
 	if err != nil {
 		return nil, err
 	}
-	b.closers = append(b.closers, closeStore)
+	b.closers = append(b.closers, store.Close)
 	if b.manager, err = sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds, Logger: logger}); err != nil {
 		return nil, err
 	}

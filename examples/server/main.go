@@ -130,11 +130,11 @@ func main() {
 // run serves until ctx ends, and then shuts down gracefully. The first line that
 // it writes to out says where it listens.
 func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
-	store, closeStore, err := openStore(c.store, c.replay, logger)
+	store, err := openStore(c.store, c.replay, logger)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer store.Close()
 	access, err := newAccess(c, logger)
 	if err != nil {
 		return err

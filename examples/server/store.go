@@ -1,50 +1,25 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/replay/bolt"
 	"github.com/safe-go/safe/replay/redis"
+	"github.com/safe-go/safe/replay/storeurl"
 )
 
-// openStore opens the store that -store names, and returns it with a function
-// that closes it. The store keeps at least window entries of each history.
-func openStore(name string, window int, logger *slog.Logger) (replay.Store, func() error, error) {
-	scheme, rest, _ := strings.Cut(name, ":")
-	switch scheme {
-	case "mem":
-		memory, err := replay.NewMemory(&replay.MemoryOptions{MaxEntries: max(window, 1000), MaxBytes: 64 << 20})
-		if err != nil {
-			return nil, nil, err
-		}
-		return memory, memory.Close, nil
-	case "bolt":
-		if rest == "" {
-			return nil, nil, errors.New("-store bolt: needs a file, as in bolt:data.db")
-		}
-		file, err := bolt.Open(rest, &bolt.Options{Logger: logger})
-		if err != nil {
-			return nil, nil, err
-		}
-		return file, file.Close, nil
-	case "redis", "rediss", "unix":
-		options, err := goredis.ParseURL(name)
-		if err != nil {
-			return nil, nil, fmt.Errorf("-store: %w", err)
-		}
-		options.ContextTimeoutEnabled = true
-		client := goredis.NewClient(options)
-		shared, err := redis.New(client, &redis.Options{Logger: logger})
-		if err != nil {
-			return nil, nil, errors.Join(err, client.Close())
-		}
-		return shared, func() error { return errors.Join(shared.Close(), client.Close()) }, nil
+// openStore opens the store that -store names. It keeps at least window entries of each
+// history.
+func openStore(name string, window int, logger *slog.Logger) (storeurl.Store, error) {
+	store, err := storeurl.Open(name, &storeurl.Options{
+		Memory: replay.MemoryOptions{MaxEntries: max(window, 1000), MaxBytes: 64 << 20},
+		Bolt:   bolt.Options{Logger: logger},
+		Redis:  redis.Options{Logger: logger},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("-store: %w", err)
 	}
-	return nil, nil, fmt.Errorf("-store %q: use mem:, bolt:FILE or redis://HOST:PORT", name)
+	return store, nil
 }

@@ -49,11 +49,11 @@ func (s *service) open() (err error) {
 	if s.tokens, err = newTokens(s.config.secret); err != nil {
 		return err
 	}
-	store, closeStore, err := openStore(s.config.store, s.config.window, s.logger)
+	store, err := openStore(s.config.store, s.config.window, s.logger)
 	if err != nil {
 		return err
 	}
-	s.closing = append(s.closing, closeStore)
+	s.closing = append(s.closing, store.Close)
 	manager, err := sharedata.NewManager(&sharedata.Options{
 		Store: store, Kinds: []sharedata.Kind{sharedata.NewKind(channelKind, publish)}, Logger: s.logger,
 	})

@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"replay/replaytest":    {"replay"},
 	"replay/bolt":          {"replay", "internal/option"},
 	"replay/redis":         {"replay", "internal/option"},
+	"replay/storeurl":      {"replay", "replay/bolt", "replay/redis"},
 	"sharedata":            {"replay", "internal/option", "internal/jsonpatch", "internal/nesting"},
 	"sharedata/proof":      {"sharedata", "replay", "internal/jose", "internal/proof"},
 	"client/js":            {},
@@ -46,12 +47,12 @@ var allowed = map[string][]string{
 	"internal/sharedstore": {"replay"},
 	"internal/benchmarks":  {},
 	"internal/torture": {"client", "internal/child", "internal/checker", "internal/option", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
-		"replay/bolt", "replay/redis", "sharedata"},
+		"replay/bolt", "replay/redis", "replay/storeurl", "sharedata"},
 	"realtime":      {"sharedata", "replay", "schemas", "schemas/codes", "internal/option", "internal/wire"},
 	"realtime/auth": {"realtime", "sharedata", "internal/jose", "internal/option"},
 	"client":        {"internal/jsonpatch", "internal/option", "internal/wire", "schemas/codes"},
 	"examples": {"client", "client/js", "client/proof", "realtime", "realtime/auth", "sharedata", "sharedata/audit", "sharedata/proof", "sharedata/schedule", "replay", "replay/bolt", "replay/redis",
-		"schemas/codes"},
+		"replay/storeurl", "schemas/codes"},
 }
 
 // forTests lists what test files may import in addition.
@@ -61,6 +62,7 @@ var forTests = map[string][]string{
 	"replay/bolt":          {"replay/replaytest"},
 	"replay/redis":         {"replay/replaytest", "internal/redistest", "sharedata"},
 	"replay/replaytest":    {"internal/sharedstore"},
+	"replay/storeurl":      {"internal/redistest"},
 	"sharedata":            {"internal/sharedstore"},
 	"sharedata/proof":      {"client", "client/proof"},
 	"client/js":            {"client", "internal/checker", "internal/child", "internal/wire", "realtime", "replay", "replay/bolt", "sharedata"},

@@ -51,12 +51,12 @@ func main() {
 
 // run serves until ctx ends, and then shuts down gracefully.
 func run(ctx context.Context, storeName string, retention int, node string, window int, bug string, logger *slog.Logger) error {
-	store, closeStore, err := openStore(storeName, retention, logger)
+	opened, err := openStore(storeName, retention, logger)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
-	store, wrap, err := withBug(bug, store)
+	defer opened.Close()
+	store, wrap, err := withBug(bug, opened)
 	if err != nil {
 		return err
 	}
