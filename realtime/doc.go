@@ -173,7 +173,7 @@
 // flight (the manager has copies), three MaxBufferedBytes for what it does not read,
 // and the goroutines of the requests that wait, at most 2*MaxSubscriptions and
 // MaxProposalsInFlight: with the defaults 13 MiB and 192 goroutines. Connections
-// before the handshake are bounded by the http.Server: set its ReadHeaderTimeout and
+// before the handshake are bounded by the http.Server: Serve sets its time-outs and
 // MaxHeaderBytes, which have no or large defaults. A read buffer grows as bytes
 // arrive, whatever length a frame announces.
 //
@@ -183,7 +183,7 @@
 // # Shutdown
 //
 // Stop in this order, so that proposals in flight get their results and clients
-// are asked to reconnect:
+// are asked to reconnect. Serve does the first two steps when its context ends.
 //
 //	server.Shutdown(ctx)     // at Options.DrainPerSecond: results of what is in flight, then close frame 1001; new connections get 503
 //	httpServer.Shutdown(ctx) // other requests; it does not wait for upgraded connections

@@ -21,6 +21,7 @@ const (
 	defaultMaxConnections           = 32_768
 	defaultMaxConnectionsPerSubject = 256
 	defaultDrainPerSecond           = 1000
+	defaultShutdownTimeout          = 10 * time.Second
 	defaultMaxConnectionsPerAddress = 1024
 
 	defaultHandshakeTimeout = 10 * time.Second
@@ -59,6 +60,7 @@ func (o *Options) fillLimits() error {
 		option.Fill("realtime: Options.HandshakeTimeout", &o.HandshakeTimeout, defaultHandshakeTimeout, 0),
 		option.Fill("realtime: Options.MessageTimeout", &o.MessageTimeout, defaultMessageTimeout, 0),
 		option.Fill("realtime: Options.IdleTimeout", &o.IdleTimeout, defaultIdleTimeout, 0),
+		option.Fill("realtime: Options.ShutdownTimeout", &o.ShutdownTimeout, defaultShutdownTimeout, 0),
 	)
 	o.TrustedProxies = slices.Clone(o.TrustedProxies)
 	for i, prefix := range o.TrustedProxies {

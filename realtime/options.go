@@ -183,6 +183,9 @@ type Options struct {
 	// would not all have had their turn when half of the time of Shutdown's context is
 	// over. Default: 1,000. -1: all at once.
 	DrainPerSecond int
+	// ShutdownTimeout is how long Serve takes at most to shut down. Default: 10 s. -1: as
+	// long as it takes.
+	ShutdownTimeout time.Duration
 
 	// OriginPatterns are the hosts besides the server's own whose pages may
 	// open connections from a browser: patterns of path.Match for the host of

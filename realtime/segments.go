@@ -7,7 +7,7 @@ const copyBelow = 4 << 10
 // How many bytes are given to the network at once, about: gatherBytes as long as it takes
 // them without waiting; from then on writeStep, so that progress shows.
 const (
-	gatherBytes = 256 << 10
+	gatherBytes = 1 << 20
 	writeStep   = 64 << 10
 )
 

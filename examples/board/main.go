@@ -20,7 +20,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/safe-go/safe/client/js"
 	"github.com/safe-go/safe/realtime"
@@ -53,12 +52,7 @@ func run(ctx context.Context, addr string) error {
 		return err
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
-	server := &http.Server{Handler: service.handler, ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return service.realtime.Serve(ctx, listener, &http.Server{Handler: service.handler})
 }
 
 // service is the board, its manager and its server.

@@ -25,7 +25,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 )
 
 type config struct {
@@ -106,24 +105,11 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	if err != nil {
 		return err
 	}
-	// The time-outs are for requests: an event stream takes its connection over.
-	server := &http.Server{
-		Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
 	if c.dev {
 		fmt.Fprintf(out, tryOut, listener.Addr())
 	}
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	shutdown, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return errors.Join(b.realtime.Shutdown(shutdown), server.Shutdown(shutdown))
+	return b.realtime.Serve(ctx, listener, &http.Server{Handler: b.handler()})
 }
 
 // tryOut is what -dev prints.

@@ -42,17 +42,8 @@ import (
 	"github.com/safe-go/safe/sharedata/proof"
 )
 
-const (
-	// writeTimeout is how long a response may take after its request was read.
-	writeTimeout = 30 * time.Second
-	// idleTimeout is how long an HTTP connection may wait for its next request.
-	idleTimeout = 2 * time.Minute
-	// maxHeaderBytes is the size of the largest header of a request.
-	maxHeaderBytes = 32 << 10
-	// shutdownTimeout is how long a graceful shutdown may take. Connections that
-	// are left then are cut.
-	shutdownTimeout = 10 * time.Second
-)
+// writeTimeout is how long a response may take after its request was read.
+const writeTimeout = 30 * time.Second
 
 type config struct {
 	addr        string
@@ -179,33 +170,9 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	// The time-outs are for requests: a connection that is upgraded to WebSocket
-	// has none, because net/http clears its deadlines (http.Hijacker).
-	httpServer := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: c.readTimeout,
-		ReadTimeout:       c.readTimeout,
-		WriteTimeout:      c.readTimeout + writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-	}
-	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
 	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
-
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	logger.Info("shutting down")
-	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	// The HTTP server no longer knows its upgraded connections, so each server
-	// shuts down its own. The WebSocket connections come first, so that their
-	// clients reconnect to another process soon. The deferred calls above then
-	// close the manager and, after it, the store.
-	return errors.Join(server.Shutdown(shutdown), httpServer.Shutdown(shutdown))
+	web := &http.Server{Handler: mux, ReadHeaderTimeout: c.readTimeout, ReadTimeout: c.readTimeout, WriteTimeout: c.readTimeout + writeTimeout}
+	return server.Serve(ctx, listener, web)
 }
 
 // managerOptions are those of the flags.

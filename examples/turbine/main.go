@@ -115,12 +115,6 @@ func parse(args []string, lookUp func(string) (string, bool), help io.Writer) (c
 	return c, nil
 }
 
-// How long requests, and a graceful shutdown, may take.
-const (
-	requestTimeout  = 30 * time.Second
-	shutdownTimeout = 10 * time.Second
-)
-
 // run serves until ctx ends, and then shuts down gracefully.
 func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
 	s, err := newService(c, logger)
@@ -132,22 +126,10 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	// The time-outs do not hold for connections that are upgraded to WebSocket.
-	server := &http.Server{Handler: s.handler(), ReadTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: 4 * requestTimeout}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
 	if err := printGuide(out, c, listener.Addr().String()); err != nil {
 		logger.Warn("there is no guide", "error", err)
 	}
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	logger.Info("shutting down")
-	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	return errors.Join(s.realtime.Shutdown(shutdown), server.Shutdown(shutdown))
+	return s.realtime.Serve(ctx, listener, &http.Server{Handler: s.handler()})
 }
 
 // printGuide says where the server listens and what to try.

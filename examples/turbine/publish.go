@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"github.com/safe-go/safe/sharedata"
@@ -42,7 +43,7 @@ func (s *service) servePublish(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Key = cmp.Or(r.Header.Get("Idempotency-Key"), rand.Text())
 	// A publisher that goes away must not end it between the commit and the forwarding.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 30*time.Second)
 	defer cancel()
 	switch err = s.channels.publish(ctx, p); {
 	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, sharedata.ErrInvalidKey):
