@@ -165,7 +165,7 @@ func (s *Server) readSession(session *session) {
 
 func (s *Server) endSession(session *session, err error) {
 	defer s.running.done()
-	defer session.transport.ended()
+	defer session.closeDone()
 	defer session.end()
 	defer s.unregister(session)
 	defer s.recoverIn(session)

@@ -26,13 +26,13 @@ type alarms struct {
 // alarm is a session's place in the heap. It is guarded by alarms.mu.
 type alarm struct {
 	session *session
-	kind    alarmKind
 	at      time.Time
-	index   int // in the heap; -1 for not in it
+	index   int32 // in the heap; -1 for not in it
+	kind    alarmKind
 }
 
 // alarmKind is what an alarm is for.
-type alarmKind int
+type alarmKind uint8
 
 const (
 	alarmExpiry alarmKind = iota
@@ -63,11 +63,11 @@ func (a *alarms) set(entry *alarm, at time.Time) {
 	case at.IsZero() && entry.index < 0:
 		return
 	case at.IsZero():
-		heap.Remove(&a.queue, entry.index)
+		heap.Remove(&a.queue, int(entry.index))
 	case entry.index < 0:
 		heap.Push(&a.queue, entry)
 	default:
-		heap.Fix(&a.queue, entry.index)
+		heap.Fix(&a.queue, int(entry.index))
 	}
 	a.scheduleLocked()
 }
@@ -118,13 +118,13 @@ func (q alarmQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
 // Swap implements sort.Interface.
 func (q alarmQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
+	q[i].index, q[j].index = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (q *alarmQueue) Push(x any) {
 	entry := x.(*alarm)
-	entry.index = len(*q)
+	entry.index = int32(len(*q))
 	*q = append(*q, entry)
 }
 

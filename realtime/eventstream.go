@@ -308,9 +308,6 @@ func (t *eventStream) traffic() (received, written uint64) { return 0, t.written
 // cut implements transport.
 func (t *eventStream) cut() { t.socket.Close() }
 
-// ended implements transport.
-func (t *eventStream) ended() {}
-
 // closeFrame implements transport.
 func (t *eventStream) closeFrame(err error) (code int, reason string) {
 	if errors.Is(err, io.EOF) {

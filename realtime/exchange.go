@@ -79,7 +79,6 @@ func (e *exchange) end(reply *frame, code int, reason string) {
 func (e *exchange) traffic() (received, written uint64) { return 0, 0 }
 func (e *exchange) answersPings() bool                  { return false }
 func (e *exchange) boundUnsent()                        {}
-func (e *exchange) ended()                              {}
 func (e *exchange) cut()                                { e.end(nil, codes.CloseGoingAway, "the server ended the request") }
 
 func (e *exchange) closeFrame(error) (code int, reason string) { return codes.CloseNormal, "" }

@@ -30,6 +30,17 @@ func DefaultOptions(t *testing.T) Options {
 	return o
 }
 
+// ReadersInUse returns how many WebSocket connections have a messageReader. None may be
+// read from meanwhile.
+func (s *Server) ReadersInUse() (n int) {
+	for _, session := range s.openSessions() {
+		if session.transport.(*webSocket).reader != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // StopExpiryTimer makes the timer late, as a wall clock that is set forward does.
 func (s *Server) StopExpiryTimer() {
 	s.expiries.mu.Lock()

@@ -37,3 +37,22 @@ func TestIdleTimeout(t *testing.T) {
 		<-read
 	})
 }
+
+// What the library needs to read is more than all the rest of an idle connection.
+func TestIdle_NoMessageReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := servePipes(t, &realtime.Options{Heartbeat: -1})
+		peers := []*peer{ts.dial(), ts.dial()}
+		for range 3 {
+			for _, p := range peers {
+				go p.conn.Ping(t.Context())
+				p.ping("a")
+				p.wantPong("a")
+			}
+			synctest.Wait()
+			if n := ts.server.ReadersInUse(); n != 0 {
+				t.Fatalf("%d connections have a reader", n)
+			}
+		}
+	})
+}

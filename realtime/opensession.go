@@ -16,8 +16,20 @@ import (
 // SetCaller, which calls a hook, blocks. What they lead to reaches the Peer as messages.
 type Session struct {
 	session *session
-	done    chan struct{}  // closed when the session has ended
 	peer    *peerTransport // nil over WebSocket
+}
+
+// openAs makes the session one of an application's protocol, before it is read.
+func (s *session) openAs(protocol *Protocol, peer *peerTransport) *Session {
+	s.protocol, s.done = protocol, make(chan struct{})
+	return &Session{session: s, peer: peer}
+}
+
+// closeDone is called when the session has ended and does not call its transport again.
+func (s *session) closeDone() {
+	if s.done != nil {
+		close(s.done)
+	}
 }
 
 // Caller returns who the client is.
@@ -46,7 +58,7 @@ func (s *Session) SetCaller(caller *sharedata.Caller) error {
 
 // Done returns a channel that is closed when the session has ended and calls its Peer, or
 // WebSocketOptions.Receive, no more.
-func (s *Session) Done() <-chan struct{} { return s.done }
+func (s *Session) Done() <-chan struct{} { return s.session.done }
 
 // Close ends the session. What waits for the client is sent first, if it reads.
 func (s *Session) Close() { s.session.close(codes.CloseNormal, "") }

@@ -100,11 +100,12 @@ func (s *Server) open(r *http.Request, peer Peer, options *SessionOptions) (*Ses
 		return nil, err
 	}
 	session := newSession(s, pending.info, counted)
-	t := &peerTransport{peer: peer, session: session, answers: options.AnswersPings, stopped: make(chan struct{}), done: make(chan struct{})}
-	session.transport, session.protocol = t, options.Protocol
+	t := &peerTransport{peer: peer, session: session, answers: options.AnswersPings, stopped: make(chan struct{})}
+	session.transport = t
+	opened := session.openAs(options.Protocol, t)
 	s.register(session, pending)
 	go s.runSession(session)
-	return &Session{session: session, done: t.done, peer: t}, nil
+	return opened, nil
 }
 
 // peerTransport is the transport of a Peer.
@@ -115,7 +116,6 @@ type peerTransport struct {
 	written  atomic.Uint64
 	ending   sync.Once
 	stopped  chan struct{} // closed by end
-	done     chan struct{} // closed when the session has ended
 	session  *session
 }
 
@@ -156,9 +156,6 @@ func (t *peerTransport) write(c *chunk, buffer *writeBuffer) error {
 }
 
 func (t *peerTransport) end() { t.ending.Do(func() { close(t.stopped) }) }
-
-// ended implements transport.
-func (t *peerTransport) ended() { close(t.done) }
 
 // traffic implements transport.
 func (t *peerTransport) traffic() (received, written uint64) {

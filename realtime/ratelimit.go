@@ -21,28 +21,29 @@ import (
 // and is refused with a reply; if that is empty too, the connection is closed. So
 // a peer may send twice as much as the limit, half of which is refused, and the
 // replies are bounded by the limit as well.
+//
+// Both are nil until they are needed.
 type messageLimiter struct {
-	accepted *rate.Limiter // nil: no limit
-	refused  *rate.Limiter // nil until it is needed
+	accepted *rate.Limiter
+	refused  *rate.Limiter
 }
 
 // minRefusedBurst is how many messages over the limit, one after the other, never
 // close a connection: more than a client that cannot know the limit has in flight.
 const minRefusedBurst = 256
 
-func newMessageLimiter(o *Options) messageLimiter {
-	if o.MessagesPerSecond == unlimited {
-		return messageLimiter{}
-	}
-	return messageLimiter{accepted: rate.NewLimiter(rate.Limit(o.MessagesPerSecond), o.MessageBurst)}
-}
-
 // take counts a message. retryAfter is 0 for one within the limit; one over it is
 // to be sent again after that time. Of several that are refused, each gets a later
 // time than the one before, so that they do not all return at once.
 // flooded says that the connection is to be closed.
-func (l *messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded bool) {
-	if l.accepted == nil || l.accepted.AllowN(now, 1) {
+func (l *messageLimiter) take(o *Options, now time.Time) (retryAfter time.Duration, flooded bool) {
+	if o.MessagesPerSecond == unlimited {
+		return 0, false
+	}
+	if l.accepted == nil {
+		l.accepted = rate.NewLimiter(rate.Limit(o.MessagesPerSecond), o.MessageBurst)
+	}
+	if l.accepted.AllowN(now, 1) {
 		return 0, false
 	}
 	if l.refused == nil {
@@ -59,11 +60,18 @@ func (l *messageLimiter) take(now time.Time) (retryAfter time.Duration, flooded 
 // allowControlFrame counts a ping or pong, closes a flooding connection, and reports
 // whether to process the frame.
 func (s *session) allowControlFrame() bool {
-	retryAfter, flooded := s.limiter.take(time.Now())
+	retryAfter, flooded := s.limiter.take(&s.server.options, time.Now())
 	if flooded {
 		s.closeFlooded()
 	}
 	return retryAfter == 0 && !flooded
+}
+
+// receivePing has a ping answered. The payload is copied.
+func (s *session) receivePing(payload []byte) {
+	if s.allowControlFrame() {
+		s.out.sendPong(payload)
+	}
 }
 
 // floodCloseTimeout is how long a peer that has sent too much has to read the close
@@ -134,11 +142,11 @@ func (l *requestLimits) take(o *Options, requester string, now time.Time) (retry
 		if l.limiters == nil {
 			l.limiters = make(map[string]*requestLimiter)
 		}
-		limiter = &requestLimiter{messageLimiter: newMessageLimiter(o)}
+		limiter = &requestLimiter{}
 		l.limiters[requester] = limiter
 	}
 	limiter.last = now
-	retryAfter, flooded := limiter.take(now)
+	retryAfter, flooded := limiter.take(o, now)
 	if flooded {
 		retryAfter = time.Second
 	}

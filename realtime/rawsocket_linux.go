@@ -12,7 +12,7 @@ import (
 // bytes it has taken without waiting. It takes none where that is not possible, as with
 // TLS.
 func (s *socket) writeAtOnce(parts [][]byte, buffer *writeBuffer) (int, error) {
-	if s.rawConn() == nil {
+	if s.raw == nil {
 		return 0, nil
 	}
 	w := &buffer.atOnce
@@ -73,63 +73,77 @@ func writeVectors(fd uintptr, vectors []syscall.Iovec) (n int, err syscall.Errno
 }
 
 // rawConn returns the connection for system calls, or nil where that is not possible, as
-// with TLS. The reader and the writer may call it at the same time.
-func (s *socket) rawConn() syscall.RawConn {
-	s.openRaw.Do(func() {
-		if conn, ok := s.Conn.(*net.TCPConn); ok {
-			s.raw, _ = conn.SyscallConn() // it fails where the connection has none
-		}
-	})
-	return s.raw
+// with TLS.
+func rawConn(conn net.Conn) syscall.RawConn {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		raw, _ := tcp.SyscallConn() // it fails where the connection has none
+		return raw
+	}
+	return nil
 }
 
-// readConn is a Read of the connection which does not tell the scheduler of its system
-// calls either.
-func (s *socket) readConn(p []byte) (int, error) {
-	raw := s.rawConn()
-	if raw == nil {
-		return s.Conn.Read(p)
+// awaitRaw is await by system calls of which the scheduler is not told. While nothing
+// arrives, the connection has no reader and no buffer. It returns false where it is not
+// possible.
+func (t *webSocket) awaitRaw() (ok bool, err error) {
+	if t.raw == nil {
+		return false, nil
 	}
-	r := &s.reading
-	if r.call == nil {
-		r.call = r.read
+	if t.arrive == nil {
+		t.arrive = t.readArrived
 	}
-	r.p = p[:min(len(p), maxQuiet)]
-	err := raw.Read(r.call)
-	n, failed := r.n, r.err
-	*r = reading{call: r.call}
-	switch {
-	case err != nil:
-		return 0, err
-	case failed != 0:
-		return 0, os.NewSyscallError("read", failed)
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
+	if err := t.raw.Read(t.arrive); err != nil {
+		return true, t.attachFailed(err)
 	}
-	return n, nil
+	return true, t.failed
 }
 
-// reading is a call of readConn.
-type reading struct {
-	call func(fd uintptr) bool // read
-	p    []byte
-	n    int
-	err  syscall.Errno
+// readArrived reads what has arrived into a reader. It returns false if that is nothing.
+func (t *webSocket) readArrived(fd uintptr) bool {
+	if t.failed = t.attach(); t.failed != nil {
+		return true
+	}
+	if !t.reader.fill(fd) {
+		t.detach()
+		return false
+	}
+	return true
 }
 
-func (r *reading) read(fd uintptr) bool {
+// filling says that the reader fills its buffer without waiting.
+type filling struct {
+	isFilling bool
+	fd        uintptr
+}
+
+// fill reads what has arrived into the buffer, or the error that is for the library. It
+// returns false if that is nothing.
+func (m *messageReader) fill(fd uintptr) bool {
+	m.filling = filling{true, fd}
+	_, err := m.buffered.Peek(1)
+	m.filling = filling{}
+	if err == syscall.EAGAIN {
+		return false
+	}
+	m.failed = err
+	return true
+}
+
+// readNow is a Read that fails with EAGAIN where it would wait.
+func (m *messageReader) readNow(p []byte) (int, error) {
 	for {
-		n, err := rawRead(fd, r.p)
-		switch err {
-		case 0:
-			r.n = n
-			return true
-		case syscall.EAGAIN:
-			return false
-		case syscall.EINTR:
+		n, err := rawRead(m.fd, p)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, err
+		case err != 0:
+			return 0, os.NewSyscallError("read", err)
+		case n == 0:
+			return 0, io.EOF
 		default:
-			r.err = err
-			return true
+			m.received.Add(uint64(n))
+			return n, nil
 		}
 	}
 }

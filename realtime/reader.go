@@ -24,7 +24,7 @@ func (s *session) read() error {
 // connection is being closed because of that.
 func (s *session) countMessage(now time.Time) (retryAfter time.Duration, flooded bool) {
 	s.messageArrived(now)
-	if retryAfter, flooded = s.limiter.take(now); flooded {
+	if retryAfter, flooded = s.limiter.take(&s.server.options, now); flooded {
 		s.closeFlooded()
 	}
 	return retryAfter, flooded

@@ -45,6 +45,8 @@ type Server struct {
 	buffers  sync.Pool // *writeBuffer
 	messages sync.Pool // *bytes.Buffer, for readers
 
+	messageReaders messageReaders
+
 	// ctx ends with Close.
 	ctx    context.Context
 	cancel context.CancelFunc

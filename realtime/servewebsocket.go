@@ -63,24 +63,11 @@ func (o *WebSocketOptions) subprotocols() []string {
 	return o.Subprotocols
 }
 
-// webSocketApplication is the application at a WebSocket connection that speaks its own
-// protocol.
-type webSocketApplication struct {
-	session *session
-	receive func(ClientMessage)
-	done    chan struct{} // closed when the session has ended
-}
-
 // serveProtocol makes the connection one of an application's protocol, before it is read.
 func (t *webSocket) serveProtocol(s *session, options *WebSocketOptions) {
-	s.protocol = options.Protocol
 	if options.Binary {
 		t.message = finalBinary
 	}
-	session := &Session{session: s, done: make(chan struct{})}
-	t.application = &webSocketApplication{
-		session: s,
-		receive: func(m ClientMessage) { options.Receive(session, m) },
-		done:    session.done,
-	}
+	session := s.openAs(options.Protocol, nil)
+	t.receive = func(m ClientMessage) { options.Receive(session, m) }
 }

@@ -24,8 +24,10 @@ type session struct {
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
 	// alone would not do.
 	name string
-	// protocol is the application's, of a session that it opened; otherwise nil.
+	// protocol is the application's, of a session that it opened, and done is closed when
+	// that has ended; otherwise both are nil.
 	protocol *Protocol
+	done     chan struct{}
 	// proposer is the name by which proposers take turns, if it is not name.
 	proposer  string
 	transport transport
@@ -89,7 +91,6 @@ func newSession(s *Server, info Connection, counted *admitted) *session {
 	c.heartbeat = newAlarm(c, alarmHeartbeat)
 	c.idle.alarm = newAlarm(c, alarmIdle)
 	c.out = &outbox{limit: s.options.MaxBufferedBytes, most: s.options.MaxBufferedMessages, owner: c}
-	c.limiter = newMessageLimiter(&s.options)
 	c.ctx.parent, c.serving.parent = s.ctx, s.ctx
 	c.setCaller(info.Caller)
 	return c

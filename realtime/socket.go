@@ -75,10 +75,8 @@ type socket struct {
 	deadline time.Time
 	armed    bool
 
-	// raw is the connection for system calls; see rawConn. reading is for the reader.
-	openRaw sync.Once
-	raw     syscall.RawConn
-	reading reading
+	// raw is the connection for system calls, or nil where they are not used, as with TLS.
+	raw syscall.RawConn
 
 	closing sync.Once
 
@@ -91,10 +89,10 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, early []byte) *socket {
-	return &socket{Conn: conn, early: early, message: finalText, writing: make(chan struct{}, 1)}
+	return &socket{Conn: conn, raw: rawConn(conn), early: early, message: finalText, writing: make(chan struct{}, 1)}
 }
 
-// Read is called by the WebSocket library.
+// Read reads from the network, within the deadline of setReadDeadline.
 func (s *socket) Read(p []byte) (int, error) {
 	if len(s.early) > 0 {
 		n := copy(p, s.early)
@@ -109,7 +107,7 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 		s.armed = true
 	}
-	n, err := s.readConn(p)
+	n, err := s.Conn.Read(p)
 	s.received.Add(uint64(n))
 	return n, err
 }
@@ -249,8 +247,7 @@ type hijacker struct {
 	http.ResponseWriter
 	deadline time.Time // for writing the response; zero: none
 	socket   *socket
-	buffered *bufio.Reader // of the socket
-	status   int           // of the response, where the library refuses to upgrade
+	status   int // of the response, where the library refuses to upgrade
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -258,14 +255,6 @@ func (h *hijacker) WriteHeader(status int) {
 	h.status = status
 	h.ResponseWriter.WriteHeader(status)
 }
-
-// Buffers of the WebSocket library. They stay as long as the connection: the
-// reader's serves frame headers and small frames, the writer's holds one
-// control frame, which has at most 127 bytes.
-const (
-	readBuffer    = 128
-	controlBuffer = 128
-)
 
 // Hijack takes the connection over from net/http.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -283,8 +272,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	h.socket = newSocket(conn, early)
-	h.buffered = bufio.NewReaderSize(h.socket, readBuffer)
-	return h.socket, bufio.NewReadWriter(h.buffered, bufio.NewWriterSize(h.socket, controlBuffer)), nil
+	const unused = 1 // a messageReader reads
+	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, unused), bufio.NewWriterSize(h.socket, unused)), nil
 }
 
 // WriteHeaderNow is for middleware that delays the header; the WebSocket

@@ -32,6 +32,4 @@ type transport interface {
 	// closeFrame says how the peer, or the library that speaks the protocol, has ended
 	// the connection, from the error of read; 0 if that is not known.
 	closeFrame(err error) (code int, reason string)
-	// ended is called when the session has ended and does not call the transport again.
-	ended()
 }

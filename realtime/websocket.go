@@ -1,13 +1,13 @@
 package realtime
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -21,11 +21,17 @@ import (
 // by the socket.
 type webSocket struct {
 	*socket
-	conn *websocket.Conn
-	// buffered is what the library reads from.
-	buffered *bufio.Reader
-	// application is nil where the frames are those of package wire.
-	application *webSocketApplication
+	session *session
+	// reader is nil while nothing arrives.
+	reader     *messageReader
+	compressed bool // whether messages of the peer may be
+	// receive is the application's, where the frames are not those of package wire.
+	receive func(ClientMessage)
+
+	// For await.
+	ahead  [16]byte // enough for a pong
+	arrive func(fd uintptr) bool
+	failed error
 }
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
@@ -38,28 +44,19 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request, options *WebSocke
 		Subprotocols:    options.subprotocols(),
 		OriginPatterns:  s.server.options.OriginPatterns,
 		CompressionMode: compression,
-		// The library would reply within 5 s or cut the connection, however
-		// healthy a peer with a large frame on its way to it may be.
-		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			if s.allowControlFrame() {
-				s.out.sendPong(payload)
-			}
-			return false
-		},
-		OnPongReceived: func(context.Context, []byte) { s.allowControlFrame() },
 	})
 	if err != nil {
 		return err
 	}
+	runtime.SetFinalizer(conn, nil) // the library's, which would close the connection
 	if r.Context().Err() != nil && !h.deadline.IsZero() && !time.Now().Before(h.deadline) {
-		conn.CloseNow()
+		h.socket.Close()
 		return errHandshakeTimeout // net/http does not say that it could not write the response
 	}
-	conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
-	if h.Header().Get("Sec-WebSocket-Extensions") != "" {
-		h.socket.compressFrom = s.server.options.CompressFrom
+	t := &webSocket{socket: h.socket, session: s, compressed: h.Header().Get("Sec-WebSocket-Extensions") != ""}
+	if t.compressed {
+		t.compressFrom = s.server.options.CompressFrom
 	}
-	t := &webSocket{socket: h.socket, conn: conn, buffered: h.buffered}
 	s.transport = t
 	if options != nil {
 		t.serveProtocol(s, options)
@@ -70,55 +67,85 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request, options *WebSocke
 // read implements transport.
 func (t *webSocket) read(s *session) error {
 	for grown := false; ; grown = true {
-		if pongs := t.await(s); pongs && grown {
+		if err := t.await(); err != nil {
+			return err
+		}
+		taken, err := t.takeControlFrame()
+		switch {
+		case err != nil:
+			return err
+		case taken && grown && t.reader.buffered.Buffered() == 0:
 			return errReadOn
+		case taken:
+			continue
 		}
 		before := s.idle.lastMessage.Load()
 		if err := t.readMessage(s); err != nil {
 			t.drainAfter(s, err)
 			return err
 		}
-		if t.buffered.Buffered() == 0 && s.isQuiet(before) {
+		if t.reader.buffered.Buffered() == 0 && s.isQuiet(before) {
 			return errReadOn
 		}
 	}
 }
 
-// await waits until the peer sends something that the library is to read, and skips
-// pongs. The library would wait with much more on the stack, and a stack that has
-// grown for it stays. It returns whether there were pongs.
-func (t *webSocket) await(s *session) (pongs bool) {
-	for {
-		if _, err := t.buffered.Peek(1); err != nil {
-			return pongs // the library reads the error again
-		}
-		if !t.skipPong(s) {
-			return pongs
-		}
-		pongs = true
+// await waits until the peer has sent something, which the buffer of the reader has then,
+// or there is an error for the library to read. The library would wait with much more on
+// the stack and on the heap.
+func (t *webSocket) await() error {
+	if t.reader != nil && t.reader.buffered.Buffered() > 0 {
+		return nil
 	}
+	if len(t.early) == 0 {
+		if ok, err := t.awaitRaw(); ok {
+			return err
+		}
+		t.detach()
+		n, err := t.Conn.Read(t.ahead[:])
+		if n == 0 {
+			return t.attachFailed(err)
+		}
+		t.received.Add(uint64(n))
+		t.early = t.ahead[:n]
+	}
+	if err := t.attach(); err != nil {
+		return err
+	}
+	_, err := t.reader.buffered.Peek(1)
+	return err
 }
 
-// skipPong skips a pong that has been read as a whole. It returns false for all else.
-func (t *webSocket) skipPong(s *session) bool {
-	received, _ := t.buffered.Peek(t.buffered.Buffered())
-	const header = 6 // two bytes and the mask
-	if len(received) < header || received[0] != finalPong || received[1]&0x80 == 0 || s.isClosing() {
-		return false
+// attach gives the connection a reader, if it has none.
+func (t *webSocket) attach() (err error) {
+	if t.reader == nil {
+		t.reader, err = t.session.server.messageReaders.get(t.session, t.socket, t.compressed)
 	}
-	n := header + int(received[1]&0x7F)
-	if n > header+125 || n > len(received) {
-		return false
+	return err
+}
+
+// attachFailed is attach for the library to read an error.
+func (t *webSocket) attachFailed(failed error) error {
+	err := t.attach()
+	if err == nil {
+		t.reader.failed = failed
 	}
-	s.allowControlFrame()
-	t.buffered.Discard(n)
-	return true
+	return err
+}
+
+// detach takes the reader from the connection. It is between messages, and has nothing
+// buffered.
+func (t *webSocket) detach() {
+	if t.reader != nil {
+		t.session.server.messageReaders.put(t.reader)
+		t.reader = nil
+	}
 }
 
 func (t *webSocket) readMessage(s *session) error {
 	// The context is not the session's: one that ends would make the library
 	// cut the connection in the middle of a close.
-	kind, message, err := t.conn.Reader(context.Background())
+	kind, message, err := t.reader.conn.Reader(context.Background())
 	switch {
 	case err != nil:
 		return err
@@ -162,8 +189,8 @@ func (t *webSocket) readBody(s *session, kind websocket.MessageType, message io.
 		s.closeInvalidMessage("the message is larger than the server accepts", "")
 		_, err := io.Copy(io.Discard, message)
 		return err
-	case t.application != nil:
-		t.application.receive(ClientMessage{Data: buffer.Bytes(), Binary: kind == websocket.MessageBinary, RetryAfter: retryAfter})
+	case t.receive != nil:
+		t.receive(ClientMessage{Data: buffer.Bytes(), Binary: kind == websocket.MessageBinary, RetryAfter: retryAfter})
 		return nil
 	case kind != websocket.MessageText:
 		s.closeInvalidMessage("the message is binary; send JSON as a text message", "")
@@ -194,19 +221,12 @@ func (t *webSocket) closeSlow(s *session) {
 
 // write implements transport.
 func (t *webSocket) write(c *chunk, buffer *writeBuffer) (err error) {
-	if t.application != nil {
-		if c.frames, err = t.application.session.applicationFrames(c.frames); err != nil {
+	if t.receive != nil {
+		if c.frames, err = t.session.applicationFrames(c.frames); err != nil {
 			return err
 		}
 	}
 	return t.socket.write(c, buffer)
-}
-
-// ended implements transport.
-func (t *webSocket) ended() {
-	if t.application != nil {
-		close(t.application.done)
-	}
 }
 
 // traffic implements transport.

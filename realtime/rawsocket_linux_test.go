@@ -1,0 +1,63 @@
+package realtime
+
+import (
+	"net"
+	"testing"
+
+	"github.com/safe-go/safe/sharedata"
+)
+
+// Where nothing has arrived, there is no reader while the connection waits.
+func TestReadArrived(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	server, err := NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	near, far := connected(t)
+	s := &webSocket{socket: newSocket(near, nil), session: newSession(server, Connection{}, &admitted{counts: server.admission})}
+	read := func() (arrived bool) {
+		if err := s.raw.Read(func(fd uintptr) bool { arrived = s.readArrived(fd); return true }); err != nil {
+			t.Fatal(err)
+		}
+		return arrived
+	}
+	if read() || s.reader != nil {
+		t.Error("nothing has arrived, and there is a reader")
+	}
+	if _, err := far.Write([]byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.await(); err != nil || s.reader == nil || s.reader.buffered.Buffered() != 3 || s.received.Load() != 3 {
+		t.Errorf("await: %v, %d bytes counted", err, s.received.Load())
+	}
+	far.Close()
+	s.reader.buffered.Discard(3)
+	if err := s.await(); err != nil || s.reader == nil || s.reader.failed == nil {
+		t.Errorf("await: %v, and the library reads no end", err)
+	}
+}
+
+// connected returns the ends of a TCP connection.
+func connected(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if far, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	if near, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	return near, far
+}
