@@ -71,8 +71,8 @@ func (c channels) publish(ctx context.Context, p publication) (err error) {
 		})
 		switch {
 		case errors.Is(err, sharedata.ErrUnknownShareData):
-			if err = c.ensure(ctx, p.Channel); err != nil {
-				return err
+			if failure := c.ensure(ctx, p.Channel); failure != nil {
+				return failure
 			}
 		case !errors.Is(err, sharedata.ErrOutcomeUnknown) && !errors.Is(err, sharedata.ErrBusy):
 			return err
