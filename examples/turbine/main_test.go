@@ -137,8 +137,10 @@ func TestParse(t *testing.T) {
 	if c, err := parse(nil, lookUp, io.Discard); err != nil || c != want {
 		t.Errorf("got  %+v, %v\nwant %+v", c, err, want)
 	}
-	if err := run(t.Context(), want, io.Discard, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), secretVariable) {
-		t.Errorf("with a short secret: %v", err)
+	for _, want.secret = range []string{"s", devSecret} {
+		if err := run(t.Context(), want, io.Discard, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), secretVariable) {
+			t.Errorf("with the short secret %q: %v", want.secret, err)
+		}
 	}
 	var help bytes.Buffer
 	if _, err := parse([]string{"-h"}, lookUp, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-max-subscriptions") {

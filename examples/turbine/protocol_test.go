@@ -150,7 +150,7 @@ func (sentTo) Close(int, string) {}
 
 // A command above the limit of the server is refused, whatever it is.
 func TestCommands_TooMany(t *testing.T) {
-	s, err := newService(config{store: "mem:", window: 10, secret: devSecret, key: devKey}, slog.New(slog.DiscardHandler))
+	s, err := newService(config{dev: true, store: "mem:", window: 10, secret: devSecret, key: devKey}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

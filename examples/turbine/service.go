@@ -46,7 +46,7 @@ func newService(c config, logger *slog.Logger) (*service, error) {
 }
 
 func (s *service) open() (err error) {
-	if s.tokens, err = newTokens(s.config.secret); err != nil {
+	if s.tokens, err = newTokens(s.config); err != nil {
 		return err
 	}
 	store, err := openStore(s.config.store, s.config.window, s.logger)

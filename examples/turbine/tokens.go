@@ -23,9 +23,9 @@ const channelsClaim = "channels"
 // tokens checks tokens.
 type tokens struct{ authenticator *auth.Authenticator }
 
-func newTokens(secret string) (*tokens, error) {
-	key := []byte(secret)
-	if secret == devSecret {
+func newTokens(c config) (*tokens, error) {
+	key := []byte(c.secret)
+	if c.dev && c.secret == devSecret {
 		// HMAC fills keys with zeros (RFC 2104 section 2), so this one verifies the same
 		// tokens and is as long as others have to be (RFC 7518 section 3.2).
 		key = append(key, make([]byte, 32-len(key))...)
