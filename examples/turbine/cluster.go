@@ -31,8 +31,9 @@ const reconnectWait = 500 * time.Millisecond
 
 // joinCluster returns at once if NATS is away: the node is alone until it comes.
 func joinCluster(url, prefix string, channels channels, logger *slog.Logger) (*cluster, error) {
-	logger = logger.With("nats", url)
-	connected := func(*nats.Conn) { logger.Info("publications are forwarded") }
+	connected := func(conn *nats.Conn) {
+		logger.Info("publications are forwarded", "nats", conn.ConnectedUrlRedacted())
+	}
 	conn, err := nats.Connect(url, nats.Name("turbine"), nats.NoEcho(),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
 		nats.ConnectHandler(connected), nats.ReconnectHandler(connected),
@@ -42,7 +43,7 @@ func joinCluster(url, prefix string, channels channels, logger *slog.Logger) (*c
 		}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("%s %q: %w", urlVariable, url, err)
+		return nil, fmt.Errorf("%s: %w", urlVariable, err)
 	}
 	if !conn.IsConnected() {
 		logger.Warn("NATS is away; the node is alone")
