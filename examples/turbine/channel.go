@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,57 +22,52 @@ type publication struct {
 	Key     string          `json:"-"`
 }
 
-const (
-	channelKind = "channel"
-	// idPrefix begins the ids of channels, so that they can have any name.
-	idPrefix = "turbine/"
-	// maxChannel is the length of the longest name of a channel, in bytes.
-	maxChannel  = 512
-	channelRule = "the name of a channel has 1 to 512 bytes and no control characters"
-)
+// publishFunction has the data of a publication as the new state.
+var publishFunction = sharedata.NewPatchFunction("publish",
+	func(_ context.Context, _ sharedata.Document, data json.RawMessage) (patch sharedata.Patch, err error) {
+		patch.Replace("", data)
+		return patch, nil
+	})
+
+var channelKind = sharedata.NewKind("channel", publishFunction)
+
+// idPrefix begins the ids of channels, so that they can have any name.
+const idPrefix = "turbine/"
 
 func idOf(channel string) string { return idPrefix + channel }
 
 func channelOf(id string) string { return strings.TrimPrefix(id, idPrefix) }
 
-// isChannel reports whether a text can be the name of a channel.
+// channelRule says what isChannel checks.
+const channelRule = "the name of a channel has 1 to 512 bytes and no control characters"
+
 func isChannel(name string) bool {
-	return name != "" && len(name) <= maxChannel && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+	return name != "" && len(name) <= 512 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// publish is the function of channels.
-var publish = sharedata.NewPatchFunction("publish", func(_ context.Context, _ sharedata.Document, data json.RawMessage) (sharedata.Patch, error) {
-	var patch sharedata.Patch
-	patch.Replace("", data)
-	return patch, nil
-})
-
-// channels are the channels of a store.
-type channels struct{ manager *sharedata.Manager }
-
-// ensure creates a channel unless it exists.
-func (c channels) ensure(ctx context.Context, channel string) error {
-	if _, err := c.manager.Get(ctx, idOf(channel)); !errors.Is(err, sharedata.ErrUnknownShareData) {
-		return err
+// ensureChannel creates a channel unless it exists. A channel that is known can be used while
+// the store is out of reach, which is why Get comes first.
+func (n *node) ensureChannel(ctx context.Context, channel string) error {
+	_, err := n.manager.Get(ctx, idOf(channel))
+	if errors.Is(err, sharedata.ErrUnknownShareData) {
+		_, err = n.manager.EnsureKind(ctx, idOf(channel), channelKind.Name, nil)
 	}
-	_, err := c.manager.EnsureKind(ctx, idOf(channel), channelKind, nil)
 	return err
 }
 
-// attempts is how often a publication is tried whose outcome is unknown, or that others
-// were faster than.
-const attempts = 3
-
-// publish commits a publication: subscribers are sent it. It creates the channel if there
-// is none.
-func (c channels) publish(ctx context.Context, p publication) (err error) {
-	for range attempts {
-		_, err = c.manager.Propose(ctx, sharedata.Proposal{
-			ShareDataID: idOf(p.Channel), FunctionID: publish.ID(), Data: p.Data, IdempotencyKey: p.Key,
+// publish commits a publication, upon which subscribers are sent it. It creates the channel
+// if there is none. A publisher that goes away does not end it, because what is committed has
+// to be forwarded too.
+func (n *node) publish(ctx context.Context, p publication) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for range 3 { // attempts, where the outcome is unknown or other nodes were faster
+		_, err = n.manager.Propose(ctx, sharedata.Proposal{
+			ShareDataID: idOf(p.Channel), FunctionID: publishFunction.ID(), Data: p.Data, IdempotencyKey: p.Key,
 		})
 		switch {
 		case errors.Is(err, sharedata.ErrUnknownShareData):
-			if failure := c.ensure(ctx, p.Channel); failure != nil {
+			if failure := n.ensureChannel(ctx, p.Channel); failure != nil {
 				return failure
 			}
 		case !errors.Is(err, sharedata.ErrOutcomeUnknown) && !errors.Is(err, sharedata.ErrBusy):

@@ -4,130 +4,81 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// cluster forwards publications to the other nodes over NATS, and commits theirs. What comes
-// from NATS is not forwarded again, and a node's own does not come back to it. A publication
-// keeps its key on the way, so that nodes which also share a store commit it once.
+// cluster forwards publications to the other nodes over NATS, and publishes theirs here. What
+// comes from NATS is not forwarded again, and a node's own does not come back to it. A
+// publication keeps its key on the way, so that nodes that also share a store commit it once.
 type cluster struct {
-	conn     *nats.Conn
-	prefix   string
-	channels channels
-	logger   *slog.Logger
-	cancel   context.CancelFunc
-	received chan struct{} // closed when receive has returned
-
-	unforwarded atomic.Uint64
+	node   *node
+	conn   *nats.Conn
+	closed chan struct{} // closed when the connection is
 }
 
-// reconnectWait is the time between attempts to reach NATS.
-const reconnectWait = 500 * time.Millisecond
-
 // joinCluster returns at once if NATS is away: the node is alone until it comes.
-func joinCluster(url, prefix string, channels channels, logger *slog.Logger) (*cluster, error) {
+func joinCluster(n *node) (*cluster, error) {
+	c := &cluster{node: n, closed: make(chan struct{})}
 	connected := func(conn *nats.Conn) {
-		logger.Info("publications are forwarded", "nats", conn.ConnectedUrlRedacted())
+		n.logger.Info("publications are forwarded", "nats", conn.ConnectedUrlRedacted())
 	}
-	conn, err := nats.Connect(url, nats.Name("turbine"), nats.NoEcho(),
-		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait),
-		nats.ConnectHandler(connected), nats.ReconnectHandler(connected),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { logger.Warn("NATS is away; the node is alone", "error", err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Error("NATS has dropped publications of other nodes", "error", err)
-		}),
+	disconnected := func(_ *nats.Conn, err error) { n.logger.Warn("no connection to NATS; the node is alone", "error", err) }
+	lost := func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		n.logger.Error("publications of other nodes may be lost here", "error", err)
+	}
+	var err error
+	c.conn, err = nats.Connect(n.config.natsURL, nats.Name("turbine"), nats.NoEcho(), nats.DrainTimeout(time.Second),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
+		nats.ConnectHandler(connected), nats.ReconnectHandler(connected), nats.DisconnectErrHandler(disconnected),
+		nats.ErrorHandler(lost), nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", urlVariable, err)
 	}
-	if !conn.IsConnected() {
-		logger.Warn("NATS is away; the node is alone")
+	if !c.conn.IsConnected() {
+		disconnected(c.conn, nats.ErrNoServers)
 	}
-	others, err := conn.SubscribeSync(prefix + ".>")
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("%s %q: %w", prefixVariable, prefix, err)
+	if _, err := c.conn.Subscribe(n.config.natsPrefix+".>", c.receive); err != nil {
+		c.close()
+		return nil, fmt.Errorf("%s %q: %w", prefixVariable, n.config.natsPrefix, err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &cluster{conn: conn, prefix: prefix, channels: channels, logger: logger, cancel: cancel, received: make(chan struct{})}
-	go c.receive(ctx, others)
 	return c, nil
 }
 
-// receive commits what other nodes forward.
-func (c *cluster) receive(ctx context.Context, others *nats.Subscription) {
-	defer close(c.received)
-	for {
-		message, err := others.NextMsgWithContext(ctx)
-		switch {
-		case errors.Is(err, nats.ErrSlowConsumer):
-			continue // the ErrorHandler has logged it
-		case err != nil:
-			return
-		}
-		p, why := decodePublication(message.Data)
-		if p.Key = message.Header.Get(nats.MsgIdHdr); p.Key == "" && why == "" {
-			why = "there is no " + nats.MsgIdHdr
-		}
-		if why == "" {
-			if err = c.channels.publish(ctx, p); err == nil {
-				continue
-			}
-			why = err.Error()
-		}
-		c.logger.Error("a publication of another node is lost here", "subject", message.Subject, "error", why)
+// receive publishes what another node forwards.
+func (c *cluster) receive(message *nats.Msg) {
+	p, err := decodePublication(message.Data)
+	p.Key = message.Header.Get(nats.MsgIdHdr)
+	if err == nil && p.Key == "" {
+		err = errors.New("there is no " + nats.MsgIdHdr)
+	}
+	if err == nil {
+		err = c.node.publish(context.Background(), p)
+	}
+	if err != nil {
+		c.node.logger.Error("a publication of another node is lost here", "subject", message.Subject, "error", err)
 	}
 }
 
 // forward sends a publication to the other nodes. While NATS is away for a moment, the
 // connection keeps some megabytes. The cluster may be nil.
-func (c *cluster) forward(p publication) {
+func (c *cluster) forward(p publication) error {
 	if c == nil {
-		return
+		return nil
 	}
-	message := nats.NewMsg(c.prefix + "." + subjectOf(p.Channel))
+	// The channel is one token of the subject: a dot would separate two.
+	message := nats.NewMsg(c.node.config.natsPrefix + "." + strings.ReplaceAll(url.PathEscape(p.Channel), ".", "%2E"))
 	message.Header.Set(nats.MsgIdHdr, p.Key)
-	message.Data = text(p)
-	if err := c.conn.PublishMsg(message); err != nil {
-		c.unforwarded.Add(1)
-		c.logger.Error("a publication is not forwarded", "channel", p.Channel, "error", err)
-	}
+	message.Data = toJSON(p)
+	return c.conn.PublishMsg(message)
 }
 
-// subjectOf returns a channel as a token of a subject: letters, digits and what else is
-// common in names of channels stay, other bytes are escaped as in URLs.
-func subjectOf(channel string) string {
-	var subject strings.Builder
-	for _, b := range []byte(channel) {
-		if 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || strings.IndexByte(":-_/", b) >= 0 {
-			subject.WriteByte(b)
-		} else {
-			fmt.Fprintf(&subject, "%%%02X", b)
-		}
-	}
-	return subject.String()
-}
-
-// failures returns how many publications could not be forwarded. The cluster may be nil.
-func (c *cluster) failures() uint64 {
-	if c == nil {
-		return 0
-	}
-	return c.unforwarded.Load()
-}
-
-// close forwards what is buffered, if NATS is there, and leaves.
-func (c *cluster) close() error {
-	c.cancel()
-	<-c.received
-	if c.conn.IsConnected() {
-		c.conn.FlushTimeout(time.Second) // what fails is lost with the connection
-	}
-	c.conn.Close()
-	return nil
+// close publishes what was received, forwards what is buffered if NATS is there, and leaves.
+func (c *cluster) close() {
+	c.conn.Drain() // fails where NATS is away, and closes the connection all the same
+	<-c.closed
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"testing"
 	"unicode/utf8"
@@ -20,27 +21,27 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
-		c, why := decode(message)
-		if why == "" && c.Method != "ping" && c.Token == "" && !isChannel(c.Channel) {
+		c, p := decode(message)
+		if p == nil && c.Method != "ping" && c.Params.Token == "" && !isChannel(c.Params.Channel) {
 			t.Errorf("%q is accepted: %+v", message, c)
 		}
-		wantReply(t, failed(c.ID, badCommand, why), c.ID)
-		wantReply(t, text(response{ID: json.RawMessage(c.ID), Result: 1}), c.ID)
+		wantReply(t, toJSON(reply{ID: c.ID, Error: p}), c.ID)
+		wantReply(t, toJSON(reply{ID: c.ID, Result: result{"pong": true}}), c.ID)
 		for _, kind := range []realtime.MessageType{realtime.MessageState, realtime.MessageTransaction, realtime.MessageError, realtime.MessageUnsubscribed, realtime.MessageRemoved} {
-			text := turbine.Encode(nil, &realtime.Message{
-				Type: kind, ShareDataID: idOf(c.Channel), CorrelationID: c.ID, Cursor: replay.Cursor{Epoch: 1, Revision: 2},
+			encoded := turbine.Encode(nil, &realtime.Message{
+				Type: kind, ShareDataID: idOf(c.Params.Channel), CorrelationID: string(c.ID), Cursor: replay.Cursor{Epoch: 1, Revision: 2},
 				Entry: &sharedata.Entry{Data: []byte(`1`)}, State: []byte(`1`), Code: codes.Unavailable, Text: c.Method,
 			})
-			if !json.Valid(text) {
-				t.Errorf("message %d: %s", kind, text)
+			if !json.Valid(encoded) {
+				t.Errorf("message %d: %s", kind, encoded)
 			}
 		}
 	})
 }
 
-func wantReply(t *testing.T, reply []byte, id string) {
+func wantReply(t *testing.T, reply []byte, id json.RawMessage) {
 	var r struct{ ID json.RawMessage }
-	if err := json.Unmarshal(reply, &r); err != nil || string(r.ID) != id {
+	if err := json.Unmarshal(reply, &r); err != nil || string(r.ID) != cmp.Or(string(id), "null") {
 		t.Errorf("%s: %v", reply, err)
 	}
 }
@@ -51,8 +52,8 @@ func FuzzDecodePublication(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, why := decodePublication(body)
-		if why == "" && (!isChannel(p.Channel) || !utf8.ValidString(p.Channel) || !json.Valid(p.Data) || p.Key != "") {
+		p, err := decodePublication(body)
+		if err == nil && (!isChannel(p.Channel) || !utf8.ValidString(p.Channel) || !json.Valid(p.Data) || p.Key != "") {
 			t.Errorf("%q is accepted: %+v", body, p)
 		}
 	})

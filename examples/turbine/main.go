@@ -4,8 +4,12 @@
 //
 //	go run ./examples/turbine -dev
 //
-// Its first line on standard output is "listening on http://HOST:PORT"; what to try follows.
-// SIGINT and SIGTERM shut it down gracefully.
+// Its first line on standard output is "listening on http://HOST:PORT"; with -dev, what to
+// try follows. SIGINT and SIGTERM shut it down gracefully.
+//
+// A channel is a ShareData, and each publication to it a transaction: channel.go. Which
+// session is sent what, and from where on, is the work of package realtime: commands.go
+// turns commands into subscriptions, message.go turns what happens to these into messages.
 package main
 
 import (
@@ -16,15 +20,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 )
 
-// Environment variables, and what the first two are with -dev.
+// Environment variables, and the values of the first two with -dev.
 const (
 	secretVariable = "TURBINE_JWT_SECRET"
 	keyVariable    = "TURBINE_API_KEY"
@@ -43,17 +45,11 @@ type config struct {
 	window           int    // publications that can be recovered
 	maxSubscriptions int    // of a session
 	maxWaiting       int    // messages for a session
-	slow             string // slowClose or slowConflate
+	slow             string // when more wait: close or conflate
 	secret, key      string
 	natsURL          string // empty: nothing is forwarded
 	natsPrefix       string
 }
-
-// What is done about a session for which more than maxWaiting messages wait.
-const (
-	slowClose    = "close"
-	slowConflate = "conflate"
-)
 
 func main() {
 	c, err := parse(os.Args[1:], os.LookupEnv, os.Stderr)
@@ -73,35 +69,34 @@ func main() {
 	}
 }
 
-// parse reads flags and the environment. It refuses to go on without secrets.
+// parse reads flags and the environment. It fails where there are no secrets.
 func parse(args []string, lookUp func(string) (string, bool), help io.Writer) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("turbine", flag.ContinueOnError)
 	flags.SetOutput(help)
 	flags.StringVar(&c.addr, "addr", "", "`host:port` to listen on; default: 0.0.0.0:8080, and 127.0.0.1:8080 with -dev")
-	flags.BoolVar(&c.dev, "dev", false, "use the secrets that everybody knows where the environment has none: "+secretVariable+"="+devSecret+", "+keyVariable+"="+devKey)
+	flags.BoolVar(&c.dev, "dev", false, "try it out: where the environment has no secrets, "+secretVariable+"="+devSecret+" and "+keyVariable+"="+devKey)
 	flags.StringVar(&c.store, "store", "mem:", "`STORE` that keeps publications: mem:, bolt:FILE or redis://HOST:PORT, which several nodes may share")
 	flags.IntVar(&c.window, "window", 1000, "`number` of publications of a channel that can be recovered")
 	flags.IntVar(&c.maxSubscriptions, "max-subscriptions", 64, "`number` of channels that a session may subscribe to")
 	flags.IntVar(&c.maxWaiting, "max-waiting", 256, "`number` of messages that may wait for a session")
-	flags.StringVar(&c.slow, "slow", slowClose, "what happens to a session for which more messages wait: `close`, upon which it can recover, or conflate: it gets the latest publication and how many were left out")
+	flags.StringVar(&c.slow, "slow", "close", "what happens to a session for which more messages wait: `close`, upon which it can recover, or conflate: it gets the latest publication and how many were left out")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
 	c.secret, _ = lookUp(secretVariable)
 	c.key, _ = lookUp(keyVariable)
+	c.natsPrefix, _ = lookUp(prefixVariable)
+	c.natsPrefix = cmp.Or(c.natsPrefix, "turbine")
+	c.natsURL = "nats://127.0.0.1:4222"
+	if url, found := lookUp(urlVariable); found {
+		c.natsURL = url
+	}
 	if c.dev {
 		c.secret, c.key = cmp.Or(c.secret, devSecret), cmp.Or(c.key, devKey)
 		c.addr = cmp.Or(c.addr, "127.0.0.1:8080")
 	}
 	c.addr = cmp.Or(c.addr, "0.0.0.0:8080")
-	c.natsURL, c.natsPrefix = "nats://127.0.0.1:4222", "turbine"
-	if url, found := lookUp(urlVariable); found {
-		c.natsURL = url
-	}
-	if prefix, _ := lookUp(prefixVariable); prefix != "" {
-		c.natsPrefix = prefix
-	}
 	switch {
 	case flags.NArg() > 0:
 		return c, fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -109,40 +104,17 @@ func parse(args []string, lookUp func(string) (string, bool), help io.Writer) (c
 		return c, fmt.Errorf("set %s, which signs tokens, and %s, which allows to publish; or try it out with -dev", secretVariable, keyVariable)
 	case c.window < 1 || c.maxSubscriptions < 1 || c.maxWaiting < 1:
 		return c, errors.New("-window, -max-subscriptions and -max-waiting: use positive numbers")
-	case c.slow != slowClose && c.slow != slowConflate:
-		return c, fmt.Errorf("-slow %q: use %s or %s", c.slow, slowClose, slowConflate)
+	case c.slow != "close" && c.slow != "conflate":
+		return c, fmt.Errorf("-slow %q: use close or conflate", c.slow)
 	}
 	return c, nil
 }
 
-// run serves until ctx ends, and then shuts down gracefully.
-func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
-	s, err := newService(c, logger)
+// printGuide says what to try at an address with the secrets of -dev.
+func printGuide(out io.Writer, addr string) error {
+	token, err := newDevToken(time.Now().Add(24 * time.Hour))
 	if err != nil {
 		return err
-	}
-	defer s.close()
-	listener, err := net.Listen("tcp", c.addr)
-	if err != nil {
-		return err
-	}
-	if err := printGuide(out, c, listener.Addr().String()); err != nil {
-		logger.Warn("there is no guide", "error", err)
-	}
-	return s.realtime.Serve(ctx, listener, &http.Server{Handler: s.handler()})
-}
-
-// printGuide says where the server listens and what to try.
-func printGuide(out io.Writer, c config, addr string) (err error) {
-	fmt.Fprintf(out, "listening on http://%s\n", addr)
-	token, key := "TOKEN", "$"+keyVariable
-	if c.dev && c.secret == devSecret {
-		if token, err = devToken(time.Now().Add(24 * time.Hour)); err != nil {
-			return err
-		}
-	}
-	if c.dev && c.key == devKey {
-		key = devKey
 	}
 	_, err = fmt.Fprintf(out, `try, in one terminal:
   websocat ws://%[1]s/ws
@@ -150,6 +122,6 @@ func printGuide(out io.Writer, c config, addr string) (err error) {
   {"id":2,"method":"subscribe","params":{"channel":"chat:lobby"}}
 and in another:
   curl http://%[1]s/api/publish -H 'x-api-key: %[3]s' -H 'Content-Type: application/json' -d '{"channel":"chat:lobby","data":{"text":"hello world"}}'
-`, addr, token, key)
+`, addr, token, devKey)
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/schemas/codes"
+	"github.com/safe-go/safe/sharedata"
 )
 
 // TestDocument drives the examples of Turbine's document literally.
@@ -98,7 +98,7 @@ func TestCommands_BadInput(t *testing.T) {
 		"id is an object":      {`{"id":{},"method":"ping"}`, "null"},
 		"id is endless":        {`{"id":` + strings.Repeat("1", 100) + `,"method":"ping"}`, "null"},
 		"no method":            {`{"id":7}`, "7"},
-		"method is a number":   {`{"id":7,"method":7}`, "null"},
+		"method is a number":   {`{"id":7,"method":7}`, "7"},
 		"unknown method":       {`{"id":7,"method":"publish","params":{}}`, "7"},
 		"no params":            {`{"id":7,"method":"subscribe"}`, "7"},
 		"params is a list":     {`{"id":7,"method":"subscribe","params":["a"]}`, "7"},
@@ -150,17 +150,22 @@ func (sentTo) Close(int, string) {}
 
 // A command above the limit of the server is refused, whatever it is.
 func TestCommands_TooMany(t *testing.T) {
-	s, err := newService(config{dev: true, store: "mem:", window: 10, secret: devSecret, key: devKey}, slog.New(slog.DiscardHandler))
+	manager, err := sharedata.NewManager(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer manager.Close()
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
 	sent := make(sentTo, 1)
-	session, err := s.realtime.Open(&http.Request{}, sent, &realtime.SessionOptions{Protocol: turbine})
+	session, err := server.Open(&http.Request{}, sent, &realtime.SessionOptions{Protocol: turbine})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.receive(session, realtime.ClientMessage{Data: []byte(`{"id":5,"method":"ping"}`), RetryAfter: time.Second})
+	new(node).receive(session, realtime.ClientMessage{Data: []byte(`{"id":5,"method":"ping"}`), RetryAfter: time.Second})
 	if got, want := <-sent, `{"id":5,"error":{"code":429,"message":"too many commands; send it again in 1s"}}`; got != want {
 		t.Errorf("got %s", got)
 	}

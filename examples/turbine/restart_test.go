@@ -10,8 +10,8 @@ import (
 	"github.com/safe-go/safe/internal/redistest"
 )
 
-// A node that is killed goes on where it was: subscribers recover what they missed, and a
-// cursor of another store is told as a gap.
+// A node that is killed goes on where it was: subscribers recover what they missed. With a
+// cursor of another store nothing is recovered.
 func TestRecover_KilledNode(t *testing.T) {
 	store := "bolt:" + filepath.Join(t.TempDir(), "turbine.db")
 	node := startProgram(t, "-addr", "127.0.0.1:0", "-store", store)
@@ -47,7 +47,7 @@ func TestRecover_KilledNode(t *testing.T) {
 	c2.wantData("a", 9, 9)
 }
 
-// While a node is killed and started over and over, publishers repeat what they got no reply
+// While a node is killed and restarted repeatedly, publishers repeat what they got no reply
 // to, and subscribers reconnect: nothing is lost and nothing comes twice.
 func TestRecover_KilledDuringPublish(t *testing.T) {
 	store := "bolt:" + filepath.Join(t.TempDir(), "turbine.db")

@@ -1,44 +1,15 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/safe-go/safe/schemas/codes"
 )
 
-// startSmall runs a node of which the sockets hold little.
-func startSmall(t *testing.T, args ...string) (addr string) {
-	t.Helper()
-	c, err := parse(append([]string{"-dev"}, args...), func(name string) (string, bool) { return "", name == urlVariable }, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newService(c, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := httptest.NewUnstartedServer(s.handler())
-	h.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
-		return ctx
-	}
-	h.Start()
-	t.Cleanup(func() {
-		s.close()
-		h.Close()
-	})
-	return h.Listener.Addr().String()
-}
-
-// flood publishes numbered publications, of which the network does not take all.
+// flood publishes numbered publications: 500 are more than the buffers of sockets take.
 func flood(t *testing.T, addr string, n int) (last int) {
 	t.Helper()
 	pad := strings.Repeat("x", 20_000)
@@ -78,11 +49,10 @@ func stats(t *testing.T, addr string) (s struct{ Closed, Skipped, Unforwarded in
 // A session that does not read is closed when more than -max-waiting messages wait for it,
 // and that is counted; another session is not disturbed. The session recovers.
 func TestSlow_Close(t *testing.T) {
-	addr := startSmall(t, "-max-waiting", "3")
+	addr := start(t, "", "-max-waiting", "3")
 	c := join(t, addr)
 	c.subscribe("a", "", false)
-	c.conn.(*net.TCPConn).SetReadBuffer(16 << 10)
-	flood(t, addr, 50)
+	flood(t, addr, 500)
 	c.wantClose(codes.CloseFellBehind)
 	if s := stats(t, addr); s.Closed != 1 || s.Skipped != 0 {
 		t.Errorf("%+v", s)
@@ -102,11 +72,10 @@ func TestSlow_Close(t *testing.T) {
 
 // With -slow conflate it gets the latest publication, and how many were left out.
 func TestSlow_Conflate(t *testing.T) {
-	addr := startSmall(t, "-max-waiting", "3", "-slow", "conflate")
+	addr := start(t, "", "-max-waiting", "3", "-slow", "conflate")
 	c := join(t, addr)
 	c.subscribe("a", "", false)
-	c.conn.(*net.TCPConn).SetReadBuffer(16 << 10)
-	last := flood(t, addr, 50)
+	last := flood(t, addr, 500)
 	left := 0
 	for at := 0; at < last; {
 		n, skipped := c.number()

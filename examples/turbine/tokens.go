@@ -8,22 +8,21 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jwt"
+	"github.com/lestrrat-go/jwx/v2/jws"
 
+	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/realtime/auth"
+	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// issuer stands for whoever shares the secret: the tokens do not say it.
+// issuer stands for the party that has the secret: tokens do not name it.
 const issuer = "turbine"
 
 // channelsClaim lists the channels that a client may subscribe to: all, if it is empty.
 const channelsClaim = "channels"
 
-// tokens checks tokens.
-type tokens struct{ authenticator *auth.Authenticator }
-
-func newTokens(c config) (*tokens, error) {
+func newAuthenticator(c config) (*auth.Authenticator, error) {
 	key := []byte(c.secret)
 	if c.dev && c.secret == devSecret {
 		// HMAC fills keys with zeros (RFC 2104 section 2), so this one verifies the same
@@ -38,40 +37,43 @@ func newTokens(c config) (*tokens, error) {
 	if err := authorities.Set(auth.DefaultAudience, issuer, keys, "HS256"); err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.NewAuthenticator(authorities, &auth.Options{
+	return auth.NewAuthenticator(authorities, &auth.Options{
 		DefaultIssuer: issuer, AllowNoAudience: true, RecordedClaims: []string{channelsClaim},
 	})
-	return &tokens{authenticator}, err
 }
 
-var errNoChannels = errors.New("the claim channels is missing, or no list of strings")
-
-// caller returns the client that a token is for. Its Value is the list of channels.
-func (t *tokens) caller(token string) (*sharedata.Caller, error) {
-	caller, err := t.authenticator.AuthenticateToken(context.Background(), token) // which does not wait for given keys
+// connect makes the owner of a token the caller of a session. The Value of the caller is the
+// list of channels.
+func (n *node) connect(session *realtime.Session, token string) error {
+	caller, err := n.authenticator.AuthenticateToken(context.Background(), token) // which does not wait for given keys
 	if err != nil {
-		return nil, err
+		return err
 	}
-	list, _, err := auth.Claim[[]string](caller, channelsClaim)
-	if err != nil || list == nil {
-		return nil, errNoChannels
+	channels, _, err := auth.Claim[[]string](caller, channelsClaim)
+	if err != nil || channels == nil {
+		return errors.New("the claim channels is missing, or no list of strings")
 	}
-	caller.Value = list
-	return caller, nil
+	caller.Value = channels
+	return session.SetCaller(caller)
 }
 
-// maySubscribe reports whether a client may subscribe to a channel.
-func maySubscribe(caller *sharedata.Caller, channel string) bool {
-	list, ok := caller.Value.([]string)
-	return ok && (len(list) == 0 || slices.Contains(list, channel))
+// authorizeSubscribe is the hook of the server. It creates a channel that a client is the
+// first to use.
+func (n *node) authorizeSubscribe(ctx context.Context, caller *sharedata.Caller, id string) error {
+	channel := channelOf(id)
+	if channels, ok := caller.Value.([]string); !ok || len(channels) > 0 && !slices.Contains(channels, channel) {
+		return &realtime.Refusal{Message: "forbidden"}
+	}
+	if err := n.ensureChannel(ctx, channel); err != nil {
+		n.logger.Warn("a channel cannot be used", "channel", channel, "error", err)
+		return &realtime.Refusal{Code: codes.Unavailable, Message: "the channel cannot be used at the moment; subscribe again later"}
+	}
+	return nil
 }
 
-// devToken returns a token for every channel, signed with devSecret.
-func devToken(expires time.Time) (string, error) {
-	token, err := jwt.NewBuilder().Subject("user-123").Expiration(expires).Claim(channelsClaim, []string{}).Build()
-	if err != nil {
-		return "", err
-	}
-	signed, err := jwt.Sign(token, jwt.WithKey(jwa.HS256, []byte(devSecret)))
-	return string(signed), err
+// newDevToken returns a token for every channel, signed with devSecret.
+func newDevToken(expires time.Time) (string, error) {
+	claims := fmt.Appendf(nil, `{"sub":"user-123","exp":%d,%q:[]}`, expires.Unix(), channelsClaim)
+	token, err := jws.Sign(claims, jws.WithKey(jwa.HS256, []byte(devSecret)))
+	return string(token), err
 }
