@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -24,15 +25,19 @@ const pebble = "github.com/letsencrypt/pebble/v2/cmd/"
 
 const pebbleVersion = "@v2.10.1"
 
-// freePort returns a port of the loopback that is free now.
+// freePort returns a port of the loopback that is free now. It is not one of those that the
+// kernel gives to connections, so that other tests do not take it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.N(20_000)))
+		if err == nil {
+			defer listener.Close()
+			return listener.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // startPebble runs an ACME server that connects to a port to validate, and a name server
