@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -9,11 +10,10 @@ import (
 // (https://131002.net/siphash, by Jean-Philippe Aumasson and Daniel J. Bernstein).
 func sipHash(k0, k1 uint64, text []byte) uint64 {
 	v := [4]uint64{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
-	last := make([]byte, 8)
-	last[7] = byte(len(text))
-	copy(last, text[len(text)/8*8:])
-	for rest := append(text[:len(text)/8*8:len(text)/8*8], last...); len(rest) > 0; rest = rest[8:] {
-		word := binary.LittleEndian.Uint64(rest)
+	words := append(bytes.Clone(text), make([]byte, 8-len(text)%8)...)
+	words[len(words)-1] = byte(len(text))
+	for ; len(words) > 0; words = words[8:] {
+		word := binary.LittleEndian.Uint64(words)
 		v[3] ^= word
 		sipRounds(&v, 2)
 		v[0] ^= word
