@@ -20,9 +20,9 @@ const idPrefix = "mles/"
 // channelState is the state of a channel. The messages are not in it, but in the history:
 // each is the proposed data of a transaction.
 type channelState struct {
-	// Seen is how far this server has the histories of its peers: the revision by epoch.
-	// It moves with the message that it counts, so that a link continues right behind
-	// it, also after a restart.
+	// Seen is how far this server has stored the histories of its peers: the revision by
+	// epoch. It moves with the message that it counts, so that a link continues right
+	// after that message, also after a restart.
 	Seen map[uint64]uint64 `json:"seen"`
 }
 
@@ -30,18 +30,16 @@ type channelState struct {
 // memory begins a new one whenever it starts.
 const maxSeen = 16
 
-// message is what was sent to a channel.
+// message is what was sent to a channel. Its ID is the idempotency key of the transaction.
+// Peers pass it on, so that each server has each message once, whichever ways it comes.
 type message struct {
-	// ID is the idempotency key. Peers pass it on, so that each server has each message
-	// once, whichever ways it comes.
-	ID string `json:"id"`
-	// From is the connection by which this server got the message, which is not sent
-	// back, and UID who opened it.
+	// From is the connection by which this server got the message, to which it is not sent
+	// back, and UID the name of the client or peer there.
 	From string `json:"from"`
 	UID  string `json:"uid"`
-	// Text is what a text frame had, and Binary what a binary frame had.
-	Text   *string `json:"text,omitempty"`
-	Binary []byte  `json:"binary,omitempty"`
+	// Binary is the content of a binary frame; nil for a text frame, which has Text.
+	Text   string `json:"text,omitempty"`
+	Binary []byte `json:"binary,omitzero"`
 	// Position is that in the history of the peer that passed the message on.
 	Position replay.Cursor `json:"position,omitzero"`
 }
@@ -72,32 +70,32 @@ var channelProtocol = &realtime.Protocol{Encode: func(dst []byte, m *realtime.Me
 			return append(append(dst, frameProblem), err.Error()...)
 		}
 		kind, content := websocket.MessageBinary, sent.Binary
-		if sent.Text != nil {
-			kind, content = websocket.MessageText, []byte(*sent.Text)
+		if content == nil {
+			kind, content = websocket.MessageText, []byte(sent.Text)
 		}
 		dst = append(append(dst, byte(kind)), sent.From...)
-		return append(appendLine(dst, m.Cursor, sent.ID), content...)
+		return append(appendLine(dst, m.Cursor, m.Entry.IdempotencyKey), content...)
 	case realtime.MessageError, realtime.MessageRemoved:
 		return append(append(dst, frameProblem), m.Text...)
 	}
 	return dst
 }}
 
-// frameProblem, in place of the type of a frame, says that no message follows, but why
-// the connection cannot go on.
+// frameProblem, in place of the type of a frame, says that what follows is not a message but
+// the reason why the connection cannot go on.
 const frameProblem = 0
 
 // newest returns the position after which the newest messages are, as many as newcomers
 // are sent. The first entry of a history is no message.
 func (s *service) newest(head replay.Cursor) replay.Cursor {
-	return replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - min(uint64(s.limit), head.Revision-1)}
+	return replay.Cursor{Epoch: head.Epoch, Revision: head.Revision - min(uint64(s.config.limit), head.Revision-1)}
 }
 
-// replayable returns the position, or where the store does not keep all that followed it,
-// the one after which it does.
-func (s *service) replayable(id string, after replay.Cursor) replay.Cursor {
-	for _, err := range s.manager.History(s.ctx, id, after) {
-		if lost := (*replay.CursorError)(nil); errors.As(err, &lost) {
+// replayable returns the position after, or a later one if the store no longer keeps all that
+// followed: the first after which it keeps everything.
+func (s *service) replayable(ctx context.Context, id string, after replay.Cursor) replay.Cursor {
+	for _, err := range s.manager.History(ctx, id, after) {
+		if lost, ok := errors.AsType[*replay.CursorError](err); ok {
 			after.Revision = max(lost.Oldest-1, 1)
 		}
 		break

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,16 +12,16 @@ import (
 	"golang.org/x/crypto/acme"
 )
 
-// config is what flags and the environment say.
+// config has what the flags and the environment say.
 type config struct {
-	domains, peers             []string
-	email, cache, wwwroot      string
-	cert, certKey, acme, store string
-	staging, redirect, dev     bool
-	limit, port                uint
-	key                        string
-	level                      slog.Level
-	heartbeat                  time.Duration // 0 for the default
+	domains, peers              []string
+	host, email, cache, wwwroot string
+	cert, certKey, acme, store  string
+	staging, redirect, dev      bool
+	limit, port                 uint
+	key                         string
+	level                       slog.Level
+	heartbeat                   time.Duration // 0 for the default; tests shorten it
 }
 
 // list is a flag that may be repeated.
@@ -34,8 +33,8 @@ func (l *list) Set(value string) error { *l = append(*l, value); return nil }
 // stagingURL is the directory of Let's Encrypt's staging environment.
 const stagingURL = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
-// parseConfig reads the arguments and the environment. It writes to out what the package
-// flag does.
+// parseConfig reads the arguments and the environment. It writes help and errors of flags to
+// out.
 func parseConfig(arguments []string, out io.Writer) (config, error) {
 	c := config{key: os.Getenv("MLES_KEY")}
 	flags := flag.NewFlagSet("mles [OPTIONS] --domains <DOMAINS> --wwwroot <WWWROOT>", flag.ContinueOnError)
@@ -54,20 +53,25 @@ func parseConfig(arguments []string, out io.Writer) (config, error) {
 	flags.BoolVar(&c.dev, "dev", false, "try it out: without TLS, on the loopback, port 8080 and domain localhost unless they are given")
 	flags.StringVar(&c.cert, "cert", "", "`FILE` with a certificate (PEM), in place of ACME")
 	flags.StringVar(&c.certKey, "key", "", "`FILE` with the key of -cert")
-	flags.StringVar(&c.acme, "acme", "", "`URL` of the directory of another ACME server than Let's Encrypt")
-	flags.StringVar(&c.store, "store", "mem", "`STORE` of histories: mem, or bolt:FILE")
+	flags.StringVar(&c.acme, "acme", acme.LetsEncryptURL, "`URL` of the directory of the ACME server")
+	flags.StringVar(&c.store, "store", "mem:", "`STORE` of histories: mem:, bolt:FILE or redis://HOST:PORT")
 	flags.Var((*list)(&c.peers), "peer", "`URL` of a peer, ws:// or wss://; may be repeated")
 	if err := flags.Parse(arguments); err != nil {
 		return c, err
-	}
-	c.acme = cmp.Or(c.acme, map[bool]string{false: acme.LetsEncryptURL, true: stagingURL}[c.staging])
-	if c.dev && len(c.domains) == 0 {
-		c.domains = []string{"localhost"}
 	}
 	portGiven := false
 	flags.Visit(func(f *flag.Flag) { portGiven = portGiven || f.Name == "p" || f.Name == "port" })
 	if c.dev && !portGiven {
 		c.port = 8080
+	}
+	if c.dev && len(c.domains) == 0 {
+		c.domains = []string{"localhost"}
+	}
+	if c.dev {
+		c.host = "127.0.0.1"
+	}
+	if c.staging {
+		c.acme = stagingURL
 	}
 	switch level := os.Getenv("RUST_LOG"); {
 	case flags.NArg() > 0:

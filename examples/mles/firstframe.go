@@ -26,7 +26,7 @@ const (
 )
 
 // parseFirstFrame decodes a first frame. Names of members are compared exactly, and
-// members that are not documented are ignored. Errors are a *refusal.
+// members that are not documented are ignored.
 func parseFirstFrame(kind websocket.MessageType, text []byte) (f firstFrame, err error) {
 	if err := json.Unmarshal(text, &f); err != nil || kind != websocket.MessageText {
 		return f, refuse(websocket.StatusPolicyViolation, `the first frame must be the text {"uid":"…","channel":"…"}`)

@@ -4,9 +4,11 @@
 //	go run ./examples/mles -dev
 //
 // README.md is the page for users. A channel is a ShareData, and each message on it a
-// transaction: channel.go. Who is sent what, in which order and from where on, is the work
-// of package realtime; connection.go turns frames into proposals and messages into
-// frames, and peering.go does the same between servers.
+// transaction: channel.go. Package realtime decides which messages a connection is sent, in
+// which order and from which position; connection.go turns frames into proposals and messages
+// into frames, and peering.go does the same between servers. firstframe.go decodes the first
+// frame and checks its auth, service.go connects the parts, and certificates.go and website.go
+// are about TLS and the static files.
 package main
 
 import (
@@ -21,32 +23,28 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/bolt"
+	"github.com/safe-go/safe/replay/redis"
+	"github.com/safe-go/safe/replay/storeurl"
 )
 
 func main() {
 	c, err := parseConfig(os.Args[1:], os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "mles:", err)
-		os.Exit(2)
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = run(ctx, c, ":80", os.Stdout, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.level})))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.level}))
-	if err := run(ctx, c, ":80", os.Stdout, logger); err != nil {
-		logger.Error("mles ended", "error", err)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "mles:", err)
 		os.Exit(1)
 	}
 }
-
-// shutdownTimeout is how long clients have to read what waits for them at the end.
-const shutdownTimeout = 10 * time.Second
 
 // banner says where the server listens, and what to try.
 const banner = `listening on http%[1]s://%[2]s
@@ -63,71 +61,56 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	if err != nil {
 		return err
 	}
-	site := &website{domains: c.domains}
-	if c.wwwroot != "" {
-		if site.root, err = os.OpenRoot(c.wwwroot); err != nil {
-			return err
-		}
-		defer site.root.Close()
+	site, err := openWebsite(c)
+	if err != nil {
+		return err
 	}
-	store, err := openStore(c, logger)
+	store, err := storeurl.Open(c.store, &storeurl.Options{
+		// More than newcomers are sent: a link that was lost is resumed, and repeats are
+		// recognised, as far back as messages are kept.
+		Memory: replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20},
+		Bolt:   bolt.Options{Logger: logger},
+		Redis:  redis.Options{Logger: logger},
+	})
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	s, err := newService(c, store, logger)
+	s, err := newService(ctx, c, store, logger)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	host, secure := "", ""
-	if c.dev {
-		host = "127.0.0.1"
-	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(c.port))))
+	listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", c.host, c.port))
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	address := fmt.Sprintf("%s:%d", c.domains[0], listener.Addr().(*net.TCPAddr).Port)
+	secure := ""
 	if encryption != nil {
 		listener, secure = tls.NewListener(listener, encryption), "s"
 	}
-	fmt.Fprintf(out, banner, secure, net.JoinHostPort(c.domains[0], port), subprotocol)
-	var servers []*http.Server
-	served := make(chan error, 2)
-	serve := func(listener net.Listener, handler http.Handler) {
-		web := &http.Server{
-			// The time-outs are for requests: a WebSocket has none of them.
-			Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		}
-		servers = append(servers, web)
-		go func() { served <- web.Serve(listener) }()
-	}
+	fmt.Fprintf(out, banner, secure, address, subprotocol)
+	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	if c.redirect {
 		plain, err := net.Listen("tcp", redirectAddr)
 		if err != nil {
 			return err
 		}
+		redirect := &http.Server{Handler: certificates.HTTPHandler(nil), ReadTimeout: 10 * time.Second, ErrorLog: errorLog}
+		defer redirect.Close()
+		go redirect.Serve(plain)
 		fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
-		serve(plain, certificates.HTTPHandler(nil))
 	}
-	serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-			s.accept(w, r)
-			return
-		}
-		site.ServeHTTP(w, r)
-	}))
-	select {
-	case err = <-served:
-	case <-ctx.Done():
-	}
-	timeout, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	for _, web := range servers {
-		err = errors.Join(err, web.Shutdown(timeout))
-	}
-	return errors.Join(err, s.shutdown(timeout))
+	return s.realtime.Serve(ctx, listener, &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+				s.accept(w, r)
+				return
+			}
+			site.ServeHTTP(w, r)
+		}),
+		WriteTimeout: 10 * time.Minute, // for large files and slow networks; a WebSocket has no time-out
+		ErrorLog:     errorLog,
+	})
 }

@@ -157,7 +157,7 @@ func TestConfig_Bad(t *testing.T) {
 		"-dev -port x":            "invalid value",
 		"-dev -p":                 "needs an argument",
 		"-dev -unknown":           "not defined",
-		"-dev -port 0 -store x":   "use mem or bolt:FILE",
+		"-dev -port 0 -store x":   "use mem:, bolt:FILE or redis://HOST:PORT",
 		"-dev -port 0 -cert x":    "no such file",
 		"-dev -port 70000":        "invalid port",
 		"-dev -port 0 -wwwroot x": "no such file",

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -61,7 +60,7 @@ func (c *connection) greet(ctx context.Context, head sharedata.Snapshot) (since 
 		since.Revision = seen
 	}
 	c.service.log.Info("linked", "channel", c.channel)
-	kept := c.service.replayable(c.channel, since)
+	kept := c.service.replayable(ctx, c.channel, since)
 	if kept.After(since) {
 		c.service.log.Warn("a peer has missed messages that are no longer kept", "channel", c.channel, "after", since.String(), "up to", kept.String())
 	}
@@ -91,82 +90,47 @@ func parseLine(frame []byte) (position replay.Cursor, id string, content []byte,
 	return position, id, content, errors.Join(err, checkName("id", id))
 }
 
-// links are the links of a server to its peers.
-type links struct {
-	service *service
-	peers   []string
-	client  *http.Client
-	ctx     context.Context
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-
-	mu       sync.Mutex
-	channels map[string]bool // that are linked
-}
-
-func newLinks(s *service, peers []string) *links {
-	l := &links{service: s, peers: peers, channels: make(map[string]bool)}
-	l.client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	l.ctx, l.cancel = context.WithCancel(s.ctx)
-	return l
-}
-
-// open links a channel, from now on until close.
-func (l *links) open(channel string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.channels[channel] || l.ctx.Err() != nil {
+// link links a channel to the peers, from now on until the service shuts down.
+func (s *service) link(channel string) {
+	if _, linked := s.linked.LoadOrStore(channel, true); linked {
 		return
 	}
-	l.channels[channel] = true
-	for _, peer := range l.peers {
-		l.running.Go(func() { l.keep(peer, channel) })
+	for _, peer := range s.config.peers {
+		s.running.Go(func() { s.keepLink(peer, channel) })
 	}
 }
 
-// keep connects to a peer again and again, after longer and longer pauses if that fails.
-func (l *links) keep(peer, channel string) {
+// keepLink connects to a peer again and again, after longer and longer pauses if that fails.
+func (s *service) keepLink(peer, channel string) {
 	pauses := backoff.NewExponentialBackOff(backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
 	connect := func() error {
 		began := time.Now()
-		err := l.connect(peer, channel)
+		err := s.connect(peer, channel)
 		if time.Since(began) > time.Minute {
 			pauses.Reset()
 		}
 		return err
 	}
-	backoff.RetryNotify(connect, backoff.WithContext(pauses, l.ctx), func(err error, pause time.Duration) {
-		l.service.log.Warn("not linked", "peer", peer, "channel", channel, "error", err, "again in", pause)
+	backoff.RetryNotify(connect, backoff.WithContext(pauses, s.linking), func(err error, pause time.Duration) {
+		s.log.Warn("not linked", "peer", peer, "channel", channel, "error", err, "again in", pause)
 	})
 }
 
-// close ends all links.
-func (l *links) close() {
-	l.mu.Lock()
-	l.cancel() // no link is opened after this
-	l.mu.Unlock()
-	l.running.Wait()
-	l.client.CloseIdleConnections()
-}
-
-var errNoPeer = errors.New("the server does not answer " + peerHeader + ": its messages have no IDs, so repeats would not be noticed")
-
 // connect serves a link until it ends.
-func (l *links) connect(peer, channel string) error {
-	ws, response, err := websocket.Dial(l.ctx, peer, &websocket.DialOptions{
-		HTTPClient: l.client, HTTPHeader: http.Header{peerHeader: {peerVersion}}, Subprotocols: []string{subprotocol},
+func (s *service) connect(peer, channel string) error {
+	ws, response, err := websocket.Dial(s.linking, peer, &websocket.DialOptions{
+		HTTPHeader: http.Header{peerHeader: {peerVersion}}, Subprotocols: []string{subprotocol},
 	})
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(l.ctx, func() { ws.CloseNow() })()
 	if response.Header.Get(peerHeader) != peerVersion {
 		ws.CloseNow()
-		return errNoPeer
+		return errors.New("the server does not answer " + peerHeader + ": its messages have no IDs, so repeats would not be noticed")
 	}
 	self := &http.Request{RemoteAddr: "127.0.0.1:0"} // limits for clients do not count it
-	return l.service.serve(ws, self, true, func(ctx context.Context) (firstFrame, error) {
-		auth := fmt.Sprintf("%016x", authHash(peerUID, channel, l.service.key))
+	return s.serve(ws, self, true, func(ctx context.Context) (firstFrame, error) {
+		auth := fmt.Sprintf("%016x", authHash(peerUID, channel, s.config.key))
 		first := firstFrame{UID: peerUID, Channel: channel, Auth: auth}
 		return first, wsjson.Write(ctx, ws, first)
 	})

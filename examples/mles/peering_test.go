@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/safe-go/safe/internal/redistest"
 )
 
 func peerOf(s *server) string { return "ws" + strings.TrimPrefix(s.url, "http") }
@@ -46,12 +48,7 @@ func TestPeer_BothWays(t *testing.T) {
 func TestPeer_Ring(t *testing.T) {
 	var addresses, servers []string
 	for range 3 { // each must know the next before that has started
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses = append(addresses, listener.Addr().String())
-		listener.Close()
+		addresses = append(addresses, fmt.Sprint("127.0.0.1:", freePort(t)))
 	}
 	var clients []*wsClient
 	for i, address := range addresses {
@@ -137,6 +134,31 @@ func TestPeer_ResumeBeyondLimit(t *testing.T) {
 		a.want(fmt.Sprint("missed ", i))
 	}
 	exchange(a, b, "after")
+}
+
+// Servers on one Redis share channels, and their links to one peer repeat nothing.
+func TestPeer_SharedRedis(t *testing.T) {
+	t.Parallel()
+	store := "redis://" + redistest.Start(t, nil).Addr()
+	one, two := start(t, "-store", store), start(t, "-store", store)
+	three := start(t, "-peer", peerOf(one), "-peer", peerOf(two))
+	a, b, c := join(t, one.url, "a", "c"), join(t, two.url, "b", "c"), join(t, three.url, "c", "c")
+	var all []string
+	for i := range 20 {
+		for from, sender := range []*wsClient{a, b, c} {
+			text := fmt.Sprint("message ", i, " from ", from)
+			sender.send(text)
+			for _, other := range []*wsClient{a, b, c} {
+				if other != sender {
+					other.want(text)
+				}
+			}
+			all = append(all, text)
+		}
+	}
+	for _, s := range []*server{one, two, three} {
+		join(t, s.url, "newcomer", "c").want(all...)
+	}
 }
 
 // A link needs the key, and its uid.

@@ -125,14 +125,14 @@ func TestMessage_Refused(t *testing.T) {
 	join(t, s.url, "bob", "c").want("first", largest)
 }
 
-// A store that fails is no reason to lose a message in silence: its sender is told, and so
-// is who cannot be sent the history.
+// A store that fails is no reason to lose a message in silence: its sender is notified, and
+// so is a client that cannot be sent the history.
 func TestMessage_NotStored(t *testing.T) {
 	store, err := replay.NewMemory(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(config{limit: 10}, store, slog.New(slog.DiscardHandler))
+	s, err := newService(t.Context(), config{limit: 10}, store, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,10 +182,10 @@ func TestHistory_Trimmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	s := &service{limit: 200, ctx: t.Context(), manager: manager}
+	s := &service{config: config{limit: 200}, manager: manager}
 	head, err := manager.EnsureKind(t.Context(), "c", "channel", channelState{})
 	for i := 0; i < 20 && err == nil; i++ {
-		_, err = manager.Propose(t.Context(), sharedata.Proposal{ShareDataID: "c", FunctionID: "send", Data: message{ID: fmt.Sprint(i)}})
+		_, err = manager.Propose(t.Context(), sharedata.Proposal{ShareDataID: "c", FunctionID: "send", Data: message{Text: fmt.Sprint(i)}})
 	}
 	if err == nil {
 		head, err = manager.Get(t.Context(), "c")
@@ -194,11 +194,11 @@ func TestHistory_Trimmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for since, want := range map[uint64]uint64{1: 16, 15: 16, 16: 16, 18: 18, 21: 21, 30: 16} {
-		if got := s.replayable("c", replay.Cursor{Epoch: head.Cursor.Epoch, Revision: since}); got.Revision != want {
+		if got := s.replayable(t.Context(), "c", replay.Cursor{Epoch: head.Cursor.Epoch, Revision: since}); got.Revision != want {
 			t.Errorf("after %d: got %d, want %d", since, got.Revision, want)
 		}
 	}
-	if got := s.replayable("c", s.newest(head.Cursor)); got.Revision != 16 {
+	if got := s.replayable(t.Context(), "c", s.newest(head.Cursor)); got.Revision != 16 {
 		t.Errorf("newcomers are sent what follows %v", got)
 	}
 }

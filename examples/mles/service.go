@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"strings"
@@ -12,27 +10,25 @@ import (
 
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/bolt"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// service is the channels, and who is connected to them.
+// service serves channels to clients and peers.
 type service struct {
-	limit    uint
-	key      string
+	config   config
 	log      *slog.Logger
-	ctx      context.Context // ends with close
-	cancel   context.CancelFunc
 	manager  *sharedata.Manager
 	realtime *realtime.Server
-	links    *links
 
-	connections sync.WaitGroup // that were accepted
+	linking     context.Context // ends when no more links are to be opened
+	stopLinking context.CancelFunc
+	linked      sync.Map       // the names of the channels that are linked
+	running     sync.WaitGroup // goroutines of connections and links
 }
 
 // newService returns a service, which links the channels in the store: a peer that has lost
-// them gets them back.
-func newService(c config, store replay.Store, logger *slog.Logger) (*service, error) {
+// them gets them back. No link is opened after the context has ended.
+func newService(ctx context.Context, c config, store replay.Store, logger *slog.Logger) (*service, error) {
 	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: []sharedata.Kind{channelKind}, Logger: logger})
 	if err != nil {
 		return nil, err
@@ -47,47 +43,22 @@ func newService(c config, store replay.Store, logger *slog.Logger) (*service, er
 	if err != nil {
 		return nil, errors.Join(err, manager.Close())
 	}
-	s := &service{limit: c.limit, key: c.key, log: logger, manager: manager, realtime: server}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.links = newLinks(s, c.peers)
-	channels, err := manager.List(s.ctx, &sharedata.ListOptions{Prefix: idPrefix})
+	s := &service{config: c, log: logger, manager: manager, realtime: server}
+	s.linking, s.stopLinking = context.WithCancel(ctx)
+	channels, err := manager.List(context.Background(), &sharedata.ListOptions{Prefix: idPrefix})
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	for _, id := range channels {
-		s.links.open(strings.TrimPrefix(id, idPrefix))
+		s.link(strings.TrimPrefix(id, idPrefix))
 	}
 	return s, nil
 }
 
-// shutdown has clients and peers sent what waits for them, and disconnects them.
-func (s *service) shutdown(ctx context.Context) error {
-	s.links.close()
-	err := s.realtime.Shutdown(ctx)
-	s.connections.Wait()
-	return err
-}
-
-// close ends what is left.
+// close ends all connections and links.
 func (s *service) close() error {
-	s.links.close()
-	s.cancel()
-	return errors.Join(s.realtime.Close(), s.manager.Close())
-}
-
-// openStore opens the store that -store names.
-func openStore(c config, logger *slog.Logger) (interface {
-	replay.Store
-	io.Closer
-}, error) {
-	file, isFile := strings.CutPrefix(c.store, "bolt:")
-	switch {
-	case isFile && file != "":
-		return bolt.Open(file, &bolt.Options{Logger: logger})
-	case c.store == "mem":
-		// More than newcomers are sent: a link that was lost is resumed, and repeats are
-		// recognised, as far back as messages are kept.
-		return replay.NewMemory(&replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20})
-	}
-	return nil, fmt.Errorf("-store %q: use mem or bolt:FILE", c.store)
+	s.stopLinking()
+	err := s.realtime.Close()
+	s.running.Wait()
+	return errors.Join(err, s.manager.Close())
 }
