@@ -50,7 +50,7 @@ func parseConfig(arguments []string, out io.Writer) (config, error) {
 	for _, name := range []string{"domains", "email", "cache", "limit", "wwwroot", "staging", "port", "redirect"} {
 		flags.Var(flags.Lookup(name).Value, name[:1], "short for --"+name)
 	}
-	flags.BoolVar(&c.dev, "dev", false, "try it out: without TLS, on the loopback, port 8080 and domain localhost unless they are given")
+	flags.BoolVar(&c.dev, "dev", false, "try it out: without TLS, on the loopback, for the domain localhost, at port 8080 unless --port is given")
 	flags.StringVar(&c.cert, "cert", "", "`FILE` with a certificate (PEM), in place of ACME")
 	flags.StringVar(&c.certKey, "key", "", "`FILE` with the key of -cert")
 	flags.StringVar(&c.acme, "acme", acme.LetsEncryptURL, "`URL` of the directory of the ACME server")
@@ -61,14 +61,12 @@ func parseConfig(arguments []string, out io.Writer) (config, error) {
 	}
 	portGiven := false
 	flags.Visit(func(f *flag.Flag) { portGiven = portGiven || f.Name == "p" || f.Name == "port" })
-	if c.dev && !portGiven {
-		c.port = 8080
-	}
-	if c.dev && len(c.domains) == 0 {
-		c.domains = []string{"localhost"}
-	}
 	if c.dev {
 		c.host = "127.0.0.1"
+		c.domains = append(c.domains, "localhost")
+		if !portGiven {
+			c.port = 8080
+		}
 	}
 	if c.staging {
 		c.acme = stagingURL
