@@ -8,7 +8,7 @@ import (
 )
 
 // A server is killed while a client sends, and restarted on its file: clients that come
-// back find all that anybody has been sent, in the same order, and nothing twice. Their
+// back find all that any client has been sent, in the same order, and nothing twice. Their
 // connections have ended, so they know that the last messages may be missing.
 func TestKill_HistoryOnFile(t *testing.T) {
 	t.Parallel()

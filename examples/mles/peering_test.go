@@ -111,7 +111,7 @@ func TestPeer_ResyncAfterLoss(t *testing.T) {
 }
 
 // While there is no link, both sides go on, and more is missed than newcomers are sent:
-// afterwards each has all, once, also where the link itself has been told before.
+// afterwards each has all, once, also where the link was up before.
 func TestPeer_ResumeBeyondLimit(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
