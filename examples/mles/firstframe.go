@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/coder/websocket"
+	"github.com/dchest/siphash"
 	"github.com/go-json-experiment/json"
 )
 
@@ -45,7 +46,7 @@ func checkName(member, name string) error {
 // clients in use compute it: the SipHash-2-4, with a zero key, of uid, channel and the
 // server's key.
 func authHash(uid, channel, key string) uint64 {
-	return sipHash(0, 0, []byte(uid+channel+key))
+	return siphash.Hash(0, 0, []byte(uid+channel+key))
 }
 
 // authorized reports whether the client may join.

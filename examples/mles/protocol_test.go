@@ -153,6 +153,9 @@ func TestMessage_NotStored(t *testing.T) {
 func TestAuth(t *testing.T) {
 	t.Setenv("MLES_KEY", "secret")
 	s := start(t)
+	if got := authHash("alice", "example", "secret"); got != 0xafa46b8689dae7a5 {
+		t.Errorf("auth is %x", got)
+	}
 	good := fmt.Sprintf("%x", authHash("alice", "c", "secret"))
 	for auth, ok := range map[string]bool{
 		good: true, strings.ToUpper(good): true, "00" + good: true, "": false, "0": false, "x": false, good + "0": false,
