@@ -121,7 +121,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, pending *pendin
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return false
 	}
-	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline()}
+	h := &hijacker{ResponseWriter: w, deadline: s.handshakeDeadline(), poller: &s.poller}
 	session := newSession(s, pending.info, counted)
 	if err := acceptWebSocket(session, h, r, options); err != nil {
 		session.ctx.cancel()
@@ -138,26 +138,38 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, pending *pendin
 	return true
 }
 
-// startSession begins a registered session, which s.running counts, and has a goroutine
-// run it to its end.
+// startSession begins a registered session, which s.running counts. It does not wait for
+// its end.
 func (s *Server) startSession(session *session) {
-	// The goroutine is a new one, whose stack is small.
-	defer func() { go s.readSession(session) }()
+	defer s.await(session)
 	session.begin()
 }
 
-// runSession is startSession on the goroutine of the caller.
+// runSession is startSession on the goroutine of the caller, until the end.
 func (s *Server) runSession(session *session) {
 	defer s.readSession(session)
 	session.begin()
 }
 
-// readSession reads until the session ends. Its frame, and those of what it calls until
-// the transport waits, stay on the stack as long as the connection is idle.
+// await has a session read when its peer sends something.
+func (s *Server) await(session *session) {
+	if parks, ok := session.transport.(parker); !ok || !parks.park(session) {
+		go s.readSession(session) // a new one, whose stack is small
+	}
+}
+
+// reader is a session as the task of its reader.
+type reader session
+
+// run implements task.
+func (r *reader) run() { r.server.readSession((*session)(r)) }
+
+// readSession reads until the session ends, or is to wait. Its frame, and those of what it
+// calls until the transport waits, stay on the stack meanwhile.
 func (s *Server) readSession(session *session) {
 	err := session.read()
 	if err == errReadOn {
-		go s.readSession(session)
+		s.await(session)
 		return
 	}
 	s.endSession(session, err)

@@ -102,11 +102,11 @@ func (t *eventStream) open(w http.ResponseWriter, r *http.Request) error {
 			return errors.New("the client has sent more than the request")
 		}
 		t.header.Set("Connection", "close")
-		t.socket = newSocket(conn, nil)
+		t.socket = newSocket(conn, nil, &t.session.server.poller)
 		return nil
 	}
 	t.response = newStreamResponse(w, r)
-	t.socket = newSocket(t.response, nil)
+	t.socket = newSocket(t.response, nil, &t.session.server.poller)
 	// Where no deadlines can be set, those of the http.Server end the stream, and its
 	// client reconnects.
 	_ = controller.SetReadDeadline(time.Time{})

@@ -226,3 +226,18 @@ func TestSubscribeFlood(t *testing.T) {
 		}
 	}
 }
+
+// A connection that ends between two fragments has not sent the message.
+func TestHostile_LastFragmentMissing(t *testing.T) {
+	var r recorder
+	ts := serve(t, &realtime.Options{Observer: r.observer()})
+	ts.create("c")
+	conn := ts.dialRaw()
+	conn.Write(masked(0x01, `{"v":1,"type":"propose","correlationId":"a","shareDataId":"c","functionId":"add","proposedData":{"by":1}}`))
+	conn.Close()
+	r.wantClosed(t, 1006)
+	ts.server.Shutdown(t.Context()) // waits for proposals
+	if got := ts.cursor("c").Revision; got != 1 {
+		t.Errorf("revision %d: the proposal was made", got)
+	}
+}

@@ -24,7 +24,8 @@ type messageReader struct {
 	buffered   *bufio.Reader
 	compressed bool // whether messages may be
 
-	// failed is an error of the network that the library is still to read.
+	// failed is an error of the network. The library takes an end between two fragments of
+	// a message for the end of the message, so it is to be asked for after each.
 	failed error
 	filling
 }
@@ -76,7 +77,12 @@ func (m *messageReader) Read(p []byte) (int, error) {
 	case m.isFilling:
 		return m.readNow(p)
 	}
-	return m.socket.Read(p)
+	n, err := m.socket.Read(p)
+	if n > 0 {
+		return n, nil // the next Read has the error again
+	}
+	m.failed = err
+	return 0, err
 }
 
 // Close is called by the library, also when it finds a reader that is not used any more.

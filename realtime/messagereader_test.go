@@ -21,7 +21,7 @@ func TestMessageReader_Reused(t *testing.T) {
 		}
 		s := newSession(server, Connection{}, &admitted{counts: server.admission})
 		for range 3 {
-			m, err := server.messageReaders.get(s, newSocket(nil, []byte{finalText, 0x80 | 2, 0, 0, 0, 0, 'h', 'i'}), compressFrom > 0)
+			m, err := server.messageReaders.get(s, newSocket(nil, []byte{finalText, 0x80 | 2, 0, 0, 0, 0, 'h', 'i'}, new(poller)), compressFrom > 0)
 			if err != nil {
 				t.Fatal(err)
 			}

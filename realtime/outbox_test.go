@@ -41,7 +41,7 @@ func (c *recordingConn) Write(p []byte) (int, error) { return c.Buffer.Write(p) 
 // writeChunk returns what a socket writes of a chunk, with a buffer of a capacity.
 func writeChunk(c *chunk, capacity int) []byte {
 	conn := &recordingConn{}
-	if err := newSocket(conn, nil).write(c, &writeBuffer{bytes: make([]byte, 0, capacity)}); err != nil {
+	if err := newSocket(conn, nil, new(poller)).write(c, &writeBuffer{bytes: make([]byte, 0, capacity)}); err != nil {
 		panic(err)
 	}
 	return conn.Bytes()

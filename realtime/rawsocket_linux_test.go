@@ -20,7 +20,7 @@ func TestReadArrived(t *testing.T) {
 	}
 	defer server.Close()
 	near, far := connected(t)
-	s := &webSocket{socket: newSocket(near, nil), session: newSession(server, Connection{}, &admitted{counts: server.admission})}
+	s := &webSocket{socket: newSocket(near, nil, new(poller)), session: newSession(server, Connection{}, &admitted{counts: server.admission})}
 	read := func() (arrived bool) {
 		if err := s.raw.Read(func(fd uintptr) bool { arrived = s.readArrived(fd); return true }); err != nil {
 			t.Fatal(err)
@@ -60,4 +60,35 @@ func connected(t *testing.T) (near, far net.Conn) {
 	}
 	t.Cleanup(func() { near.Close() })
 	return near, far
+}
+
+// A connection that is closed while it begins to wait does not wait.
+func TestPark_Closed(t *testing.T) {
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	server, err := NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close() // waits for the session
+	near, _ := connected(t)
+	s := newSession(server, Connection{}, &admitted{counts: server.admission})
+	transport := &webSocket{socket: newSocket(near, nil, &server.poller), session: s}
+	s.transport = transport
+	server.running.add()
+	transport.closed.Store(true) // Close has looked for it, and not found it waiting
+	if !transport.park(s) {
+		t.Error("not parked")
+	}
+	server.poller.mu.Lock()
+	waits := len(server.poller.waiting)
+	server.poller.mu.Unlock()
+	if waits != 0 {
+		t.Error("it waits for ever")
+		server.poller.unpark(transport.socket)
+	}
+	near.Close()
 }

@@ -33,7 +33,7 @@ func TestSocket_WriteLarge(t *testing.T) {
 			c.frames = append(c.frames, &frame{text: text})
 			want = append(appendHeader(want, finalText, size), text...)
 		}
-		s := newSocket(server, nil)
+		s := newSocket(server, nil, new(poller))
 		written := make(chan error, 1)
 		go func() {
 			err := s.write(&c, newWriteBuffer().(*writeBuffer))
@@ -59,7 +59,7 @@ func TestSegments_Random(t *testing.T) {
 	for seed := range uint64(8) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		conn := &recordingConn{}
-		w := newSegments(newSocket(conn, nil), newWriteBuffer().(*writeBuffer))
+		w := newSegments(newSocket(conn, nil, new(poller)), newWriteBuffer().(*writeBuffer))
 		var want []byte
 		for range 200 {
 			copies := random.IntN(3) == 0
@@ -98,7 +98,7 @@ func TestSocket_WriteAllocations(t *testing.T) {
 			io.Copy(io.Discard, conn)
 		}
 	}()
-	s, buffer := newSocket(client, nil), newWriteBuffer().(*writeBuffer)
+	s, buffer := newSocket(client, nil, new(poller)), newWriteBuffer().(*writeBuffer)
 	small, large := &frame{text: make([]byte, 100)}, &frame{text: make([]byte, 16<<10)}
 	for name, frames := range map[string][]*frame{
 		"small": {small, small}, "large": {large}, "gathered": {large, large, large, large, large, large}, "mixed": {small, large, small, large},

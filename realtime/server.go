@@ -41,6 +41,7 @@ type Server struct {
 	alarms alarms // heartbeats and idle checks
 
 	goroutines *goroutines
+	poller     poller
 
 	buffers  sync.Pool // *writeBuffer
 	messages sync.Pool // *bytes.Buffer, for readers
@@ -151,6 +152,7 @@ func (s *Server) Close() error {
 		session.cut("the server was closed")
 	}
 	<-s.running.whenIdle()
+	s.poller.close()
 	s.goroutines.close()
 	s.stopObserving()
 	s.lease.close()

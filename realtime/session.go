@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// session is one connection. Its goroutines are the reader, which lives as long
-// as the connection, and on demand: a writer, one per ShareData about which
-// something is requested, one per subscription that is being replayed, and one
-// while a token is renewed. It writes through the outbox and does not know how the
+// session is one connection. Its goroutines exist on demand: a reader while the peer
+// sends (where the poller cannot wait for that, as long as the connection), a writer, one
+// per ShareData about which something is requested, one per subscription that is being
+// replayed, and one while a token is renewed. It writes through the outbox and does not know how the
 // bytes are sent.
 type session struct {
 	// The writer needs the first three for every write, so they stand together.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -78,7 +77,11 @@ type socket struct {
 	// raw is the connection for system calls, or nil where they are not used, as with TLS.
 	raw syscall.RawConn
 
-	closing sync.Once
+	closed atomic.Bool
+
+	// poller is the server's.
+	poller *poller
+	polled polled
 
 	// writing is held while bytes are being written. It is a channel because
 	// testing/synctest does not take waiting for a mutex for idleness.
@@ -88,8 +91,8 @@ type socket struct {
 	closeSent []byte
 }
 
-func newSocket(conn net.Conn, early []byte) *socket {
-	return &socket{Conn: conn, raw: rawConn(conn), early: early, message: finalText, writing: make(chan struct{}, 1)}
+func newSocket(conn net.Conn, early []byte, poller *poller) *socket {
+	return &socket{Conn: conn, raw: rawConn(conn), early: early, poller: poller, message: finalText, writing: make(chan struct{}, 1)}
 }
 
 // Read reads from the network, within the deadline of setReadDeadline.
@@ -237,15 +240,22 @@ func (s *socket) boundUnsent() {
 }
 
 // Close ends the connection at once and unblocks reads and writes.
-func (s *socket) Close() (err error) {
-	s.closing.Do(func() { err = s.Conn.Close() })
-	return err
+func (s *socket) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.poller.unpark(s)
+	return s.Conn.Close()
 }
+
+// park implements parker.
+func (s *socket) park(of *session) bool { return s.poller.park(of, s) }
 
 // hijacker is an http.ResponseWriter whose connection becomes a socket.
 type hijacker struct {
 	http.ResponseWriter
 	deadline time.Time // for writing the response; zero: none
+	poller   *poller
 	socket   *socket
 	status   int // of the response, where the library refuses to upgrade
 }
@@ -271,7 +281,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		conn.Close()
 		return nil, nil, err
 	}
-	h.socket = newSocket(conn, early)
+	h.socket = newSocket(conn, early, h.poller)
 	const unused = 1 // a messageReader reads
 	return h.socket, bufio.NewReadWriter(bufio.NewReaderSize(h.socket, unused), bufio.NewWriterSize(h.socket, unused)), nil
 }

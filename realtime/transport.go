@@ -2,9 +2,17 @@ package realtime
 
 import "errors"
 
-// errReadOn has a new goroutine read on: the stack of the one before has grown, and
-// would stay as large while the connection is idle.
+// errReadOn ends a goroutine that has read, because the peer sends little: the session waits
+// for more without it, or on a new one. The stack of this one has grown, and would stay as
+// large.
 var errReadOn = errors.New("read on")
+
+// parker is a transport of which no goroutine need wait for the peer.
+type parker interface {
+	// park has the session read on when there is something to read, which may be at once.
+	// It returns false if that is not possible at the moment.
+	park(s *session) bool
+}
 
 // transport carries the frames of one session to its peer, in the bytes of its
 // protocol, and what the peer requests to the session. It decides nothing: who may
@@ -14,7 +22,7 @@ var errReadOn = errors.New("read on")
 //	... -> outbox -> session.write -> transport.write -> peer
 type transport interface {
 	// read takes requests until the connection ends, and returns why. It returns
-	// errReadOn if it is to be called again, on a new goroutine.
+	// errReadOn if it is to be called again.
 	read(s *session) error
 	// write writes a chunk, and blocks until the network has taken it. The session's
 	// writer calls it; after an error or the last chunk it is not called again. The

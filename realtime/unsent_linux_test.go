@@ -22,7 +22,7 @@ func TestSocket_BoundUnsent(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		newSocket(wrap(conn), nil).boundUnsent()
+		newSocket(wrap(conn), nil, new(poller)).boundUnsent()
 		raw, err := conn.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)
@@ -36,5 +36,5 @@ func TestSocket_BoundUnsent(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
-	newSocket(near, nil).boundUnsent() // nothing to bound
+	newSocket(near, nil, new(poller)).boundUnsent() // nothing to bound
 }

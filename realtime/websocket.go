@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -66,7 +67,7 @@ func acceptWebSocket(s *session, h *hijacker, r *http.Request, options *WebSocke
 
 // read implements transport.
 func (t *webSocket) read(s *session) error {
-	for grown := false; ; grown = true {
+	for {
 		if err := t.await(); err != nil {
 			return err
 		}
@@ -74,13 +75,13 @@ func (t *webSocket) read(s *session) error {
 		switch {
 		case err != nil:
 			return err
-		case taken && grown && t.reader.buffered.Buffered() == 0:
+		case taken && t.reader.buffered.Buffered() == 0:
 			return errReadOn
 		case taken:
 			continue
 		}
 		before := s.idle.lastMessage.Load()
-		if err := t.readMessage(s); err != nil {
+		if err := cmp.Or(t.readMessage(s), t.reader.failed); err != nil {
 			t.drainAfter(s, err)
 			return err
 		}
@@ -88,6 +89,12 @@ func (t *webSocket) read(s *session) error {
 			return errReadOn
 		}
 	}
+}
+
+// park implements parker.
+func (t *webSocket) park(s *session) bool {
+	t.detach()
+	return t.socket.park(s)
 }
 
 // await waits until the peer has sent something, which the buffer of the reader has then,
@@ -208,7 +215,7 @@ func (t *webSocket) readLimited(s *session, buffer *bytes.Buffer, message io.Rea
 		defer t.setReadDeadline(time.Time{})
 	}
 	_, err := buffer.ReadFrom(io.LimitReader(message, int64(s.server.options.MaxMessageBytes)+1))
-	return err
+	return cmp.Or(err, t.reader.failed)
 }
 
 // closeSlow ends the connection because a message was not complete in time. The rest
