@@ -1,60 +1,47 @@
 package main
 
 import (
+	"context"
 	"hash/maphash"
-	"net/http"
 	"net/netip"
-	"sync"
+	"runtime"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// attempts limits how often passwords are tried: from one address, and for one username
-// from wherever. Limiters are found by hashes, so that their memory is bounded however many
-// addresses and names there are; a few share a limiter.
+// attempts limits how often passwords are tried: from one network, and for one username
+// from any network. Limiters are found by hashes, so that their memory is bounded however
+// many networks and names there are; a few share a limiter. All together may take about half
+// of the cores, as bcrypt takes 50 ms.
 type attempts struct {
-	perMinute int
-	seed      maphash.Seed
-
-	mu       sync.Mutex
-	limiters [1 << 14]*rate.Limiter
+	seed     maphash.Seed
+	limiters [1 << 12]*rate.Limiter
+	all      *rate.Limiter
 }
 
 func newAttempts(perMinute int) *attempts {
-	return &attempts{perMinute: perMinute, seed: maphash.MakeSeed()}
+	cores := runtime.GOMAXPROCS(0)
+	a := &attempts{seed: maphash.MakeSeed(), all: rate.NewLimiter(rate.Limit(10*cores), cores)}
+	for i := range a.limiters {
+		a.limiters[i] = rate.NewLimiter(rate.Every(time.Minute/time.Duration(perMinute)), perMinute)
+	}
+	return a
 }
 
-// try counts an attempt, and fails if there were too many.
-func (a *attempts) try(r *http.Request, username string) error {
-	for _, key := range []string{"address " + network(r.RemoteAddr), "name " + username} {
-		if !a.limiter(key).Allow() {
-			return &requestError{http.StatusTooManyRequests, "too many attempts: wait a minute"}
+// begin counts an attempt, and waits for its turn. It fails if there are too many.
+func (a *attempts) begin(ctx context.Context, remoteAddr, username string) error {
+	remote, _ := netip.ParseAddrPort(remoteAddr)
+	address := remote.Addr().Unmap()
+	// One attacker has an IPv4 address, which has 32 bits, or a /64 of IPv6.
+	network, _ := address.Prefix(min(address.BitLen(), 64))
+	for _, key := range []string{"network " + network.String(), "name " + username} {
+		if !a.limiters[maphash.String(a.seed, key)%uint64(len(a.limiters))].Allow() {
+			return errTooManyAttempts
 		}
 	}
+	if a.all.Wait(ctx) != nil {
+		return errTooManyAttempts
+	}
 	return nil
-}
-
-func (a *attempts) limiter(key string) *rate.Limiter {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	place := &a.limiters[maphash.String(a.seed, key)%uint64(len(a.limiters))]
-	if *place == nil {
-		*place = rate.NewLimiter(rate.Every(time.Minute/time.Duration(a.perMinute)), a.perMinute)
-	}
-	return *place
-}
-
-// network returns what one attacker has of addresses: an IPv4 address, or a /64 of IPv6.
-func network(remote string) string {
-	address, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return remote
-	}
-	bits := 64
-	if address.Addr().Unmap().Is4() {
-		bits = 32
-	}
-	prefix, _ := address.Addr().Unmap().WithZone("").Prefix(bits) // both lengths are valid
-	return prefix.String()
 }

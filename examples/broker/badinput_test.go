@@ -73,7 +73,7 @@ func TestBadInput(t *testing.T) {
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *config) { c.expiry = 1 })
-	for _, jwt := range []string{"", "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."} {
+	for _, jwt := range []string{"", "nonsense", `{"iss":"broker","sub":"x"}`, "eyJhbGciOiJub25lIn0.eyJpc3MiOiJicm9rZXIiLCJzdWIiOiJ4In0."} {
 		s.jwt = jwt
 		for path, method := range map[string]string{
 			"/insert": "POST", "/events/collections/123": "GET", "/events/user": "GET", "/events/123/cancel": "GET",

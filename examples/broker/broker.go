@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
-	"runtime"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/realtime/auth"
+	"github.com/safe-go/safe/replay/bolt"
+	"github.com/safe-go/safe/replay/redis"
+	"github.com/safe-go/safe/replay/storeurl"
 	"github.com/safe-go/safe/sharedata"
 	"github.com/safe-go/safe/sharedata/schedule"
 )
@@ -20,73 +25,48 @@ type broker struct {
 	manager   *sharedata.Manager
 	realtime  *realtime.Server
 	scheduler *schedule.Scheduler
-	tokens    *auth.Authenticator
 	attempts  *attempts
-	hashing   chan struct{} // held while a password is hashed
+	tokenKey  []byte // of HS256
 	log       *slog.Logger
-	closers   []func() error // called in reverse
 }
 
-// open opens the store, and begins to publish what is due.
-func open(ctx context.Context, c config, logger *slog.Logger) (_ *broker, err error) {
-	b := &broker{config: c, log: logger, attempts: newAttempts(c.attempts), hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close())
+// withBroker opens the store, publishes what is due while use runs, and closes the store.
+func withBroker(ctx context.Context, c config, logger *slog.Logger, use func(*broker) error) (err error) {
+	if file, isFile := strings.CutPrefix(c.store, "bolt:"); isFile {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
 		}
-	}()
-	if b.tokens, err = newAuthenticator(c.secret); err != nil {
-		return nil, err
 	}
-	store, err := openStore(c.store, logger)
+	store, err := storeurl.Open(c.store, &storeurl.Options{Bolt: bolt.Options{Logger: logger}, Redis: redis.Options{Logger: logger}})
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("-store: %w", err)
 	}
-	b.closers = append(b.closers, store.Close)
-	if b.manager, err = sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds, Logger: logger}); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, store.Close()) }()
+	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: kinds, Logger: logger})
+	if err != nil {
+		return err
 	}
-	b.closers = append(b.closers, b.manager.Close)
-	b.realtime, err = realtime.NewServer(b.manager, &realtime.Options{
+	defer manager.Close()
+	if _, err := manager.EnsureKind(ctx, latestID, latestKind, struct{}{}); err != nil {
+		return err
+	}
+	server, err := realtime.NewServer(manager, &realtime.Options{
 		ReplayWindow: 10_000, OriginPatterns: []string{strings.ReplaceAll(c.origin, "[", `\[`)}, Logger: logger,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.closers = append(b.closers, b.realtime.Close)
-	if _, err := b.manager.EnsureKind(ctx, latestID, latestKind, struct{}{}); err != nil {
-		return nil, err
+	defer server.Close()
+	scheduler, err := schedule.New(manager, &schedule.Options{Logger: logger})
+	if err != nil {
+		return err
 	}
-	if b.scheduler, err = schedule.New(b.manager, &schedule.Options{Logger: logger}); err != nil {
-		return nil, err
-	}
-	running, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = b.scheduler.Run(running) // which ends with the context, and for no other reason
-	}()
-	b.closers = append(b.closers, func() error { cancel(); <-ended; return nil })
-	return b, nil
-}
-
-func (b *broker) close() (err error) {
-	for i := len(b.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, b.closers[i]())
-	}
-	return err
-}
-
-// handler routes the documented endpoints.
-func (b *broker) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /users", b.public(b.createUser))
-	mux.HandleFunc("POST /login", b.public(b.login))
-	mux.HandleFunc("POST /insert", b.authenticated(b.insert))
-	mux.HandleFunc("GET /events", b.stream)
-	mux.HandleFunc("GET /events/user", b.authenticated(b.userEvents))
-	mux.HandleFunc("GET /events/collections/{id}", b.authenticated(b.collection))
-	// Every action, as /events/{id}/cancel and /events/collections/{id} could not be told apart.
-	mux.HandleFunc("GET /events/{id}/{action}", b.authenticated(b.cancelEvent))
-	return b.realtime.AllowOrigins(mux)
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	publishing.Go(func() { _ = scheduler.Run(ctx) }) // ends with the context, and for no other reason
+	// A secret may be shorter than a key has to be (RFC 7518 section 3.2), so the key is its hash.
+	key := sha256.Sum256([]byte(c.secret))
+	return use(&broker{c, manager, server, scheduler, newAttempts(c.attempts), key[:], logger})
 }

@@ -84,39 +84,43 @@ func TestInsert_Completed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := open(t.Context(), c, slog.New(slog.DiscardHandler))
+	err = withBroker(t.Context(), c, slog.New(slog.DiscardHandler), func(b *broker) error {
+		e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: "e", Timestamp: 1, Data: []byte("1")}
+		for id, kind := range map[string]string{userPrefix + e.UserID: userKind, collectionPrefix + collection: collectionKind} {
+			state := map[string]any{userKind: user{}, collectionKind: struct{}{}}[kind]
+			if _, err := b.manager.CreateKind(t.Context(), id, kind, state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		published := make(chan struct{}, 2)
+		for _, id := range []string{latestID, collectionPrefix + collection} {
+			_, stop, err := b.manager.Observe(t.Context(), id, sharedata.ObserverFunc(func([]sharedata.Event) { published <- struct{}{} }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+		}
+		proposals := []schedule.Proposal{scheduled(e.record(), time.Now()), scheduled(e.publish(), time.Now())}
+		if _, err := b.scheduler.ScheduleAll(t.Context(), proposals); err != nil {
+			t.Fatal(err)
+		}
+		<-published
+		<-published
+		for _, p := range []sharedata.Proposal{e.record(), e.publish()} {
+			if _, err := b.manager.Propose(t.Context(), p); err != nil {
+				t.Error(err)
+			}
+		}
+		if events, err := b.list(t.Context(), "", collection); err != nil || len(events) != 1 || !events[0].Published {
+			t.Errorf("got %v, %v", events, err)
+		}
+		if len(published) > 0 {
+			t.Error("it is recorded or published twice")
+		}
+		return nil
+	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.close()
-	e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: "e", Timestamp: 1, Data: []byte("1")}
-	for id, kind := range map[string]string{userPrefix + e.UserID: userKind, collectionPrefix + collection: collectionKind} {
-		state := map[string]any{userKind: user{}, collectionKind: []event{}}[kind]
-		if _, err := b.manager.CreateKind(t.Context(), id, kind, state); err != nil {
-			t.Fatal(err)
-		}
-	}
-	published := make(chan struct{}, 2)
-	for _, id := range []string{latestID, collectionPrefix + collection} {
-		_, stop, err := b.manager.Observe(t.Context(), id, sharedata.ObserverFunc(func([]sharedata.Event) { published <- struct{}{} }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer stop()
-	}
-	proposals := []schedule.Proposal{scheduled(e.record(), time.Now()), scheduled(e.publish(), time.Now())}
-	if _, err := b.scheduler.ScheduleAll(t.Context(), proposals); err != nil {
-		t.Fatal(err)
-	}
-	<-published
-	<-published
-	b.proposeNow(t.Context(), e.record())
-	b.proposeNow(t.Context(), e.publish())
-	if events, err := b.eventsOf(t.Context(), collection); err != nil || len(events) != 1 || !events[0].Published {
-		t.Errorf("got %v, %v", events, err)
-	}
-	if len(published) > 0 {
-		t.Error("it is recorded or published twice")
+		t.Error(err)
 	}
 }
 

@@ -4,17 +4,72 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
+	"time"
 
 	"github.com/safe-go/safe/sharedata"
 	"github.com/safe-go/safe/sharedata/schedule"
 )
 
-// maxBodyBytes is the size of the largest body of a request.
-const maxBodyBytes = 256 << 10
+const (
+	maxBodyBytes   = 256 << 10
+	requestTimeout = 30 * time.Second
+)
 
-// requestError is an error that the client is told.
+// handler routes the documented endpoints. Each but the stream is listed with the fields
+// that its body has.
+func (b *broker) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /users", b.endpoint(b.createUser, "username", "password", "collection_id"))
+	mux.HandleFunc("POST /login", b.endpoint(b.login, "username", "password"))
+	mux.HandleFunc("POST /insert", b.endpoint(b.insert, "event", "collection_id", "timestamp", "data"))
+	mux.HandleFunc("GET /events", b.stream)
+	mux.HandleFunc("GET /events/user", b.endpoint(b.listUser))
+	mux.HandleFunc("GET /events/collections/{id}", b.endpoint(b.listCollection))
+	// Every action, because the pattern /events/{id}/cancel conflicts with the one above.
+	mux.HandleFunc("GET /events/{id}/{action}", b.endpoint(b.cancel))
+	return b.realtime.AllowOrigins(mux)
+}
+
+// request is a request whose credentials and fields were checked.
+type request struct {
+	*http.Request
+	input  input
+	userID string // empty where the request has a password and no token
+}
+
+// endpoint returns the handler of an endpoint: serve returns what is written as JSON, or an
+// error, which is written as {"error": text}. It goes on when the client has disconnected, so
+// that nothing is left half done.
+func (b *broker) endpoint(serve func(*request) (any, error), fields ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTimeout)
+		defer cancel()
+		checked := &request{Request: r.WithContext(ctx)}
+		checked.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		err := b.check(checked, fields)
+		var response any
+		if err == nil {
+			response, err = serve(checked)
+		}
+		status := http.StatusOK
+		if err != nil {
+			reported := asRequestError(err)
+			status, response = reported.status, map[string]string{"error": reported.text}
+		}
+		if status >= http.StatusInternalServerError {
+			b.log.Warn("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		if status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(response) // fails where the client has disconnected
+	}
+}
+
+// requestError is an error whose status and text are sent to the client.
 type requestError struct {
 	status int
 	text   string
@@ -22,71 +77,21 @@ type requestError struct {
 
 func (e *requestError) Error() string { return e.text }
 
-func badRequest(text string) *requestError { return &requestError{http.StatusBadRequest, text} }
-
-var errNotAuthenticated = &requestError{http.StatusUnauthorized, "log in, and send the header Authorization: Bearer with the jwt"}
-
-// public returns the handler of an endpoint for everybody.
-func (b *broker) public(serve func(r *http.Request, body []byte) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-		var response any
-		if err == nil {
-			response, err = serve(r, body)
-		}
-		b.respond(w, r, response, err)
-	}
-}
-
-// authenticated returns the handler of an endpoint for users.
-func (b *broker) authenticated(serve func(r *http.Request, body []byte, userID string) (any, error)) http.HandlerFunc {
-	return b.public(func(r *http.Request, body []byte) (any, error) {
-		caller, err := b.tokens.Authenticate(r)
-		if err != nil {
-			return nil, errNotAuthenticated
-		}
-		return serve(r, body, caller.Subject)
-	})
-}
-
-// respond writes a response, or an error as {"error": text}.
-func (b *broker) respond(w http.ResponseWriter, r *http.Request, response any, err error) {
-	status := http.StatusOK
-	if err != nil {
-		told := asRequestError(err)
-		status, response = told.status, map[string]string{"error": told.text}
-	}
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
-	switch {
-	case status == http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", "Bearer")
-	case status == http.StatusTooManyRequests:
-		header.Set("Retry-After", "60")
-	case status >= http.StatusInternalServerError:
-		b.log.Warn("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	}
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(response) // fails where the client has gone
-}
-
-// asRequestError returns what the client is told of an error.
+// asRequestError returns what the client is sent for an error.
 func asRequestError(err error) *requestError {
-	var told *requestError
-	var tooLarge *http.MaxBytesError
+	var reported *requestError
+	var rejection *sharedata.Rejection
 	switch {
-	case errors.As(err, &told):
-		return told
-	case errors.As(err, &tooLarge):
-		return &requestError{http.StatusRequestEntityTooLarge, "the body is too large"}
-	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrInvalidState), errors.Is(err, schedule.ErrInvalid):
-		return badRequest("the body nests too deeply, or is not UTF-8")
+	case errors.As(err, &reported):
+		return reported
+	case errors.As(err, &rejection): // all rejections are for want of room
+		return &requestError{http.StatusInsufficientStorage, rejection.Reason}
 	case errors.Is(err, schedule.ErrFull):
 		return &requestError{http.StatusInsufficientStorage, "too many events wait for their time"}
-	case errors.Is(err, sharedata.ErrStore), errors.Is(err, sharedata.ErrBusy), errors.Is(err, sharedata.ErrOutcomeUnknown),
-		errors.Is(err, sharedata.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user tells"}
+	case errors.Is(err, schedule.ErrUnknown):
+		return &requestError{http.StatusNotFound, "no event by this id waits for its time"}
+	case errors.Is(err, sharedata.ErrInvalidInput):
+		return &requestError{http.StatusBadRequest, "the body nests too deeply, or is not UTF-8"}
 	}
-	return &requestError{http.StatusInternalServerError, "internal error"}
+	return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user tells"}
 }

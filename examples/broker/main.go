@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	_ "embed" // for tryOut
 	"errors"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 )
 
 type config struct {
+	host                  string // empty: all addresses
 	port                  int
 	origin, secret, store string
 	expiry                int // of tokens, in seconds
@@ -54,6 +56,7 @@ func parse(args []string, savePath string, out io.Writer) (config, error) {
 		c.store = cmp.Or(c.store, "bolt:"+savePath)
 	}
 	if c.dev {
+		c.host = "127.0.0.1"
 		c.origin, c.store, c.secret = cmp.Or(c.origin, "http://localhost:3000"), cmp.Or(c.store, "mem:"), cmp.Or(c.secret, rand.Text())
 	}
 	switch {
@@ -65,8 +68,8 @@ func parse(args []string, savePath string, out io.Writer) (config, error) {
 		return c, errors.New("-secret signs the tokens: use a long random text, for example that of: openssl rand -base64 32; or try -dev")
 	case !isOrigin(c.origin):
 		return c, fmt.Errorf("-origin %q: use the scheme, host and port of the pages, such as http://localhost:3000; there is no wildcard", c.origin)
-	case c.expiry < 1 || c.expiry > maxExpiry:
-		return c, fmt.Errorf("-expiry %d: use 1 to %d seconds", c.expiry, maxExpiry)
+	case c.expiry < 1 || c.expiry > 10*365*24*3600:
+		return c, fmt.Errorf("-expiry %d: use 1 second to ten years", c.expiry)
 	}
 	return c, nil
 }
@@ -90,40 +93,22 @@ func main() {
 	}
 }
 
-// run serves until the context ends, and then shuts down gracefully.
-func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err error) {
-	b, err := open(ctx, c, logger)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	host := ""
-	if c.dev {
-		host = "127.0.0.1"
-	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, c.port))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
-	if c.dev {
-		fmt.Fprintf(out, tryOut, listener.Addr())
-	}
-	return b.realtime.Serve(ctx, listener, &http.Server{Handler: b.handler()})
-}
-
 // tryOut is what -dev prints.
-const tryOut = `
-Watch the events in one terminal, and in another one create a user, log in, and insert an
-event for in five seconds:
+//
+//go:embed tryout.txt
+var tryOut string
 
-  curl -N http://%[1]s/events
-
-  url=http://%[1]s collection=3ca76743-8d99-4d3f-b85c-633ea456f90c
-  curl $url/users -d '{"username":"ann","password":"secret","collection_id":"'$collection'"}'
-  jwt=$(curl -s $url/login -d '{"username":"ann","password":"secret"}' | cut -d'"' -f4)
-  curl $url/insert -H "Authorization: Bearer $jwt" \
-    -d '{"event":"greeting","collection_id":"'$collection'","timestamp":'$(($(date +%%s)+5))',"data":{"text":"hello"}}'
-  curl $url/events/collections/$collection -H "Authorization: Bearer $jwt"
-  curl $url/events/user -H "Authorization: Bearer $jwt"
-`
+// run serves until the context ends, and then shuts down gracefully.
+func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) error {
+	return withBroker(ctx, c, logger, func(b *broker) error {
+		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", c.host, c.port))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
+		if c.dev {
+			fmt.Fprint(out, strings.ReplaceAll(tryOut, "http://127.0.0.1:8080", "http://"+listener.Addr().String()))
+		}
+		return b.realtime.Serve(ctx, listener, &http.Server{Handler: b.handler()})
+	})
+}

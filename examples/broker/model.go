@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
-	"slices"
-	"strconv"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/safe-go/safe/sharedata"
@@ -14,7 +16,7 @@ import (
 //
 //   - "latest": event name -> the newest published event, which is all that a new page is
 //     sent. Its history has each publication once, by the event's id as idempotency key.
-//   - "collection/UUID": the events of one collection, in the order of insertion.
+//   - "collection/UUID": event id -> event.
 //   - "user/UUID": where a user's events are: the ids of collections rather than events, so
 //     that it changes only with the first event in a collection.
 //   - "$user/NAME": the id of a user and the hash of the password. Its creation decides
@@ -25,6 +27,13 @@ const (
 	collectionPrefix = "collection/"
 	userPrefix       = "user/"
 	accountPrefix    = "$user/"
+
+	// maxCollectionBytes and maxLatestBytes are about the sizes of the largest states, which
+	// are read and sent whole.
+	maxCollectionBytes = 16 << 20
+	maxLatestBytes     = 4 << 20
+
+	issuer = "broker" // of tokens
 
 	latestKind, collectionKind, userKind, accountKind = "latest", "collection", "user", "account"
 )
@@ -41,7 +50,11 @@ type event struct {
 	Data         json.RawMessage `json:"data"`
 }
 
-func (e event) isDue(now time.Time) bool { return e.Timestamp <= now.Unix() }
+// asOf returns the event as it is at a time: published, if that has come.
+func (e event) asOf(now time.Time) event {
+	e.Published = !e.Cancelled && e.Timestamp <= now.Unix()
+	return e
+}
 
 // user is the state of "user/UUID".
 type user struct {
@@ -51,50 +64,68 @@ type user struct {
 
 // account is the state of "$user/NAME".
 type account struct {
-	ID   string `json:"id"`
-	Hash []byte `json:"hash"` // bcrypt
+	ID           string `json:"id"`
+	Hash         []byte `json:"hash"` // bcrypt
+	CollectionID string `json:"collection_id"`
+}
+
+// load returns a state, or the given error if there is no ShareData by the id.
+func load[T any](ctx context.Context, manager *sharedata.Manager, id string, unknown error) (state T, err error) {
+	snapshot, err := manager.Get(ctx, id)
+	if errors.Is(err, sharedata.ErrUnknownShareData) {
+		return state, unknown
+	}
+	if err != nil {
+		return state, err
+	}
+	return sharedata.Decode[T](snapshot.State)
+}
+
+// newUUID returns a UUID that begins with the time in milliseconds (RFC 9562 section 5.7),
+// by which events are sorted.
+func newUUID() string {
+	u := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli())<<16)
+	u = append(u, make([]byte, 8)...)
+	rand.Read(u[6:]) // does not fail
+	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
 var kinds = []sharedata.Kind{
-	sharedata.NewKind(latestKind, publishFunction), sharedata.NewKind(collectionKind, recordFunction, markFunction),
+	sharedata.NewKind(latestKind, publishFunction), sharedata.NewKind(collectionKind, recordFunction),
 	sharedata.NewKind(userKind, joinFunction), sharedata.NewKind(accountKind),
 }
 
 // publishFunction makes an event the latest of its name. All proposals about one event have
 // its id as their idempotency key, so the first one decides for good: whether the event is
 // published or, if it says that the event is cancelled, never is.
-var publishFunction = sharedata.NewPatchFunction("publish", func(_ context.Context, _ sharedata.Document, e event) (patch sharedata.Patch, err error) {
+var publishFunction = sharedata.NewPatchFunction("publish", func(_ context.Context, latest sharedata.Document, e event) (patch sharedata.Patch, err error) {
 	if e.Cancelled {
-		return patch, sharedata.RejectWith("cancelled", "the event is cancelled", nil)
+		return patch, sharedata.Reject("the event is cancelled")
 	}
-	patch.Add(sharedata.Path(e.Event), e)
-	return patch, nil
+	path := sharedata.Path(e.Event)
+	old, _ := latest.Get(path)
+	text, err := json.Marshal(e)
+	if growth := len(text) - len(old); growth > 0 && len(latest.Raw())+growth > maxLatestBytes {
+		return patch, sharedata.Reject("the latest events of all names have no room for more")
+	}
+	patch.Add(path, json.RawMessage(text))
+	return patch, err
 })
 
-// recordFunction adds an event to its collection.
-var recordFunction = sharedata.NewPatchFunction("record", func(_ context.Context, _ sharedata.Document, e event) (patch sharedata.Patch, err error) {
-	patch.Add("/-", e)
-	return patch, nil
-})
-
-// markFunction marks an event of the collection as cancelled.
-var markFunction = sharedata.NewPatchFunction("mark", func(_ context.Context, state sharedata.Document, id string) (patch sharedata.Patch, err error) {
-	var events []event
-	if _, err := state.Decode("", &events); err != nil {
-		return patch, err
-	}
-	if i := slices.IndexFunc(events, func(e event) bool { return e.ID == id }); i >= 0 {
-		patch.Replace(sharedata.Path(strconv.Itoa(i), "cancelled"), true)
+// recordFunction puts an event into its collection. One that is cancelled takes the place of
+// what is there, and stays when it was not recorded before.
+var recordFunction = sharedata.NewPatchFunction("record", func(_ context.Context, collection sharedata.Document, e event) (patch sharedata.Patch, err error) {
+	if _, found := collection.Get(sharedata.Path(e.ID)); !found || e.Cancelled {
+		patch.Add(sharedata.Path(e.ID), e)
 	}
 	return patch, nil
 })
 
 // joinFunction notes that a user inserts into a collection.
-var joinFunction = sharedata.NewFunction("join", func(_ context.Context, u user, collectionID string) (user, error) {
-	if !slices.Contains(u.Inserted, collectionID) {
-		u.Inserted = append(u.Inserted, collectionID)
-	}
-	return u, nil
+var joinFunction = sharedata.NewPatchFunction("join", func(_ context.Context, _ sharedata.Document, collectionID string) (patch sharedata.Patch, err error) {
+	patch.Add("/inserted/-", collectionID)
+	return patch, nil
 })
 
 // propose returns what is proposed about an event, in the name of who inserted it:
@@ -104,12 +135,10 @@ func (e event) propose(shareDataID string, f *sharedata.Function, key string, da
 	return sharedata.Proposal{ShareDataID: shareDataID, FunctionID: f.ID(), Data: data, IdempotencyKey: key, Caller: caller}
 }
 
+// publish returns the proposal that decides whether the event is published.
 func (e event) publish() sharedata.Proposal { return e.propose(latestID, publishFunction, e.ID, e) }
 
+// record returns the proposal that records the event, or that it is cancelled.
 func (e event) record() sharedata.Proposal {
-	return e.propose(collectionPrefix+e.CollectionID, recordFunction, e.ID+"/record", e)
-}
-
-func (e event) mark() sharedata.Proposal {
-	return e.propose(collectionPrefix+e.CollectionID, markFunction, e.ID+"/mark", e.ID)
+	return e.propose(collectionPrefix+e.CollectionID, recordFunction, fmt.Sprintf("%s/cancelled=%t", e.ID, e.Cancelled), e)
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 
 	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/replay"
 	"github.com/safe-go/safe/schemas/codes"
 	"github.com/safe-go/safe/sharedata"
 )
@@ -21,54 +19,42 @@ func (b *broker) stream(w http.ResponseWriter, r *http.Request) {
 		realtime.Subscription{ShareDataID: latestID, Since: realtime.LastEventID(r)})
 }
 
-// protocol writes each event as one of server-sent events (HTML Standard, section 9.2): its
-// name, and its data as one line of JSON. The id is the position in the history of "latest".
+// protocol writes server-sent events (HTML Standard, section 9.2).
 var protocol = &realtime.Protocol{Encode: encode}
 
+const gapEvent = "event: broker-gap\ndata: \"events that were published meanwhile may be missing; the latest of each name are above\"\n\n"
+
 func encode(dst []byte, m *realtime.Message) []byte {
-	switch m.Type {
-	case realtime.MessageState:
-		if m.Resumed {
-			return dst // what was missed follows
+	switch {
+	case m.Type == realtime.MessageState && !m.Resumed: // otherwise what was missed follows
+		latest, err := sharedata.Decode[map[string]event](m.State)
+		if err != nil {
+			panic(err) // "latest" has only what publish has put there; ends the stream and is logged
 		}
-		return appendLatest(dst, m)
-	case realtime.MessageTransaction:
-		var e event
-		if !m.Entry.Accepted || json.Unmarshal(m.Entry.Data, &e) != nil {
-			return dst // of an event that was cancelled
+		dst = appendEvents(dst, m, slices.SortedFunc(maps.Values(latest), func(a, b event) int {
+			return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.Event, b.Event))
+		})...)
+	case m.Type == realtime.MessageTransaction && m.Entry.Accepted: // otherwise the event was cancelled
+		e, err := sharedata.Decode[event](m.Entry.Data)
+		if err != nil {
+			panic(err)
 		}
-		return appendID(appendEvent(dst, e), m.Cursor)
-	case realtime.MessageError:
-		if m.Code == codes.ReplayCursorNotFound {
-			return append(dst, "event: broker-gap\ndata: \"events that were published meanwhile may be missing; the latest of each name are above\"\n\n"...)
-		}
+		dst = appendEvents(dst, m, e)
+	case m.Type == realtime.MessageError && m.Code == codes.ReplayCursorNotFound:
+		dst = append(dst, gapEvent...)
 	}
 	return dst
 }
 
-// appendLatest appends all latest events. Only the last one has an id: a client that is cut
+// appendEvents appends events: the name of each, and its data as one line of JSON. Only the
+// last one has an id, which is the position in the history of "latest": a client that is cut
 // off before it is sent all of them again.
-func appendLatest(dst []byte, m *realtime.Message) []byte {
-	latest, err := sharedata.Decode[map[string]event](m.State)
-	if err != nil {
-		panic(err) // "latest" has only what publish has put there; ends the stream and is logged
-	}
-	sorted := slices.SortedFunc(maps.Values(latest), func(a, b event) int {
-		return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.Event, b.Event))
-	})
-	for i, e := range sorted {
+func appendEvents(dst []byte, m *realtime.Message, events ...event) []byte {
+	for i, e := range events {
 		if i > 0 {
 			dst = append(dst, '\n')
 		}
-		dst = appendEvent(dst, e)
+		dst = fmt.Appendf(dst, "event: %s\ndata: %s\n", e.Event, e.Data)
 	}
-	return appendID(dst, m.Cursor)
+	return fmt.Appendf(dst, "id: %s\n\n", m.Cursor)
 }
-
-// appendEvent appends an event without its end.
-func appendEvent(dst []byte, e event) []byte {
-	return fmt.Appendf(dst, "event: %s\ndata: %s\n", e.Event, e.Data)
-}
-
-// appendID appends the id and the end of an event.
-func appendID(dst []byte, at replay.Cursor) []byte { return fmt.Appendf(dst, "id: %s\n\n", at) }

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/safe-go/safe/sharedata"
+	"github.com/safe-go/safe/sharedata/schedule"
+)
+
+// completeAfter is when the scheduler completes an insertion that its process did not,
+// because that was killed or the store was not reachable.
+const completeAfter = 10 * time.Second
+
+var (
+	errNoPage    = &requestError{http.StatusNotFound, "there is no such page"}
+	errNotUUID   = &requestError{http.StatusBadRequest, "the id of a collection must be a uuid"}
+	errNotOwner  = &requestError{http.StatusForbidden, "only the user who inserted an event may cancel it"}
+	errPublished = &requestError{http.StatusConflict, "the event is published already"}
+)
+
+// insert serves POST /insert. The event is inserted by one commit, which schedules both that
+// it is recorded in its collection and that it is published. What can be done at once is
+// then done here too: both have idempotency keys, so only the first proposal has an effect.
+func (b *broker) insert(r *request) (any, error) {
+	ctx, now, e := r.Context(), time.Now(), r.input.event
+	e.ID, e.UserID = newUUID(), r.userID
+	e = e.asOf(now)
+	if err := b.prepare(ctx, e); err != nil {
+		return nil, err
+	}
+	atOnce, at := []sharedata.Proposal{e.record()}, time.Unix(e.Timestamp, 0)
+	if e.Published {
+		atOnce, at = append(atOnce, e.publish()), now.Add(completeAfter)
+	}
+	both := []schedule.Proposal{scheduled(e.record(), now.Add(completeAfter)), scheduled(e.publish(), at)}
+	if _, err := b.scheduler.ScheduleAll(ctx, both); err != nil {
+		return nil, err
+	}
+	var proposing sync.WaitGroup
+	for _, p := range atOnce {
+		proposing.Go(func() {
+			if _, err := b.manager.Propose(ctx, p); err == nil {
+				_ = b.scheduler.Cancel(ctx, p.IdempotencyKey) // otherwise it is proposed again, without an effect
+			}
+		})
+	}
+	proposing.Wait()
+	return map[string]event{"event": e}, nil
+}
+
+// prepare creates the collection of an event, and notes that the user inserts into it. It
+// fails if there is no room for the event.
+func (b *broker) prepare(ctx context.Context, e event) error {
+	u, err := load[user](ctx, b.manager, userPrefix+e.UserID, errNotAuthenticated)
+	if err != nil {
+		return err
+	}
+	latest, err := b.manager.Get(ctx, latestID)
+	if err != nil {
+		return err
+	}
+	if _, err := publishFunction.Run(ctx, latest.State, e); err != nil {
+		return err
+	}
+	collection, err := b.manager.EnsureKind(ctx, collectionPrefix+e.CollectionID, collectionKind, struct{}{})
+	if err != nil {
+		return err
+	}
+	if len(collection.State) > maxCollectionBytes {
+		return sharedata.Reject("the collection is full: use another collection_id")
+	}
+	if !slices.Contains(u.Inserted, e.CollectionID) {
+		_, err = b.manager.Propose(ctx, e.propose(userPrefix+e.UserID, joinFunction, "", e.CollectionID))
+	}
+	return err
+}
+
+func scheduled(p sharedata.Proposal, at time.Time) schedule.Proposal {
+	return schedule.Proposal{ID: p.IdempotencyKey, At: at, ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Data: p.Data, Caller: p.Caller}
+}
+
+// cancel serves GET /events/{id}/cancel. It has the publication rejected for good, unless
+// that was accepted before. What is scheduled is removed last: until all is done, cancelling
+// again finds it.
+func (b *broker) cancel(r *request) (any, error) {
+	ctx, id := r.Context(), strings.ToLower(r.PathValue("id"))
+	if r.PathValue("action") != "cancel" || !isUUID(id) {
+		return nil, errNoPage
+	}
+	waiting, err := b.scheduler.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	e, err := sharedata.Decode[event](waiting.Data.(json.RawMessage))
+	if err != nil {
+		return nil, err
+	}
+	if e.UserID != r.userID {
+		return nil, errNotOwner
+	}
+	e.Cancelled = true
+	if verdict, err := b.manager.Propose(ctx, e.publish()); err != nil || verdict.Accepted {
+		return nil, cmp.Or[error](err, errPublished)
+	}
+	if _, err := b.manager.Propose(ctx, e.record()); err != nil {
+		return nil, err
+	}
+	_ = b.scheduler.Cancel(ctx, e.ID) // otherwise it is removed at its time, when its publication is rejected
+	return map[string]event{"event": e}, nil
+}
+
+// listCollection serves GET /events/collections/{id}.
+func (b *broker) listCollection(r *request) (any, error) {
+	id := strings.ToLower(r.PathValue("id"))
+	if !isUUID(id) {
+		return nil, errNotUUID
+	}
+	events, err := b.list(r.Context(), "", id)
+	return map[string][]event{"events": events}, err
+}
+
+// listUser serves GET /events/user.
+func (b *broker) listUser(r *request) (any, error) {
+	u, err := load[user](r.Context(), b.manager, userPrefix+r.userID, errNotAuthenticated)
+	if err != nil {
+		return nil, err
+	}
+	info, err := b.list(r.Context(), "", u.CollectionID)
+	if err != nil {
+		return nil, err
+	}
+	inserted, err := b.list(r.Context(), r.userID, u.Inserted...)
+	return map[string][]event{"info": info, "events": inserted}, err
+}
+
+// list returns the events of collections; if a user is given, only that user's. They are
+// sorted by their timestamps, and those of one timestamp in the order of insertion.
+func (b *broker) list(ctx context.Context, userID string, collectionIDs ...string) ([]event, error) {
+	now, list := time.Now(), []event{} // which is [] in JSON where nil is null
+	for _, id := range collectionIDs {
+		events, err := load[map[string]event](ctx, b.manager, collectionPrefix+id, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			if userID == "" || e.UserID == userID {
+				list = append(list, e.asOf(now))
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b event) int { return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.ID, b.ID)) })
+	return list, nil
+}
