@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -67,6 +68,48 @@ func TestBadInput(t *testing.T) {
 	}
 	s.insert("e", time.Unix(-1<<40, 0), "1")
 	s.events("").wantEvents("e 1")
+}
+
+// Events that make the latest ones of all names too large are refused; others go on.
+func TestInsert_LatestFull(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	s.join()
+	insert := func(name string, timestamp int64, bytes int) (status int, response string) {
+		return s.do("POST", "/insert", fmt.Sprintf(`{"event":%q,"collection_id":%q,"timestamp":%d,"data":%q}`,
+			name, collection, timestamp, strings.Repeat("x", bytes)))
+	}
+	const want, bytes = 17, maxLatestBytes/17 - 300 // which is for the other fields
+	names := 0
+	for ; ; names++ {
+		status, response := insert(fmt.Sprint("e", names), 1, bytes)
+		if status == 507 && strings.HasPrefix(response, `{"error":"`) {
+			break
+		}
+		if status != 200 {
+			t.Fatalf("got %d %s", status, response)
+		}
+	}
+	if names != want {
+		t.Errorf("there are %d names", names)
+	}
+	for _, c := range []struct {
+		name      string
+		timestamp int64
+		bytes     int
+		status    int
+	}{
+		{"e0", 1, bytes, 200}, {"e0", 1, bytes + 5000, 507}, {"later", time.Now().Unix() + 3600, bytes, 507},
+		{"e0", 1, 1, 200}, {"new", 1, bytes - 5000, 200},
+	} {
+		if status, response := insert(c.name, c.timestamp, c.bytes); status != c.status {
+			t.Errorf("%s with %d bytes: got %d %.200s, want %d", c.name, c.bytes, status, response, c.status)
+		}
+	}
+	var response struct{ Events []event }
+	if s.want(&response, "GET", "/events/user", ""); len(response.Events) != names+3 {
+		t.Errorf("%d events are kept", len(response.Events))
+	}
 }
 
 // A token is needed, and is good for -expiry seconds.

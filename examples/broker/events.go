@@ -76,14 +76,18 @@ func (b *broker) prepare(ctx context.Context, e event) error {
 	if len(collection.State) > maxCollectionBytes {
 		return sharedata.Reject("the collection is full: use another collection_id")
 	}
-	if !slices.Contains(u.Inserted, e.CollectionID) {
-		_, err = b.manager.Propose(ctx, e.propose(userPrefix+e.UserID, joinFunction, "", e.CollectionID))
+	if slices.Contains(u.Inserted, e.CollectionID) {
+		return nil
 	}
+	if len(u.Inserted) >= maxCollections {
+		return sharedata.Rejectf("a user inserts into at most %d collections: use one of them", maxCollections)
+	}
+	_, err = b.manager.Propose(ctx, e.propose(userPrefix+e.UserID, joinFunction, e.CollectionID, e.CollectionID))
 	return err
 }
 
 func scheduled(p sharedata.Proposal, at time.Time) schedule.Proposal {
-	return schedule.Proposal{ID: p.IdempotencyKey, At: at, ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Data: p.Data, Caller: p.Caller}
+	return schedule.Proposal{At: at, ID: p.IdempotencyKey, ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Data: p.Data, Caller: p.Caller}
 }
 
 // cancel serves GET /events/{id}/cancel. It has the publication rejected for good, unless
@@ -143,7 +147,7 @@ func (b *broker) listUser(r *request) (any, error) {
 // list returns the events of collections; if a user is given, only that user's. They are
 // sorted by their timestamps, and those of one timestamp in the order of insertion.
 func (b *broker) list(ctx context.Context, userID string, collectionIDs ...string) ([]event, error) {
-	now, list := time.Now(), []event{} // which is [] in JSON where nil is null
+	now, size, list := time.Now(), 0, []event{} // which is [] in JSON where nil is null
 	for _, id := range collectionIDs {
 		events, err := load[map[string]event](ctx, b.manager, collectionPrefix+id, nil)
 		if err != nil {
@@ -152,7 +156,11 @@ func (b *broker) list(ctx context.Context, userID string, collectionIDs ...strin
 		for _, e := range events {
 			if userID == "" || e.UserID == userID {
 				list = append(list, e.asOf(now))
+				size += len(e.Data)
 			}
+		}
+		if size > maxListBytes {
+			return nil, sharedata.Reject("too many events for one response: get the collections one by one")
 		}
 	}
 	slices.SortFunc(list, func(a, b event) int { return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.ID, b.ID)) })

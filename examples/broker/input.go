@@ -17,10 +17,7 @@ type input struct {
 	event
 }
 
-const (
-	maxPasswordBytes = 72           // which is as much as bcrypt hashes
-	maxTimestamp     = 253402300799 // the end of the year 9999
-)
+const maxTimestamp = 253402300799 // the end of the year 9999
 
 // rules say when a field is valid, and what is wrong if it is not.
 var rules = map[string]struct {
@@ -28,24 +25,27 @@ var rules = map[string]struct {
 	problem string
 }{
 	"username":      {func(in input) bool { return isName(in.Username) }, "must be a text of 1 to 256 bytes without control characters"},
-	"password":      {func(in input) bool { return in.Password != "" && len(in.Password) <= maxPasswordBytes }, "must be a text of 1 to 72 bytes"},
+	"password":      {func(in input) bool { return isShort(in.Password, 72) }, "must be a text of 1 to 72 bytes"}, // all that bcrypt hashes
 	"collection_id": {func(in input) bool { return isUUID(in.CollectionID) }, "must be a uuid"},
 	"event":         {func(in input) bool { return isName(in.Event) }, "must be a text of 1 to 256 bytes without control characters"},
 	"timestamp":     {func(in input) bool { return in.Timestamp <= maxTimestamp }, "must be whole seconds up to the year 9999"},
 	"data":          {func(in input) bool { return in.Data != nil }, "is missing: it may be any JSON"},
 }
 
+func isShort(text string, maxBytes int) bool { return text != "" && len(text) <= maxBytes }
+
 // isName reports whether a text can be part of an id, and a line of an event stream.
 func isName(text string) bool {
-	return text != "" && len(text) <= 256 && !strings.ContainsFunc(text, unicode.IsControl)
+	return isShort(text, 256) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func isUUID(text string) bool { return uuidPattern.MatchString(text) }
 
-// decode decodes a body and checks the fields that it must have. It ignores others,
-// also those of an event that the broker sets, and a body that must have none. Its errors are of the type *requestError.
+// decode decodes a body and checks the fields that it must have. It ignores others, such as
+// those of an event that the broker sets, and a body where there is none to be. Its errors
+// are of the type *requestError.
 func decode(body io.Reader, fields []string) (in input, err error) {
 	if len(fields) == 0 {
 		return in, nil

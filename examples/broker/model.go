@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,10 +27,11 @@ const (
 	userPrefix       = "user/"
 	accountPrefix    = "$user/"
 
-	// maxCollectionBytes and maxLatestBytes are about the sizes of the largest states, which
-	// are read and sent whole.
+	// Limits of what is read and sent whole.
 	maxCollectionBytes = 16 << 20
 	maxLatestBytes     = 4 << 20
+	maxListBytes       = 64 << 20 // of events in one response
+	maxCollections     = 10_000   // with events by one user
 
 	issuer = "broker" // of tokens
 
@@ -84,11 +84,10 @@ func load[T any](ctx context.Context, manager *sharedata.Manager, id string, unk
 // newUUID returns a UUID that begins with the time in milliseconds (RFC 9562 section 5.7),
 // by which events are sorted.
 func newUUID() string {
-	u := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli())<<16)
-	u = append(u, make([]byte, 8)...)
-	rand.Read(u[6:]) // does not fail
-	u[6], u[8] = u[6]&0x0f|0x70, u[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+	random := make([]byte, 10)
+	rand.Read(random) // does not fail
+	text := fmt.Sprintf("%012x%x", time.Now().UnixMilli(), random)
+	return fmt.Sprintf("%s-%s-7%s-a%s-%s", text[:8], text[8:12], text[13:16], text[17:20], text[20:])
 }
 
 var kinds = []sharedata.Kind{
@@ -99,34 +98,38 @@ var kinds = []sharedata.Kind{
 // publishFunction makes an event the latest of its name. All proposals about one event have
 // its id as their idempotency key, so the first one decides for good: whether the event is
 // published or, if it says that the event is cancelled, never is.
-var publishFunction = sharedata.NewPatchFunction("publish", func(_ context.Context, latest sharedata.Document, e event) (patch sharedata.Patch, err error) {
-	if e.Cancelled {
-		return patch, sharedata.Reject("the event is cancelled")
-	}
-	path := sharedata.Path(e.Event)
-	old, _ := latest.Get(path)
-	text, err := json.Marshal(e)
-	if growth := len(text) - len(old); growth > 0 && len(latest.Raw())+growth > maxLatestBytes {
-		return patch, sharedata.Reject("the latest events of all names have no room for more")
-	}
-	patch.Add(path, json.RawMessage(text))
-	return patch, err
-})
+var publishFunction = sharedata.NewPatchFunction("publish",
+	func(_ context.Context, latest sharedata.Document, e event) (patch sharedata.Patch, err error) {
+		if e.Cancelled {
+			return patch, sharedata.Reject("the event is cancelled")
+		}
+		path := sharedata.Path(e.Event)
+		old, _ := latest.Get(path)
+		text, err := json.Marshal(e)
+		if growth := len(text) - len(old); growth > 0 && len(latest.Raw())+growth > maxLatestBytes {
+			return patch, sharedata.Reject("the latest events of all names have no room for more")
+		}
+		patch.Add(path, json.RawMessage(text))
+		return patch, err
+	})
 
 // recordFunction puts an event into its collection. One that is cancelled takes the place of
 // what is there, and stays when it was not recorded before.
-var recordFunction = sharedata.NewPatchFunction("record", func(_ context.Context, collection sharedata.Document, e event) (patch sharedata.Patch, err error) {
-	if _, found := collection.Get(sharedata.Path(e.ID)); !found || e.Cancelled {
-		patch.Add(sharedata.Path(e.ID), e)
-	}
-	return patch, nil
-})
+var recordFunction = sharedata.NewPatchFunction("record",
+	func(_ context.Context, collection sharedata.Document, e event) (patch sharedata.Patch, err error) {
+		if _, found := collection.Get(sharedata.Path(e.ID)); !found || e.Cancelled {
+			patch.Add(sharedata.Path(e.ID), e)
+		}
+		return patch, nil
+	})
 
-// joinFunction notes that a user inserts into a collection.
-var joinFunction = sharedata.NewPatchFunction("join", func(_ context.Context, _ sharedata.Document, collectionID string) (patch sharedata.Patch, err error) {
-	patch.Add("/inserted/-", collectionID)
-	return patch, nil
-})
+// joinFunction notes that a user inserts into a collection. The id of the collection is the
+// idempotency key, so it is noted once.
+var joinFunction = sharedata.NewPatchFunction("join",
+	func(_ context.Context, _ sharedata.Document, collectionID string) (patch sharedata.Patch, err error) {
+		patch.Add("/inserted/-", collectionID)
+		return patch, nil
+	})
 
 // propose returns what is proposed about an event, in the name of who inserted it:
 // idempotency keys belong to callers.
