@@ -96,7 +96,8 @@ func TestCollection_Ascending(t *testing.T) {
 	}
 }
 
-// A client that comes back is sent what it missed, and nothing twice, or is told.
+// A client that comes back is sent what it missed, and nothing twice, or is notified of
+// the gap.
 func TestEvents_Resume(t *testing.T) {
 	s := start(t, nil)
 	s.join()
@@ -115,7 +116,7 @@ func TestEvents_Resume(t *testing.T) {
 		`broker-gap "events that were published meanwhile may be missing; the latest of each name are above"`)
 }
 
-// Only who inserted an event cancels it, and only before its time.
+// Only the user who inserted an event cancels it, and only before its time.
 func TestCancel_Refused(t *testing.T) {
 	s := start(t, nil)
 	s.join()

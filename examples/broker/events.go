@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,13 +18,6 @@ import (
 // completeAfter is when the scheduler completes an insertion that its process did not,
 // because that was killed or the store was not reachable.
 const completeAfter = 10 * time.Second
-
-var (
-	errNoPage    = &requestError{http.StatusNotFound, "there is no such page"}
-	errNotUUID   = &requestError{http.StatusBadRequest, "the id of a collection must be a uuid"}
-	errNotOwner  = &requestError{http.StatusForbidden, "only the user who inserted an event may cancel it"}
-	errPublished = &requestError{http.StatusConflict, "the event is published already"}
-)
 
 // insert serves POST /insert. The event is inserted by one commit, which schedules both that
 // it is recorded in its collection and that it is published. What can be done at once is
@@ -90,13 +84,12 @@ func scheduled(p sharedata.Proposal, at time.Time) schedule.Proposal {
 	return schedule.Proposal{At: at, ID: p.IdempotencyKey, ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Data: p.Data, Caller: p.Caller}
 }
 
-// cancel serves GET /events/{id}/cancel. It has the publication rejected for good, unless
-// that was accepted before. What is scheduled is removed last: until all is done, cancelling
-// again finds it.
+// cancel serves GET /events/{id}/cancel. It has the scheduler complete what is interrupted
+// after the first commit.
 func (b *broker) cancel(r *request) (any, error) {
 	ctx, id := r.Context(), strings.ToLower(r.PathValue("id"))
 	if r.PathValue("action") != "cancel" || !isUUID(id) {
-		return nil, errNoPage
+		return nil, &requestError{http.StatusNotFound, "there is no such page"}
 	}
 	waiting, err := b.scheduler.Get(ctx, id)
 	if err != nil {
@@ -107,24 +100,40 @@ func (b *broker) cancel(r *request) (any, error) {
 		return nil, err
 	}
 	if e.UserID != r.userID {
-		return nil, errNotOwner
+		return nil, &requestError{http.StatusForbidden, "only the user who inserted an event may cancel it"}
 	}
 	e.Cancelled = true
-	if verdict, err := b.manager.Propose(ctx, e.publish()); err != nil || verdict.Accepted {
-		return nil, cmp.Or[error](err, errPublished)
+	_, err = b.scheduler.Schedule(ctx, scheduled(e.record(), time.Now().Add(completeAfter)))
+	if err == nil || errors.Is(err, schedule.ErrExists) { // for an earlier request
+		err = preventPublication(ctx, b.manager, e)
 	}
-	if _, err := b.manager.Propose(ctx, e.record()); err != nil {
+	if err == nil {
+		_, err = b.manager.Propose(ctx, e.record())
+	}
+	if err != nil {
 		return nil, err
 	}
-	_ = b.scheduler.Cancel(ctx, e.ID) // otherwise it is removed at its time, when its publication is rejected
+	for _, done := range []sharedata.Proposal{e.record(), e.publish()} {
+		_ = b.scheduler.Cancel(ctx, done.IdempotencyKey) // otherwise it is proposed again, without an effect
+	}
 	return map[string]event{"event": e}, nil
+}
+
+// preventPublication has the publication of a cancelled event rejected for good, and fails if
+// the event was published before.
+func preventPublication(ctx context.Context, manager *sharedata.Manager, e event) error {
+	verdict, err := manager.Propose(ctx, e.publish())
+	if err == nil && verdict.Accepted {
+		return &requestError{http.StatusConflict, "the event is published already"}
+	}
+	return err
 }
 
 // listCollection serves GET /events/collections/{id}.
 func (b *broker) listCollection(r *request) (any, error) {
 	id := strings.ToLower(r.PathValue("id"))
 	if !isUUID(id) {
-		return nil, errNotUUID
+		return nil, &requestError{http.StatusBadRequest, "the id of a collection must be a uuid"}
 	}
 	events, err := b.list(r.Context(), "", id)
 	return map[string][]event{"events": events}, err

@@ -124,6 +124,59 @@ func TestInsert_Completed(t *testing.T) {
 	}
 }
 
+// A process is killed right after the first commit of a cancellation: the scheduler completes
+// it, unless the event is published.
+func TestCancel_Completed(t *testing.T) {
+	c, err := parse([]string{"-dev"}, "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = withBroker(t.Context(), c, slog.New(slog.DiscardHandler), func(b *broker) error {
+		if _, err := b.manager.CreateKind(t.Context(), collectionPrefix+collection, collectionKind, struct{}{}); err != nil {
+			t.Fatal(err)
+		}
+		insert := func(name string) event {
+			e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: name, Timestamp: 1, Data: []byte("1")}
+			if _, err := b.manager.Propose(t.Context(), e.record()); err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		published, waiting := insert("published"), insert("waiting")
+		if _, err := b.manager.Propose(t.Context(), published.publish()); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range []event{published, waiting} {
+			e.Cancelled = true
+			if _, err := b.scheduler.Schedule(t.Context(), scheduled(e.record(), time.Now())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for {
+			scheduled, err := b.scheduler.List(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(scheduled) == 0 {
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		verdict, err := b.manager.Propose(t.Context(), waiting.publish())
+		if err != nil || verdict.Accepted {
+			t.Errorf("the cancelled event is published: %v, %v", verdict, err)
+		}
+		events, err := b.list(t.Context(), "", collection)
+		if want := "published published=true cancelled=false; waiting published=false cancelled=true; "; err != nil || describe(events) != want {
+			t.Errorf("got %s, %v", describe(events), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Two processes on one Redis are one broker.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"math"
 	"net/http"
 	"regexp"
 	"strings"
@@ -47,15 +46,12 @@ func isUUID(text string) bool { return uuidPattern.MatchString(text) }
 // those of an event that the broker sets, and a body where there is none to be. Its errors
 // are of the type *requestError.
 func decode(body io.Reader, fields []string) (in input, err error) {
-	if len(fields) == 0 {
-		return in, nil
-	}
 	text, err := io.ReadAll(body)
 	if err != nil { // or it was cut off, and nobody reads the response
 		return in, &requestError{http.StatusRequestEntityTooLarge, "the body is too large"}
 	}
-	in.Timestamp = math.MaxInt64 // which is not valid, unless the body has another one
-	if err := json.Unmarshal(text, &in); err != nil {
+	in.Timestamp = maxTimestamp + 1 // which is not valid, unless the body has another one
+	if err := json.Unmarshal(text, &in); err != nil && len(fields) > 0 {
 		return in, &requestError{http.StatusBadRequest, "the body is not what is expected: " + err.Error()}
 	}
 	in.event = event{Event: in.Event, CollectionID: strings.ToLower(in.CollectionID), Timestamp: in.Timestamp, Data: in.Data}

@@ -19,7 +19,7 @@ import (
 //   - "user/UUID": where a user's events are: the ids of collections rather than events, so
 //     that it changes only with the first event in a collection.
 //   - "$user/NAME": the id of a user and the hash of the password. Its creation decides
-//     who has the name.
+//     to whom the name belongs.
 //   - "$schedule/N": what waits for its time, of package schedule.
 const (
 	latestID         = "latest"
@@ -131,7 +131,7 @@ var joinFunction = sharedata.NewPatchFunction("join",
 		return patch, nil
 	})
 
-// propose returns what is proposed about an event, in the name of who inserted it:
+// propose returns what is proposed about an event, in the name of the user who inserted it:
 // idempotency keys belong to callers.
 func (e event) propose(shareDataID string, f *sharedata.Function, key string, data any) sharedata.Proposal {
 	caller := &sharedata.Caller{Issuer: issuer, Subject: e.UserID}

@@ -14,13 +14,12 @@ import (
 )
 
 var (
-	errNameTaken        = &requestError{http.StatusBadRequest, "username already taken"}
 	errCredentials      = &requestError{http.StatusUnauthorized, "username or password is wrong"}
 	errNotAuthenticated = &requestError{http.StatusUnauthorized, "log in, and send the header Authorization: Bearer with the jwt"}
 	errTooManyAttempts  = &requestError{http.StatusTooManyRequests, "too many attempts: wait a minute"}
 )
 
-// createUser serves POST /users. The creation of the account decides who has the name.
+// createUser serves POST /users. The creation of the account decides to whom the name belongs.
 func (b *broker) createUser(r *request) (any, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(r.input.Password), b.config.bcryptCost)
 	if err != nil {
@@ -29,7 +28,7 @@ func (b *broker) createUser(r *request) (any, error) {
 	a := account{ID: newUUID(), Hash: hash, CollectionID: r.input.CollectionID}
 	_, err = b.manager.CreateKind(r.Context(), accountPrefix+r.input.Username, accountKind, a)
 	if errors.Is(err, sharedata.ErrExists) {
-		return nil, errNameTaken
+		return nil, &requestError{http.StatusBadRequest, "username already taken"}
 	}
 	return map[string]string{"id": a.ID}, err
 }
