@@ -43,8 +43,8 @@ var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}
 func isUUID(text string) bool { return uuidPattern.MatchString(text) }
 
 // decode decodes a body and checks the fields that it must have. It ignores others, such as
-// those of an event that the broker sets, and a body where there is none to be. Its errors
-// are of the type *requestError.
+// those of an event that only the broker sets, and any body of a request without fields. Its
+// errors are of the type *requestError.
 func decode(body io.Reader, fields []string) (in input, err error) {
 	text, err := io.ReadAll(body)
 	if err != nil { // or it was cut off, and nobody reads the response

@@ -18,8 +18,8 @@ import (
 //   - "collection/UUID": event id -> event.
 //   - "user/UUID": where a user's events are: the ids of collections rather than events, so
 //     that it changes only with the first event in a collection.
-//   - "$user/NAME": the id of a user and the hash of the password. Its creation decides
-//     to whom the name belongs.
+//   - "$user/NAME": the account of a username: the id of the user and the hash of the
+//     password. Its creation decides to whom the name belongs.
 //   - "$schedule/N": what waits for its time, of package schedule.
 const (
 	latestID         = "latest"
@@ -65,8 +65,8 @@ type user struct {
 // account is the state of "$user/NAME".
 type account struct {
 	ID           string `json:"id"`
-	Hash         []byte `json:"hash"` // bcrypt
-	CollectionID string `json:"collection_id"`
+	Hash         []byte `json:"hash"`          // bcrypt
+	CollectionID string `json:"collection_id"` // for the user
 }
 
 // load returns a state, or the given error if there is no ShareData by the id.
