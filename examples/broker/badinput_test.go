@@ -145,7 +145,7 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// Passwords cannot be guessed fast, and no endpoint tells one or its hash.
+// Passwords cannot be guessed fast, and no endpoint returns one or its hash.
 func TestPasswords(t *testing.T) {
 	s := start(t, func(c *config) { c.attempts = 8 })
 	s.join() // two attempts

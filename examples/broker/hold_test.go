@@ -78,7 +78,7 @@ func TestHold(t *testing.T) {
 }
 
 // memory returns the memory of processes in KiB (proportional set size), 0 where the system
-// does not tell.
+// does not say.
 func memory(t *testing.T, processes []*exec.Cmd) (sum int) {
 	for _, c := range processes {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", c.Process.Pid))

@@ -93,5 +93,5 @@ func asRequestError(err error) *requestError {
 	case errors.Is(err, sharedata.ErrInvalidInput):
 		return &requestError{http.StatusBadRequest, "the body nests too deeply, or is not UTF-8"}
 	}
-	return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user tells"}
+	return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user shows which"}
 }
