@@ -140,7 +140,11 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 		c.state = nil
 		for i := range c.encodings {
 			if e := &c.encodings[i]; e.subscribers > 0 {
+				before := len(e.frames)
 				e.frames = c.appendFramesLocked(e.frames, event, e.form)
+				for _, f := range e.frames[before:] {
+					c.hub.files.share(f, e.subscribers)
+				}
 			}
 		}
 	}

@@ -20,6 +20,9 @@ type hub struct {
 	// replayBytes is the size of the replayed frames that all channels keep.
 	replayBytes atomic.Int64
 
+	// files has large frames that many connections are sent.
+	files frameFiles
+
 	mu       sync.Mutex
 	channels map[string]*channel
 }

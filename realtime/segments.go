@@ -21,6 +21,7 @@ type segments struct {
 	start  int
 	parts  [][]byte
 	size   int // of what is gathered
+	skip   int // how many bytes are left out, because they were written
 	err    error
 }
 
@@ -30,6 +31,7 @@ func newSegments(conn *socket, buffer *writeBuffer) segments {
 
 // copy adds bytes that the caller will change.
 func (w *segments) copy(p []byte) {
+	p = w.rest(p)
 	for len(p) > 0 && w.err == nil {
 		n := min(len(p), cap(w.copied)-len(w.copied))
 		w.copied = append(w.copied, p[:n]...)
@@ -42,7 +44,7 @@ func (w *segments) copy(p []byte) {
 
 // add adds bytes that nobody changes.
 func (w *segments) add(p []byte) {
-	if len(p) < copyBelow {
+	if p = w.rest(p); len(p) < copyBelow {
 		w.copy(p)
 		return
 	}
@@ -57,6 +59,13 @@ func (w *segments) add(p []byte) {
 		w.size += n
 		p = p[n:]
 	}
+}
+
+// rest returns what is not left out.
+func (w *segments) rest(p []byte) []byte {
+	n := min(w.skip, len(p))
+	w.skip -= n
+	return p[n:]
 }
 
 // endCopied makes what was copied a part.

@@ -30,7 +30,7 @@ func TestSocket_WriteLarge(t *testing.T) {
 		for range 10 {
 			text := make([]byte, size)
 			random.Read(text)
-			c.frames = append(c.frames, &frame{text: text})
+			c.frames = append(c.frames, &frame{text: text, about: &nothing})
 			want = append(appendHeader(want, finalText, size), text...)
 		}
 		s := newSocket(server, nil, new(poller))
@@ -99,7 +99,7 @@ func TestSocket_WriteAllocations(t *testing.T) {
 		}
 	}()
 	s, buffer := newSocket(client, nil, new(poller)), newWriteBuffer().(*writeBuffer)
-	small, large := &frame{text: make([]byte, 100)}, &frame{text: make([]byte, 16<<10)}
+	small, large := &frame{text: make([]byte, 100), about: &nothing}, &frame{text: make([]byte, 16<<10), about: &nothing}
 	for name, frames := range map[string][]*frame{
 		"small": {small, small}, "large": {large}, "gathered": {large, large, large, large, large, large}, "mixed": {small, large, small, large},
 	} {

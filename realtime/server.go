@@ -153,6 +153,7 @@ func (s *Server) Close() error {
 	}
 	<-s.running.whenIdle()
 	s.poller.close()
+	s.hub.files.close()
 	s.goroutines.close()
 	s.stopObserving()
 	s.lease.close()

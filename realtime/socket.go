@@ -148,6 +148,9 @@ func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 		s.closeSent = []byte{}
 	}
 	w := newSegments(s, buffer)
+	if c.pong == nil && !c.ping {
+		w.skip = s.sendFromFile(c.frames, buffer)
+	}
 	if c.pong != nil {
 		w.copy(appendHeader(w.header[:0], finalPong, len(c.pong)))
 		w.copy(c.pong)

@@ -14,6 +14,7 @@ type writeBuffer struct {
 	parts    [][]byte
 	gathered net.Buffers // here, because a local variable would be allocated
 	atOnce   atOnce
+	fromFile fromFile
 }
 
 // bufferBytes is the size of writeBuffer.bytes: small frames that wait together are
