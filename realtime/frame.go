@@ -170,7 +170,7 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 	next := newFrame(kindTransaction, entry.ShareDataID, entry.Cursor)
 	switch entry.Type {
 	case sharedata.EntryTransaction:
-		next.text = encodeText(&wire.Transaction{
+		m := wire.Transaction{ // which encodeText would allocate
 			ShareDataID:   entry.ShareDataID,
 			TransactionID: entry.Cursor.String(),
 			Accepted:      entry.Accepted,
@@ -181,7 +181,8 @@ func entryFrame(entry *sharedata.Entry, f form, state json.RawMessage, replayed 
 			FunctionID:    entry.FunctionID,
 			StateHash:     stateHash,
 			Activity:      activity(entry, f),
-		})
+		}
+		next.text = m.AppendTo(nil)
 	case sharedata.EntryUpdated:
 		next.kind, next.text = kindLifecycle, encodeText(&wire.Lifecycle{
 			ShareDataID:  entry.ShareDataID,

@@ -51,7 +51,10 @@ func parseCanonical(digits string) (uint64, error) {
 }
 
 // String writes the cursor as <epoch>-<revision>.
-func (c Cursor) String() string { return string(c.AppendTo(nil)) }
+func (c Cursor) String() string {
+	var text [41]byte // two numbers of at most 20 digits
+	return string(c.AppendTo(text[:0]))
+}
 
 // AppendTo appends what String returns to dst.
 func (c Cursor) AppendTo(dst []byte) []byte {
