@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
@@ -178,5 +180,80 @@ func BenchmarkRoundTrip(b *testing.B) {
 		if err := s.skip(2); err != nil && err != io.EOF {
 			b.Fatal(err)
 		}
+	}
+}
+
+// spinningPeer takes as long for a write as a socket does.
+type spinningPeer struct {
+	cost  time.Duration
+	wrote chan struct{} // nil for nobody who waits
+}
+
+func (p *spinningPeer) Write([][]byte) error {
+	for began := time.Now(); time.Since(began) < p.cost; {
+	}
+	if p.wrote != nil {
+		p.wrote <- struct{}{}
+	}
+	return nil
+}
+
+func (p *spinningPeer) Ping() error       { return nil }
+func (p *spinningPeer) Close(int, string) {}
+
+// BenchmarkIsolation is a commit to one ShareData, until its subscriber is sent it, while
+// 20 times a second another one is broadcast to very many.
+func BenchmarkIsolation(b *testing.B) {
+	for _, others := range []int{0, 2000} {
+		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
+			manager, _ := benchServer(b, 256)
+			server, err := realtime.NewServer(manager, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer server.Close()
+			if _, err := manager.Create(b.Context(), "other", counter{}, add); err != nil {
+				b.Fatal(err)
+			}
+			protocol := &realtime.Protocol{Encode: func(dst []byte, m *realtime.Message) []byte { return append(dst, m.State...) }}
+			subscribe := func(id string, peer realtime.Peer) {
+				s, err := server.Open(&http.Request{RemoteAddr: "127.0.0.1:1"}, peer, &realtime.SessionOptions{Protocol: protocol})
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Subscribe(realtime.Subscription{ShareDataID: id})
+			}
+			propose := func(id string) {
+				if _, err := manager.Propose(context.Background(), sharedata.Proposal{ShareDataID: id, FunctionID: "add", Data: step{By: 1}}); err != nil {
+					b.Error(err)
+				}
+			}
+			for range others {
+				subscribe("other", &spinningPeer{cost: 5 * time.Microsecond})
+			}
+			wrote := make(chan struct{}, 1)
+			subscribe("c", &spinningPeer{wrote: wrote})
+			<-wrote
+			broadcasts, stop := context.WithCancel(b.Context())
+			var broadcasting sync.WaitGroup
+			broadcasting.Go(func() {
+				for tick := time.Tick(50 * time.Millisecond); broadcasts.Err() == nil; <-tick {
+					propose("other")
+				}
+			})
+			var took []time.Duration
+			for b.Loop() {
+				time.Sleep(500 * time.Microsecond) // so that commits meet broadcasts by chance
+				began := time.Now()
+				propose("c")
+				<-wrote
+				took = append(took, time.Since(began))
+			}
+			stop()
+			broadcasting.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
 	}
 }

@@ -143,7 +143,7 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 				before := len(e.frames)
 				e.frames = c.appendFramesLocked(e.frames, event, e.form)
 				for _, f := range e.frames[before:] {
-					c.hub.files.share(f, e.subscribers)
+					c.shareLocked(f, e.subscribers)
 				}
 			}
 		}
@@ -164,6 +164,17 @@ func (c *channel) applyLocked(events []sharedata.Event) {
 		if e.frames = e.frames[:0]; e.subscribers == 0 {
 			e.frames = nil
 		}
+	}
+}
+
+// manySubscribers is from how many on the writers of a frame are bulk (goroutines).
+const manySubscribers = 64
+
+// shareLocked prepares a frame that so many subscribers are sent.
+func (c *channel) shareLocked(f *frame, subscribers int) {
+	if f.about != &nothing {
+		f.bulk = subscribers >= manySubscribers
+		c.hub.files.share(f, subscribers)
 	}
 }
 

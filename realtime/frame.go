@@ -27,6 +27,7 @@ type about struct {
 	shareDataID string
 	cursor      replay.Cursor
 	compressed  atomic.Pointer[compressed] // nil until somebody wants it
+	bulk        bool                       // very many connections are sent it
 	inFile      *frameInFile               // nil for none
 }
 

@@ -68,7 +68,7 @@ type frameInFile struct {
 
 // share has a frame sent from a file, where that takes less time.
 func (p *frameFiles) share(f *frame, subscribers int) {
-	if n := f.size(); subscribers >= minFiledSubscribers && f.about != &nothing && n >= minFiledBytes && n <= maxFiledBytes {
+	if n := f.size(); subscribers >= minFiledSubscribers && n >= minFiledBytes && n <= maxFiledBytes {
 		f.inFile = &frameInFile{files: p}
 	}
 }

@@ -1,6 +1,9 @@
 package realtime
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // task is what runs on a goroutine until it has ended.
 type task interface{ run() }
@@ -10,13 +13,17 @@ type task interface{ run() }
 // it: the stack of a new goroutine would first have to grow to what hooks and writes
 // need, and a thousand tasks that do not block need one goroutine, not a thousand.
 //
+// Tasks of which there are very many at once have a queue of their own, which takes turns
+// with the other one: whatever else is to be done does not wait for all of them.
+//
 // While tasks are queued, a goroutine is starting: it has been started or woken, and
 // will take one. A goroutine that takes a task and leaves others has another one start,
 // before its task can block.
 type goroutines struct {
 	mu       sync.Mutex
-	queue    []task // from first on
-	first    int
+	queue    taskQueue
+	bulk     taskQueue
+	bulkNext bool // whose turn it is
 	starting bool
 	waiting  int // goroutines that wait for wake
 
@@ -24,6 +31,10 @@ type goroutines struct {
 	closed  chan struct{} // ends those that wait
 	closing sync.Once
 }
+
+// tasksPerTurn is after how many tasks a goroutine lets others run, which would otherwise
+// wait until the runtime interrupts it, for 10 ms.
+const tasksPerTurn = 8
 
 // maxWaiting bounds the goroutines that wait.
 const maxWaiting = 16
@@ -33,15 +44,15 @@ func newGoroutines() *goroutines {
 }
 
 // start runs a task. It does not block.
-func (g *goroutines) start(t task) {
+func (g *goroutines) start(t task) { g.startIn(&g.queue, t) }
+
+// startBulk is start for one of very many tasks.
+func (g *goroutines) startBulk(t task) { g.startIn(&g.bulk, t) }
+
+func (g *goroutines) startIn(q *taskQueue, t task) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) == cap(g.queue) && g.first > len(g.queue)/2 {
-		n := copy(g.queue, g.queue[g.first:])
-		clear(g.queue[n:])
-		g.queue, g.first = g.queue[:n], 0
-	}
-	g.queue = append(g.queue, t)
+	q.push(t)
 	g.startLocked()
 }
 
@@ -61,7 +72,10 @@ func (g *goroutines) startLocked() {
 
 func (g *goroutines) work() {
 	started := true
-	for {
+	for n := 1; ; n++ {
+		if n%tasksPerTurn == 0 {
+			runtime.Gosched()
+		}
 		t, wait := g.take(started)
 		switch {
 		case t != nil:
@@ -88,19 +102,24 @@ func (g *goroutines) take(started bool) (t task, wait bool) {
 	if started {
 		g.starting = false
 	}
-	if g.first == len(g.queue) {
+	if g.queue.len()+g.bulk.len() == 0 {
 		if g.waiting == maxWaiting {
 			return nil, false
 		}
 		g.waiting++
 		return nil, true
 	}
-	t = g.queue[g.first]
-	g.queue[g.first] = nil
-	if g.first++; g.first < len(g.queue) {
+	next, other := &g.queue, &g.bulk
+	if g.bulkNext {
+		next, other = other, next
+	}
+	g.bulkNext = !g.bulkNext
+	if next.len() == 0 {
+		next = other
+	}
+	t = next.pop()
+	if g.queue.len()+g.bulk.len() > 0 {
 		g.startLocked()
-	} else {
-		g.queue, g.first = g.queue[:0], 0
 	}
 	return t, false
 }
@@ -108,3 +127,30 @@ func (g *goroutines) take(started bool) (t task, wait bool) {
 // close ends the goroutines that wait, and the others after their tasks. It may be
 // called twice.
 func (g *goroutines) close() { g.closing.Do(func() { close(g.closed) }) }
+
+// taskQueue has tasks in the order in which they came.
+type taskQueue struct {
+	tasks []task // from first on
+	first int
+}
+
+func (q *taskQueue) len() int { return len(q.tasks) - q.first }
+
+func (q *taskQueue) push(t task) {
+	if len(q.tasks) == cap(q.tasks) && q.first > len(q.tasks)/2 {
+		n := copy(q.tasks, q.tasks[q.first:])
+		clear(q.tasks[n:])
+		q.tasks, q.first = q.tasks[:n], 0
+	}
+	q.tasks = append(q.tasks, t)
+}
+
+// pop takes the first task, which there must be.
+func (q *taskQueue) pop() task {
+	t := q.tasks[q.first]
+	q.tasks[q.first] = nil
+	if q.first++; q.first == len(q.tasks) {
+		q.tasks, q.first = q.tasks[:0], 0
+	}
+	return t
+}

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,9 +34,31 @@ func TestGoroutines_TasksNeverWait(t *testing.T) {
 			close(release)
 			all.Wait()
 			synctest.Wait()
-			if g.waiting != maxWaiting || g.starting || len(g.queue) > 0 {
-				t.Fatalf("%d goroutines wait, want %d; starting %v, %d tasks", g.waiting, maxWaiting, g.starting, len(g.queue))
+			if g.waiting != maxWaiting || g.starting || g.queue.len() > 0 {
+				t.Fatalf("%d goroutines wait, want %d; starting %v, %d tasks", g.waiting, maxWaiting, g.starting, g.queue.len())
 			}
 		}
 	})
+}
+
+// A task does not wait for all of the bulk.
+func TestGoroutines_BulkTakesTurns(t *testing.T) {
+	g := newGoroutines()
+	defer g.close()
+	g.starting = true // there are no goroutines
+	var order []string
+	for range 100 {
+		g.startBulk(taskFunc(func() { order = append(order, "bulk") }))
+	}
+	for range 3 {
+		g.start(taskFunc(func() { order = append(order, "task") }))
+	}
+	for range 103 {
+		next, _ := g.take(false)
+		next.run()
+	}
+	want := []string{"task", "bulk", "task", "bulk", "task", "bulk", "bulk"}
+	if got := order[:len(want)]; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
 }

@@ -41,8 +41,9 @@ type outbox struct {
 // outboxOwner is the session of an outbox, which calls it with mu held.
 type outboxOwner interface {
 	// startWriter is called when something waits and no writer runs. From then on until
-	// next returns false, a writer runs.
-	startWriter()
+	// next returns false, a writer runs. bulk says that very many connections are sent
+	// the same.
+	startWriter(bulk bool)
 	// startFallingBehind is called once, when the bound is exceeded, with the number of
 	// bytes that would have waited.
 	startFallingBehind(buffered int)
@@ -99,7 +100,7 @@ func (o *outbox) hand() {
 	defer o.mu.Unlock()
 	waits := o.pong != nil || o.ping || o.first < len(o.queue) || o.state == outboxClosing
 	if o.writing = waits && o.state != outboxClosed; o.writing {
-		o.owner.startWriter()
+		o.owner.startWriter(false)
 	}
 }
 
@@ -244,7 +245,7 @@ func (o *outbox) sendPing() {
 	defer o.mu.Unlock()
 	if o.state == outboxOpen {
 		o.ping = true
-		o.wakeLocked()
+		o.wakeLocked(false)
 	}
 }
 
@@ -255,7 +256,7 @@ func (o *outbox) sendPong(payload []byte) {
 	defer o.mu.Unlock()
 	if o.state != outboxClosed {
 		o.pong = append(make([]byte, 0, len(payload)), payload...) // not nil
-		o.wakeLocked()
+		o.wakeLocked(false)
 	}
 }
 
@@ -375,7 +376,7 @@ func (o *outbox) admitLocked(n, frames int) bool {
 func (o *outbox) closeLocked(code int, reason string) {
 	o.state = outboxClosing
 	o.code, o.reason = code, reason
-	o.wakeLocked()
+	o.wakeLocked(false)
 	o.wakeWaitersLocked()
 }
 
@@ -392,7 +393,7 @@ func (o *outbox) pushLocked(f *frame) {
 	o.queue = append(o.queue, f)
 	o.queued += f.size()
 	o.pushed += uint64(f.size())
-	o.wakeLocked()
+	o.wakeLocked(f.bulk)
 }
 
 // keptSlots is how long an empty queue may stay for the next frames.
@@ -413,10 +414,10 @@ func (o *outbox) popLocked() {
 	}
 }
 
-func (o *outbox) wakeLocked() {
+func (o *outbox) wakeLocked(bulk bool) {
 	if !o.writing {
 		o.writing = true
-		o.owner.startWriter()
+		o.owner.startWriter(bulk)
 	}
 }
 

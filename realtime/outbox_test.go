@@ -17,7 +17,7 @@ type testOwner struct {
 	written     uint64
 }
 
-func (t *testOwner) startWriter()                    { t.woken++ }
+func (t *testOwner) startWriter(bool)                { t.woken++ }
 func (t *testOwner) startFallingBehind(buffered int) { t.fell = buffered }
 func (t *testOwner) bytesWritten() uint64            { return t.written }
 

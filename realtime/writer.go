@@ -25,9 +25,13 @@ const bufferBytes = 16 << 10
 func newWriteBuffer() any { return &writeBuffer{bytes: make([]byte, 0, bufferBytes)} }
 
 // startWriter implements outboxOwner.
-func (s *session) startWriter() {
+func (s *session) startWriter(bulk bool) {
 	s.helpers.Add(1)
-	s.server.goroutines.start((*writer)(s))
+	if bulk {
+		s.server.goroutines.startBulk((*writer)(s))
+	} else {
+		s.server.goroutines.start((*writer)(s))
+	}
 }
 
 // writer is a session as the task of its writer.
