@@ -94,7 +94,7 @@ func TestConflation_SlowConnection(t *testing.T) {
 	if most > stateBytes+stateBytes/10 {
 		t.Errorf("%d bytes waited, want about one state", most)
 	}
-	if oldest > time.Second && runtime.GOOS == "linux" && !raceEnabled { // elsewhere the kernel keeps more
+	if oldest > time.Second && runtime.GOOS == "linux" && !realtime.RaceEnabled { // elsewhere the kernel keeps more
 		t.Errorf("the peer was sent a state that was %v old", oldest)
 	}
 	c.wantPong("the end")

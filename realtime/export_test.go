@@ -5,6 +5,9 @@ import "testing"
 // RenewInterval is the least time between two renewals.
 const RenewInterval = renewInterval
 
+// RaceEnabled is raceEnabled.
+const RaceEnabled = raceEnabled
+
 // Channels returns the number of ShareData that the server observes.
 func (s *Server) Channels() int {
 	s.hub.mu.Lock()

@@ -87,7 +87,7 @@ func TestHostileFrames(t *testing.T) {
 			}
 			n.waitTrips(1)
 			// Of which a round trip takes a few KiB, and reading a message of 1 MiB 4 MiB.
-			if cost := allocated() - before - 64<<10*(n.trips.Load()-trips); cost > 8*mib && !raceEnabled {
+			if cost := allocated() - before - 64<<10*(n.trips.Load()-trips); cost > 8*mib && !realtime.RaceEnabled {
 				t.Errorf("%d MiB allocated", cost/mib)
 			}
 		})

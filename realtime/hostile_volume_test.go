@@ -33,7 +33,7 @@ func sampleGoroutines(f func()) (most int) {
 // A million ids that do not exist leave nothing behind.
 func TestHostileVolume_DistinctIDs(t *testing.T) {
 	ids := 1_000_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || realtime.RaceEnabled {
 		ids = 50_000
 	}
 	ts := serveStore(t, smallHistory(t), &realtime.Options{MessagesPerSecond: -1})
@@ -159,7 +159,7 @@ func TestHostileVolume_NeverReads(t *testing.T) {
 	// Without a bound it would be 100 MiB. The race detector has pools drop what is put
 	// back, and is slow to free what the tests before have left.
 	limit := int64(256 << 10)
-	if raceEnabled {
+	if realtime.RaceEnabled {
 		limit = 16 << 20
 	}
 	if grown := grownHeap(before); grown > peers*limit {

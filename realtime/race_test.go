@@ -1,6 +1,6 @@
 //go:build race
 
-package realtime_test
+package realtime
 
 // raceEnabled: under the race detector a sync.Pool drops what it holds, and
 // slices.Grow allocates twice, so that allocations cannot be counted.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,14 +124,16 @@ func TestPropose_EndedWithoutResult(t *testing.T) {
 			var c callers
 			c.issue("token", "bob", time.Hour)
 			store := newSlowStore(t)
-			defer store.release()
 			ts := serveStore(t, store, &realtime.Options{Authenticate: c.authenticate})
 			ts.create("c")
 			store.slow.Store(true)
-			go func() {
+			var ending sync.WaitGroup
+			defer ending.Wait()
+			defer store.release()
+			ending.Go(func() {
 				<-store.stored
 				end(ts)
-			}()
+			})
 			response, body := ts.request("POST", "/realtime/propose", `{"shareDataId":"c","functionId":"add","proposedData":{"by":1}}`, "Authorization", "token")
 			if response.StatusCode != status || !strings.Contains(body, `"code":"`+codes.OutcomeUnknown+`"`) {
 				t.Errorf("got %s %s", response.Status, body)
