@@ -21,6 +21,9 @@ type heldState struct {
 	// patches says that the subscription has patches, and ahead that the replayed
 	// frames are about changes that are in the state.
 	patches, ahead bool
+	// shown says that a state event is ahead, and no event has followed it: a client that
+	// is cut off then is shown the same state again.
+	shown bool
 	// bases are the states that were kept for subscribes, the newest last.
 	bases []heldAt
 }
@@ -162,11 +165,12 @@ func (h *heldState) receiveEvent(frame wire.ServerMessage, r *record) {
 	switch f := frame.(type) {
 	case *wire.State:
 		whole, r.skipped = f.CurrentState, f.Skipped
-		h.ahead = f.Replaying > 0 && r.cursor != h.cursor
+		h.ahead = f.Replaying > 0 && (r.cursor != h.cursor || h.shown)
+		h.shown = h.ahead
 	case *wire.Transaction:
-		whole, patch = f.CurrentState, f.Patch
+		whole, patch, h.shown = f.CurrentState, f.Patch, false
 	case *wire.Lifecycle:
-		whole, patch = f.CurrentState, f.Patch
+		whole, patch, h.shown = f.CurrentState, f.Patch, false
 	}
 	before := h.state
 	h.cursor, h.state = r.cursor, bytes.Clone(whole)
