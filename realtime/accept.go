@@ -88,7 +88,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, remote string, co
 	}
 	pending, err := s.openAs(r, remote, caller)
 	switch {
-	case errors.Is(err, errDisconnecting), errors.Is(err, errHandshakeTimeout), errors.Is(err, ErrUnavailable):
+	case isTransient(err):
 		s.log.Warn("connections cannot be accepted", "remote", remote, "error", shorten(err.Error()))
 		rejectForNow(w, r, http.StatusServiceUnavailable, "the server cannot accept connections at the moment")
 		return false

@@ -46,6 +46,11 @@ var (
 	tooManyForSubject = &refusedConnection{http.StatusTooManyRequests, "MaxConnectionsPerSubject"}
 )
 
+// openError says it to the application.
+func (r *refusedConnection) openError() *OpenError {
+	return &OpenError{Status: r.status, RetryAfter: retryAfter, Reason: "too many connections"}
+}
+
 // admit counts a connection before it is authenticated.
 func (a *admission) admit(address netip.Addr) (*admitted, *refusedConnection) {
 	counted := addressPrefix(address)

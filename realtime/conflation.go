@@ -92,8 +92,8 @@ func (s *subscription) startSkippingLocked() {
 
 // sendSkipped sends the state in place of the entries that were left out and makes
 // the subscription live, as soon as what was queued up to the mark is written. If it
-// has to be called again, room is closed when that is worth it. The event is told how many
-// they were.
+// has to be called again, room is closed when that is worth it. It sets in the event how
+// many they were.
 func (s *subscription) sendSkipped(mark uint64, event *SkipEvent) (sent bool, room <-chan struct{}) {
 	c := s.channel // the catchUp, which alone changes it, is done
 	c.mu.Lock()

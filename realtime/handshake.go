@@ -9,6 +9,11 @@ import (
 
 var errHandshakeTimeout = errors.New("the handshake took longer than realtime.Options.HandshakeTimeout")
 
+// isTransient reports whether an error of authentication says nothing about the caller.
+func isTransient(err error) bool {
+	return errors.Is(err, errDisconnecting) || errors.Is(err, errHandshakeTimeout) || errors.Is(err, ErrUnavailable)
+}
+
 // handshakeDeadline returns the time by which a handshake that begins now is to be
 // done; the zero time is never.
 func (s *Server) handshakeDeadline() time.Time {

@@ -19,9 +19,13 @@ type liveness struct {
 //
 // Bytes that the network accepts prove that the peer reads only if others had
 // been waiting before: as long as there is room in its buffers, the network
-// accepts bytes for a dead peer.
-func (l *liveness) beat(received, written uint64, writing bool) bool {
+// accepts bytes for a dead peer. Of a peer that does not answer pings, no more is known
+// than that it is dead if bytes have waited for a whole interval and it took none.
+func (l *liveness) beat(received, written uint64, writing, answersPings bool) bool {
 	alive := !l.begun || received != l.received || l.writing && written != l.written
+	if !answersPings {
+		alive = alive || !l.writing || !writing
+	}
 	*l = liveness{begun: true, received: received, written: written, writing: writing}
 	return alive
 }
@@ -43,7 +47,7 @@ func (s *session) beat() {
 	received, written := s.transport.traffic()
 	writing := s.out.busy()
 	s.mu.Lock()
-	alive := s.closing || s.liveness.beat(received, written, writing) || !writing && !s.transport.answersPings()
+	alive := s.closing || s.liveness.beat(received, written, writing, s.transport.answersPings())
 	if alive && !s.closing {
 		s.server.alarms.set(&s.heartbeat, time.Now().Add(s.server.options.Heartbeat))
 	}

@@ -79,7 +79,7 @@ func (s *Server) open(r *http.Request, peer Peer, options *SessionOptions) (*Ses
 	remote, address := s.options.remoteAddr(r)
 	counted, over := s.admission.admit(address)
 	if over != nil {
-		return nil, &OpenError{Status: over.status, RetryAfter: retryAfter, Reason: "too many connections"}
+		return nil, over.openError()
 	}
 	pending, err := s.openAs(r, remote, options.Caller)
 	if err == nil {
@@ -87,13 +87,13 @@ func (s *Server) open(r *http.Request, peer Peer, options *SessionOptions) (*Ses
 		over = counted.countSubject(pending.info.Caller)
 	}
 	switch {
-	case errors.Is(err, errDisconnecting), errors.Is(err, errHandshakeTimeout), errors.Is(err, ErrUnavailable):
+	case isTransient(err):
 		err = &OpenError{Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Reason: "credentials cannot be checked at the moment"}
 	case err != nil:
 		s.log.Warn("credentials refused", "remote", remote, "error", shorten(err.Error()))
 		err = &OpenError{Status: http.StatusUnauthorized, Reason: "authentication failed"}
 	case over != nil:
-		err = &OpenError{Status: over.status, RetryAfter: retryAfter, Reason: "too many connections"}
+		err = over.openError()
 	}
 	if err != nil {
 		counted.release()

@@ -174,7 +174,7 @@ func (s *session) admitCallerLocked(caller *sharedata.Caller) error {
 		return nil
 	}
 	if over := s.admitted.countSubject(caller); over != nil {
-		return &OpenError{Status: over.status, RetryAfter: retryAfter, Reason: "too many connections"}
+		return over.openError()
 	}
 	return nil
 }

@@ -41,8 +41,8 @@ type Options struct {
 	// DefaultIssuer is the issuer of tokens without the claim iss, which must be
 	// registered. Default: they are refused.
 	DefaultIssuer string
-	// AllowNoAudience accepts tokens without the claim aud: whoever has a token of the
-	// issuer for another service may use it here too. Default: they are refused.
+	// AllowNoAudience accepts tokens without the claim aud: a token of the issuer for
+	// another service is good here too. Default: they are refused.
 	AllowNoAudience bool
 	// AllowNoExpiry accepts tokens without the claim exp: their connections end only by
 	// realtime.Server.Revoke or Disconnect. Default: they are refused.

@@ -25,8 +25,9 @@ type item struct {
 
 // queue has what waits, in the order in which it becomes due.
 type queue struct {
-	items map[string]*item // by id, also those that are being made
-	due   dueOrder
+	items  map[string]*item // by id, also those that are being made
+	inPart [parts]int       // how many of them are in each part
+	due    dueOrder
 }
 
 // add adds a proposal unless it is there.
@@ -34,6 +35,7 @@ func (q *queue) add(id string, part int, at, due time.Time) {
 	if q.items[id] == nil {
 		i := &item{id: id, part: part, at: at, due: due}
 		q.items[id] = i
+		q.inPart[part]++
 		heap.Push(&q.due, i)
 	}
 }
@@ -45,6 +47,7 @@ func (q *queue) remove(id string) {
 		return
 	}
 	delete(q.items, id)
+	q.inPart[i.part]--
 	if i.index >= 0 {
 		heap.Remove(&q.due, i.index)
 	}
@@ -135,40 +138,39 @@ func (s *Scheduler) observeOneLocked(part int, e *sharedata.Event) bool {
 	}
 	switch e.FunctionID {
 	case scheduleFunction.ID():
-		var input scheduleInput
-		if json.Unmarshal(e.Data, &input) != nil {
-			return false
-		}
-		for _, p := range input.Proposals {
-			s.queue.add(p.ID, part, p.At, p.At)
-		}
-	case cancelFunction.ID():
-		var input cancelInput
-		if json.Unmarshal(e.Data, &input) != nil {
-			return false
-		}
-		s.queue.remove(input.ID)
-	case beginFunction.ID():
-		var input beginInput
-		if json.Unmarshal(e.Data, &input) != nil {
-			return false
-		}
-		for _, p := range input.Proposals {
-			if i := s.queue.items[p.ID]; i != nil {
-				s.beganLocked(i, &input.begun)
+		return withInput(e, func(input scheduleInput) {
+			for _, p := range input.Proposals {
+				s.queue.add(p.ID, part, p.At, p.At)
 			}
-		}
+		})
+	case cancelFunction.ID():
+		return withInput(e, func(input cancelInput) { s.queue.remove(input.ID) })
+	case beginFunction.ID():
+		return withInput(e, func(input beginInput) {
+			for _, p := range input.Proposals {
+				if i := s.queue.items[p.ID]; i != nil {
+					s.beganLocked(i, &input.begun)
+				}
+			}
+		})
 	case finishFunction.ID():
-		var input finishInput
-		if json.Unmarshal(e.Data, &input) != nil {
-			return false
-		}
-		for _, o := range input.Outcomes {
-			s.queue.remove(o.ID)
-		}
-	default:
+		return withInput(e, func(input finishInput) {
+			for _, o := range input.Outcomes {
+				s.queue.remove(o.ID)
+			}
+		})
+	}
+	return false
+}
+
+// withInput calls a function with the input of an entry. It returns false where that is not
+// what it should be.
+func withInput[T any](e *sharedata.Event, use func(T)) bool {
+	var input T
+	if json.Unmarshal(e.Data, &input) != nil {
 		return false
 	}
+	use(input)
 	return true
 }
 
@@ -199,6 +201,9 @@ func (s *Scheduler) loadLocked(part int, state json.RawMessage) {
 	})
 	if err != nil {
 		s.options.Logger.Error("a part of the schedule is damaged", "shareData", s.partID(part), "error", err)
+	}
+	if s.queue.inPart[part] == len(there) {
+		return // all that there are, as always at the beginning
 	}
 	for id, i := range s.queue.items {
 		if i.part == part && !there[id] {
