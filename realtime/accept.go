@@ -141,7 +141,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, pending *pendin
 // startSession begins a registered session, which s.running counts. It does not wait for
 // its end.
 func (s *Server) startSession(session *session) {
-	defer s.await(session)
+	defer s.goroutines.start((*reader)(session))
 	session.begin()
 }
 

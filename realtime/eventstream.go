@@ -31,6 +31,7 @@ type eventStream struct {
 	parts    []streamPart
 	live     int  // how many of the parts have not ended
 	begun    bool // the header of the response was written
+	waits    bool // read was called
 }
 
 // streamPart is one ShareData of an event stream, and where its peer is: at a cursor, or
@@ -118,6 +119,10 @@ func (t *eventStream) open(w http.ResponseWriter, r *http.Request) error {
 func (t *eventStream) read(*session) error {
 	if t.response != nil {
 		return t.response.wait()
+	}
+	if !t.waits {
+		t.waits = true
+		return errReadOn
 	}
 	var ignored [16]byte
 	n, err := t.Conn.Read(ignored[:])

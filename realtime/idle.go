@@ -21,7 +21,7 @@ func (s *session) messageArrived(now time.Time) {
 }
 
 // quiet is the time between two messages from which on the reader's goroutine is
-// replaced after a message: see errReadOn.
+// replaced after a message (errReadOn), where the poller cannot wait for the next.
 const quiet = time.Second
 
 // isQuiet reports whether the last message came long after the one before, of which

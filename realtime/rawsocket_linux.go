@@ -1,10 +1,12 @@
 package realtime
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -84,7 +86,7 @@ func rawConn(conn net.Conn) syscall.RawConn {
 
 // awaitRaw is await by system calls of which the scheduler is not told. While nothing
 // arrives, the connection has no reader and no buffer. It returns false where it is not
-// possible.
+// possible, and errReadOn where nothing arrives for a while.
 func (t *webSocket) awaitRaw() (ok bool, err error) {
 	if t.raw == nil {
 		return false, nil
@@ -92,10 +94,36 @@ func (t *webSocket) awaitRaw() (ok bool, err error) {
 	if t.arrive == nil {
 		t.arrive = t.readArrived
 	}
-	if err := t.raw.Read(t.arrive); err != nil {
-		return true, t.attachFailed(err)
+	for {
+		if err := t.limitWait(); err != nil {
+			return true, t.attachFailed(err)
+		}
+		switch err := t.raw.Read(t.arrive); {
+		case err == nil:
+			return true, t.failed
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return true, t.attachFailed(err)
+		case t.received.Load() == t.receivedBefore:
+			return true, errReadOn
+		}
+		t.waitUntil = time.Time{} // something has arrived since it was set
 	}
-	return true, t.failed
+}
+
+// parkAfter is for how long a goroutine waits for the peer before the poller does: a little
+// longer than it takes a client to send the next of several messages.
+const parkAfter = 50 * time.Millisecond
+
+// limitWait has reads end when nothing has arrived for some time. The time is not set again
+// for each message, but where it is over.
+func (t *webSocket) limitWait() error {
+	if t.unparked {
+		return t.setDeadline(time.Time{})
+	}
+	if t.waitUntil.IsZero() || t.waitUntil != t.set {
+		t.waitUntil, t.receivedBefore = time.Now().Add(parkAfter), t.received.Load()
+	}
+	return t.setDeadline(t.waitUntil)
 }
 
 // readArrived reads what has arrived into a reader. It returns false if that is nothing.

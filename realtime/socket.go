@@ -68,11 +68,9 @@ type socket struct {
 	received atomic.Uint64 // bytes from the peer
 	written  atomic.Uint64 // bytes that the network accepted
 
-	// deadline is for reads from the network, which are rare: the reader gives it
-	// for each message, and most messages are in the library's buffer as a whole.
-	// armed says that the network knows it. Both are for the reader.
-	deadline time.Time
-	armed    bool
+	// deadline is for Read. The network has it as set, from when it is needed on: most
+	// messages are in the library's buffer as a whole. Both are for the reader.
+	deadline, set time.Time
 
 	// raw is the connection for system calls, or nil where they are not used, as with TLS.
 	raw syscall.RawConn
@@ -104,11 +102,8 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if !s.armed && !s.deadline.IsZero() {
-		if err := s.Conn.SetReadDeadline(s.deadline); err != nil {
-			return 0, err
-		}
-		s.armed = true
+	if err := s.setDeadline(s.deadline); err != nil {
+		return 0, err
 	}
 	n, err := s.Conn.Read(p)
 	s.received.Add(uint64(n))
@@ -117,12 +112,15 @@ func (s *socket) Read(p []byte) (int, error) {
 
 // setReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded; the
 // zero time is never.
-func (s *socket) setReadDeadline(at time.Time) {
-	s.deadline = at
-	if s.armed && at.IsZero() {
-		s.armed = false
-		s.Conn.SetReadDeadline(at) // where it fails, so does the next read
+func (s *socket) setReadDeadline(at time.Time) { s.deadline = at }
+
+// setDeadline sets the deadline of the network.
+func (s *socket) setDeadline(at time.Time) error {
+	if at == s.set {
+		return nil
 	}
+	s.set = at
+	return s.Conn.SetReadDeadline(at)
 }
 
 // Write is called by the WebSocket library with one control frame.

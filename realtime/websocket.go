@@ -33,6 +33,10 @@ type webSocket struct {
 	ahead  [16]byte // enough for a pong
 	arrive func(fd uintptr) bool
 	failed error
+	// waitUntil is when a wait ends, which began when receivedBefore bytes had come.
+	waitUntil      time.Time
+	receivedBefore uint64
+	unparked       bool // the poller cannot wait for this connection
 }
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
@@ -75,7 +79,7 @@ func (t *webSocket) read(s *session) error {
 		switch {
 		case err != nil:
 			return err
-		case taken && t.reader.buffered.Buffered() == 0:
+		case taken && t.raw == nil && t.reader.buffered.Buffered() == 0:
 			return errReadOn
 		case taken:
 			continue
@@ -85,7 +89,7 @@ func (t *webSocket) read(s *session) error {
 			t.drainAfter(s, err)
 			return err
 		}
-		if t.reader.buffered.Buffered() == 0 && s.isQuiet(before) {
+		if t.raw == nil && t.reader.buffered.Buffered() == 0 && s.isQuiet(before) {
 			return errReadOn
 		}
 	}
@@ -94,7 +98,11 @@ func (t *webSocket) read(s *session) error {
 // park implements parker.
 func (t *webSocket) park(s *session) bool {
 	t.detach()
-	return t.socket.park(s)
+	if t.setDeadline(time.Time{}) != nil || !t.socket.park(s) {
+		t.unparked = true
+		return false
+	}
+	return true // and the session may be read on already
 }
 
 // await waits until the peer has sent something, which the buffer of the reader has then,
