@@ -26,7 +26,8 @@ import (
 //	manager's hand-over section -> channel.mu -> subscription.mu -> session.mu -> a leaf
 //
 // The leaves are outbox.mu, hub.mu, replayCache.mu, waitGroup.mu, alarms.mu, revocationList.mu,
-// revocationLease.mu, admission.mu and Server.mu: while one of them is held, no other lock is taken.
+// revocationLease.mu, admission.mu, poller.mu, frameFiles.mu and Server.mu: while one of them is
+// held, no other lock is taken, but goroutines.mu with outbox.mu held.
 // The hand-over section of RevocationsID is held while sessions are ended, so
 // the locks of all other channels come after it.
 type channel struct {

@@ -18,7 +18,7 @@ import (
 type frameFiles struct {
 	mu             sync.Mutex
 	newest, before *frameFile
-	failed         bool // there are none
+	closed         bool
 }
 
 const (
@@ -92,19 +92,18 @@ func (p *frameFiles) put(f *frameInFile, text []byte) {
 
 // makeRoomLocked makes the newest file one that has room for so many bytes.
 func (p *frameFiles) makeRoomLocked(size int64) bool {
-	if p.failed || p.newest != nil && p.newest.end+size <= maxFileBytes {
-		return !p.failed
+	if p.closed || p.newest != nil && p.newest.end+size <= maxFileBytes {
+		return !p.closed
 	}
 	if !p.before.close() {
-		return false // the next frame may have more luck
-	}
-	p.before, p.newest = p.newest, nil
-	fd, err := unix.MemfdCreate("frames", unix.MFD_CLOEXEC)
-	if err != nil {
-		p.failed = true
 		return false
 	}
-	p.newest = &frameFile{fd: fd}
+	p.before = nil
+	fd, err := unix.MemfdCreate("frames", unix.MFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	p.before, p.newest = p.newest, &frameFile{fd: fd}
 	return true
 }
 
@@ -114,12 +113,12 @@ func (p *frameFiles) close() {
 	defer p.mu.Unlock()
 	p.newest.close()
 	p.before.close()
-	p.failed = true
+	p.closed = true
 }
 
 // sendFromFile gives frames to the network from their file, from the first on and as far as
-// it takes them without waiting. It returns how many bytes with headers that are. Errors
-// are for the next write to find.
+// it takes them without waiting. It returns the number of bytes sent, headers included. The
+// next write reports errors.
 func (s *socket) sendFromFile(frames []*frame, buffer *writeBuffer) (sent int) {
 	if len(frames) == 0 || frames[0].inFile == nil || s.raw == nil || s.compressFrom > 0 || s.message != finalText {
 		return 0
@@ -139,7 +138,7 @@ func (s *socket) sendFromFile(frames []*frame, buffer *writeBuffer) (sent int) {
 	return f.sent
 }
 
-// fromFile is a call of sendFromFile, all of which would be allocated.
+// fromFile is a call of sendFromFile. It is kept, because all of it would be allocated.
 type fromFile struct {
 	call       func(fd uintptr) bool // send
 	fd         int
@@ -153,7 +152,7 @@ func (f *fromFile) send(fd uintptr) bool {
 	return true
 }
 
-// extentOf returns where the first of the frames are, one after the other; nil for nowhere.
+// extentOf returns where the first of the frames are, one after the other; nil where they are in none.
 func extentOf(frames []*frame) (file *frameFile, begin, end int64) {
 	for i, f := range frames {
 		p := f.inFile

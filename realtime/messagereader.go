@@ -5,28 +5,31 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 
 	"github.com/coder/websocket"
 )
 
-// messageReader is the WebSocket library, with its two kilobytes of state, for one
-// connection after the other: a connection has one while it sends something, and an idle
-// one has none. Between messages the library keeps nothing about the connection.
+// messageReader is the WebSocket library, with the six kilobytes that it needs to read, for
+// one connection after the other: a connection has one while it sends something, and an
+// idle one has none. Between messages that are not compressed, the library keeps nothing
+// about the connection.
 //
-// It is the net.Conn that the library reads from and writes to. Only the goroutine that
-// reads from the connection uses it.
+// It is the net.Conn that the library reads from and writes to. The goroutine that reads
+// from the connection uses it, and the library's own when a control frame takes too long.
 type messageReader struct {
 	*socket // of the connection that has it; nil in the pool
 	session *session
 	conn    *websocket.Conn
 	// buffered is what the library reads from.
-	buffered   *bufio.Reader
-	compressed bool // whether messages may be
+	buffered *bufio.Reader
 
 	// failed is an error of the network. The library takes an end between two fragments of
-	// a message for the end of the message, so it is to be asked for after each.
+	// a message for the end of the message, so check it after each message.
 	failed error
+	// single says that no other connection may have it.
+	single bool
 	filling
 }
 
@@ -40,7 +43,8 @@ const (
 // newMessageReader has the library answer a handshake that nobody made: it reads no
 // messages otherwise.
 func newMessageReader(compressed bool) (*messageReader, error) {
-	m := &messageReader{compressed: compressed}
+	// The library's decompressor keeps what follows the end of a message, for the next one.
+	m := &messageReader{single: compressed}
 	r := &http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
 		"Connection":            {"Upgrade"},
 		"Upgrade":               {"websocket"},
@@ -52,10 +56,14 @@ func newMessageReader(compressed bool) (*messageReader, error) {
 		// The library would reply within 5 s or cut the connection, however healthy a peer
 		// with a large frame on its way to it may be.
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
+			m.single = true // the library may still close it, as too slow
 			m.session.receivePing(payload)
 			return false
 		},
-		OnPongReceived: func(context.Context, []byte) { m.session.allowControlFrame() },
+		OnPongReceived: func(context.Context, []byte) {
+			m.single = true
+			m.session.allowControlFrame()
+		},
 	}
 	if compressed {
 		r.Header.Set("Sec-WebSocket-Extensions", "permessage-deflate")
@@ -65,7 +73,9 @@ func newMessageReader(compressed bool) (*messageReader, error) {
 	if m.conn, err = websocket.Accept(&noResponse{header: http.Header{}, reader: m}, r, &options); err != nil {
 		return nil, err
 	}
-	m.conn.SetReadLimit(-1) // it would close with 1009 and without an error frame
+	runtime.SetFinalizer(m.conn, nil) // with it, the two would never be freed, as each refers to the other
+	m.conn.SetReadLimit(-1)           // it would close with 1009 and without an error frame
+	m.buffered.Reset(m)               // the library has put something between
 	return m, nil
 }
 
@@ -85,37 +95,24 @@ func (m *messageReader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// Close is called by the library, also when it finds a reader that is not used any more.
-func (m *messageReader) Close() error {
-	if m.socket == nil {
-		return nil
-	}
-	return m.socket.Close()
-}
-
 // messageReaders has readers of messages that no connection has.
-type messageReaders struct {
-	plain, compressed sync.Pool // *messageReader
-}
+type messageReaders struct{ pool sync.Pool } // *messageReader
 
-func (p *messageReaders) pool(compressed bool) *sync.Pool {
-	if compressed {
-		return &p.compressed
-	}
-	return &p.plain
-}
-
-// put takes a reader back that is between messages and has nothing buffered.
+// put takes back a reader that is between messages.
 func (p *messageReaders) put(m *messageReader) {
+	if m.single || m.failed != nil || m.buffered.Buffered() > 0 {
+		return
+	}
 	m.socket, m.session = nil, nil
-	p.pool(m.compressed).Put(m)
+	p.pool.Put(m)
 }
 
 // get returns a reader for a connection.
-func (p *messageReaders) get(s *session, t *socket, compressed bool) (*messageReader, error) {
-	m, ok := p.pool(compressed).Get().(*messageReader)
-	if !ok {
-		var err error
+func (p *messageReaders) get(s *session, t *socket, compressed bool) (m *messageReader, err error) {
+	if !compressed {
+		m, _ = p.pool.Get().(*messageReader)
+	}
+	if m == nil {
 		if m, err = newMessageReader(compressed); err != nil {
 			return nil, err
 		}

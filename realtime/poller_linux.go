@@ -1,7 +1,9 @@
 package realtime
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -16,7 +18,7 @@ type poller struct {
 	epoll   *os.File          // nil until the first use
 	fd      int               // of epoll
 	stopped chan struct{}     // closed when no goroutine waits any more
-	failed  bool              // there is no epoll, or it was closed
+	closed  bool              // nobody waits any more
 }
 
 // polled is what the poller knows of a connection. It is guarded by poller.mu.
@@ -77,7 +79,9 @@ func (p *poller) takeLocked(t *socket) (s *session) {
 		return nil
 	}
 	s, t.polled.session = t.polled.session, nil
-	delete(p.waiting, t.polled.fd)
+	if p.waiting[t.polled.fd] == t { // another connection may have got its descriptor
+		delete(p.waiting, t.polled.fd)
+	}
 	return s
 }
 
@@ -89,27 +93,25 @@ func readOn(s *session) {
 
 // openLocked has a goroutine wait for events. It returns false where that is not possible.
 func (p *poller) openLocked() bool {
-	if p.epoll != nil || p.failed {
-		return !p.failed
+	if p.epoll != nil || p.closed {
+		return !p.closed
 	}
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
-		p.failed = true
 		return false
 	}
 	// The runtime waits for events of this one as for those of any file.
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		syscall.Close(fd)
-		p.failed = true
 		return false
 	}
-	p.fd, p.epoll = fd, os.NewFile(uintptr(fd), "epoll")
-	raw, err := p.epoll.SyscallConn()
+	epoll := os.NewFile(uintptr(fd), "epoll")
+	raw, err := epoll.SyscallConn()
 	if err != nil {
-		p.epoll.Close()
-		p.failed = true
+		epoll.Close()
 		return false
 	}
+	p.fd, p.epoll = fd, epoll
 	p.waiting, p.stopped = make(map[int32]*socket), make(chan struct{})
 	go p.wait(raw)
 	return true
@@ -119,7 +121,7 @@ func (p *poller) openLocked() bool {
 func (p *poller) wait(raw syscall.RawConn) {
 	defer close(p.stopped)
 	var events [128]syscall.EpollEvent
-	raw.Read(func(fd uintptr) bool { // the error is that the poller was closed
+	raw.Read(func(fd uintptr) bool { // until an error, which is that the poller was closed
 		for {
 			n, err := syscall.EpollWait(int(fd), events[:], 0)
 			switch {
@@ -136,16 +138,23 @@ func (p *poller) wait(raw syscall.RawConn) {
 			}
 		}
 	})
+	p.mu.Lock()
+	p.closed = true
+	left := slices.Collect(maps.Values(p.waiting)) // none, unless there was another error
+	p.mu.Unlock()
+	for _, t := range left {
+		p.unpark(t)
+	}
 }
 
 // close ends the goroutine, when no connection is left.
 func (p *poller) close() {
 	p.mu.Lock()
-	opened := p.epoll != nil && !p.failed
-	p.failed = true
+	p.closed = true
+	epoll := p.epoll
 	p.mu.Unlock()
-	if opened {
-		p.epoll.Close()
+	if epoll != nil {
+		epoll.Close() // a second time has no effect
 		<-p.stopped
 	}
 }

@@ -28,10 +28,11 @@ func (s *socket) writeAtOnce(parts [][]byte, buffer *writeBuffer) (int, error) {
 		w.vectors = append(w.vectors, vector)
 		w.size += len(p)
 	}
-	if err := s.raw.Write(w.call); err != nil {
+	err := s.raw.Write(w.call)
+	clear(w.vectors)
+	if err != nil {
 		return 0, err
 	}
-	clear(w.vectors)
 	return w.n, w.err
 }
 
@@ -114,10 +115,10 @@ func (t *webSocket) awaitRaw() (ok bool, err error) {
 // longer than it takes a client to send the next of several messages.
 const parkAfter = 50 * time.Millisecond
 
-// limitWait has reads end when nothing has arrived for some time. The time is not set again
-// for each message, but where it is over.
+// limitWait has reads end when nothing has arrived for some time. The deadline is set again
+// only after it has expired.
 func (t *webSocket) limitWait() error {
-	if t.unparked {
+	if t.alwaysWaits {
 		return t.setDeadline(time.Time{})
 	}
 	if t.waitUntil.IsZero() || t.waitUntil != t.set {
@@ -132,7 +133,7 @@ func (t *webSocket) readArrived(fd uintptr) bool {
 		return true
 	}
 	if !t.reader.fill(fd) {
-		t.detach()
+		t.share()
 		return false
 	}
 	return true

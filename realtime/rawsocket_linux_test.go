@@ -9,18 +9,7 @@ import (
 
 // Where nothing has arrived, there is no reader while the connection waits.
 func TestReadArrived(t *testing.T) {
-	manager, err := sharedata.NewManager(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
-	server, err := NewServer(manager, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	near, far := connected(t)
-	s := &webSocket{socket: newSocket(near, nil, new(poller)), session: newSession(server, Connection{}, &admitted{counts: server.admission})}
+	s, far := webSocketOverTCP(t)
 	read := func() (arrived bool) {
 		if err := s.raw.Read(func(fd uintptr) bool { arrived = s.readArrived(fd); return true }); err != nil {
 			t.Fatal(err)
@@ -41,6 +30,26 @@ func TestReadArrived(t *testing.T) {
 	if err := s.await(); err != nil || s.reader == nil || s.reader.failed == nil {
 		t.Errorf("await: %v, and the library reads no end", err)
 	}
+}
+
+// webSocketOverTCP returns the transport of a session and the peer's end.
+func webSocketOverTCP(t *testing.T) (near *webSocket, far net.Conn) {
+	t.Helper()
+	manager, err := sharedata.NewManager(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	server, err := NewServer(manager, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, far := connected(t)
+	s := newSession(server, Connection{}, &admitted{counts: server.admission})
+	near = &webSocket{socket: newSocket(conn, nil, &server.poller), session: s}
+	s.transport = near
+	t.Cleanup(func() { server.Close() })
+	return near, far
 }
 
 // connected returns the ends of a TCP connection.
@@ -64,23 +73,11 @@ func connected(t *testing.T) (near, far net.Conn) {
 
 // A connection that is closed while it begins to wait does not wait.
 func TestPark_Closed(t *testing.T) {
-	manager, err := sharedata.NewManager(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
-	server, err := NewServer(manager, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close() // waits for the session
-	near, _ := connected(t)
-	s := newSession(server, Connection{}, &admitted{counts: server.admission})
-	transport := &webSocket{socket: newSocket(near, nil, &server.poller), session: s}
-	s.transport = transport
+	s, _ := webSocketOverTCP(t)
+	server := s.session.server
 	server.running.add()
-	transport.closed.Store(true) // Close has looked for it, and not found it waiting
-	if !transport.park(s) {
+	s.closed.Store(true) // Close has looked for it, and not found it waiting
+	if !s.park(s.session) {
 		t.Error("not parked")
 	}
 	server.poller.mu.Lock()
@@ -88,7 +85,19 @@ func TestPark_Closed(t *testing.T) {
 	server.poller.mu.Unlock()
 	if waits != 0 {
 		t.Error("it waits for ever")
-		server.poller.unpark(transport.socket)
+		server.poller.unpark(s.socket)
 	}
-	near.Close()
+	s.Conn.Close() // upon which the session ends
+}
+
+// A connection that has got the descriptor of a closed one goes on waiting.
+func TestPoller_DescriptorReused(t *testing.T) {
+	var p poller
+	closed, next := newSocket(nil, nil, &p), newSocket(nil, nil, &p)
+	closed.polled = polled{session: &session{}, fd: 7}
+	next.polled = polled{session: &session{}, fd: 7}
+	p.waiting = map[int32]*socket{7: next}
+	if p.takeLocked(closed) == nil || p.waiting[7] != next {
+		t.Error("the other connection waits no more")
+	}
 }

@@ -36,7 +36,7 @@ type webSocket struct {
 	// waitUntil is when a wait ends, which began when receivedBefore bytes had come.
 	waitUntil      time.Time
 	receivedBefore uint64
-	unparked       bool // the poller cannot wait for this connection
+	alwaysWaits    bool // a goroutine, because the poller cannot wait for this connection
 }
 
 // acceptWebSocket upgrades a request and makes the connection the session's.
@@ -99,7 +99,7 @@ func (t *webSocket) read(s *session) error {
 func (t *webSocket) park(s *session) bool {
 	t.detach()
 	if t.setDeadline(time.Time{}) != nil || !t.socket.park(s) {
-		t.unparked = true
+		t.alwaysWaits = true
 		return false
 	}
 	return true // and the session may be read on already
@@ -116,7 +116,7 @@ func (t *webSocket) await() error {
 		if ok, err := t.awaitRaw(); ok {
 			return err
 		}
-		t.detach()
+		t.share()
 		n, err := t.Conn.Read(t.ahead[:])
 		if n == 0 {
 			return t.attachFailed(err)
@@ -146,6 +146,14 @@ func (t *webSocket) attachFailed(failed error) error {
 		t.reader.failed = failed
 	}
 	return err
+}
+
+// share is detach, if another connection may have the reader: one of its own would have to
+// be made for each message.
+func (t *webSocket) share() {
+	if t.reader != nil && !t.reader.single {
+		t.detach()
+	}
 }
 
 // detach takes the reader from the connection. It is between messages, and has nothing
