@@ -58,6 +58,9 @@ func (c *catchUp) begin() bool {
 		if c.problem == "" && c.next.isZero() {
 			c.readFirst()
 		}
+		if c.ended() {
+			return false
+		}
 		outcome, last, room := c.sub.begin(c.next, c.problem)
 		switch outcome {
 		case beginDone:
@@ -182,10 +185,17 @@ func (c *catchUp) readNext() bool {
 // part of it must not be passed off as the whole. It does nothing if the
 // subscription has ended.
 func (c *catchUp) beginAgain() {
+	if c.ended() {
+		return
+	}
 	c.sub.restart()
 	c.next, c.problem = page{}, replayInterrupted
 	c.begin()
 }
+
+// ended reports whether the session has ended, or is about to: what could not be read
+// because of that is there, and the peer asks for it again when it is back.
+func (c *catchUp) ended() bool { return c.session.ctx.Err() != nil }
 
 func (c *catchUp) read(after, upTo replay.Cursor) (page, error) {
 	return c.sub.channel.readPage(&c.session.ctx, &c.sub.request, c.sub.form, after, upTo)
@@ -205,7 +215,7 @@ func (c *catchUp) rebind() bool {
 }
 
 func (c *catchUp) warn(message string, after replay.Cursor, err error) {
-	if c.session.ctx.Err() == nil { // otherwise the connection has ended
+	if !c.ended() {
 		c.session.server.log.Warn(message, "shareData", c.sub.request.ShareDataID, "after", after.String(), "error", err)
 	}
 }

@@ -259,3 +259,22 @@ func TestChannelRelease(t *testing.T) {
 		t.Error("the channel lives on without holders")
 	}
 }
+
+// A server that closes interrupts replays. The peers are not sent that what they missed
+// cannot be replayed: they would not ask for it again.
+func TestCatchUp_ServerCloses(t *testing.T) {
+	b := newChannelFixture(t)
+	since := b.head.String()
+	b.commit(3)
+	for name, catchUp := range map[string]func(*session, *subscription){
+		"before": func(s *session, sub *subscription) { s.startCatchUp(sub) },
+		"during": func(s *session, sub *subscription) { (&catchUp{session: s, sub: sub}).beginAgain() },
+	} {
+		sub := b.subscription(since)
+		sub.session.ctx.cancel()
+		catchUp(sub.session, sub)
+		if got := sentTo(sub); len(got) > 0 {
+			t.Errorf("%s: the peer is sent %v", name, got)
+		}
+	}
+}
