@@ -99,3 +99,23 @@ func TestMessageTimeout_SlowButInTime(t *testing.T) {
 		<-written
 	})
 }
+
+// The time that a message may take is over when the message is there: the next one may take
+// any time to come.
+func TestMessageTimeout_Over(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := servePipes(t, &realtime.Options{Heartbeat: -1, IdleTimeout: -1})
+		p := ts.dialRaw()
+		message := masked(0x81, `{"v":1,"type":"ping","correlationId":"a"}`)
+		for _, pause := range []time.Duration{0, 0, time.Hour, 0} {
+			time.Sleep(time.Millisecond)
+			p.Write(message[:20])
+			time.Sleep(time.Millisecond)
+			p.Write(message[20:])
+			if _, payload, err := readServerFrame(p.frames); err != nil || string(payload) != `{"v":1,"type":"pong","correlationId":"a"}` {
+				t.Fatalf("%s, %v", payload, err)
+			}
+			time.Sleep(pause)
+		}
+	})
+}

@@ -117,11 +117,10 @@ func (t *webSocket) await() error {
 			return err
 		}
 		t.share()
-		n, err := t.Conn.Read(t.ahead[:])
+		n, err := t.socket.Read(t.ahead[:])
 		if n == 0 {
 			return t.attachFailed(err)
 		}
-		t.received.Add(uint64(n))
 		t.early = t.ahead[:n]
 	}
 	if err := t.attach(); err != nil {
