@@ -134,14 +134,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, pending *pendin
 		return false
 	}
 	s.register(session, pending)
-	s.startSession(session)
+	s.startSession(session, s.startReading)
 	return true
 }
 
-// startSession begins a registered session, which s.running counts. It does not wait for
-// its end.
-func (s *Server) startSession(session *session) {
-	defer s.goroutines.start((*reader)(session))
+// startSession begins a registered session, which s.running counts, and has it read. It
+// does not wait for its end.
+func (s *Server) startSession(session *session, read func(*session)) {
+	defer read(session)
 	session.begin()
 }
 
@@ -150,6 +150,9 @@ func (s *Server) runSession(session *session) {
 	defer s.readSession(session)
 	session.begin()
 }
+
+// startReading has a goroutine read from a session.
+func (s *Server) startReading(session *session) { s.goroutines.start((*reader)(session)) }
 
 // await has a session read when its peer sends something.
 func (s *Server) await(session *session) {

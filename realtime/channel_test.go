@@ -75,7 +75,7 @@ func sentTo(sub *subscription) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var short []string
-	for _, f := range o.queue[o.first:] {
+	for _, f := range o.queue.all() {
 		var m struct {
 			Type, Code, Event, CorrelationID string
 			Revision, Replaying              int
@@ -100,7 +100,7 @@ func sentTo(sub *subscription) []string {
 		}
 		short = append(short, s)
 	}
-	o.queue, o.first, o.queued = nil, 0, 0
+	o.queue, o.queued = fifo[*frame]{}, 0
 	return short
 }
 
@@ -118,7 +118,7 @@ func TestChannelEncodesOnce(t *testing.T) {
 	two.begin(page{}, "")
 	b.commit(2)
 	for i := range 3 { // the state and two transactions
-		if one.session.out.queue[i] != two.session.out.queue[i] {
+		if one.session.out.queue.all()[i] != two.session.out.queue.all()[i] {
 			t.Errorf("frame %d is there twice", i)
 		}
 	}
@@ -135,7 +135,7 @@ func TestChannelReset(t *testing.T) {
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head}, State: json.RawMessage(`50`), Reset: true, LastTransaction: last,
 	}})
 	o := sub.session.out
-	if f := string(o.queue[o.first+1].text); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
+	if f := string(o.queue.all()[1].text); !strings.Contains(f, `"lastTransactionId":"`+last.String()+`"`) {
 		t.Errorf("the last transaction is not %v: %s", last, f)
 	}
 	b.commit(1)
@@ -181,7 +181,7 @@ func TestChannelReset_Removed(t *testing.T) {
 		Entry: sharedata.Entry{ShareDataID: "c", Cursor: b.head.Next(), Type: sharedata.EntryRemoved}, Reset: true,
 	}})
 	o := sub.session.out
-	if got, want := string(o.queue[o.first].text), `{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed"}`; got != want {
+	if got, want := string(o.queue.all()[0].text), `{"v":1,"type":"lifecycle","shareDataId":"c","event":"removed"}`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -31,7 +31,6 @@ type eventStream struct {
 	parts    []streamPart
 	live     int  // how many of the parts have not ended
 	begun    bool // the header of the response was written
-	waits    bool // read was called
 }
 
 // streamPart is one ShareData of an event stream, and where its peer is: at a cursor, or
@@ -78,7 +77,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, pending *p
 		session.enqueueRequest(m.ShareDataID, "", m)
 	}
 	if t.response == nil {
-		s.startSession(session)
+		s.startSession(session, s.await) // for its end: the peer sends nothing
 	} else {
 		s.runSession(session) // the response ends when this returns
 	}
@@ -119,10 +118,6 @@ func (t *eventStream) open(w http.ResponseWriter, r *http.Request) error {
 func (t *eventStream) read(*session) error {
 	if t.response != nil {
 		return t.response.wait()
-	}
-	if !t.waits {
-		t.waits = true
-		return errReadOn
 	}
 	var ignored [16]byte
 	n, err := t.Conn.Read(ignored[:])

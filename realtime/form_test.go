@@ -27,7 +27,7 @@ func (b *channelFixture) inForm(f form) *subscription {
 // queued returns what waits for a peer.
 func queued(sub *subscription) []*frame {
 	o := sub.session.out
-	return o.queue[o.first:]
+	return o.queue.all()
 }
 
 var allForms = []form{{}, {parts: withActivity}, {parts: withPatches}, {parts: withActivity | withPatches}}

@@ -12,9 +12,9 @@ import (
 // files in memory (memfd_create(2)), from which sendfile(2) gives them to the network for
 // each of many connections without copying them. The zero value is ready to use.
 //
-// A file is written once, from the beginning to the end, and then closed. What the network
-// has taken and not sent yet stays in its pages; to write there, or to free a part of the
-// file, would change it.
+// A file is written once, from the beginning to the end, and closed when the one after it is
+// full. What the network has taken and not sent yet stays in its pages; to write there, or
+// to free a part of the file, would change it.
 type frameFiles struct {
 	mu             sync.Mutex
 	newest, before *frameFile
@@ -152,7 +152,8 @@ func (f *fromFile) send(fd uintptr) bool {
 	return true
 }
 
-// extentOf returns where the first of the frames are, one after the other; nil where they are in none.
+// extentOf returns where the first of the frames are, one after the other; nil where they
+// are in no file.
 func extentOf(frames []*frame) (file *frameFile, begin, end int64) {
 	for i, f := range frames {
 		p := f.inFile

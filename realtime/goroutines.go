@@ -21,8 +21,8 @@ type task interface{ run() }
 // before its task can block.
 type goroutines struct {
 	mu       sync.Mutex
-	queue    taskQueue
-	bulk     taskQueue
+	queue    fifo[task]
+	bulk     fifo[task]
 	bulkNext bool // whose turn it is
 	starting bool
 	waiting  int // goroutines that wait for wake
@@ -49,7 +49,7 @@ func (g *goroutines) start(t task) { g.startIn(&g.queue, t) }
 // startBulk is start for one of very many tasks.
 func (g *goroutines) startBulk(t task) { g.startIn(&g.bulk, t) }
 
-func (g *goroutines) startIn(q *taskQueue, t task) {
+func (g *goroutines) startIn(q *fifo[task], t task) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q.push(t)
@@ -127,30 +127,3 @@ func (g *goroutines) take(started bool) (t task, wait bool) {
 // close ends the goroutines that wait, and the others after their tasks. It may be
 // called twice.
 func (g *goroutines) close() { g.closing.Do(func() { close(g.closed) }) }
-
-// taskQueue has tasks in the order in which they came.
-type taskQueue struct {
-	tasks []task // from first on
-	first int
-}
-
-func (q *taskQueue) len() int { return len(q.tasks) - q.first }
-
-func (q *taskQueue) push(t task) {
-	if len(q.tasks) == cap(q.tasks) && q.first > len(q.tasks)/2 {
-		n := copy(q.tasks, q.tasks[q.first:])
-		clear(q.tasks[n:])
-		q.tasks, q.first = q.tasks[:n], 0
-	}
-	q.tasks = append(q.tasks, t)
-}
-
-// pop takes the first task, which there must be.
-func (q *taskQueue) pop() task {
-	t := q.tasks[q.first]
-	q.tasks[q.first] = nil
-	if q.first++; q.first == len(q.tasks) {
-		q.tasks, q.first = q.tasks[:0], 0
-	}
-	return t
-}

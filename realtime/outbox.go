@@ -21,8 +21,7 @@ type outbox struct {
 	owner outboxOwner
 
 	mu      sync.Mutex
-	queue   []*frame // from first on
-	first   int
+	queue   fifo[*frame]
 	queued  int    // bytes in queue
 	pushed  uint64 // bytes that were ever queued
 	taken   int    // bytes of the chunk that the writer is writing
@@ -98,7 +97,7 @@ func (o *outbox) claim() bool {
 func (o *outbox) hand() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	waits := o.pong != nil || o.ping || o.first < len(o.queue) || o.state == outboxClosing
+	waits := o.pong != nil || o.ping || o.queue.len() > 0 || o.state == outboxClosing
 	if o.writing = waits && o.state != outboxClosed; o.writing {
 		o.owner.startWriter(false)
 	}
@@ -132,7 +131,7 @@ func (o *outbox) holdWithin(most, n int) bool {
 }
 
 // fitLocked returns whether n more frames may be queued.
-func (o *outbox) fitLocked(n int) bool { return n == 0 || len(o.queue)-o.first+n <= o.most }
+func (o *outbox) fitLocked(n int) bool { return n == 0 || o.queue.len()+n <= o.most }
 
 func (o *outbox) waitingLocked() int { return o.queued + o.unwrittenLocked() + o.held }
 
@@ -177,7 +176,7 @@ func (o *outbox) offer(frames ...*frame) (accepted bool, room <-chan struct{}) {
 		return false, nil
 	}
 	n, busy := size(frames), o.queued+o.unwrittenLocked()
-	if busy == 0 || busy+n <= o.limit/2 && busy+o.held+n <= o.limit && len(o.queue)-o.first+len(frames) <= o.most/2 {
+	if busy == 0 || busy+n <= o.limit/2 && busy+o.held+n <= o.limit && o.queue.len()+len(frames) <= o.most/2 {
 		for _, f := range frames {
 			o.pushLocked(f)
 		}
@@ -341,14 +340,13 @@ func (o *outbox) next(frames []*frame) (chunk, bool) {
 	}
 	c := chunk{pong: o.pong, ping: o.ping, frames: frames}
 	o.pong, o.ping = nil, false
-	for o.first < len(o.queue) {
-		if n := o.queue[o.first].size(); o.taken > 0 && o.taken+n > chunkSize {
+	for o.queue.len() > 0 {
+		if n := o.queue.all()[0].size(); o.taken > 0 && o.taken+n > chunkSize {
 			break
 		}
-		c.frames = append(c.frames, o.queue[o.first])
-		o.popLocked()
+		c.frames = append(c.frames, o.popLocked())
 	}
-	if o.state == outboxClosing && o.first == len(o.queue) {
+	if o.state == outboxClosing && o.queue.len() == 0 {
 		c.last, c.code, c.reason = true, o.code, o.reason
 		o.state = outboxClosed
 	}
@@ -381,16 +379,11 @@ func (o *outbox) closeLocked(code int, reason string) {
 }
 
 func (o *outbox) dropLocked() {
-	o.queue, o.first, o.queued = nil, 0, 0
+	o.queue, o.queued = fifo[*frame]{}, 0
 }
 
 func (o *outbox) pushLocked(f *frame) {
-	if len(o.queue) == cap(o.queue) && o.first > len(o.queue)/2 {
-		n := copy(o.queue, o.queue[o.first:])
-		clear(o.queue[n:])
-		o.queue, o.first = o.queue[:n], 0
-	}
-	o.queue = append(o.queue, f)
+	o.queue.push(f)
 	o.queued += f.size()
 	o.pushed += uint64(f.size())
 	o.wakeLocked(f.bulk)
@@ -399,19 +392,14 @@ func (o *outbox) pushLocked(f *frame) {
 // keptSlots is how long an empty queue may stay for the next frames.
 const keptSlots = 16
 
-func (o *outbox) popLocked() {
-	f := o.queue[o.first]
-	o.queue[o.first] = nil
-	o.first++
+func (o *outbox) popLocked() *frame {
+	f := o.queue.pop()
 	o.queued -= f.size()
 	o.taken += f.size()
-	switch {
-	case o.first < len(o.queue):
-	case cap(o.queue) > keptSlots:
-		o.queue, o.first = nil, 0
-	default:
-		o.queue, o.first = o.queue[:0], 0
+	if o.queue.len() == 0 && cap(o.queue.items) > keptSlots {
+		o.queue = fifo[*frame]{}
 	}
+	return f
 }
 
 func (o *outbox) wakeLocked(bulk bool) {

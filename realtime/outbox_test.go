@@ -257,8 +257,8 @@ func TestOutboxQueue_Reused(t *testing.T) {
 			t.Fatal("the queue is empty")
 		}
 	}
-	if cap(o.queue) > 64 {
-		t.Errorf("the queue has %d places for %d frames", cap(o.queue), len(o.queue)-o.first)
+	if cap(o.queue.items) > 64 {
+		t.Errorf("the queue has %d places for %d frames", cap(o.queue.items), o.queue.len())
 	}
 }
 
@@ -268,8 +268,8 @@ func TestOutboxQueue_Freed(t *testing.T) {
 		o.send(textFrame("x"))
 	}
 	drainOutbox(o, 1024)
-	if cap(o.queue) > keptSlots {
-		t.Errorf("the empty queue has %d places", cap(o.queue))
+	if cap(o.queue.items) > keptSlots {
+		t.Errorf("the empty queue has %d places", cap(o.queue.items))
 	}
 }
 

@@ -87,7 +87,7 @@ func (p *poller) takeLocked(t *socket) (s *session) {
 
 func readOn(s *session) {
 	if s != nil {
-		s.server.goroutines.start((*reader)(s))
+		s.server.startReading(s)
 	}
 }
 

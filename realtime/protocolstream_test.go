@@ -76,7 +76,7 @@ func (r *eventReader) wantData(want string) {
 }
 
 // The events are those of the application, over HTTP/1.1 and HTTP/2, and a client that
-// comes back goes on where it was or is told.
+// comes back goes on where it was or is notified.
 func TestServeEventStream(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprint("http2=", http2), func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestServeEventStream_Refused(t *testing.T) {
 			t.Errorf("%s: got %s", method, response.Status)
 		}
 	}
-	// Two ShareData: what is refused is told in the stream.
+	// Two ShareData: the stream says what is refused.
 	r := ts.changes("id=c&id=x&as=bob", "")
 	for _, e := range []streamEvent{r.next(), r.next()} {
 		if e.name != "whole" && e.data != "unknown-share-data" {
