@@ -3,7 +3,7 @@
 // A scheduled proposal is durable, in the store of the manager: it is part of the
 // state of a ShareData, so its history tells who scheduled it, who cancelled it, and
 // what became of it, and package audit exports that. Any number of processes may
-// schedule, list and cancel; those in which Run is called propose what is due.
+// schedule, list, replace and cancel; those in which Run is called propose what is due.
 //
 //   - Not early, not lost. A proposal is made at its time, by the clock of the process
 //     that makes it, or as soon after that as a process is alive: also what became due
@@ -15,7 +15,7 @@
 //     back makes nothing happen twice.
 //   - Cancelled is cancelled. Cancel succeeds only for a proposal that has not been
 //     made and will not be; from the moment at which a process has begun to make it,
-//     Cancel fails with ErrBegun.
+//     Cancel fails with ErrBegun. Replace cancels and schedules in one commit.
 //   - As its caller. The caller is kept, except for its Value, and proposes; what it may
 //     do at that time is asked by Options.Authorize.
 //

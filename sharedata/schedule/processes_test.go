@@ -115,7 +115,7 @@ func TestStore_Outage(t *testing.T) {
 	})
 }
 
-// Processes start and stop while proposals are scheduled and cancelled: each that was not
+// Processes start and stop while proposals are scheduled, changed and cancelled: each that was not
 // cancelled is made once, in time, and none that was.
 func TestProcesses_Random(t *testing.T) {
 	for range 4 {
@@ -143,6 +143,11 @@ func runRandom(t *testing.T, seed uint64) {
 			name := fmt.Sprint(i)
 			f.schedule(proposal(name, time.Duration(rng.IntN(60))*time.Second))
 			waits = append(waits, name)
+		case n < 6 && len(waits) > 0:
+			err := f.scheduler.Replace(t.Context(), waits[0], proposal(waits[0], time.Duration(rng.IntN(60))*time.Second))
+			if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrBegun) {
+				t.Fatal(err)
+			}
 		case n < 7 && len(waits) > 0:
 			at := rng.IntN(len(waits))
 			switch err := f.scheduler.Cancel(t.Context(), waits[at]); {

@@ -30,14 +30,16 @@ type queue struct {
 	due    dueOrder
 }
 
-// add adds a proposal unless it is there.
+// add adds a proposal unless it is there, in place of one with another time.
 func (q *queue) add(id string, part int, at, due time.Time) {
-	if q.items[id] == nil {
-		i := &item{id: id, part: part, at: at, due: due}
-		q.items[id] = i
-		q.inPart[part]++
-		heap.Push(&q.due, i)
+	if i := q.items[id]; i != nil && i.at.Equal(at) {
+		return
 	}
+	q.remove(id)
+	i := &item{id: id, part: part, at: at, due: due}
+	q.items[id] = i
+	q.inPart[part]++
+	heap.Push(&q.due, i)
 }
 
 // remove removes a proposal.
@@ -139,6 +141,7 @@ func (s *Scheduler) observeOneLocked(part int, e *sharedata.Event) bool {
 	switch e.FunctionID {
 	case scheduleFunction.ID():
 		return withInput(e, func(input scheduleInput) {
+			s.queue.remove(input.Replaces)
 			for _, p := range input.Proposals {
 				s.queue.add(p.ID, part, p.At, p.At)
 			}

@@ -109,7 +109,9 @@ type (
 	}
 	scheduleInput struct {
 		Proposals []namedRecord `json:"proposals"`
-		Most      int           `json:"most,omitempty"` // how many may wait; 0: any number
+		// Replaces is the ID of the proposal in place of which they are scheduled.
+		Replaces string `json:"replaces,omitempty"`
+		Most     int    `json:"most,omitempty"` // how many may wait; 0: any number
 	}
 	cancelInput struct {
 		ID string `json:"id"`
@@ -162,12 +164,20 @@ func rejectionError(v sharedata.Verdict) error {
 var errNothing = errors.New("nothing to do")
 
 var scheduleFunction = sharedata.NewPatchFunction("schedule", func(_ context.Context, state sharedata.Document, input scheduleInput) (patch sharedata.Patch, err error) {
+	if input.Replaces != "" {
+		if err := removeWaiting(&patch, state, input.Replaces); err != nil {
+			return patch, err
+		}
+	}
 	added := make(map[string]*record, len(input.Proposals))
 	for i := range input.Proposals {
 		added[input.Proposals[i].ID] = &input.Proposals[i].record
 	}
 	waiting := 0
 	err = eachMember(state.Raw(), func(id string, text json.RawMessage) error {
+		if id == input.Replaces {
+			return nil
+		}
 		waiting++
 		if added[id] == nil {
 			return nil
@@ -207,19 +217,24 @@ func (r *record) equal(to *record) bool {
 }
 
 var cancelFunction = sharedata.NewPatchFunction("cancel", func(_ context.Context, state sharedata.Document, input cancelInput) (patch sharedata.Patch, err error) {
-	path := sharedata.Path(input.ID)
+	return patch, removeWaiting(&patch, state, input.ID)
+})
+
+// removeWaiting removes a proposal, which must wait.
+func removeWaiting(patch *sharedata.Patch, state sharedata.Document, id string) error {
+	path := sharedata.Path(id)
 	var r record
 	switch found, err := state.Decode(path, &r); {
 	case err != nil:
-		return patch, err
+		return err
 	case !found:
-		return patch, sharedata.RejectWith(codeUnknown, fmt.Sprintf("no proposal is scheduled by %.60q", input.ID), nil)
+		return sharedata.RejectWith(codeUnknown, fmt.Sprintf("no proposal is scheduled by %.60q", id), nil)
 	case r.Begun != nil:
-		return patch, sharedata.RejectWith(codeBegun, fmt.Sprintf("the time of %.60q has come", input.ID), nil)
+		return sharedata.RejectWith(codeBegun, fmt.Sprintf("the time of %.60q has come", id), nil)
 	}
 	patch.Remove(path)
-	return patch, nil
-})
+	return nil
+}
 
 var beginFunction = sharedata.NewPatchFunction("begin", func(_ context.Context, state sharedata.Document, input beginInput) (patch sharedata.Patch, err error) {
 	wanted := make(map[string]*begun, len(input.Proposals))
@@ -235,6 +250,9 @@ var beginFunction = sharedata.NewPatchFunction("begin", func(_ context.Context, 
 		var r record
 		if err := json.Unmarshal(text, &r); err != nil {
 			return err
+		}
+		if r.At.After(input.begun.At) {
+			return nil // it has taken the place of the one that is due
 		}
 		if r.Begun == nil || from != nil && r.Begun.By == from.By && r.Begun.At.Equal(from.At) {
 			patch.Add(sharedata.Path(id, "begun"), input.begun)

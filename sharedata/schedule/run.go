@@ -246,7 +246,7 @@ func (s *Scheduler) begin(ctx context.Context, part int, due []*item, now time.T
 				return err
 			}
 			switch {
-			case r.Begun == nil: // its part was removed and created again
+			case r.Begun == nil: // another one has taken its place, or its part was removed and created again
 			case r.Begun.By == s.process:
 				made = append(made, r)
 				delete(wanted, id)

@@ -43,7 +43,7 @@ type Proposal struct {
 // MaxIDBytes is the largest length of a Proposal's ID.
 const MaxIDBytes = 256
 
-// Errors of Schedule, Get and Cancel. Those of sharedata.Manager.Propose are possible too.
+// Errors of Schedule, Replace, Get and Cancel. Those of sharedata.Manager.Propose are possible too.
 var (
 	// ErrInvalid: a proposal lacks something or is too long.
 	ErrInvalid = errors.New("invalid scheduled proposal")
@@ -125,10 +125,15 @@ func New(manager *sharedata.Manager, options *Options) (*Scheduler, error) {
 // partOf returns which part keeps the proposal with an ID: one part all that belong
 // together.
 func partOf(id string) int {
-	group, _, _ := strings.Cut(id, "/")
 	h := fnv.New32a()
-	h.Write([]byte(group))
+	h.Write([]byte(group(id)))
 	return int(h.Sum32() % parts)
+}
+
+// group returns what the IDs of proposals that belong together begin with.
+func group(id string) string {
+	name, _, _ := strings.Cut(id, "/")
+	return name
 }
 
 func (s *Scheduler) partID(part int) string { return fmt.Sprintf("%s/%d", s.options.ID, part) }
@@ -166,14 +171,40 @@ func (s *Scheduler) ScheduleAll(ctx context.Context, proposals []Proposal) (ids 
 		if len(input.Proposals) == 0 {
 			continue
 		}
-		if s.options.MaxPending > 0 {
-			input.Most = max(1, s.options.MaxPending/parts)
-		}
-		if err := s.change(ctx, part, scheduleFunction, input, sharedata.CallerFrom(ctx)); err != nil {
+		if err := s.add(ctx, part, input); err != nil {
 			return nil, err
 		}
 	}
 	return ids, nil
+}
+
+// Replace cancels a proposal that waits and schedules others in its place, all of it or
+// nothing: it fails as Cancel and Schedule do. Their IDs must be equal to that of the
+// cancelled one up to the first "/"; one that has the same ID is the proposal with another
+// time, or with other data.
+func (s *Scheduler) Replace(ctx context.Context, id string, with ...Proposal) error {
+	if id == "" {
+		return ErrUnknown
+	}
+	input := &scheduleInput{Replaces: id}
+	for _, p := range with {
+		if group(p.ID) != group(id) {
+			return fmt.Errorf("%w: %.60q and %.60q must be equal up to the first /", ErrInvalid, p.ID, id)
+		}
+		r, err := newRecord(ctx, p)
+		if err != nil {
+			return err
+		}
+		input.Proposals = append(input.Proposals, namedRecord{p.ID, r})
+	}
+	return s.add(ctx, partOf(id), input)
+}
+
+func (s *Scheduler) add(ctx context.Context, part int, input *scheduleInput) error {
+	if s.options.MaxPending > 0 {
+		input.Most = max(1, s.options.MaxPending/parts)
+	}
+	return s.change(ctx, part, scheduleFunction, input, sharedata.CallerFrom(ctx))
 }
 
 // newRecord checks a proposal.

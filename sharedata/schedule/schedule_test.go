@@ -169,6 +169,70 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+func TestReplace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f *fixture
+		var begun error
+		f = newFixture(t, nil, &Options{MaxPending: 2 * parts, Authorize: func(ctx context.Context, p Proposal) error {
+			begun = f.scheduler.Replace(ctx, p.ID, p)
+			return nil
+		}})
+		f.run()
+		f.schedule(proposal("a", time.Hour))
+		f.schedule(proposal("b", time.Hour))
+		bob := sharedata.WithCaller(t.Context(), &sharedata.Caller{Subject: "bob"})
+		replace := func(id string, with ...Proposal) {
+			t.Helper()
+			if err := f.scheduler.Replace(bob, id, with...); err != nil {
+				t.Error(err)
+			}
+		}
+		replace("a", proposal("a", time.Minute))                                                // earlier
+		replace("b", proposal("b/1", 3*time.Minute), proposal("b/2", 2*time.Minute))            // others
+		replace("b/1", proposal("b/1", 4*time.Minute))                                          // later
+		for id, with := range map[string]Proposal{"b": proposal("b", 1), "": proposal("", 1)} { // which do not wait
+			if err := f.scheduler.Replace(bob, id, with); !errors.Is(err, ErrUnknown) {
+				t.Errorf("%q: %v, want ErrUnknown", id, err)
+			}
+		}
+		for want, with := range map[error][]Proposal{
+			ErrInvalid: {proposal("c", 1)},
+			ErrExists:  {proposal("b/2", 1)},
+			ErrFull:    {proposal("b/1", 1), proposal("b/3", 1)},
+		} {
+			if err := f.scheduler.Replace(bob, "b/1", with...); !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+		}
+		f.wantWaiting("a", "b/2", "b/1")
+		time.Sleep(3*time.Minute + time.Second)
+		f.wantList("a", "b/2")
+		time.Sleep(time.Minute)
+		f.wantList("a", "b/2", "b/1")
+		f.wantWaiting()
+		if !errors.Is(begun, ErrBegun) {
+			t.Errorf("got %v, want ErrBegun", begun)
+		}
+		f.wantStory("a", "schedule", "schedule by bob", "begin", "schedule: begun", "finish")
+	})
+}
+
+// One that was due when it was replaced is not made before its new time.
+func TestReplace_WhileDue(t *testing.T) {
+	now := time.Now()
+	state := map[string]record{"a": {At: now.Add(time.Minute)}}
+	for at, want := range map[time.Time]string{now: codeNothing, now.Add(time.Hour): ""} {
+		_, err := beginFunction.Run(t.Context(), state, beginInput{begun{"process", at}, []beginning{{ID: "a"}}})
+		var got sharedata.Rejection
+		if rejection, is := errors.AsType[*sharedata.Rejection](err); is {
+			got = *rejection
+		}
+		if got.Code != want || err != nil && want == "" {
+			t.Errorf("after %v: %v, want %q", at.Sub(now), err, want)
+		}
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil, &Options{Authorize: func(_ context.Context, p Proposal) error {
