@@ -129,8 +129,8 @@ func (t *eventStream) read(*session) error {
 
 // write implements transport.
 func (t *eventStream) write(c *chunk, buffer *writeBuffer) error {
-	t.writing <- struct{}{}
-	defer func() { <-t.writing }()
+	t.writing.lock()
+	defer t.writing.unlock()
 	w := newSegments(t.socket, buffer)
 	if !t.begun {
 		t.begun = true

@@ -51,7 +51,7 @@ type outboxOwner interface {
 	bytesWritten() uint64
 }
 
-type outboxState int
+type outboxState uint8
 
 const (
 	outboxOpen    outboxState = iota

@@ -12,13 +12,18 @@ import (
 // replayed, and one while a token is renewed. It writes through the outbox and does not know how the
 // bytes are sent.
 type session struct {
-	// The writer needs the first three for every write, so they stand together.
-	server *Server
-	out    *outbox
+	// The writer needs these for every write, so they stand together.
+	server    *Server
+	out       *outbox
+	transport transport
+	// helpers are the writer and the goroutine that handles an overflow. They are
+	// started with outbox.mu held while the outbox is not closed, and waited for
+	// when it is.
+	helpers sync.WaitGroup
 	// expires says that the current caller expires at some time.
 	expires atomic.Bool
 
-	// Immutable once the session runs, like server and out.
+	// Immutable once the session runs, like server, out and transport.
 	info Connection
 	// name identifies the connection in the log, and proposers take turns by it
 	// (sharedata.Proposal.Connection). Servers may share a manager, so the ID
@@ -29,8 +34,7 @@ type session struct {
 	protocol *Protocol
 	done     chan struct{}
 	// proposer is the name by which proposers take turns, if it is not name.
-	proposer  string
-	transport transport
+	proposer string
 	// ctx ends with the connection. serving ends when the caller is not served any
 	// more (closeUnauthorized), otherwise when the connection and all its proposals have ended.
 	ctx, serving lazyContext
@@ -43,11 +47,6 @@ type session struct {
 	// callerChanges counts the replacements of the caller; see authorizationVersion.
 	callerChanges atomic.Uint64
 	expiryAlarm   alarm
-
-	// helpers are the writer and the goroutine that handles an overflow. They are
-	// started with outbox.mu held while the outbox is not closed, and waited for
-	// when it is.
-	helpers sync.WaitGroup
 
 	// mu guards all that follows. For the lock order see channel.
 	mu sync.Mutex

@@ -58,39 +58,38 @@ var errCloseSent = errors.New("a close frame has been sent")
 // written by write. Each side writes whole frames, one at a time, and
 // nothing after a close frame (RFC 6455 section 5.5.1).
 type socket struct {
-	net.Conn
-	early []byte // what net/http had read beyond the handshake
-	// message is the first byte of a message: finalText, or finalBinary.
-	message byte
+	// The writer needs these for every write, so they stand together.
+
+	// raw is the connection for system calls, or nil where they are not used, as with TLS.
+	raw syscall.RawConn
+	// writing is held while bytes are being written.
+	writing gate
+	written atomic.Uint64 // bytes that the network accepted
 	// compressFrom is the size of the smallest text that is compressed; 0 for none.
 	compressFrom int
+	// message is the first byte of a message: finalText, or finalBinary.
+	message byte
+	// closeSent is the payload of the close frame that was sent first; nil if
+	// none was. It is empty for one of write. Guarded by writing.
+	closeSent []byte
+	net.Conn
 
+	early    []byte        // what net/http had read beyond the handshake
 	received atomic.Uint64 // bytes from the peer
-	written  atomic.Uint64 // bytes that the network accepted
 
 	// deadline is for Read. The network has it as set, from when it is needed on: most
 	// messages are in the library's buffer as a whole. Both are for the reader.
 	deadline, set time.Time
-
-	// raw is the connection for system calls, or nil where they are not used, as with TLS.
-	raw syscall.RawConn
 
 	closed atomic.Bool
 
 	// poller is the server's.
 	poller *poller
 	polled polled
-
-	// writing is held while bytes are being written. It is a channel because
-	// testing/synctest does not take waiting for a mutex for idleness.
-	writing chan struct{}
-	// closeSent is the payload of the close frame that was sent first; nil if
-	// none was. It is empty for one of write. Guarded by writing.
-	closeSent []byte
 }
 
 func newSocket(conn net.Conn, early []byte, poller *poller) *socket {
-	return &socket{Conn: conn, raw: rawConn(conn), early: early, poller: poller, message: finalText, writing: make(chan struct{}, 1)}
+	return &socket{Conn: conn, raw: rawConn(conn), early: early, poller: poller, message: finalText}
 }
 
 // Read reads from the network, within the deadline of setReadDeadline.
@@ -125,8 +124,8 @@ func (s *socket) setDeadline(at time.Time) error {
 
 // Write is called by the WebSocket library with one control frame.
 func (s *socket) Write(p []byte) (int, error) {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
+	s.writing.lock()
+	defer s.writing.unlock()
 	if s.closeSent != nil {
 		return len(p), nil // the echo of the peer's close frame, which answers ours
 	}
@@ -137,8 +136,8 @@ func (s *socket) Write(p []byte) (int, error) {
 // write writes a chunk: small frames are copied together, large ones are written from
 // where they are.
 func (s *socket) write(c *chunk, buffer *writeBuffer) error {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
+	s.writing.lock()
+	defer s.writing.unlock()
 	if s.closeSent != nil {
 		return errCloseSent
 	}
@@ -176,9 +175,9 @@ func (s *socket) write(c *chunk, buffer *writeBuffer) error {
 
 // writeDirect implements directWriter.
 func (s *socket) writeDirect(text []byte, buffer *writeBuffer) (finish func() error, err error) {
-	s.writing <- struct{}{}
+	s.writing.lock()
 	if s.closeSent != nil {
-		<-s.writing
+		s.writing.unlock()
 		return nil, errCloseSent
 	}
 	message := append(appendHeader(buffer.bytes[:0], finalText, len(text)), text...)
@@ -187,12 +186,12 @@ func (s *socket) writeDirect(text []byte, buffer *writeBuffer) (finish func() er
 	buffer.parts[0] = nil
 	s.written.Add(uint64(n))
 	if n == len(message) || err != nil {
-		<-s.writing
+		s.writing.unlock()
 		return nil, err
 	}
 	rest := bytes.Clone(message[n:])
 	return func() error {
-		defer func() { <-s.writing }()
+		defer s.writing.unlock()
 		n, err := s.Conn.Write(rest)
 		s.written.Add(uint64(n))
 		return err
@@ -209,8 +208,8 @@ func (s *socket) recordClose(p []byte) {
 // sentClose returns the code and the reason of the close frame that the library
 // has sent, or 0 if it sent none.
 func (s *socket) sentClose() (code int, reason string) {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
+	s.writing.lock()
+	defer s.writing.unlock()
 	if len(s.closeSent) < 2 {
 		return 0, ""
 	}
