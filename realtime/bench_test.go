@@ -201,38 +201,81 @@ func (p *spinningPeer) Write([][]byte) error {
 func (p *spinningPeer) Ping() error       { return nil }
 func (p *spinningPeer) Close(int, string) {}
 
+// benchPeers is a server for clients that are peers, of a manager as of benchServer.
+func benchPeers(b *testing.B) (*sharedata.Manager, *realtime.Server) {
+	manager, _ := benchServer(b, 256)
+	server, err := realtime.NewServer(manager, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { server.Close() })
+	return manager, server
+}
+
+// broadcast subscribes as many clients, which share a peer.
+func broadcast(b *testing.B, server *realtime.Server, id string, subscribers int, peer realtime.Peer) {
+	options := &realtime.SessionOptions{Protocol: &realtime.Protocol{Encode: func(dst []byte, m *realtime.Message) []byte { return append(dst, m.State...) }}}
+	for range subscribers {
+		s, err := server.Open(&http.Request{RemoteAddr: "127.0.0.1:1"}, peer, options)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Subscribe(realtime.Subscription{ShareDataID: id})
+	}
+}
+
+// BenchmarkHandOver is how long a broadcast keeps the section that orders the commits of
+// its ShareData: from the observer before the server to the one after it.
+func BenchmarkHandOver(b *testing.B) {
+	for _, subscribers := range []int{1, 1000, 5000} {
+		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
+			manager, server := benchPeers(b)
+			var begins time.Time
+			var took time.Duration
+			observe := func(o sharedata.ObserverFunc) {
+				_, stop, err := manager.Observe(b.Context(), "c", o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(stop)
+			}
+			observe(func([]sharedata.Event) { begins = time.Now() })
+			wrote := make(chan struct{}, subscribers)
+			broadcast(b, server, "c", subscribers, &spinningPeer{wrote: wrote})
+			for range subscribers {
+				<-wrote
+			}
+			observe(func([]sharedata.Event) { took += time.Since(begins) })
+			for b.Loop() {
+				if _, err := manager.Propose(context.Background(), sharedata.Proposal{ShareDataID: "c", FunctionID: "add", Data: step{By: 1}}); err != nil {
+					b.Fatal(err)
+				}
+				for range subscribers {
+					<-wrote
+				}
+			}
+			b.ReportMetric(float64(took.Nanoseconds())/float64(b.N*subscribers), "held-ns/subscriber")
+		})
+	}
+}
+
 // BenchmarkIsolation is a commit to one ShareData, until its subscriber is sent it, while
 // 20 times a second another one is broadcast to very many.
 func BenchmarkIsolation(b *testing.B) {
 	for _, others := range []int{0, 2000} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
-			manager, _ := benchServer(b, 256)
-			server, err := realtime.NewServer(manager, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer server.Close()
+			manager, server := benchPeers(b)
 			if _, err := manager.Create(b.Context(), "other", counter{}, add); err != nil {
 				b.Fatal(err)
-			}
-			protocol := &realtime.Protocol{Encode: func(dst []byte, m *realtime.Message) []byte { return append(dst, m.State...) }}
-			subscribe := func(id string, peer realtime.Peer) {
-				s, err := server.Open(&http.Request{RemoteAddr: "127.0.0.1:1"}, peer, &realtime.SessionOptions{Protocol: protocol})
-				if err != nil {
-					b.Fatal(err)
-				}
-				s.Subscribe(realtime.Subscription{ShareDataID: id})
 			}
 			propose := func(id string) {
 				if _, err := manager.Propose(context.Background(), sharedata.Proposal{ShareDataID: id, FunctionID: "add", Data: step{By: 1}}); err != nil {
 					b.Error(err)
 				}
 			}
-			for range others {
-				subscribe("other", &spinningPeer{cost: 5 * time.Microsecond})
-			}
+			broadcast(b, server, "other", others, &spinningPeer{cost: 5 * time.Microsecond})
 			wrote := make(chan struct{}, 1)
-			subscribe("c", &spinningPeer{wrote: wrote})
+			broadcast(b, server, "c", 1, &spinningPeer{wrote: wrote})
 			<-wrote
 			broadcasts, stop := context.WithCancel(b.Context())
 			var broadcasting sync.WaitGroup
