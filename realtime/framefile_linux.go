@@ -133,24 +133,30 @@ func (s *socket) sendFromFile(frames []*frame, buffer *writeBuffer) (sent int) {
 		f.call = f.send
 	}
 	f.fd, f.offset, f.size, f.sent = file.fd, begin, int(end-begin), 0
-	s.raw.Write(f.call)
+	s.raw.Control(f.call)
 	s.written.Add(uint64(f.sent))
 	return f.sent
 }
 
 // fromFile is a call of sendFromFile. It is kept, because all of it would be allocated.
 type fromFile struct {
-	call       func(fd uintptr) bool // send
+	call       func(fd uintptr) // send
 	fd         int
 	offset     int64
 	size, sent int
 }
 
-func (f *fromFile) send(fd uintptr) bool {
+func (f *fromFile) send(fd uintptr) {
+	if f.size <= maxQuietFile {
+		f.sent = rawSendfile(fd, f.fd, &f.offset, f.size)
+		return
+	}
 	n, _ := syscall.Sendfile(int(fd), f.fd, &f.offset, f.size)
 	f.sent = max(n, 0)
-	return true
 }
+
+// maxQuietFile is maxQuiet for bytes that are not copied.
+const maxQuietFile = 256 << 10
 
 // extentOf returns where the first of the frames are, one after the other; nil where they
 // are in no file.

@@ -23,3 +23,8 @@ func rawWrite(fd uintptr, vectors []syscall.Iovec) (n int, err syscall.Errno) {
 	_, _ = syscall.Write(int(fd), nil)
 	return writeVectors(fd, vectors)
 }
+
+func rawSendfile(to uintptr, from int, offset *int64, size int) int {
+	n, _ := syscall.Sendfile(int(to), from, offset, size)
+	return max(n, 0)
+}

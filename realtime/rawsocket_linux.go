@@ -28,7 +28,7 @@ func (s *socket) writeAtOnce(parts [][]byte, buffer *writeBuffer) (int, error) {
 		w.vectors = append(w.vectors, vector)
 		w.size += len(p)
 	}
-	err := s.raw.Write(w.call)
+	err := s.raw.Control(w.call) // not Write, which would prepare to wait
 	clear(w.vectors)
 	if err != nil {
 		return 0, err
@@ -47,14 +47,14 @@ const maxVectors = 1024
 // atOnce is a call of writeAtOnce. All of it is kept for the next, because it would be
 // allocated.
 type atOnce struct {
-	call    func(fd uintptr) bool // write
+	call    func(fd uintptr) // write
 	vectors []syscall.Iovec
 	size    int // of all
 	n       int
 	err     error
 }
 
-func (w *atOnce) write(fd uintptr) bool {
+func (w *atOnce) write(fd uintptr) {
 	write := writeVectors
 	if w.size <= maxQuiet {
 		write = rawWrite
@@ -67,7 +67,6 @@ func (w *atOnce) write(fd uintptr) bool {
 	default:
 		w.err = err
 	}
-	return true
 }
 
 func writeVectors(fd uintptr, vectors []syscall.Iovec) (n int, err syscall.Errno) {
