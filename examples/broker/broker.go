@@ -13,8 +13,6 @@ import (
 	"sync"
 
 	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/replay/bolt"
-	"github.com/safe-go/safe/replay/redis"
 	"github.com/safe-go/safe/replay/storeurl"
 	"github.com/safe-go/safe/sharedata"
 	"github.com/safe-go/safe/sharedata/schedule"
@@ -38,7 +36,7 @@ func withBroker(ctx context.Context, c config, logger *slog.Logger, use func(*br
 			return err
 		}
 	}
-	store, err := storeurl.Open(c.store, &storeurl.Options{Bolt: bolt.Options{Logger: logger}, Redis: redis.Options{Logger: logger}})
+	store, err := storeurl.Open(c.store, &storeurl.Options{Logger: logger})
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)
 	}

@@ -28,8 +28,6 @@ import (
 	"time"
 
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/bolt"
-	"github.com/safe-go/safe/replay/redis"
 	"github.com/safe-go/safe/replay/storeurl"
 )
 
@@ -69,8 +67,7 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 		// More than newcomers are sent: a link that was lost is resumed, and repeats are
 		// recognised, as far back as messages are kept.
 		Memory: replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20},
-		Bolt:   bolt.Options{Logger: logger},
-		Redis:  redis.Options{Logger: logger},
+		Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/bolt"
-	"github.com/safe-go/safe/replay/redis"
 	"github.com/safe-go/safe/replay/storeurl"
 )
 
@@ -15,8 +13,7 @@ import (
 func openStore(name string, window int, logger *slog.Logger) (storeurl.Store, error) {
 	store, err := storeurl.Open(name, &storeurl.Options{
 		Memory: replay.MemoryOptions{MaxEntries: max(window, 1000), MaxBytes: 64 << 20},
-		Bolt:   bolt.Options{Logger: logger},
-		Redis:  redis.Options{Logger: logger},
+		Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("-store: %w", err)

@@ -35,9 +35,8 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	if n.authenticator, err = newAuthenticator(c); err != nil {
 		return err
 	}
-	var options storeurl.Options // it keeps about as many publications of each channel as can be recovered
+	options := storeurl.Options{Logger: logger} // it keeps about as many publications of each channel as can be recovered
 	options.Memory.MaxEntries, options.Bolt.MaxEntries, options.Redis.MaxEntries = c.window, c.window, c.window
-	options.Bolt.Logger, options.Redis.Logger = logger, logger
 	store, err := storeurl.Open(c.store, &options)
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)

@@ -8,8 +8,10 @@
 package storeurl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -32,6 +34,8 @@ type Options struct {
 	Memory replay.MemoryOptions
 	Bolt   bolt.Options
 	Redis  redis.Options
+	// Logger is that of Bolt and Redis where they have none. Default: none.
+	Logger *slog.Logger
 }
 
 // ErrInvalid: a text names no store.
@@ -40,19 +44,21 @@ var ErrInvalid = errors.New("invalid store")
 // Open opens the store that a text names. A Redis server need not be reachable yet. It
 // fails with ErrInvalid, or as the store's own package says.
 func Open(text string, options *Options) (Store, error) {
-	if options == nil {
-		options = &Options{}
+	var o Options
+	if options != nil {
+		o = *options
 	}
+	o.Bolt.Logger, o.Redis.Logger = cmp.Or(o.Bolt.Logger, o.Logger), cmp.Or(o.Redis.Logger, o.Logger)
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch {
 	case scheme == "mem" && rest == "":
-		return opened(replay.NewMemory(&options.Memory))
+		return opened(replay.NewMemory(&o.Memory))
 	case scheme == "bolt" && rest == "":
 		return nil, fmt.Errorf("%w: bolt: needs a file, as in bolt:data.db", ErrInvalid)
 	case scheme == "bolt":
-		return opened(bolt.Open(rest, &options.Bolt))
+		return opened(bolt.Open(rest, &o.Bolt))
 	case scheme == "redis", scheme == "rediss", scheme == "unix":
-		return openRedis(text, &options.Redis)
+		return openRedis(text, &o.Redis)
 	}
 	return nil, fmt.Errorf("%w %q: use mem:, bolt:FILE or redis://HOST:PORT", ErrInvalid, text)
 }

@@ -1,10 +1,13 @@
 package storeurl_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -70,6 +73,31 @@ func TestOpen_Options(t *testing.T) {
 	} {
 		if store, err := storeurl.Open(text, &options); err == nil || errors.Is(err, storeurl.ErrInvalid) || store != nil {
 			t.Errorf("%q: %v, %v: the options are not used", text, store, err)
+		}
+	}
+}
+
+func TestOpen_Logger(t *testing.T) {
+	server := redistest.Start(t, &redistest.Options{Args: []string{"--appendonly", "no"}})
+	for _, own := range []bool{false, true} {
+		var log, ownLog bytes.Buffer
+		options := storeurl.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		if own {
+			options.Redis.Logger = slog.New(slog.NewTextHandler(&ownLog, nil))
+		}
+		store, err := storeurl.Open("redis://"+server.Addr(), &options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Load(t.Context(), "unknown", replay.Cursor{}); !errors.Is(err, replay.ErrNotFound) {
+			t.Error(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		const want = "nothing on disk"
+		if strings.Contains(log.String(), want) == own || strings.Contains(ownLog.String(), want) != own {
+			t.Errorf("Redis has a logger of its own: %t; logged were %q and %q", own, &log, &ownLog)
 		}
 	}
 }

@@ -21,10 +21,11 @@ func openStore(name string, retention int, logger *slog.Logger) (storeurl.Store,
 	}
 	store, err := storeurl.Open(name, &storeurl.Options{
 		Memory: replay.MemoryOptions{MaxEntries: retention, MaxBytes: -1},
-		Bolt:   bolt.Options{MaxEntries: retention, Logger: logger},
+		Bolt:   bolt.Options{MaxEntries: retention},
 		Redis: redis.Options{
-			MaxEntries: retention, Timeout: 2 * time.Second, CheckInterval: 2 * time.Second, MaxSilence: 1500 * time.Millisecond, Logger: logger,
+			MaxEntries: retention, Timeout: 2 * time.Second, CheckInterval: 2 * time.Second, MaxSilence: 1500 * time.Millisecond,
 		},
+		Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("-store: %w", err)
