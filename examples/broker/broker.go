@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,15 +55,7 @@ func withBroker(ctx context.Context, c config, logger *slog.Logger, use func(*br
 		return err
 	}
 	defer server.Close()
-	// That an event is cancelled is recorded only if it is not published.
-	authorize := func(ctx context.Context, p schedule.Proposal) error {
-		e, err := sharedata.Decode[event](p.Data.(json.RawMessage))
-		if err != nil || !e.Cancelled {
-			return err
-		}
-		return preventPublication(ctx, manager, e)
-	}
-	scheduler, err := schedule.New(manager, &schedule.Options{Authorize: authorize, Logger: logger})
+	scheduler, err := schedule.New(manager, &schedule.Options{Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,8 +36,14 @@ func (b *broker) insert(r *request) (any, error) {
 	if _, err := b.scheduler.ScheduleAll(ctx, both); err != nil {
 		return nil, err
 	}
+	b.propose(ctx, atOnce...)
+	return map[string]event{"event": e}, nil
+}
+
+// propose makes what is scheduled for later now. What fails is left to the scheduler.
+func (b *broker) propose(ctx context.Context, proposals ...sharedata.Proposal) {
 	var proposing sync.WaitGroup
-	for _, p := range atOnce {
+	for _, p := range proposals {
 		proposing.Go(func() {
 			if _, err := b.manager.Propose(ctx, p); err == nil {
 				_ = b.scheduler.Cancel(ctx, p.IdempotencyKey) // otherwise it is proposed again, without an effect
@@ -46,7 +51,6 @@ func (b *broker) insert(r *request) (any, error) {
 		})
 	}
 	proposing.Wait()
-	return map[string]event{"event": e}, nil
 }
 
 // prepare creates the collection of an event, and notes that the user inserts into it. It
@@ -84,8 +88,8 @@ func scheduled(p sharedata.Proposal, at time.Time) schedule.Proposal {
 	return schedule.Proposal{At: at, ID: p.IdempotencyKey, ShareDataID: p.ShareDataID, FunctionID: p.FunctionID, Data: p.Data, Caller: p.Caller}
 }
 
-// cancel serves GET /events/{id}/cancel. It has the scheduler complete what is interrupted
-// after the first commit.
+// cancel serves GET /events/{id}/cancel. The event is cancelled by one commit, which schedules
+// that this is recorded in place of the publication.
 func (b *broker) cancel(r *request) (any, error) {
 	ctx, id := r.Context(), strings.ToLower(r.PathValue("id"))
 	if r.PathValue("action") != "cancel" || !isUUID(id) {
@@ -102,31 +106,15 @@ func (b *broker) cancel(r *request) (any, error) {
 	if e.UserID != r.userID {
 		return nil, &requestError{http.StatusForbidden, "only the user who inserted an event may cancel it"}
 	}
+	if e.asOf(time.Now()).Published {
+		return nil, schedule.ErrBegun
+	}
 	e.Cancelled = true
-	_, err = b.scheduler.Schedule(ctx, scheduled(e.record(), time.Now().Add(completeAfter)))
-	if err == nil || errors.Is(err, schedule.ErrExists) { // for an earlier request
-		err = preventPublication(ctx, b.manager, e)
-	}
-	if err == nil {
-		_, err = b.manager.Propose(ctx, e.record())
-	}
-	if err != nil {
+	if err := b.scheduler.Replace(ctx, id, scheduled(e.record(), time.Now().Add(completeAfter))); err != nil {
 		return nil, err
 	}
-	for _, done := range []sharedata.Proposal{e.record(), e.publish()} {
-		_ = b.scheduler.Cancel(ctx, done.IdempotencyKey) // otherwise it is proposed again, without an effect
-	}
+	b.propose(ctx, e.record())
 	return map[string]event{"event": e}, nil
-}
-
-// preventPublication has the publication of a cancelled event rejected for good, and fails if
-// the event was published before.
-func preventPublication(ctx context.Context, manager *sharedata.Manager, e event) error {
-	verdict, err := manager.Propose(ctx, e.publish())
-	if err == nil && verdict.Accepted {
-		return &requestError{http.StatusConflict, "the event is published already"}
-	}
-	return err
 }
 
 // listCollection serves GET /events/collections/{id}.

@@ -88,6 +88,8 @@ func asRequestError(err error) *requestError {
 		return &requestError{http.StatusInsufficientStorage, rejection.Reason}
 	case errors.Is(err, schedule.ErrFull):
 		return &requestError{http.StatusInsufficientStorage, "too many events wait for their time"}
+	case errors.Is(err, schedule.ErrBegun):
+		return &requestError{http.StatusConflict, "the event is published already"}
 	case errors.Is(err, schedule.ErrUnknown):
 		return &requestError{http.StatusNotFound, "no event by this id waits for its time"}
 	case errors.Is(err, sharedata.ErrInvalidInput):

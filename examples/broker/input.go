@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/google/uuid"
 )
 
 // input has the fields of the bodies of all endpoints.
@@ -38,9 +39,11 @@ func isName(text string) bool {
 	return isShort(text, 256) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-func isUUID(text string) bool { return uuidPattern.MatchString(text) }
+// isUUID reports whether a text is a UUID in lower case, and in no other form.
+func isUUID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
+}
 
 // decode decodes a body and checks the fields that it must have. It ignores others, such as
 // those of an event that only the broker sets, and any body of a request without fields. Its

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/safe-go/safe/sharedata"
 )
@@ -81,28 +82,18 @@ func load[T any](ctx context.Context, manager *sharedata.Manager, id string, unk
 	return sharedata.Decode[T](snapshot.State)
 }
 
-// newUUID returns a UUID that begins with the time in milliseconds (RFC 9562 section 5.7),
-// by which events are sorted.
-func newUUID() string {
-	random := make([]byte, 10)
-	rand.Read(random) // does not fail
-	text := fmt.Sprintf("%012x%x", time.Now().UnixMilli(), random)
-	return fmt.Sprintf("%s-%s-7%s-a%s-%s", text[:8], text[8:12], text[13:16], text[17:20], text[20:])
-}
+// newUUID returns a UUID that begins with the time (RFC 9562 section 5.7), by which events
+// are sorted.
+func newUUID() string { return uuid.Must(uuid.NewV7()).String() }
 
 var kinds = []sharedata.Kind{
 	sharedata.NewKind(latestKind, publishFunction), sharedata.NewKind(collectionKind, recordFunction),
 	sharedata.NewKind(userKind, joinFunction), sharedata.NewKind(accountKind),
 }
 
-// publishFunction makes an event the latest of its name. All proposals about one event have
-// its id as their idempotency key, so the first one decides for good: whether the event is
-// published or, if it says that the event is cancelled, never is.
+// publishFunction makes an event the latest of its name.
 var publishFunction = sharedata.NewPatchFunction("publish",
 	func(_ context.Context, latest sharedata.Document, e event) (patch sharedata.Patch, err error) {
-		if e.Cancelled {
-			return patch, sharedata.Reject("the event is cancelled")
-		}
 		path := sharedata.Path(e.Event)
 		old, _ := latest.Get(path)
 		text, err := json.Marshal(e)
@@ -138,7 +129,7 @@ func (e event) propose(shareDataID string, f *sharedata.Function, key string, da
 	return sharedata.Proposal{ShareDataID: shareDataID, FunctionID: f.ID(), Data: data, IdempotencyKey: key, Caller: caller}
 }
 
-// publish returns the proposal that decides whether the event is published.
+// publish returns the proposal that publishes the event.
 func (e event) publish() sharedata.Proposal { return e.propose(latestID, publishFunction, e.ID, e) }
 
 // record returns the proposal that records the event, or that it is cancelled.
