@@ -26,9 +26,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/safe-go/safe/replay"
-	"github.com/safe-go/safe/replay/storeurl"
 )
 
 func main() {
@@ -63,51 +60,38 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	if err != nil {
 		return err
 	}
-	store, err := storeurl.Open(c.store, &storeurl.Options{
-		// More than newcomers are sent: a link that was lost is resumed, and repeats are
-		// recognised, as far back as messages are kept.
-		Memory: replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20},
-		Logger: logger,
-	})
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	s, err := newService(ctx, c, store, logger)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", c.host, c.port))
-	if err != nil {
-		return err
-	}
-	address := fmt.Sprintf("%s:%d", c.domains[0], listener.Addr().(*net.TCPAddr).Port)
-	secure := ""
-	if encryption != nil {
-		listener, secure = tls.NewListener(listener, encryption), "s"
-	}
-	fmt.Fprintf(out, banner, secure, address, subprotocol)
-	errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-	if c.redirect {
-		plain, err := net.Listen("tcp", redirectAddr)
+	return withService(ctx, c, logger, func(s *service) error {
+		listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", c.host, c.port))
 		if err != nil {
 			return err
 		}
-		redirect := &http.Server{Handler: certificates.HTTPHandler(nil), ReadTimeout: 10 * time.Second, ErrorLog: errorLog}
-		defer redirect.Close()
-		go redirect.Serve(plain)
-		fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
-	}
-	return s.realtime.Serve(ctx, listener, &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-				s.accept(w, r)
-				return
+		address := fmt.Sprintf("%s:%d", c.domains[0], listener.Addr().(*net.TCPAddr).Port)
+		secure := ""
+		if encryption != nil {
+			listener, secure = tls.NewListener(listener, encryption), "s"
+		}
+		fmt.Fprintf(out, banner, secure, address, subprotocol)
+		errorLog := slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+		if c.redirect {
+			plain, err := net.Listen("tcp", redirectAddr)
+			if err != nil {
+				return errors.Join(err, listener.Close())
 			}
-			site.ServeHTTP(w, r)
-		}),
-		WriteTimeout: 10 * time.Minute, // for large files and slow networks; a WebSocket has no time-out
-		ErrorLog:     errorLog,
+			redirect := &http.Server{Handler: certificates.HTTPHandler(nil), ReadTimeout: 10 * time.Second, ErrorLog: errorLog}
+			defer redirect.Close()
+			go redirect.Serve(plain)
+			fmt.Fprintf(out, "redirecting http://%s\n", plain.Addr())
+		}
+		return s.realtime.Serve(ctx, listener, &http.Server{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+					s.accept(w, r)
+					return
+				}
+				site.ServeHTTP(w, r)
+			}),
+			WriteTimeout: 10 * time.Minute, // for large files and slow networks; a WebSocket has no time-out
+			ErrorLog:     errorLog,
+		})
 	})
 }

@@ -128,25 +128,22 @@ func TestMessage_Refused(t *testing.T) {
 // A store that fails is no reason to lose a message in silence: its sender is notified, and
 // so is a client that cannot be sent the history.
 func TestMessage_NotStored(t *testing.T) {
-	store, err := replay.NewMemory(nil)
+	err := withService(t.Context(), config{limit: 10, store: "mem:"}, slog.New(slog.DiscardHandler), func(s *service) error {
+		web := httptest.NewServer(http.HandlerFunc(s.accept))
+		defer web.Close()
+		defer s.realtime.Close()
+		alice, bob := join(t, web.URL, "alice", "c"), join(t, web.URL, "bob", "c")
+		alice.send("stored")
+		bob.want("stored")
+		s.manager.Close()
+		alice.send("not stored")
+		alice.wantClose(1013, "not stored")
+		join(t, web.URL, "carol", "d").wantClose(1013, "cannot be read")
+		return nil
+	})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	s, err := newService(t.Context(), config{limit: 10}, store, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	web := httptest.NewServer(http.HandlerFunc(s.accept))
-	defer web.Close()
-	defer s.realtime.Close()
-	alice, bob := join(t, web.URL, "alice", "c"), join(t, web.URL, "bob", "c")
-	alice.send("stored")
-	bob.want("stored")
-	s.manager.Close()
-	alice.send("not stored")
-	alice.wantClose(1013, "not stored")
-	join(t, web.URL, "carol", "d").wantClose(1013, "cannot be read")
 }
 
 // With a key in the environment, auth is required.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/replay"
+	"github.com/safe-go/safe/replay/storeurl"
 	"github.com/safe-go/safe/sharedata"
 )
 
@@ -20,19 +20,30 @@ type service struct {
 	manager  *sharedata.Manager
 	realtime *realtime.Server
 
-	linking     context.Context // ends when no more links are to be opened
-	stopLinking context.CancelFunc
-	linked      sync.Map       // the names of the channels that are linked
-	running     sync.WaitGroup // goroutines of connections and links
+	linking context.Context // ends when no more links are to be opened
+	linked  sync.Map        // the names of the channels that are linked
+	running sync.WaitGroup  // goroutines of connections and links
 }
 
-// newService returns a service, which links the channels in the store: a peer that has lost
-// them gets them back. No link is opened after the context has ended.
-func newService(ctx context.Context, c config, store replay.Store, logger *slog.Logger) (*service, error) {
+// withService opens the store and links the channels in it while use runs: a peer that has
+// lost them gets them back. No link is opened after the context has ended. It ends all
+// connections and links.
+func withService(ctx context.Context, c config, logger *slog.Logger, use func(*service) error) error {
+	store, err := storeurl.Open(c.store, &storeurl.Options{
+		// More than newcomers are sent: a link that was lost is resumed, and repeats are
+		// recognised, as far back as messages are kept.
+		Memory: replay.MemoryOptions{MaxEntries: max(1000, 10*int(c.limit)), MaxBytes: 16 << 20},
+		Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	manager, err := sharedata.NewManager(&sharedata.Options{Store: store, Kinds: []sharedata.Kind{channelKind}, Logger: logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer manager.Close()
 	server, err := realtime.NewServer(manager, &realtime.Options{
 		ReplayWindow:      math.MaxInt32, // replayable decides
 		MaxBufferedBytes:  16 * maxMessage,
@@ -41,24 +52,20 @@ func newService(ctx context.Context, c config, store replay.Store, logger *slog.
 		Logger:            logger,
 	})
 	if err != nil {
-		return nil, errors.Join(err, manager.Close())
+		return err
 	}
 	s := &service{config: c, log: logger, manager: manager, realtime: server}
-	s.linking, s.stopLinking = context.WithCancel(ctx)
+	defer s.running.Wait()
+	defer server.Close()
+	linking, stop := context.WithCancel(ctx)
+	defer stop()
+	s.linking = linking
 	channels, err := manager.List(context.Background(), &sharedata.ListOptions{Prefix: idPrefix})
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return err
 	}
 	for _, id := range channels {
 		s.link(strings.TrimPrefix(id, idPrefix))
 	}
-	return s, nil
-}
-
-// close ends all connections and links.
-func (s *service) close() error {
-	s.stopLinking()
-	err := s.realtime.Close()
-	s.running.Wait()
-	return errors.Join(err, s.manager.Close())
+	return use(s)
 }
