@@ -43,6 +43,25 @@ func TestProcesses_Takeover(t *testing.T) {
 	})
 }
 
+// A process gets what another one has just scheduled, before it is notified.
+func TestProcesses_Get(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		medium := sharedstore.New()
+		a, b := newFixture(t, medium.Process(), nil), newFixture(t, medium.Process(), nil)
+		b.run()
+		for i := range 100 {
+			name := fmt.Sprint(i)
+			a.schedule(proposal(name, time.Hour))
+			if _, err := b.scheduler.Get(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.scheduler.Get(t.Context(), "unknown"); !errors.Is(err, ErrUnknown) {
+			t.Errorf("got %v, want ErrUnknown", err)
+		}
+	})
+}
+
 // A store that processes cannot share has no other process that may still be at it.
 func TestRestart_TakesOverAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -235,13 +235,14 @@ func (s *Scheduler) Cancel(ctx context.Context, id string) error {
 	return s.change(ctx, partOf(id), cancelFunction, cancelInput{ID: id}, sharedata.CallerFrom(ctx))
 }
 
-// Get returns a proposal that waits or is being made.
+// Get returns a proposal that waits or is being made, also if another process has just
+// scheduled it.
 func (s *Scheduler) Get(ctx context.Context, id string) (Proposal, error) {
-	state, err := s.state(ctx, partOf(id))
-	if err != nil {
+	part, err := s.manager.Refresh(ctx, s.partID(partOf(id)))
+	if err != nil && !errors.Is(err, sharedata.ErrUnknownShareData) {
 		return Proposal{}, err
 	}
-	text, found := jsonpatch.Find(state, sharedata.Path(id))
+	text, found := jsonpatch.Find(part.State, sharedata.Path(id))
 	if !found {
 		return Proposal{}, fmt.Errorf("%w: %.60q", ErrUnknown, id)
 	}
