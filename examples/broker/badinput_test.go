@@ -1,12 +1,16 @@
 package main
 
 import (
-	"fmt"
+	"context"
+	"encoding/base64"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Bad input of every field gets an error, and everything goes on.
@@ -26,28 +30,32 @@ func TestBadInput(t *testing.T) {
 		{"/users", `{"username":"","password":"p","collection_id":"` + collection + `"}`, 400},
 		{"/users", `{"username":"a\u0000","password":"p","collection_id":"` + collection + `"}`, 400},
 		{"/users", `{"username":"` + strings.Repeat("x", 257) + `","password":"p","collection_id":"` + collection + `"}`, 400},
+		{"/users", `{"username":"x","password":1,"collection_id":"` + collection + `"}`, 400},
 		{"/users", `{"username":"x","password":"","collection_id":"` + collection + `"}`, 400},
 		{"/users", `{"username":"x","password":"` + strings.Repeat("x", 73) + `","collection_id":"` + collection + `"}`, 400},
 		{"/users", `{"username":"x","password":"p"}`, 400},
+		{"/users", `{"username":"x","password":"p","collection_id":1}`, 400},
 		{"/users", `{"username":"x","password":"p","collection_id":"3ca76743"}`, 400},
 		{"/login", `{`, 400},
 		{"/login", `{"username":"rust22"}`, 400},
 		{"/login", `{"password":"rust"}`, 400},
+		{"/login", `{"username":"rust22","password":"rust","timestamp":"x"}`, 400},
 		{"/login", `{"username":"rust22","password":"wrong"}`, 401},
 		{"/login", `{"username":"nobody","password":"rust"}`, 401},
 		{"/insert", `null`, 400},
 		{"/insert", insert(strings.Join([]string{c, ts, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{`"event":""`, c, ts, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{`"event":"a\nid: 1"`, c, ts, d}, ",")), 400},
+		{"/insert", insert(strings.Join([]string{`"event":1`, c, ts, d}, ",")), 400},
+		{"/insert", insert(strings.Join([]string{`"event":"broker-gap"`, c, ts, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, ts, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, `"collection_id":"x"`, ts, d}, ",")), 400},
+		{"/insert", insert(strings.Join([]string{e, `"collection_id":1`, ts, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, `"timestamp":1.5`, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, `"timestamp":"1"`, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, `"timestamp":9223372036854775807`, d}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, ts}, ",")), 400},
-		{"/insert", insert(strings.Join([]string{e, c, ts, `"data":"` + "\xff" + `"`}, ",")), 400},
-		{"/insert", insert(strings.Join([]string{e, c, ts, `"data":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000)}, ",")), 400},
 		{"/insert", insert(strings.Join([]string{e, c, ts, `"data":"` + strings.Repeat("x", maxBodyBytes) + `"`}, ",")), 413},
 	} {
 		status, body := s.do("POST", bad.path, bad.body)
@@ -62,60 +70,42 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("GET %s: got %d %s, want %d", path, status, body, want)
 		}
 	}
-	var response struct{ Events []event }
-	if s.want(&response, "GET", "/events/user", ""); len(response.Events) != 0 {
-		t.Errorf("inserted were %v", response.Events)
+	if events := s.want("GET", "/events/user", "").Events; len(events) != 0 {
+		t.Errorf("inserted were %v", events)
 	}
 	s.insert("e", time.Unix(-1<<40, 0), "1")
 	s.events("").wantEvents("e 1")
 }
 
-// Events that make the latest ones of all names too large are refused; others go on.
-func TestInsert_LatestFull(t *testing.T) {
+// Data that cannot be stored is refused, with an error about it; all other is published.
+func TestInsert_Data(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	s.join()
-	insert := func(name string, timestamp int64, bytes int) (status int, response string) {
-		return s.do("POST", "/insert", fmt.Sprintf(`{"event":%q,"collection_id":%q,"timestamp":%d,"data":%q}`,
-			name, collection, timestamp, strings.Repeat("x", bytes)))
-	}
-	const want, bytes = 17, maxLatestBytes/17 - 300 // which is for the other fields
-	names := 0
-	for ; ; names++ {
-		status, response := insert(fmt.Sprint("e", names), 1, bytes)
-		if status == 507 && strings.HasPrefix(response, `{"error":"`) {
-			break
-		}
-		if status != 200 {
-			t.Fatalf("got %d %s", status, response)
-		}
-	}
-	if names != want {
-		t.Errorf("there are %d names", names)
-	}
+	watcher := s.events("")
+	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 	for _, c := range []struct {
-		name      string
-		timestamp int64
-		bytes     int
-		status    int
+		data   string
+		status int
 	}{
-		{"e0", 1, bytes, 200}, {"e0", 1, bytes + 5000, 507}, {"later", time.Now().Unix() + 3600, bytes, 507},
-		{"e0", 1, 1, 200}, {"new", 1, bytes - 5000, 200},
+		{nested(995), 200}, {nested(996), 200}, {nested(997), 400}, {nested(998), 400}, {nested(999), 400},
+		{nested(1000), 400}, {nested(1001), 400}, {nested(20_000), 400}, {strings.Repeat(`{"a":`, 996) + "1" + strings.Repeat("}", 996), 200},
+		{`{"a":1,"a":2}`, 400}, {`[{"a":1},{"a":2}]`, 200}, {"\"\xff\"", 400}, {`null`, 200},
 	} {
-		if status, response := insert(c.name, c.timestamp, c.bytes); status != c.status {
-			t.Errorf("%s with %d bytes: got %d %.200s, want %d", c.name, c.bytes, status, response, c.status)
+		status, body := s.do("POST", "/insert", `{"event":"e","collection_id":"`+collection+`","timestamp":1,"data":`+c.data+`}`)
+		if status != c.status || status == 400 && !strings.HasPrefix(body, `{"error":"`) {
+			t.Errorf("%.30q of %d bytes: got %d %.200s, want %d", c.data, len(c.data), status, body, c.status)
 		}
-	}
-	var response struct{ Events []event }
-	if s.want(&response, "GET", "/events/user", ""); len(response.Events) != names+3 {
-		t.Errorf("%d events are kept", len(response.Events))
+		if status == 200 {
+			watcher.wantEvents("e " + c.data)
+		}
 	}
 }
 
 // A token is needed, and is good for -expiry seconds.
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(c *config) { c.expiry = 1 })
+	s := start(t, func(c *config) { c.expiry = 3 })
 	for _, jwt := range []string{"", "nonsense", `{"iss":"broker","sub":"x"}`, "eyJhbGciOiJub25lIn0.eyJpc3MiOiJicm9rZXIiLCJzdWIiOiJ4In0."} {
 		s.jwt = jwt
 		for path, method := range map[string]string{
@@ -128,14 +118,11 @@ func TestAuthentication(t *testing.T) {
 	}
 	s.jwt = ""
 	s.join()
-	for {
-		status, _ := s.do("GET", "/events/user", "")
-		if status == 401 {
-			break
-		} else if status != 200 {
+	s.want("GET", "/events/user", "")
+	for status := 200; status != 401; <-time.After(100 * time.Millisecond) {
+		if status, _ = s.do("GET", "/events/user", ""); status != 401 && status != 200 {
 			t.Fatalf("got %d", status)
 		}
-		<-time.After(100 * time.Millisecond)
 	}
 	other := start(t, nil) // another secret
 	other.join()
@@ -148,7 +135,15 @@ func TestAuthentication(t *testing.T) {
 // Passwords cannot be guessed fast, and no endpoint returns one or its hash.
 func TestPasswords(t *testing.T) {
 	s := start(t, func(c *config) { c.attempts = 8 })
-	s.join() // two attempts
+	bodies := map[string]string{}
+	for _, c := range []struct{ path, body string }{{"/users", ann}, {"/login", annLogin}} { // two attempts
+		_, bodies[c.path] = s.do("POST", c.path, c.body)
+	}
+	s.jwt = strings.Split(bodies["/login"], `"`)[3]
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(s.jwt, ".")[1])
+	if bodies["claims"] = string(claims); err != nil || !strings.Contains(bodies["claims"], "rust22") {
+		t.Errorf("the claims are %s, %v", claims, err)
+	}
 	refused := 0
 	for range 8 {
 		if status, _ := s.do("POST", "/login", `{"username":"rust22","password":"wrong"}`); status == 429 {
@@ -162,10 +157,30 @@ func TestPasswords(t *testing.T) {
 	}
 	s.insert("e", time.Unix(1, 0), "1")
 	for _, path := range []string{"/events/user", "/events/collections/" + collection, "/events/collections/$user%2Frust22", "/events/$user%2Frust22/cancel"} {
-		if _, body := s.do("GET", path, ""); strings.Contains(body, "hash") || strings.Contains(body, "$2a$") || strings.Contains(body, "password") {
-			t.Errorf("%s: got %s", path, body)
+		_, bodies[path] = s.do("GET", path, "")
+	}
+	for path, body := range bodies {
+		// In JSON, bytes are in base64: JDJhJ begins that of $2a$.
+		for _, secret := range []string{"hash", "$2a$", "JDJhJ", "password"} {
+			if strings.Contains(body, secret) {
+				t.Errorf("%s: got %s", path, body)
+			}
 		}
 	}
+}
+
+// What is stored of a password is a bcrypt hash of the default cost.
+func TestPassword_Hash(t *testing.T) {
+	inside(t, devConfig(t).bcryptCost, func(b *broker, s *service) {
+		s.join()
+		hash := stored(t, b).Hash
+		if cost, err := bcrypt.Cost(hash); cost != bcrypt.DefaultCost || err != nil {
+			t.Errorf("the cost is %d, %v", cost, err)
+		}
+		if err := bcrypt.CompareHashAndPassword(hash, []byte("rust")); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Pages of -origin may connect, others may not.
@@ -214,7 +229,26 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %v, want an error about %s", args, err, want)
 		}
 	}
-	if _, err := parse([]string{"-origin", "http://localhost:3000", "-secret", "s"}, "", io.Discard); err == nil || !strings.Contains(err.Error(), "SAVE_PATH") {
+	c, err := parse(strings.Fields("-origin http://localhost:3000 -secret s"), "x", io.Discard)
+	if err != nil || c.port != 8080 || c.expiry != 3600 || c.host != "" || c.dev {
+		t.Errorf("the defaults are %+v, %v", c, err)
+	}
+	if _, err := parse(strings.Fields("-origin http://localhost:3000 -secret s"), "", io.Discard); err == nil || !strings.Contains(err.Error(), "SAVE_PATH") {
 		t.Errorf("without SAVE_PATH: %v", err)
+	}
+}
+
+// -dev prints commands to try, with the address on which it listens.
+func TestDev_PrintsCommands(t *testing.T) {
+	c := devConfig(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, in := io.Pipe()
+	go func() { in.CloseWithError(run(ctx, c, in, slog.New(slog.DiscardHandler))) }()
+	url := address(t, out)
+	stop()
+	text, err := io.ReadAll(out)
+	if err != nil || !strings.Contains(string(text), "\n  curl -N "+url+"/events\n") || strings.Contains(string(text), ":8080") {
+		t.Errorf("at %s it prints %s, %v", url, text, err)
 	}
 }

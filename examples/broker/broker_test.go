@@ -11,8 +11,7 @@ import (
 func TestDocumentedExamples(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	var created struct{ ID string }
-	s.want(&created, "POST", "/users", ann)
+	created := s.want("POST", "/users", ann)
 	if !isUUID(created.ID) {
 		t.Fatalf("the id is %q", created.ID)
 	}
@@ -23,10 +22,9 @@ func TestDocumentedExamples(t *testing.T) {
 
 	watcher := s.events("")
 	// The timestamp is past: the event is published at once.
-	var inserted struct{ Event event }
-	s.want(&inserted, "POST", "/insert", `{"event":"test","collection_id":"`+collection+`","timestamp":1578667309,"data":"{}"}`)
-	want := event{inserted.Event.ID, created.ID, collection, "test", 1578667309, true, false, []byte(`"{}"`)}
-	if got := inserted.Event; fmt.Sprint(got) != fmt.Sprint(want) || !isUUID(got.ID) {
+	inserted := s.want("POST", "/insert", `{"event":"test","collection_id":"`+collection+`","timestamp":1578667309,"data":"{}"}`)
+	want := clientEvent{inserted.Event.ID, created.ID, collection, "test", 1578667309, true, false, []byte(`"{}"`)}
+	if got := *inserted.Event; fmt.Sprint(got) != fmt.Sprint(want) || !isUUID(got.ID) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	watcher.wantEvents(`test "{}"`)
@@ -37,10 +35,9 @@ func TestDocumentedExamples(t *testing.T) {
 	if later.Published || gone.Published {
 		t.Errorf("published before its time: %v, %v", later, gone)
 	}
-	var cancelled struct{ Event event }
-	s.want(&cancelled, "GET", "/events/"+gone.ID+"/cancel", "")
+	cancelled := s.want("GET", "/events/"+gone.ID+"/cancel", "")
 	if !cancelled.Event.Cancelled || cancelled.Event.ID != gone.ID {
-		t.Errorf("got %v", cancelled)
+		t.Errorf("got %v", cancelled.Event)
 	}
 	watcher.wantEvents(`test {"n":2}`)
 	if now := time.Now(); now.Unix() < soon.Unix() {
@@ -49,9 +46,9 @@ func TestDocumentedExamples(t *testing.T) {
 	s.insert("last", time.Unix(1, 0), `null`)
 	watcher.wantEvents(`last null`) // and not gone
 
-	var events struct{ Events, Info []event }
+	var events response
 	for _, path := range []string{"/events/collections/" + collection, "/events/user"} {
-		s.want(&events, "GET", path, "")
+		events = s.want("GET", path, "")
 		list := describe(events.Events)
 		if len(events.Events) != 4 || events.Events[0].Event != "last" || !strings.Contains(list, "gone published=false cancelled=true") ||
 			!strings.Contains(list, "test published=true cancelled=false") {
@@ -65,7 +62,7 @@ func TestDocumentedExamples(t *testing.T) {
 	s.events("").wantEvents(`last null`, `test {"n":2}`)
 }
 
-func describe(events []event) (text string) {
+func describe(events []clientEvent) (text string) {
 	for _, e := range events {
 		text += fmt.Sprintf("%s published=%v cancelled=%v; ", e.Event, e.Published, e.Cancelled)
 	}
@@ -79,20 +76,42 @@ func TestCollection_Ascending(t *testing.T) {
 	for _, at := range []int64{50, 10, 1 << 33, 30, 10} {
 		s.insert("e", time.Unix(at, 0), "1")
 	}
-	var response struct{ Events []event }
-	s.want(&response, "GET", "/events/collections/"+collection, "")
-	var got []int64
-	for _, e := range response.Events {
-		got = append(got, e.Timestamp)
-	}
-	if fmt.Sprint(got) != fmt.Sprint([]int64{10, 10, 30, 50, 1 << 33}) {
+	if got := timestamps(s.want("GET", "/events/collections/"+collection, "").Events); got != "[10 10 30 50 8589934592]" {
 		t.Errorf("got %v", got)
 	}
 	// What was published last is the latest, whatever its timestamp.
 	s.events("").wantEvents("e 1")
-	s.want(&response, "GET", "/events/collections/"+newUUID(), "")
-	if response.Events == nil || len(response.Events) != 0 {
-		t.Errorf("an unknown collection has %v", response.Events)
+	if unknown := s.want("GET", "/events/collections/"+otherCollection, "").Events; unknown == nil || len(unknown) != 0 {
+		t.Errorf("an unknown collection has %v", unknown)
+	}
+}
+
+func timestamps(events []clientEvent) string {
+	list := []int64{}
+	for _, e := range events {
+		list = append(list, e.Timestamp)
+	}
+	return fmt.Sprint(list)
+}
+
+// A user gets all events of the collection about the user, and those that the user inserted
+// into any collection.
+func TestUser_InfoAndEvents(t *testing.T) {
+	s := start(t, nil)
+	s.join()
+	other := s.other()
+	s.insert("e", time.Unix(30, 0), "1")
+	s.insertInto(otherCollection, "e", time.Unix(10, 0), "1")
+	s.insertInto(strings.ToUpper(otherCollection), "e", time.Unix(50, 0), "1")
+	other.insert("e", time.Unix(20, 0), "1")
+	for _, c := range []struct {
+		s            *service
+		info, events string
+	}{{s, "[20 30]", "[10 30 50]"}, {other, "[10 50]", "[20]"}} {
+		got := c.s.want("GET", "/events/user", "")
+		if info, events := timestamps(got.Info), timestamps(got.Events); info != c.info || events != c.events {
+			t.Errorf("info has %s, want %s; events has %s, want %s", info, c.info, events, c.events)
+		}
 	}
 }
 
@@ -112,7 +131,7 @@ func TestEvents_Resume(t *testing.T) {
 	watcher.wantEvents("a 2", "b 3", "a 4")
 	s.insert("c", time.Unix(1, 0), "5")
 	watcher.wantEvents("c 5")
-	s.events("nonsense").wantEvents("a 4", "b 3", "c 5",
+	s.events("nonsense").wantEvents("b 3", "a 4", "c 5",
 		`broker-gap "events that were published meanwhile may be missing; the latest of each name are above"`)
 }
 
@@ -121,18 +140,12 @@ func TestCancel_Refused(t *testing.T) {
 	s := start(t, nil)
 	s.join()
 	mine := s.insert("e", time.Now().Add(time.Hour), "1")
-	other := *s
-	other.jwt = ""
-	other.do("POST", "/users", strings.Replace(ann, "rust22", "rust23", 1))
-	var token struct{ JWT string }
-	other.want(&token, "POST", "/login", strings.Replace(annLogin, "rust22", "rust23", 1))
-	other.jwt = token.JWT
 	for _, c := range []struct {
 		s      *service
 		id     string
 		status int
 	}{
-		{&other, mine.ID, 403},
+		{s.other(), mine.ID, 403},
 		{s, newUUID(), 404},
 		{s, mine.ID + "%2Frecord", 404},
 		{s, s.insert("e", time.Unix(1, 0), "1").ID, 404},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -23,9 +22,9 @@ const completeAfter = 10 * time.Second
 // then done here too: both have idempotency keys, so only the first proposal has an effect.
 func (b *broker) insert(r *request) (any, error) {
 	ctx, now, e := r.Context(), time.Now(), r.input.event
-	e.ID, e.UserID = newUUID(), r.userID
+	e.ID, e.UserID = newUUID(), r.user.ID
 	e = e.asOf(now)
-	if err := b.prepare(ctx, e); err != nil {
+	if err := b.prepare(ctx, r.user, e); err != nil {
 		return nil, err
 	}
 	atOnce, at := []sharedata.Proposal{e.record()}, time.Unix(e.Timestamp, 0)
@@ -40,7 +39,8 @@ func (b *broker) insert(r *request) (any, error) {
 	return map[string]event{"event": e}, nil
 }
 
-// propose makes what is scheduled for later now. What fails is left to the scheduler.
+// propose makes what is scheduled for later now. What fails is left to the scheduler. A
+// rejection is final: an event for which "latest" has no room any more is not published.
 func (b *broker) propose(ctx context.Context, proposals ...sharedata.Proposal) {
 	var proposing sync.WaitGroup
 	for _, p := range proposals {
@@ -55,11 +55,7 @@ func (b *broker) propose(ctx context.Context, proposals ...sharedata.Proposal) {
 
 // prepare creates the collection of an event, and notes that the user inserts into it. It
 // fails if there is no room for the event.
-func (b *broker) prepare(ctx context.Context, e event) error {
-	u, err := load[user](ctx, b.manager, userPrefix+e.UserID, errNotAuthenticated)
-	if err != nil {
-		return err
-	}
+func (b *broker) prepare(ctx context.Context, u user, e event) error {
 	latest, err := b.manager.Get(ctx, latestID)
 	if err != nil {
 		return err
@@ -80,7 +76,7 @@ func (b *broker) prepare(ctx context.Context, e event) error {
 	if len(u.Inserted) >= maxCollections {
 		return sharedata.Rejectf("a user inserts into at most %d collections: use one of them", maxCollections)
 	}
-	_, err = b.manager.Propose(ctx, e.propose(userPrefix+e.UserID, joinFunction, e.CollectionID, e.CollectionID))
+	_, err = b.manager.Propose(ctx, e.propose(userPrefix+u.Name, joinFunction, e.CollectionID, e.CollectionID))
 	return err
 }
 
@@ -103,7 +99,7 @@ func (b *broker) cancel(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.UserID != r.userID {
+	if e.UserID != r.user.ID {
 		return nil, &requestError{http.StatusForbidden, "only the user who inserted an event may cancel it"}
 	}
 	if e.asOf(time.Now()).Published {
@@ -129,20 +125,15 @@ func (b *broker) listCollection(r *request) (any, error) {
 
 // listUser serves GET /events/user.
 func (b *broker) listUser(r *request) (any, error) {
-	u, err := load[user](r.Context(), b.manager, userPrefix+r.userID, errNotAuthenticated)
+	info, err := b.list(r.Context(), "", r.user.CollectionID)
 	if err != nil {
 		return nil, err
 	}
-	info, err := b.list(r.Context(), "", u.CollectionID)
-	if err != nil {
-		return nil, err
-	}
-	inserted, err := b.list(r.Context(), r.userID, u.Inserted...)
+	inserted, err := b.list(r.Context(), r.user.ID, r.user.Inserted...)
 	return map[string][]event{"info": info, "events": inserted}, err
 }
 
-// list returns the events of collections; if a user is given, only that user's. They are
-// sorted by their timestamps, and those of one timestamp in the order of insertion.
+// list returns the events of collections, sorted; if a user is given, only that user's.
 func (b *broker) list(ctx context.Context, userID string, collectionIDs ...string) ([]event, error) {
 	now, size, list := time.Now(), 0, []event{} // which is [] in JSON where nil is null
 	for _, id := range collectionIDs {
@@ -153,13 +144,13 @@ func (b *broker) list(ctx context.Context, userID string, collectionIDs ...strin
 		for _, e := range events {
 			if userID == "" || e.UserID == userID {
 				list = append(list, e.asOf(now))
-				size += len(e.Data)
+				size += e.size()
 			}
 		}
 		if size > maxListBytes {
-			return nil, sharedata.Reject("too many events for one response: get the collections one by one")
+			return nil, sharedata.Reject("too many events for one list: get the collections one by one")
 		}
 	}
-	slices.SortFunc(list, func(a, b event) int { return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, compareEvents)
 	return list, nil
 }

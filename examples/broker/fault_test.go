@@ -2,15 +2,13 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/safe-go/safe/internal/redistest"
 	"github.com/safe-go/safe/sharedata"
@@ -18,7 +16,7 @@ import (
 )
 
 // The broker is killed when events are due, and started again on its file: a client that
-// comes back gets each of them, once and in order of their times, and users are still known.
+// comes back gets each of them once, and users are still known.
 func TestKill9_AtDueTime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tmp", "broker_data")
@@ -70,9 +68,8 @@ func TestKill9_AtDueTime(t *testing.T) {
 	}
 	s.insert("end", time.Unix(1, 0), "1")
 	watcher.wantEvents("end 1") // and nothing again
-	var response struct{ Events []event }
-	if s.want(&response, "GET", "/events/user", ""); len(response.Events) != rounds*each+2 {
-		t.Errorf("%d events are kept", len(response.Events))
+	if events := s.want("GET", "/events/user", "").Events; len(events) != rounds*each+2 {
+		t.Errorf("%d events are kept", len(events))
 	}
 	if status, _ := s.do("POST", "/login", annLogin); status != 200 {
 		t.Errorf("login after the restart: %d", status)
@@ -82,18 +79,9 @@ func TestKill9_AtDueTime(t *testing.T) {
 // A process is killed right after the commit that inserts an event: the scheduler records
 // and publishes it, and a process that does the same late changes nothing.
 func TestInsert_Completed(t *testing.T) {
-	c, err := parse([]string{"-dev"}, "", io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = withBroker(t.Context(), c, slog.New(slog.DiscardHandler), func(b *broker) error {
-		e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: "e", Timestamp: 1, Data: []byte("1")}
-		for id, kind := range map[string]string{userPrefix + e.UserID: userKind, collectionPrefix + collection: collectionKind} {
-			state := map[string]any{userKind: user{}, collectionKind: struct{}{}}[kind]
-			if _, err := b.manager.CreateKind(t.Context(), id, kind, state); err != nil {
-				t.Fatal(err)
-			}
-		}
+	inside(t, bcrypt.MinCost, func(b *broker, s *service) {
+		s.join()
+		create(t, b, collectionPrefix+collection, collectionKind, struct{}{})
 		published := make(chan struct{}, 2)
 		for _, id := range []string{latestID, collectionPrefix + collection} {
 			_, stop, err := b.manager.Observe(t.Context(), id, sharedata.ObserverFunc(func([]sharedata.Event) { published <- struct{}{} }))
@@ -102,6 +90,7 @@ func TestInsert_Completed(t *testing.T) {
 			}
 			defer stop()
 		}
+		e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: "e", Timestamp: 1, Data: []byte("1")}
 		proposals := []schedule.Proposal{scheduled(e.record(), time.Now()), scheduled(e.publish(), time.Now())}
 		if _, err := b.scheduler.ScheduleAll(t.Context(), proposals); err != nil {
 			t.Fatal(err)
@@ -113,69 +102,79 @@ func TestInsert_Completed(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if events, err := b.list(t.Context(), "", collection); err != nil || len(events) != 1 || !events[0].Published {
-			t.Errorf("got %v, %v", events, err)
+		if got := describe(s.want("GET", "/events/collections/"+collection, "").Events); got != "e published=true cancelled=false; " {
+			t.Errorf("got %s", got)
 		}
 		if len(published) > 0 {
 			t.Error("it is recorded or published twice")
 		}
-		return nil
 	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // A process is killed right after the commit that cancels an event: the scheduler records
 // that, and does not publish the event. One that a killed process may have published cannot be
-// cancelled.
+// cancelled, also where its time has not come by this clock.
 func TestCancel_Completed(t *testing.T) {
-	c, err := parse([]string{"-dev"}, "", io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = withBroker(t.Context(), c, slog.New(slog.DiscardHandler), func(b *broker) error {
-		if _, err := b.manager.CreateKind(t.Context(), collectionPrefix+collection, collectionKind, struct{}{}); err != nil {
-			t.Fatal(err)
-		}
-		insert := func(timestamp int64) event {
-			e := event{ID: newUUID(), UserID: newUUID(), CollectionID: collection, Event: "e", Timestamp: timestamp, Data: []byte("1")}
+	inside(t, bcrypt.MinCost, func(b *broker, s *service) {
+		s.join()
+		create(t, b, collectionPrefix+collection, collectionKind, struct{}{})
+		userID := stored(t, b).ID
+		insert := func(timestamp int64, published bool) event {
+			e := event{newUUID(), userID, collection, "e", timestamp, published, false, []byte("1")}
 			both := []schedule.Proposal{scheduled(e.record(), time.Now()), scheduled(e.publish(), time.Now().Add(time.Hour))}
 			if _, err := b.scheduler.ScheduleAll(t.Context(), both); err != nil {
 				t.Fatal(err)
 			}
 			return e
 		}
-		due, gone := insert(1), insert(maxTimestamp)
+		due, ahead, gone := insert(1, false), insert(maxTimestamp-1, true), insert(maxTimestamp, false)
 		cancelled := gone
 		cancelled.Cancelled = true
 		if err := b.scheduler.Replace(t.Context(), gone.ID, scheduled(cancelled.record(), time.Now())); err != nil {
 			t.Fatal(err)
 		}
-		r := httptest.NewRequestWithContext(t.Context(), "GET", "/events/"+due.ID+"/cancel", nil)
-		r.SetPathValue("id", due.ID)
-		r.SetPathValue("action", "cancel")
-		if _, err := b.cancel(&request{Request: r, userID: due.UserID}); asRequestError(err).status != http.StatusConflict {
-			t.Errorf("got %v", err)
+		for _, e := range []event{due, ahead} {
+			if status, body := s.do("GET", "/events/"+e.ID+"/cancel", ""); status != 409 {
+				t.Errorf("got %d %s", status, body)
+			}
 		}
-		for waits := 3; waits > 1; <-time.After(10 * time.Millisecond) {
-			list, err := b.scheduler.List(t.Context(), nil)
+		others := func(p schedule.Proposal) bool { return p.ID != due.ID && p.ID != ahead.ID }
+		for waits := 1; waits > 0; <-time.After(10 * time.Millisecond) {
+			list, err := b.scheduler.List(t.Context(), others)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if waits = len(list); waits == 1 && list[0].ID != due.ID {
-				t.Errorf("%v waits", list)
-			}
+			waits = len(list)
 		}
-		events, err := b.list(t.Context(), "", collection)
-		if want := "e published=true cancelled=false; e published=false cancelled=true; "; err != nil || describe(events) != want {
-			t.Errorf("got %s, %v", describe(events), err)
+		got := describe(s.want("GET", "/events/collections/"+collection, "").Events)
+		if got != "e published=true cancelled=false; e published=true cancelled=false; e published=false cancelled=true; " {
+			t.Errorf("got %s", got)
 		}
-		return nil
 	})
-	if err != nil {
-		t.Error(err)
+}
+
+// While the store cannot be reached, requests fail with 503; afterwards the broker goes on.
+func TestStoreFailure(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, nil)
+	s := start(t, func(c *config) { c.store = "redis://" + server.Addr() })
+	s.join()
+	server.Kill()
+	for path, body := range map[string]string{
+		"/users": strings.Replace(ann, "rust22", "rust23", 1), "/insert": `{"event":"e","collection_id":"` + collection + `","timestamp":1,"data":1}`,
+	} {
+		if status, body := s.do("POST", path, body); status != 503 || !strings.HasPrefix(body, `{"error":"`) {
+			t.Errorf("%s: got %d %s", path, status, body)
+		}
 	}
+	server.Restart()
+	for status := 503; status != 200; <-time.After(10 * time.Millisecond) {
+		status, _ = s.do("POST", "/insert", `{"event":"e","collection_id":"`+collection+`","timestamp":1,"data":2}`)
+		if status != 503 && status != 200 {
+			t.Fatalf("got %d", status)
+		}
+	}
+	s.events("").wantEvents("e 2")
 }
 
 // Two processes on one Redis are one broker.
@@ -192,8 +191,7 @@ func TestTwoProcesses(t *testing.T) {
 	a.insert("now", time.Unix(1, 0), "1")
 	a.insert("later", soon, "2")
 	gone := a.insert("gone", soon, "3")
-	var cancelled struct{ Event event }
-	b.want(&cancelled, "GET", "/events/"+gone.ID+"/cancel", "")
+	b.want("GET", "/events/"+gone.ID+"/cancel", "")
 	for _, watcher := range []*stream{atA, atB} {
 		watcher.wantEvents("now 1", "later 2")
 	}
@@ -206,8 +204,7 @@ func TestTwoProcesses(t *testing.T) {
 	atA.stop()
 	a.insert("more", time.Unix(1, 0), "5")
 	b.events(last).wantEvents("more 5")
-	var response struct{ Events []event }
-	if b.want(&response, "GET", "/events/collections/"+collection, ""); len(response.Events) != 5 {
-		t.Errorf("got %s", describe(response.Events))
+	if events := b.want("GET", "/events/collections/"+collection, "").Events; len(events) != 5 {
+		t.Errorf("got %s", describe(events))
 	}
 }

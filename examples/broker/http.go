@@ -34,8 +34,8 @@ func (b *broker) handler() http.Handler {
 // request is a request whose credentials and fields were checked.
 type request struct {
 	*http.Request
-	input  input
-	userID string // empty where the request has a password and no token
+	input input
+	user  user // zero where the request has a password and no token
 }
 
 // endpoint returns the handler of an endpoint: serve returns what is written as JSON, or an
@@ -92,8 +92,9 @@ func asRequestError(err error) *requestError {
 		return &requestError{http.StatusConflict, "the event is published already"}
 	case errors.Is(err, schedule.ErrUnknown):
 		return &requestError{http.StatusNotFound, "no event by this id waits for its time"}
-	case errors.Is(err, sharedata.ErrInvalidInput):
-		return &requestError{http.StatusBadRequest, "the body nests too deeply, or is not UTF-8"}
+	// The data is a part of what is proposed, and of the state that a function returns.
+	case errors.Is(err, sharedata.ErrInvalidInput), errors.Is(err, sharedata.ErrFunctionFailed) && errors.Is(err, sharedata.ErrInvalidState):
+		return &requestError{http.StatusBadRequest, "data must be UTF-8, must not nest deeper than 996 levels, and must not have two members of one name in an object"}
 	}
 	return &requestError{http.StatusServiceUnavailable, "the store cannot be reached; what was sent may have been done or not: GET /events/user shows which"}
 }

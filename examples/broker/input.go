@@ -25,18 +25,16 @@ var rules = map[string]struct {
 	problem string
 }{
 	"username":      {func(in input) bool { return isName(in.Username) }, "must be a text of 1 to 256 bytes without control characters"},
-	"password":      {func(in input) bool { return isShort(in.Password, 72) }, "must be a text of 1 to 72 bytes"}, // all that bcrypt hashes
+	"password":      {func(in input) bool { return in.Password != "" && len(in.Password) <= 72 }, "must be a text of 1 to 72 bytes"}, // all that bcrypt hashes
 	"collection_id": {func(in input) bool { return isUUID(in.CollectionID) }, "must be a uuid"},
-	"event":         {func(in input) bool { return isName(in.Event) }, "must be a text of 1 to 256 bytes without control characters"},
+	"event":         {func(in input) bool { return isName(in.Event) && in.Event != gapName }, "must be a text of 1 to 256 bytes without control characters, and not " + gapName},
 	"timestamp":     {func(in input) bool { return in.Timestamp <= maxTimestamp }, "must be whole seconds up to the year 9999"},
 	"data":          {func(in input) bool { return in.Data != nil }, "is missing: it may be any JSON"},
 }
 
-func isShort(text string, maxBytes int) bool { return text != "" && len(text) <= maxBytes }
-
 // isName reports whether a text can be part of an id, and a line of an event stream.
 func isName(text string) bool {
-	return isShort(text, 256) && !strings.ContainsFunc(text, unicode.IsControl)
+	return text != "" && len(text) <= 256 && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // isUUID reports whether a text is a UUID in lower case, and in no other form.
@@ -45,9 +43,10 @@ func isUUID(text string) bool {
 	return err == nil && id.String() == text
 }
 
-// decode decodes a body and checks the fields that it must have. It ignores others, such as
-// those of an event that only the broker sets, and any body of a request without fields. Its
-// errors are of the type *requestError.
+// decode decodes a body and checks the fields that it must have. It ignores unknown fields,
+// the values of known ones that it need not have, such as those of an event that only the
+// broker sets, and any body of a request without fields. A known field of another type is an
+// error, whether it must be there or not. Errors are of the type *requestError.
 func decode(body io.Reader, fields []string) (in input, err error) {
 	text, err := io.ReadAll(body)
 	if err != nil { // or it was cut off, and nobody reads the response

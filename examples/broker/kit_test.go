@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,17 +19,20 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/safe-go/safe/internal/child"
 )
 
 // The client of these tests is that of the standard library: it shares no code with the
-// framework.
+// framework, and no types with the broker.
 
 const (
 	ann        = `{"username":"rust22","password":"rust","collection_id":"3ca76743-8d99-4d3f-b85c-633ea456f90c"}`
 	annLogin   = `{"username":"rust22","password":"rust"}`
 	collection = "3ca76743-8d99-4d3f-b85c-633ea456f90c"
+
+	otherCollection = "d2f4a1c6-0b7e-4c55-9d43-52a0c1a4b9e8"
 	// programVariable is set where this program is to be a broker, or a client of TestHold.
 	programVariable = "BROKER_TEST_PROGRAM"
 )
@@ -48,6 +52,27 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
+// response has the members of all responses.
+type response struct {
+	ID     string        `json:"id,omitempty"`
+	JWT    string        `json:"jwt,omitempty"`
+	Event  *clientEvent  `json:"event,omitempty"`
+	Events []clientEvent `json:"events,omitzero"`
+	Info   []clientEvent `json:"info,omitzero"`
+}
+
+// clientEvent is an event as the document shows it.
+type clientEvent struct {
+	ID           string          `json:"id"`
+	UserID       string          `json:"user_id"`
+	CollectionID string          `json:"collection_id"`
+	Event        string          `json:"event"`
+	Timestamp    int64           `json:"timestamp"`
+	Published    bool            `json:"published"`
+	Cancelled    bool            `json:"cancelled"`
+	Data         json.RawMessage `json:"data"`
+}
+
 // service is a broker, and a user of it.
 type service struct {
 	*testing.T
@@ -56,15 +81,22 @@ type service struct {
 	http *http.Client
 }
 
-// start runs a broker in this process until the end of the test. Passwords are hashed
-// fast.
-func start(t *testing.T, change func(*config)) *service {
+// devConfig is that of -dev on a free port.
+func devConfig(t *testing.T) config {
 	t.Helper()
 	c, err := parse([]string{"-dev", "-port", "0"}, "", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.bcryptCost = 4
+	return c
+}
+
+// start runs a broker in this process until the end of the test. Passwords are hashed
+// fast.
+func start(t *testing.T, change func(*config)) *service {
+	t.Helper()
+	c := devConfig(t)
+	c.bcryptCost = bcrypt.MinCost
 	if change != nil {
 		change(&c)
 	}
@@ -86,6 +118,41 @@ func start(t *testing.T, change func(*config)) *service {
 		}
 	})
 	return s
+}
+
+// inside calls a function with a broker in this process, and a service of its endpoints.
+// Passwords are hashed at a cost.
+func inside(t *testing.T, bcryptCost int, use func(*broker, *service)) {
+	t.Helper()
+	c := devConfig(t)
+	c.bcryptCost = bcryptCost
+	err := withBroker(t.Context(), c, slog.New(slog.DiscardHandler), func(b *broker) error {
+		server := httptest.NewServer(b.handler())
+		defer server.Close()
+		use(b, &service{T: t, url: server.URL, http: server.Client()})
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// create creates a ShareData of a broker.
+func create(t *testing.T, b *broker, id, kind string, state any) {
+	t.Helper()
+	if _, err := b.manager.CreateKind(t.Context(), id, kind, state); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored returns the user of join as a broker has it.
+func stored(t *testing.T, b *broker) user {
+	t.Helper()
+	u, err := load[user](t.Context(), b.manager, userPrefix+"rust22", errCredentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // address reads where a broker listens.
@@ -150,30 +217,45 @@ func (s *service) do(method, path, body string, header ...string) (status int, r
 	return got.StatusCode, strings.TrimSpace(string(text))
 }
 
-// want makes a request and decodes the response, which must be 200.
-func (s *service) want(value any, method, path, body string) {
+// want makes a request and decodes the response, which must be 200. Encoded again it must be
+// the same text, so that names and their case are checked, which decoding ignores.
+func (s *service) want(method, path, body string) (got response) {
 	s.Helper()
 	status, text := s.do(method, path, body)
-	if err := json.Unmarshal([]byte(text), value); err != nil || status != 200 {
-		s.Fatalf("%s %s: %d %s", method, path, status, text)
+	err := json.Unmarshal([]byte(text), &got)
+	if again, _ := json.Marshal(got); err != nil || status != 200 || string(again) != text {
+		s.Fatalf("%s %s: %d %s, %v", method, path, status, text, err)
 	}
+	return got
 }
 
 // join creates the user and logs in.
 func (s *service) join() {
 	s.Helper()
 	s.do("POST", "/users", ann)
-	var token struct{ JWT string }
-	s.want(&token, "POST", "/login", annLogin)
-	s.jwt = token.JWT
+	s.jwt = s.want("POST", "/login", annLogin).JWT
+}
+
+// other creates another user, whose events are in another collection, and logs in.
+func (s *service) other() *service {
+	s.Helper()
+	other := *s
+	other.jwt = ""
+	other.want("POST", "/users", strings.NewReplacer("rust22", "rust23", collection, otherCollection).Replace(ann))
+	other.jwt = other.want("POST", "/login", strings.Replace(annLogin, "rust22", "rust23", 1)).JWT
+	return &other
 }
 
 // insert inserts an event.
-func (s *service) insert(name string, at time.Time, data string) event {
+func (s *service) insert(name string, at time.Time, data string) clientEvent {
 	s.Helper()
-	var response struct{ Event event }
-	s.want(&response, "POST", "/insert", fmt.Sprintf(`{"event":%q,"collection_id":%q,"timestamp":%d,"data":%s}`, name, collection, at.Unix(), data))
-	return response.Event
+	return s.insertInto(collection, name, at, data)
+}
+
+func (s *service) insertInto(collectionID, name string, at time.Time, data string) clientEvent {
+	s.Helper()
+	body := fmt.Sprintf(`{"event":%q,"collection_id":%q,"timestamp":%d,"data":%s}`, name, collectionID, at.Unix(), data)
+	return *s.want("POST", "/insert", body).Event
 }
 
 // stream is an event stream.

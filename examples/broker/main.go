@@ -48,7 +48,7 @@ func parse(args []string, savePath string, out io.Writer) (config, error) {
 	flags.IntVar(&c.expiry, "expiry", 3600, "how many `seconds` a token is good for")
 	flags.StringVar(&c.secret, "secret", "", "`secret` that signs the tokens")
 	flags.StringVar(&c.store, "store", "", "where everything is kept: mem:, bolt:FILE, or redis://HOST:PORT, which processes share; default: the file SAVE_PATH")
-	flags.BoolVar(&c.dev, "dev", false, "try it: in memory, with a random secret, for http://localhost:3000 and on this machine only, unless other flags say otherwise")
+	flags.BoolVar(&c.dev, "dev", false, "try it: listen on this machine only; by default in memory, with a random secret, for pages of http://localhost:3000")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}

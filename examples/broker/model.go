@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,26 +18,24 @@ import (
 //   - "latest": event name -> the newest published event, which is all that a new page is
 //     sent. Its history has each publication once, by the event's id as idempotency key.
 //   - "collection/UUID": event id -> event.
-//   - "user/UUID": where a user's events are: the ids of collections rather than events, so
-//     that it changes only with the first event in a collection.
-//   - "$user/NAME": the account of a username: the id of the user and the hash of the
-//     password. Its creation decides to whom the name belongs.
+//   - "$user/NAME": the user by a name, whose creation decides to whom the name belongs. It
+//     has the ids of collections rather than events, so that it changes only with the first
+//     event in a collection.
 //   - "$schedule/N": what waits for its time, of package schedule.
 const (
 	latestID         = "latest"
 	collectionPrefix = "collection/"
-	userPrefix       = "user/"
-	accountPrefix    = "$user/"
+	userPrefix       = "$user/"
 
 	// Limits of what is read and sent whole.
 	maxCollectionBytes = 16 << 20
 	maxLatestBytes     = 4 << 20
-	maxListBytes       = 64 << 20 // of events in one response
+	maxListBytes       = 64 << 20 // of one list of events
 	maxCollections     = 10_000   // with events by one user
 
 	issuer = "broker" // of tokens
 
-	latestKind, collectionKind, userKind, accountKind = "latest", "collection", "user", "account"
+	latestKind, collectionKind, userKind = "latest", "collection", "user"
 )
 
 // event is what users insert and clients get.
@@ -51,23 +50,29 @@ type event struct {
 	Data         json.RawMessage `json:"data"`
 }
 
-// asOf returns the event as it is at a time: published, if that has come.
+// asOf returns the event as it is at a time: published, if that has come. An event that was
+// published by the clock of another process stays so.
 func (e event) asOf(now time.Time) event {
-	e.Published = !e.Cancelled && e.Timestamp <= now.Unix()
+	e.Published = !e.Cancelled && (e.Published || e.Timestamp <= now.Unix())
 	return e
 }
 
-// user is the state of "user/UUID".
-type user struct {
-	CollectionID string   `json:"collection_id"` // of the events about the user
-	Inserted     []string `json:"inserted"`      // ids of collections with events by the user
+// size returns about how many bytes of JSON an event is.
+func (e event) size() int { return len(e.Event) + len(e.Data) + 250 }
+
+// compareEvents orders events by their timestamps, and those of one timestamp as they were
+// inserted, because ids begin with the time.
+func compareEvents(a, b event) int {
+	return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.ID, b.ID))
 }
 
-// account is the state of "$user/NAME".
-type account struct {
-	ID           string `json:"id"`
-	Hash         []byte `json:"hash"`          // bcrypt
-	CollectionID string `json:"collection_id"` // for the user
+// user is the state of "$user/NAME".
+type user struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Hash         []byte   `json:"hash"`          // of the password, by bcrypt
+	CollectionID string   `json:"collection_id"` // of the events about the user
+	Inserted     []string `json:"inserted"`      // ids of collections with events by the user
 }
 
 // load returns a state, or the given error if there is no ShareData by the id.
@@ -82,13 +87,12 @@ func load[T any](ctx context.Context, manager *sharedata.Manager, id string, unk
 	return sharedata.Decode[T](snapshot.State)
 }
 
-// newUUID returns a UUID that begins with the time (RFC 9562 section 5.7), by which events
-// are sorted.
+// newUUID returns a UUID that begins with the time (RFC 9562 section 5.7).
 func newUUID() string { return uuid.Must(uuid.NewV7()).String() }
 
 var kinds = []sharedata.Kind{
 	sharedata.NewKind(latestKind, publishFunction), sharedata.NewKind(collectionKind, recordFunction),
-	sharedata.NewKind(userKind, joinFunction), sharedata.NewKind(accountKind),
+	sharedata.NewKind(userKind, joinFunction),
 }
 
 // publishFunction makes an event the latest of its name.

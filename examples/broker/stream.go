@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,7 +21,11 @@ func (b *broker) stream(w http.ResponseWriter, r *http.Request) {
 // protocol writes server-sent events (HTML Standard, section 9.2).
 var protocol = &realtime.Protocol{Encode: encode}
 
-const gapEvent = "event: broker-gap\ndata: \"events that were published meanwhile may be missing; the latest of each name are above\"\n\n"
+// gapName is the name of the event that notifies a client of a gap. Users cannot insert
+// events of this name.
+const gapName = "broker-gap"
+
+const gapEvent = "event: " + gapName + "\ndata: \"events that were published meanwhile may be missing; the latest of each name are above\"\n\n"
 
 func encode(dst []byte, m *realtime.Message) []byte {
 	switch {
@@ -31,10 +34,8 @@ func encode(dst []byte, m *realtime.Message) []byte {
 		if err != nil {
 			panic(err) // "latest" has only what publish has put there; ends the stream and is logged
 		}
-		dst = appendEvents(dst, m, slices.SortedFunc(maps.Values(latest), func(a, b event) int {
-			return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(a.Event, b.Event))
-		})...)
-	case m.Type == realtime.MessageTransaction && m.Entry.Accepted: // otherwise the event was cancelled
+		dst = appendEvents(dst, m, slices.SortedFunc(maps.Values(latest), compareEvents)...)
+	case m.Type == realtime.MessageTransaction && m.Entry.Accepted: // otherwise there was no room for the event
 		e, err := sharedata.Decode[event](m.Entry.Data)
 		if err != nil {
 			panic(err)

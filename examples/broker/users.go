@@ -19,35 +19,31 @@ var (
 	errTooManyAttempts  = &requestError{http.StatusTooManyRequests, "too many attempts: wait a minute"}
 )
 
-// createUser serves POST /users. The creation of the account decides to whom the name belongs.
+// createUser serves POST /users.
 func (b *broker) createUser(r *request) (any, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(r.input.Password), b.config.bcryptCost)
 	if err != nil {
 		return nil, err
 	}
-	a := account{ID: newUUID(), Hash: hash, CollectionID: r.input.CollectionID}
-	_, err = b.manager.CreateKind(r.Context(), accountPrefix+r.input.Username, accountKind, a)
+	u := user{newUUID(), r.input.Username, hash, r.input.CollectionID, []string{}}
+	_, err = b.manager.CreateKind(r.Context(), userPrefix+u.Name, userKind, u)
 	if errors.Is(err, sharedata.ErrExists) {
 		return nil, &requestError{http.StatusBadRequest, "username already taken"}
 	}
-	return map[string]string{"id": a.ID}, err
+	return map[string]string{"id": u.ID}, err
 }
 
-// login serves POST /login. The first login of an account creates the user.
+// login serves POST /login.
 func (b *broker) login(r *request) (any, error) {
-	a, err := load[account](r.Context(), b.manager, accountPrefix+r.input.Username, errCredentials)
+	u, err := load[user](r.Context(), b.manager, userPrefix+r.input.Username, errCredentials)
 	if err != nil {
 		return nil, err
 	}
-	if bcrypt.CompareHashAndPassword(a.Hash, []byte(r.input.Password)) != nil {
+	if bcrypt.CompareHashAndPassword(u.Hash, []byte(r.input.Password)) != nil {
 		return nil, errCredentials
 	}
-	u := user{CollectionID: a.CollectionID, Inserted: []string{}}
-	if _, err := b.manager.EnsureKind(r.Context(), userPrefix+a.ID, userKind, u); err != nil {
-		return nil, err
-	}
 	expires := time.Now().Add(time.Duration(b.config.expiry) * time.Second)
-	token, err := jwt.NewBuilder().Issuer(issuer).Subject(a.ID).Expiration(expires).Build()
+	token, err := jwt.NewBuilder().Issuer(issuer).Subject(u.Name).Expiration(expires).Build()
 	if err != nil {
 		return nil, err
 	}
@@ -58,16 +54,18 @@ func (b *broker) login(r *request) (any, error) {
 // check checks the credentials of a request, then its fields. Where it has a password, the
 // endpoint is for everybody, and needs no token.
 func (b *broker) check(r *request, fields []string) (err error) {
-	hasPassword := slices.Contains(fields, "password")
-	if !hasPassword {
-		token, err := jwt.ParseHeader(r.Header, "Authorization", jwt.WithKey(jwa.HS256, b.tokenKey), jwt.WithIssuer(issuer))
-		if err != nil {
-			return errNotAuthenticated
+	if slices.Contains(fields, "password") {
+		if r.input, err = decode(r.Body, fields); err == nil {
+			err = b.attempts.begin(r.Context(), r.RemoteAddr, r.input.Username)
 		}
-		r.userID = token.Subject()
+		return err
 	}
-	if r.input, err = decode(r.Body, fields); err == nil && hasPassword {
-		err = b.attempts.begin(r.Context(), r.RemoteAddr, r.input.Username)
+	token, err := jwt.ParseHeader(r.Header, "Authorization", jwt.WithKey(jwa.HS256, b.tokenKey), jwt.WithIssuer(issuer))
+	if err != nil {
+		return errNotAuthenticated
+	}
+	if r.user, err = load[user](r.Context(), b.manager, userPrefix+token.Subject(), errNotAuthenticated); err == nil {
+		r.input, err = decode(r.Body, fields)
 	}
 	return err
 }
