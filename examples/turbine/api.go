@@ -13,8 +13,9 @@ import (
 	"github.com/safe-go/safe/sharedata"
 )
 
-// maxPublication is the size of the largest publication, in bytes.
-const maxPublication = 1 << 20
+// maxPublication is the size of the largest body of a publication, in bytes. With a key of
+// up to 1 KiB in a header, NATS takes 1 MiB unless it is configured otherwise.
+const maxPublication = 1<<20 - 2<<10
 
 // api returns a handler that has serve find the result of requests with the key of the API.
 func (n *node) api(serve func(http.ResponseWriter, *http.Request) (any, *problem)) http.HandlerFunc {
@@ -56,10 +57,7 @@ func (n *node) servePublish(w http.ResponseWriter, r *http.Request) (any, *probl
 		n.logger.Warn("a publication failed", "channel", p.Channel, "error", err)
 		return nil, &problem{Code: http.StatusInternalServerError, Message: "internal error: publish it again, with the same Idempotency-Key"}
 	}
-	if err := n.cluster.forward(p); err != nil {
-		n.unforwarded.Add(1)
-		n.logger.Error("a publication is not forwarded", "channel", p.Channel, "error", err)
-	}
+	n.cluster.forward(p, body)
 	return struct {
 		OK        bool `json:"ok"`
 		Delivered int  `json:"delivered"`

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +30,7 @@ const (
 	textMessage   = 1
 	binaryMessage = 2
 	closeFrame    = 8
+	pongFrame     = 10
 )
 
 type client struct {
@@ -75,21 +77,28 @@ func (c *client) subscribe(channel, cursor string, recovered bool) {
 
 func (c *client) say(message string) { c.send(textMessage, []byte(message)) }
 
-// send sends a message of up to 65,535 bytes in a masked frame (section 5.3).
+// send sends a message in a masked frame (section 5.3).
 func (c *client) send(opcode byte, message []byte) {
 	c.Helper()
+	if _, err := c.conn.Write(frame(opcode, message)); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func frame(opcode byte, message []byte) []byte {
 	mask := []byte{1, 2, 3, 4}
 	frame := []byte{0x80 | opcode, 0x80 | byte(len(message))}
-	if len(message) > 125 {
+	switch {
+	case len(message) > 65_535:
+		frame = binary.BigEndian.AppendUint64([]byte{0x80 | opcode, 0x80 | 127}, uint64(len(message)))
+	case len(message) > 125:
 		frame = binary.BigEndian.AppendUint16([]byte{0x80 | opcode, 0x80 | 126}, uint16(len(message)))
 	}
 	frame = append(frame, mask...)
 	for i, b := range message {
 		frame = append(frame, b^mask[i%4])
 	}
-	if _, err := c.conn.Write(frame); err != nil {
-		c.Fatal(err)
-	}
+	return frame
 }
 
 // read reads a frame that is no ping.
@@ -179,14 +188,20 @@ func sameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// token signs claims (RFC 7515, HS256).
-func token(secret, claims string) string {
+// token returns a token as the document has it.
+func token(secret, claims string) string { return sign("HS256", sha256.New, secret, claims) }
+
+// sign signs claims with an HMAC, and says which algorithm that is (RFC 7515).
+func sign(algorithm string, hash func() hash.Hash, secret, claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(claims))
-	mac := hmac.New(sha256.New, []byte(secret))
+	signed := encode([]byte(`{"alg":"`+algorithm+`","typ":"JWT"}`)) + "." + encode([]byte(claims))
+	mac := hmac.New(hash, []byte(secret))
 	mac.Write([]byte(signed))
 	return signed + "." + encode(mac.Sum(nil))
 }
+
+// unsigned returns a token with an empty signature.
+func unsigned(token string) string { return token[:strings.LastIndex(token, ".")+1] }
 
 // post publishes, with headers as NAME: VALUE.
 func post(t *testing.T, addr, body string, headers ...string) (status int, answer string) {

@@ -64,17 +64,24 @@ func (c *cluster) receive(message *nats.Msg) {
 	}
 }
 
-// forward sends a publication to the other nodes. While NATS is away for a moment, the
-// connection keeps some megabytes. The cluster may be nil.
-func (c *cluster) forward(p publication) error {
+// forward sends the body of a publication to the other nodes. After NATS was reached once,
+// the connection keeps 8 MiB while NATS is away; before, it takes no message with a header.
+// The cluster may be nil.
+func (c *cluster) forward(p publication, body []byte) {
 	if c == nil {
-		return nil
+		return
 	}
 	// The channel is one token of the subject: a dot would separate two.
 	message := nats.NewMsg(c.node.config.natsPrefix + "." + strings.ReplaceAll(url.PathEscape(p.Channel), ".", "%2E"))
 	message.Header.Set(nats.MsgIdHdr, p.Key)
-	message.Data = toJSON(p)
-	return c.conn.PublishMsg(message)
+	message.Data = body
+	connected := c.conn.IsConnected()
+	if err := c.conn.PublishMsg(message); err != nil {
+		c.node.unforwarded.Add(1)
+		if connected { // otherwise the log says already that the node is alone
+			c.node.logger.Error("a publication is not forwarded", "channel", p.Channel, "error", err)
+		}
+	}
 }
 
 // close publishes what was received, forwards what is buffered if NATS is there, and leaves.

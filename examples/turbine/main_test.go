@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
@@ -39,12 +40,20 @@ func TestMain(m *testing.M) {
 // unless a URL is given. The test fails if the node does not end without an error.
 func start(t *testing.T, nats string, args ...string) (addr string) {
 	t.Helper()
-	c, err := parse(append([]string{"-dev", "-addr", "127.0.0.1:0"}, args...), func(name string) (string, bool) {
-		if name != urlVariable {
-			return "", false
-		}
-		return nats, true
-	}, io.Discard)
+	return startNode(t, environment{urlVariable: nats}, io.Discard, args...)
+}
+
+type environment map[string]string
+
+func (e environment) lookUp(name string) (value string, found bool) {
+	value, found = e[name]
+	return value, found
+}
+
+// startNode is start with an environment and a log.
+func startNode(t *testing.T, e environment, log io.Writer, args ...string) (addr string) {
+	t.Helper()
+	c, err := parse(append([]string{"-dev", "-addr", "127.0.0.1:0"}, args...), e.lookUp, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +61,7 @@ func start(t *testing.T, nats string, args ...string) (addr string) {
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, c, in, slog.New(slog.DiscardHandler))
+		err := run(ctx, c, in, slog.New(slog.NewTextHandler(log, nil)))
 		in.CloseWithError(io.EOF)
 		ended <- err
 	}()
@@ -84,6 +93,7 @@ func address(t *testing.T, out *bufio.Reader) string {
 type program struct {
 	*exec.Cmd
 	addr string
+	out  *bufio.Reader // what follows the first line
 }
 
 func startProgram(t *testing.T, args ...string) *program {
@@ -98,9 +108,9 @@ func startProgram(t *testing.T, args ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{Cmd: command}
+	p := &program{Cmd: command, out: bufio.NewReader(out)}
 	t.Cleanup(p.kill)
-	p.addr = address(t, bufio.NewReader(out))
+	p.addr = address(t, p.out)
 	return p
 }
 
@@ -112,29 +122,25 @@ func (p *program) kill() {
 }
 
 func TestParse(t *testing.T) {
-	environment := map[string]string{}
-	lookUp := func(name string) (string, bool) {
-		value, found := environment[name]
-		return value, found
-	}
+	var none environment
 	for _, args := range [][]string{nil, {"-store", "bolt:x"}, {"-dev", "more"}, {"-dev", "-slow", "drop"}, {"-dev", "-max-waiting", "0"}, {"-dev", "-window", "-1"}} {
-		if c, err := parse(args, lookUp, io.Discard); err == nil {
+		if c, err := parse(args, none.lookUp, io.Discard); err == nil {
 			t.Errorf("%q is accepted: %+v", args, c)
 		}
 	}
-	if _, err := parse(nil, lookUp, io.Discard); !strings.Contains(err.Error(), secretVariable) || !strings.Contains(err.Error(), keyVariable) {
+	if _, err := parse(nil, none.lookUp, io.Discard); !strings.Contains(err.Error(), secretVariable) || !strings.Contains(err.Error(), keyVariable) {
 		t.Errorf("without secrets: %v", err)
 	}
 	want := config{
 		addr: "127.0.0.1:8080", dev: true, store: "mem:", window: 1000, maxSubscriptions: 64, maxWaiting: 256, slow: "close",
 		secret: "devsecret", key: "devkey", natsURL: "nats://127.0.0.1:4222", natsPrefix: "turbine",
 	}
-	if c, err := parse([]string{"-dev"}, lookUp, io.Discard); err != nil || c != want {
+	if c, err := parse([]string{"-dev"}, none.lookUp, io.Discard); err != nil || c != want {
 		t.Errorf("got  %+v, %v\nwant %+v", c, err, want)
 	}
-	environment = map[string]string{secretVariable: "s", keyVariable: "k", urlVariable: "nats://n:1", prefixVariable: "p"}
+	all := environment{secretVariable: "s", keyVariable: "k", urlVariable: "nats://n:1", prefixVariable: "p"}
 	want.addr, want.dev, want.secret, want.key, want.natsURL, want.natsPrefix = "0.0.0.0:8080", false, "s", "k", "nats://n:1", "p"
-	if c, err := parse(nil, lookUp, io.Discard); err != nil || c != want {
+	if c, err := parse(nil, all.lookUp, io.Discard); err != nil || c != want {
 		t.Errorf("got  %+v, %v\nwant %+v", c, err, want)
 	}
 	for _, want.secret = range []string{"s", devSecret} {
@@ -143,27 +149,33 @@ func TestParse(t *testing.T) {
 		}
 	}
 	var help bytes.Buffer
-	if _, err := parse([]string{"-h"}, lookUp, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-max-subscriptions") {
+	if _, err := parse([]string{"-h"}, none.lookUp, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-max-subscriptions") {
 		t.Errorf("-h: %v, %s", err, &help)
 	}
 }
 
 // The guide that is printed has a token and commands that work.
 func TestGuide(t *testing.T) {
-	var out bytes.Buffer
-	if err := printGuide(&out, "HOST:1"); err != nil {
-		t.Fatal(err)
+	node := startProgram(t, "-addr", "127.0.0.1:0")
+	defer time.AfterFunc(wait, func() { node.Process.Kill() }).Stop() // ends the wait for a line
+	var lines []string
+	for range 6 {
+		line, err := node.out.ReadString('\n')
+		if err != nil {
+			t.Fatalf("after %q: %v", lines, err)
+		}
+		lines = append(lines, strings.TrimSpace(line))
 	}
-	_, guide, _ := strings.Cut(out.String(), "websocat ws://HOST:1/ws\n")
-	lines := strings.Split(guide, "\n")
-	addr := start(t, "")
-	session := dial(t, addr)
-	session.say(strings.TrimSpace(lines[0]))
+	if lines[1] != "websocat ws://"+node.addr+"/ws" || !strings.HasPrefix(lines[5], "curl http://"+node.addr+"/api/publish -H 'x-api-key: devkey' ") {
+		t.Errorf("%q", lines)
+	}
+	session := dial(t, node.addr)
+	session.say(lines[2])
 	session.want(`{"id":1,"result":{"connected":true}}`)
-	session.say(strings.TrimSpace(lines[1]))
+	session.say(lines[3])
 	session.want(`{"id":2,"result":{"subscribed":true,"recovered":false}}`)
-	_, body, _ := strings.Cut(lines[3], "-d '")
-	if status, answer := post(t, addr, strings.TrimSuffix(body, "'"), "x-api-key: devkey"); status != http.StatusOK {
+	_, body, _ := strings.Cut(lines[5], "-d '")
+	if status, answer := post(t, node.addr, strings.TrimSuffix(body, "'"), "x-api-key: devkey"); status != http.StatusOK || answer != `{"ok":true,"delivered":1}` {
 		t.Errorf("%d %s", status, answer)
 	}
 	session.want(`{"method":"publication","params":{"channel":"chat:lobby","data":{"text":"hello world"}}}`)

@@ -63,9 +63,7 @@ func run(ctx context.Context, c config, out io.Writer, logger *slog.Logger) (err
 	}
 	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
 	if c.dev && c.secret == devSecret && c.key == devKey {
-		if err := printGuide(out, listener.Addr().String()); err != nil {
-			logger.Warn("there is no guide", "error", err)
-		}
+		printGuide(out, listener.Addr().String())
 	}
 	return n.server.Serve(ctx, listener, &http.Server{Handler: n.handler()})
 }

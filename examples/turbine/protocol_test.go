@@ -1,15 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/safe-go/safe/realtime"
-	"github.com/safe-go/safe/schemas/codes"
-	"github.com/safe-go/safe/sharedata"
 )
 
 // TestDocument drives the examples of Turbine's document literally.
@@ -24,11 +24,16 @@ func TestDocument(t *testing.T) {
 	c.want(`{ "id": 1, "result": { "connected": true } }`)
 	c.say(`{ "id": 2, "method": "subscribe", "params": { "channel": "chat:lobby" } }`)
 	c.want(`{ "id": 2, "result": { "subscribed": true, "recovered": false } }`)
-	status, answer := post(t, addr, `{ "channel": "chat:lobby", "data": { "text": "hello" } }`, "x-api-key: devkey")
-	if status != http.StatusOK || answer != `{"ok":true,"delivered":1}` {
-		t.Errorf("publish: %d %s", status, answer)
+	for _, text := range []string{"hello world", "hello"} {
+		status, answer := post(t, addr, `{ "channel": "chat:lobby", "data": { "text": "`+text+`" } }`, "x-api-key: devkey")
+		if status != http.StatusOK || answer != `{"ok":true,"delivered":1}` {
+			t.Errorf("publish: %d %s", status, answer)
+		}
+		c.want(`{ "method": "publication", "params": { "channel": "chat:lobby", "data": { "text": "` + text + `" } } }`)
 	}
-	c.want(`{ "method": "publication", "params": { "channel": "chat:lobby", "data": { "text": "hello" } } }`)
+	c.subscribe("notifications:user-123", "", false)
+	publishData(t, addr, "notifications:user-123", 1, 1, 1)
+	c.wantData("notifications:user-123", 1, 1)
 	c.say(`{ "id": 2, "method": "subscribe", "params": { "channel": "other" } }`)
 	c.want(`{ "id": 2, "error": { "code": 403, "message": "forbidden" } }`)
 	c.say(`{ "id": 3, "method": "unsubscribe", "params": { "channel": "chat:lobby" } }`)
@@ -40,24 +45,36 @@ func TestDocument(t *testing.T) {
 
 // Tokens are checked as documented: HS256, sub, exp, and a list of channels.
 func TestConnect_BadTokens(t *testing.T) {
-	c := dial(t, start(t, ""))
+	// The secret is long enough for HS512 too.
+	secret := strings.Repeat("s", 64)
+	c := dial(t, startNode(t, environment{secretVariable: secret, urlVariable: ""}, io.Discard))
+	const good = `{"sub":"a","exp":4000000000,"channels":[]}`
 	for _, method := range []string{"subscribe", "unsubscribe"} {
 		c.say(`{"id":1,"method":"` + method + `","params":{"channel":"a"}}`)
 		c.want(`{"id":1,"error":{"code":401,"message":"not authenticated"}}`)
 	}
 	for name, bad := range map[string]string{
 		"nonsense":            "nonsense",
-		"another secret":      token("othersecret", `{"sub":"a","exp":4000000000,"channels":[]}`),
-		"expired":             token(devSecret, `{"sub":"a","exp":1700000000,"channels":[]}`),
-		"no sub":              token(devSecret, `{"exp":4000000000,"channels":[]}`),
-		"sub is a number":     token(devSecret, `{"sub":7,"exp":4000000000,"channels":[]}`),
-		"no exp":              token(devSecret, `{"sub":"a","channels":[]}`),
-		"exp is a string":     token(devSecret, `{"sub":"a","exp":"4000000000","channels":[]}`),
-		"no channels":         token(devSecret, `{"sub":"a","exp":4000000000}`),
-		"channels is null":    token(devSecret, `{"sub":"a","exp":4000000000,"channels":null}`),
-		"channels is a text":  token(devSecret, `{"sub":"a","exp":4000000000,"channels":"a"}`),
-		"channels of numbers": token(devSecret, `{"sub":"a","exp":4000000000,"channels":[7]}`),
-		"unsigned":            strings.TrimRight(token(devSecret, `{"sub":"a","exp":4000000000,"channels":[]}`), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"),
+		"another secret":      token("othersecret", good),
+		"expired":             token(secret, `{"sub":"a","exp":1700000000,"channels":[]}`),
+		"no sub":              token(secret, `{"exp":4000000000,"channels":[]}`),
+		"empty sub":           token(secret, `{"sub":"","exp":4000000000,"channels":[]}`),
+		"sub is too long":     token(secret, `{"sub":"`+strings.Repeat("a", 256)+`","exp":4000000000,"channels":[]}`),
+		"another iss":         token(secret, `{"sub":"a","exp":4000000000,"channels":[],"iss":"b"}`),
+		"another aud":         token(secret, `{"sub":"a","exp":4000000000,"channels":[],"aud":["b"]}`),
+		"over 8 KiB":          token(secret, `{"sub":"a","exp":4000000000,"channels":["`+strings.Repeat("a", 8<<10)+`"]}`),
+		"sub is a number":     token(secret, `{"sub":7,"exp":4000000000,"channels":[]}`),
+		"no exp":              token(secret, `{"sub":"a","channels":[]}`),
+		"exp is a string":     token(secret, `{"sub":"a","exp":"4000000000","channels":[]}`),
+		"no channels":         token(secret, `{"sub":"a","exp":4000000000}`),
+		"channels is null":    token(secret, `{"sub":"a","exp":4000000000,"channels":null}`),
+		"channels is a text":  token(secret, `{"sub":"a","exp":4000000000,"channels":"a"}`),
+		"channels of numbers": token(secret, `{"sub":"a","exp":4000000000,"channels":[7]}`),
+		"HS512":               sign("HS512", sha512.New, secret, good),
+		"HS512 as HS256":      sign("HS256", sha512.New, secret, good),
+		"HS256 as none":       sign("none", sha256.New, secret, good),
+		"none":                unsigned(sign("none", sha256.New, secret, good)),
+		"unsigned":            unsigned(token(secret, good)),
 	} {
 		c.say(`{"id":2,"method":"connect","params":{"token":"` + bad + `"}}`)
 		if got := c.next(); !sameJSON(got, `{"id":2,"error":{"code":401,"message":"not authenticated"}}`) {
@@ -66,10 +83,10 @@ func TestConnect_BadTokens(t *testing.T) {
 	}
 	connect := func(claims, reply string) {
 		t.Helper()
-		c.say(`{"id":3,"method":"connect","params":{"token":"` + token(devSecret, claims) + `"}}`)
+		c.say(`{"id":3,"method":"connect","params":{"token":"` + token(secret, claims) + `"}}`)
 		c.want(reply)
 	}
-	connect(`{"sub":"a","exp":4000000000,"channels":["a*"]}`, `{"id":3,"result":{"connected":true}}`)
+	connect(`{"sub":"a","exp":4000000000,"channels":["a*"],"iss":"turbine","aud":["SHAREDATA"]}`, `{"id":3,"result":{"connected":true}}`)
 	connect(`{"sub":"b","exp":4000000000,"channels":[]}`, `{"id":3,"error":{"code":401,"message":"not authenticated"}}`)
 	c.say(`{"id":4,"method":"subscribe","params":{"channel":"ab"}}`) // a name is no pattern
 	c.want(`{"id":4,"error":{"code":403,"message":"forbidden"}}`)
@@ -77,7 +94,7 @@ func TestConnect_BadTokens(t *testing.T) {
 	connect(`{"sub":"a","exp":4000000000,"channels":["b"]}`, `{"id":null,"error":{"code":403,"message":"forbidden","channel":"a*"}}`)
 	c.want(`{"id":3,"result":{"connected":true}}`)
 	connect(fmt.Sprintf(`{"sub":"a","exp":%d,"channels":["b"]}`, time.Now().Unix()-4), `{"id":3,"result":{"connected":true}}`)
-	c.wantClose(codes.CloseUnauthorized) // when the leeway is over
+	c.wantClose(4002) // when the leeway is over
 }
 
 // Bad input of every field gets the documented error, and the session goes on.
@@ -133,42 +150,23 @@ func TestCommands_BadInput(t *testing.T) {
 	c.wantData("$b <&> ü", 2, 2)
 	c.send(textMessage, []byte(strings.Repeat(" ", 65_535)))
 	c.want(`{"id":null,"error":{"code":400,"message":"bad command: send {\"id\",\"method\",\"params\"} as JSON"}}`)
+	c.send(textMessage, []byte(strings.Repeat(" ", 65_537)))
+	c.wantClose(4004)
 }
 
-// sentTo is a realtime.Peer that passes on what it is sent.
-type sentTo chan string
-
-func (p sentTo) Write(messages [][]byte) error {
-	for _, m := range messages {
-		p <- string(m)
-	}
-	return nil
-}
-
-func (sentTo) Ping() error       { return nil }
-func (sentTo) Close(int, string) {}
-
-// A command above the limit of the server is refused, whatever it is.
+// Commands above the limit of the server are refused, and a session that goes on is closed.
+// Pongs, which count too and have no replies, use the limit up even on a slow machine.
 func TestCommands_TooMany(t *testing.T) {
-	manager, err := sharedata.NewManager(nil)
-	if err != nil {
-		t.Fatal(err)
+	c := join(t, start(t, ""))
+	pongs := bytes.Repeat(frame(pongFrame, nil), 200)
+	batch := append(pongs, frame(textMessage, []byte(`{"id":5,"method":"ping"}`))...)
+	go c.conn.Write(bytes.Repeat(batch, 500)) // fails when the session is closed
+	reply := c.next()
+	for sameJSON(reply, `{"id":5,"result":{"pong":true}}`) {
+		reply = c.next()
 	}
-	defer manager.Close()
-	server, err := realtime.NewServer(manager, nil)
-	if err != nil {
-		t.Fatal(err)
+	if !strings.HasPrefix(reply, `{"error":{"code":429,"message":"too many commands; send it again in `) || !strings.HasSuffix(reply, `"},"id":5}`) {
+		t.Errorf("got %s", reply)
 	}
-	defer server.Close()
-	sent := make(sentTo, 1)
-	session, err := server.Open(&http.Request{}, sent, &realtime.SessionOptions{Protocol: turbine})
-	if err != nil {
-		t.Fatal(err)
-	}
-	new(node).receive(session, realtime.ClientMessage{Data: []byte(`{"id":5,"method":"ping"}`), RetryAfter: time.Second})
-	if got, want := <-sent, `{"id":5,"error":{"code":429,"message":"too many commands; send it again in 1s"}}`; got != want {
-		t.Errorf("got %s", got)
-	}
-	session.End()
-	<-session.Done()
+	c.wantClose(1008)
 }

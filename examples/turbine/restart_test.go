@@ -113,6 +113,43 @@ func TestRecover_OtherNode(t *testing.T) {
 	c.wantData("a", 5, 6)
 }
 
+// A session that missed more publications than -window recovers none, and is told so.
+func TestRecover_Window(t *testing.T) {
+	addr := start(t, "", "-window", "3")
+	c := join(t, addr)
+	c.subscribe("a", "", false)
+	seen := c.last
+	publishData(t, addr, "a", 1, 3, 1)
+	c.wantData("a", 1, 3)
+	c.subscribe("a", seen, true)
+	c.wantData("a", 1, 3)
+	publishData(t, addr, "a", 4, 4, 1)
+	c.wantData("a", 4, 4)
+	c.subscribe("a", seen, false)
+	publishData(t, addr, "a", 5, 5, 1)
+	c.wantData("a", 5, 5)
+}
+
+// A session that is subscribed to a channel whose history is lost is sent a gap, with the
+// cursor of the new history.
+func TestGap(t *testing.T) {
+	redis := redistest.Start(t, nil)
+	addr := start(t, "", "-store", "redis://"+redis.Addr())
+	c := join(t, addr)
+	c.subscribe("a", "", false)
+	publishData(t, addr, "a", 1, 3, 1)
+	c.wantData("a", 1, 3)
+	old := c.last
+	redis.Flush()
+	publishData(t, addr, "a", 4, 4, 1)
+	c.want(`{"method":"gap","params":{"channel":"a","data":3}}`)
+	seen := c.last
+	c.wantData("a", 4, 4)
+	c.subscribe("a", seen, true)
+	c.wantData("a", 4, 4)
+	c.subscribe("a", old, false)
+}
+
 // While the store is away, commands and publications that need it get 500, and sessions stay;
 // when it is back they go on.
 func TestStore_Away(t *testing.T) {

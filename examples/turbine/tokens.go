@@ -72,8 +72,8 @@ func (n *node) authorizeSubscribe(ctx context.Context, caller *sharedata.Caller,
 }
 
 // newDevToken returns a token for every channel, signed with devSecret.
-func newDevToken(expires time.Time) (string, error) {
+func newDevToken(expires time.Time) string {
 	claims := fmt.Appendf(nil, `{"sub":"user-123","exp":%d,%q:[]}`, expires.Unix(), channelsClaim)
-	token, err := jws.Sign(claims, jws.WithKey(jwa.HS256, []byte(devSecret)))
-	return string(token), err
+	token, _ := jws.Sign(claims, jws.WithKey(jwa.HS256, []byte(devSecret))) // fails only for other keys
+	return string(token)
 }
