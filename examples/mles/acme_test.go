@@ -117,9 +117,14 @@ func TestACME_Domains(t *testing.T) {
 			t.Errorf("%s: got %d %q", host, status, body)
 		}
 	}
-	c := connectTLS(t, url, &tls.Config{RootCAs: roots, ServerName: "a.example.test"})
-	c.send(`{ "uid":"alice", "channel":"example" }`)
-	c.send("Hello Bob!")
+	var clients []*wsClient
+	for _, domain := range []string{"a.example.test", "b.example.test"} {
+		c := connectTLS(t, url, &tls.Config{RootCAs: roots, ServerName: domain})
+		c.send(`{ "uid":"alice", "channel":"example" }`)
+		clients = append(clients, c)
+	}
+	clients[0].send("Hello Bob!")
+	clients[1].want("Hello Bob!")
 	if conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{RootCAs: roots, ServerName: "c.example.test"}); err == nil {
 		conn.Close()
 		t.Error("there is a certificate for another domain")

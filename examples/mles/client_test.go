@@ -45,8 +45,8 @@ func (f frame) String() string { return fmt.Sprintf("%d:%d:%.200s", f.op, f.code
 // handshake opens a WebSocket, or returns the response that refuses it.
 func handshake(t *testing.T, url string, roots *tls.Config, headers ...string) (*wsClient, *http.Response) {
 	t.Helper()
-	scheme, address, _ := strings.Cut(url, "://")
-	address = strings.Replace(address, "localhost", "127.0.0.1", 1)
+	scheme, rest, _ := strings.Cut(url, "://")
+	address, path, _ := strings.Cut(strings.Replace(rest, "localhost", "127.0.0.1", 1), "/")
 	conn, err := net.DialTimeout("tcp", address, testTimeout)
 	if err != nil {
 		t.Fatal(err)
@@ -56,8 +56,8 @@ func handshake(t *testing.T, url string, roots *tls.Config, headers ...string) (
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(testTimeout))
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", strings.Join(append(headers, ""), "\r\n"))
+	fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, strings.Join(append(headers, ""), "\r\n"))
 	in := bufio.NewReader(conn)
 	response, err := http.ReadResponse(in, &http.Request{Method: "GET"})
 	if err != nil {

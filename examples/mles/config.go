@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -21,14 +22,10 @@ type config struct {
 	limit, port                 uint
 	key                         string
 	level                       slog.Level
-	heartbeat                   time.Duration // 0 for the default; tests shorten it
+	// heartbeat is the interval of pings, and how long a client has to send its first frame, and
+	// a peer its greeting. Tests shorten it.
+	heartbeat time.Duration
 }
-
-// list is a flag that may be repeated.
-type list []string
-
-func (l *list) String() string         { return "" }
-func (l *list) Set(value string) error { *l = append(*l, value); return nil }
 
 // stagingURL is the directory of Let's Encrypt's staging environment.
 const stagingURL = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -36,10 +33,13 @@ const stagingURL = "https://acme-staging-v02.api.letsencrypt.org/directory"
 // parseConfig reads the arguments and the environment. It writes help and errors of flags to
 // out.
 func parseConfig(arguments []string, out io.Writer) (config, error) {
-	c := config{key: os.Getenv("MLES_KEY")}
+	c := config{key: os.Getenv("MLES_KEY"), heartbeat: 30 * time.Second}
 	flags := flag.NewFlagSet("mles [OPTIONS] --domains <DOMAINS> --wwwroot <WWWROOT>", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.Var((*list)(&c.domains), "domains", "`DOMAIN`; may be repeated")
+	flags.Func("domains", "`DOMAIN`; may be repeated", func(domain string) error {
+		c.domains = append(c.domains, strings.ToLower(domain))
+		return nil
+	})
 	flags.StringVar(&c.email, "email", "", "`EMAIL` by which the certificate authority reaches you")
 	flags.StringVar(&c.cache, "cache", "", "`DIRECTORY` that keeps certificates; without it each start gets new ones")
 	flags.UintVar(&c.limit, "limit", 200, "history `LIMIT`: how many of the newest messages newcomers are sent")
@@ -55,7 +55,13 @@ func parseConfig(arguments []string, out io.Writer) (config, error) {
 	flags.StringVar(&c.certKey, "key", "", "`FILE` with the key of -cert")
 	flags.StringVar(&c.acme, "acme", acme.LetsEncryptURL, "`URL` of the directory of the ACME server")
 	flags.StringVar(&c.store, "store", "mem:", "`STORE` of histories: mem:, bolt:FILE or redis://HOST:PORT")
-	flags.Var((*list)(&c.peers), "peer", "`URL` of a peer, ws:// or wss://; may be repeated")
+	flags.Func("peer", "`URL` of a peer, ws:// or wss://; may be repeated", func(peer string) error {
+		if !strings.HasPrefix(peer, "ws://") && !strings.HasPrefix(peer, "wss://") {
+			return errors.New("it must begin with ws:// or wss://")
+		}
+		c.peers = append(c.peers, peer)
+		return nil
+	})
 	if err := flags.Parse(arguments); err != nil {
 		return c, err
 	}

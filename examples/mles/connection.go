@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
@@ -25,8 +24,6 @@ const (
 	subprotocol = "mles-websocket"
 	// maxMessage is the largest message in bytes.
 	maxMessage = 1 << 20
-	// helloTimeout is how long a client has to send its first frame, and a peer its greeting.
-	helloTimeout = 30 * time.Second
 )
 
 // refuse returns an error for which serve closes the connection with a code and a reason. The
@@ -110,7 +107,7 @@ func (s *service) serve(ws *websocket.Conn, r *http.Request, link bool, hello fu
 // position after which the other side is sent the history.
 func (c *connection) join(link bool, hello func(context.Context) (firstFrame, error)) (since replay.Cursor, err error) {
 	s := c.service
-	timeout, cancel := context.WithTimeout(context.Background(), helloTimeout)
+	timeout, cancel := context.WithTimeout(context.Background(), s.config.heartbeat)
 	defer cancel()
 	first, err := hello(timeout)
 	if err != nil {

@@ -56,7 +56,7 @@ func run(ctx context.Context, c config, redirectAddr string, out io.Writer, logg
 	if err != nil {
 		return err
 	}
-	site, err := openWebsite(c)
+	site, err := newWebsite(c)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,7 @@ type server struct {
 // start runs a server inside the test.
 func start(t *testing.T, arguments ...string) *server {
 	t.Helper()
-	return startWith(t, 0, arguments...)
+	return startWith(t, 30*time.Second, arguments...)
 }
 
 func startWith(t *testing.T, heartbeat time.Duration, arguments ...string) *server {
@@ -124,19 +125,19 @@ func startChild(t *testing.T, environment []string, arguments ...string) (s *ser
 func TestConfig_DocumentedFlags(t *testing.T) {
 	for _, arguments := range []string{
 		"--domains a.example --domains b.example --email x@a.example --cache . --limit 7 --wwwroot static --staging --port 8443 --redirect",
-		"-d a.example -d b.example -e x@a.example -c . -l 7 -w static -s -p 8443 -r",
+		"-d A.example -d B.Example -e x@a.example -c . -l 7 -w static -s -p 8443 -r",
 	} {
 		c, err := parseConfig(strings.Fields(arguments), io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(c.domains) != 2 || c.domains[1] != "b.example" || c.email != "x@a.example" || c.cache != "." || c.limit != 7 ||
+		if !slices.Equal(c.domains, []string{"a.example", "b.example"}) || c.email != "x@a.example" || c.cache != "." || c.limit != 7 ||
 			c.wwwroot != "static" || c.acme != stagingURL || c.port != 8443 || !c.redirect {
 			t.Errorf("%s: got %+v", arguments, c)
 		}
 	}
 	c, err := parseConfig(strings.Fields("--domains your.domain --cache . --wwwroot static"), io.Discard)
-	if err != nil || c.limit != 200 || c.port != 443 || c.staging || c.redirect || c.acme != "https://acme-v02.api.letsencrypt.org/directory" {
+	if err != nil || c.heartbeat != 30*time.Second || c.limit != 200 || c.port != 443 || c.staging || c.redirect || c.acme != "https://acme-v02.api.letsencrypt.org/directory" {
 		t.Errorf("got %+v and %v", c, err)
 	}
 	for _, help := range []string{"-h", "--help"} {
@@ -157,6 +158,8 @@ func TestConfig_Bad(t *testing.T) {
 		"-dev -port x":            "invalid value",
 		"-dev -p":                 "needs an argument",
 		"-dev -unknown":           "not defined",
+		"-dev -peer nonsense":     "must begin with ws:// or wss://",
+		"-dev -peer http://a":     "must begin with ws:// or wss://",
 		"-dev -port 0 -store x":   "use mem:, bolt:FILE or redis://HOST:PORT",
 		"-dev -port 0 -cert x":    "no such file",
 		"-dev -port 70000":        "invalid port",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,10 @@ const (
 	peerHeader  = "Mles-Peer"
 	peerVersion = "1"
 	peerUID     = "mles-peer" // of the first frame of a link
-	maxLine     = 256         // bytes
+	// maxLine is the longest line in bytes: a position of at most 41, a space, an ID of at most
+	// maxName, and the newline. The limit of a frame has room for it beside the largest message,
+	// so that each message that one server accepts from a peer is accepted by the next server.
+	maxLine = 41 + 1 + maxName + 1
 )
 
 // greeting is what one side of a link has of a channel.
@@ -56,9 +60,7 @@ func (c *connection) greet(ctx context.Context, head sharedata.Snapshot) (since 
 	}
 	c.peer = peer.Position.Epoch
 	since = c.service.newest(head.Cursor)
-	if seen := peer.Seen[head.Cursor.Epoch]; seen > 0 {
-		since.Revision = seen
-	}
+	since.Revision = cmp.Or(peer.Seen[head.Cursor.Epoch], since.Revision)
 	c.service.log.Info("linked", "channel", c.channel)
 	kept := c.service.replayable(ctx, c.channel, since)
 	if kept.After(since) {
@@ -68,7 +70,7 @@ func (c *connection) greet(ctx context.Context, head sharedata.Snapshot) (since 
 }
 
 func parseGreeting(text []byte) (g greeting, err error) {
-	if err = json.Unmarshal(text, &g); err == nil && g.Position.Revision == 0 {
+	if err = json.Unmarshal(text, &g); err == nil && (g.Position.Epoch == 0 || g.Position.Revision == 0) {
 		err = errors.New("no position")
 	}
 	return g, err
@@ -84,8 +86,8 @@ func parseLine(frame []byte) (position replay.Cursor, id string, content []byte,
 	line, content, found := bytes.Cut(frame, []byte("\n"))
 	text, id, _ := strings.Cut(string(line), " ")
 	position, err = replay.ParseCursor(text)
-	if !found || len(line) >= maxLine {
-		err = errors.New("no line")
+	if !found || len(content) > maxMessage {
+		err = errors.New("no line, or too much after it")
 	}
 	return position, id, content, errors.Join(err, checkName("id", id))
 }
@@ -128,8 +130,7 @@ func (s *service) connect(peer, channel string) error {
 		ws.CloseNow()
 		return errors.New("the server does not answer " + peerHeader + ": its messages have no IDs, so repeats would not be noticed")
 	}
-	self := &http.Request{RemoteAddr: "127.0.0.1:0"} // limits for clients do not count it
-	return s.serve(ws, self, true, func(ctx context.Context) (firstFrame, error) {
+	return s.serve(ws, &http.Request{RemoteAddr: peer}, true, func(ctx context.Context) (firstFrame, error) {
 		auth := fmt.Sprintf("%016x", authHash(peerUID, channel, s.config.key))
 		first := firstFrame{UID: peerUID, Channel: channel, Auth: auth}
 		return first, wsjson.Write(ctx, ws, first)

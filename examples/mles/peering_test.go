@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -180,33 +181,85 @@ func TestPeer_Auth(t *testing.T) {
 	c.wantClose(1008, "uid of a peer")
 }
 
+// link connects to the channel c as a peer.
+func link(t *testing.T, s *server, greeting string) *wsClient {
+	t.Helper()
+	c, response := handshake(t, s.url, nil, "Sec-WebSocket-Protocol: mles-websocket", "Mles-Peer: 1")
+	if response.Header.Get("Mles-Peer") != "1" {
+		t.Fatal("the server does not know peers")
+	}
+	c.send(`{"uid":"mles-peer","channel":"c"}`)
+	if f, err := c.read(); err != nil || !strings.HasPrefix(f.content, `{"position":"`) {
+		t.Fatalf("got %v and %v, want a greeting", f, err)
+	}
+	c.send(greeting)
+	return c
+}
+
 // What a peer must not send ends the link, and nothing else.
 func TestPeer_BadInput(t *testing.T) {
 	s := start(t)
-	link := func(greeting string) *wsClient {
-		c, response := handshake(t, s.url, nil, "Sec-WebSocket-Protocol: mles-websocket", "Mles-Peer: 1")
-		if response.Header.Get("Mles-Peer") != "1" {
-			t.Fatal("the server does not know peers")
-		}
-		c.send(`{"uid":"mles-peer","channel":"c"}`)
-		if f, err := c.read(); err != nil || !strings.HasPrefix(f.content, `{"position":"`) {
-			t.Fatalf("got %v and %v, want a greeting", f, err)
-		}
-		c.send(greeting)
-		return c
+	for _, greeting := range []string{
+		"", "x", "{}", `{"position":"17"}`, `{"position":"17-0"}`, `{"position":"0-1"}`,
+		`{"position":"17-1","seen":{"x":1}}`, `{"position":"17-1","seen":[]}`,
+	} {
+		link(t, s, greeting).wantClose(1008, "greeting")
 	}
-	for _, greeting := range []string{"", "x", "{}", `{"position":"17"}`, `{"position":"17-0"}`, `{"position":"17-1","seen":{"x":1}}`, `{"position":"17-1","seen":[]}`} {
-		link(greeting).wantClose(1008, "greeting")
-	}
-	for _, text := range []string{"", "17-1", "17-1 \n", "x id\n", "18-1 id\ntext", "17-1 a\x00\n", "17-1 " + strings.Repeat("x", maxLine) + "\n"} {
-		c := link(`{"position":"17-1","seen":{"1":2}}`)
+	for _, text := range []string{
+		"", "17-1", "17-1 \n", "x id\n", "18-1 id\ntext", "17-1 a\x00\n", "17-2 " + strings.Repeat("x", 257) + "\n",
+		"17-2 id\n" + strings.Repeat("x", 1<<20+1),
+	} {
+		c := link(t, s, `{"position":"17-1","seen":{"1":2}}`)
 		c.send(text)
 		c.wantClose(1008, "not a message of a peer")
 	}
-	c := link(`{"position":"17-1"}`)
+	c := link(t, s, `{"position":"17-1"}`)
 	c.send("17-2 id\nto all")
 	c.send("17-2 id\nto all")
 	join(t, s.url, "a", "c").want("to all")
+}
+
+// What a server accepts from one peer, with the longest ID and content, the next one accepts
+// from it, also where its position is the longest.
+func TestPeer_LongestMessage(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	message := " " + strings.Repeat("i", 256) + "\n" + strings.Repeat("x", 1<<20)
+	from, to := link(t, s, `{"position":"17-1"}`), link(t, s, `{"position":"18-1"}`)
+	from.send("17-2" + message)
+	f, err := to.read()
+	position, _, _ := strings.Cut(f.content, " ")
+	if err != nil || f.content != position+message {
+		t.Fatalf("got %v (%v)", f, err)
+	}
+	longest := "18446744073709551615-18446744073709551615"
+	from = link(t, s, `{"position":"`+longest+`"}`)
+	from.send(longest + strings.Replace(message, "i", "j", 1))
+	join(t, s.url, "a", "c").want(strings.Repeat("x", 1<<20), strings.Repeat("x", 1<<20))
+}
+
+// A peer opens as many connections from one address as there are channels.
+func TestPeer_ManyChannels(t *testing.T) {
+	t.Parallel()
+	err := withService(t.Context(), config{limit: 10, store: "mem:", heartbeat: testTimeout}, slog.New(slog.DiscardHandler), func(s *service) error {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.RemoteAddr = "192.0.2.1:1" // the loopback is not counted
+			s.accept(w, r)
+		}))
+		defer web.Close()
+		defer s.realtime.Close()
+		first := join(t, web.URL, "first", "c")
+		for range 1024 {
+			connect(t, web.URL)
+		}
+		last := join(t, web.URL, "last", "c")
+		last.send("joined")
+		first.want("joined")
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // A server of another kind, whose messages have no IDs, is not linked to.

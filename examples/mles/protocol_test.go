@@ -71,7 +71,7 @@ func TestHistory_Newcomers(t *testing.T) {
 // A first frame that is not as documented is refused with a reason, and the server goes on.
 func TestFirstFrame_Refused(t *testing.T) {
 	s := start(t)
-	long := strings.Repeat("x", maxName+1)
+	long := strings.Repeat("x", 257)
 	for _, text := range []string{
 		"", "Hello Bob!", "null", "[]", `"alice"`, "{", "{}", `{"uid":"alice"}`, `{"channel":"c"}`, `{"uid":"","channel":"c"}`,
 		`{"uid":"alice","channel":""}`, `{"uid":7,"channel":"c"}`, `{"uid":"alice","channel":["c"]}`, `{"uid":"alice","channel":"c","auth":7}`,
@@ -106,6 +106,29 @@ func TestFirstFrame_Refused(t *testing.T) {
 	join(t, s.url, "bob", "c").want("still here")
 }
 
+// The longest names are accepted, members that are not documented are ignored, and the path of
+// the URL has no meaning.
+func TestFirstFrame_Accepted(t *testing.T) {
+	s := start(t)
+	long := strings.Repeat("x", 256)
+	c := connect(t, s.url+"/any/path?query")
+	c.send(`{"uid":"` + long + `","channel":"` + long + `","auth":"unused","uids":["a"],"":null,"UID":7}`)
+	c.send("in")
+	join(t, s.url, "bob", long).want("in")
+}
+
+// A client that does not send its first frame in time is disconnected, without a close frame,
+// although it answers pings.
+func TestFirstFrame_Late(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, time.Second)
+	began := time.Now()
+	f, err := connect(t, s.url).read()
+	if took := time.Since(began); err == nil || took >= testTimeout { // when its pongs end, too
+		t.Errorf("got %v and %v after %v, want to be disconnected", f, err, took)
+	}
+}
+
 // A message that cannot be passed on ends the connection of its sender, with the reason.
 func TestMessage_Refused(t *testing.T) {
 	t.Parallel()
@@ -128,7 +151,7 @@ func TestMessage_Refused(t *testing.T) {
 // A store that fails is no reason to lose a message in silence: its sender is notified, and
 // so is a client that cannot be sent the history.
 func TestMessage_NotStored(t *testing.T) {
-	err := withService(t.Context(), config{limit: 10, store: "mem:"}, slog.New(slog.DiscardHandler), func(s *service) error {
+	err := withService(t.Context(), config{limit: 10, store: "mem:", heartbeat: testTimeout}, slog.New(slog.DiscardHandler), func(s *service) error {
 		web := httptest.NewServer(http.HandlerFunc(s.accept))
 		defer web.Close()
 		defer s.realtime.Close()

@@ -49,7 +49,9 @@ func withService(ctx context.Context, c config, logger *slog.Logger, use func(*s
 		MaxBufferedBytes:  16 * maxMessage,
 		Heartbeat:         c.heartbeat,
 		MessagesPerSecond: -1, // each connection has one message at a time stored
-		Logger:            logger,
+		// A peer opens a connection for each channel, all from one address.
+		MaxConnectionsPerAddress: -1,
+		Logger:                   logger,
 	})
 	if err != nil {
 		return err

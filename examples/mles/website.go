@@ -10,37 +10,26 @@ import (
 	"strings"
 )
 
-// website has the static files of the domains, in a directory for each; the zero website has
-// none.
-type website struct {
-	domains []string
-	files   fs.FS
-}
-
-// openWebsite opens the directory of the static files. Symbolic links do not lead out of it.
-func openWebsite(c config) (*website, error) {
+// newWebsite returns a handler that serves the static files of the domains, which are in a
+// directory for each. Symbolic links do not lead out of c.wwwroot, and directories are not listed.
+func newWebsite(c config) (http.Handler, error) {
 	if c.wwwroot == "" {
-		return &website{}, nil
+		return http.NotFoundHandler(), nil
 	}
 	root, err := os.OpenRoot(c.wwwroot) // until the process ends
 	if err != nil {
 		return nil, err
 	}
-	return &website{c.domains, root.FS()}, nil
-}
-
-// ServeHTTP serves a file of the domain that is asked for. Directories are not listed.
-func (site *website) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host := url.URL{Host: strings.ToLower(r.Host)}
-	files, err := fs.Sub(site.files, host.Hostname())
-	found := err == nil && slices.Contains(site.domains, host.Hostname())
-	if found && strings.HasSuffix(r.URL.Path, "/") {
-		_, err = fs.Stat(files, path.Join(".", path.Clean(r.URL.Path), "index.html"))
-		found = err == nil
-	}
-	if !found {
-		http.NotFound(w, r)
-		return
-	}
-	http.FileServerFS(files).ServeHTTP(w, r)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := url.URL{Host: strings.ToLower(r.Host)}
+		files, err := fs.Sub(root.FS(), host.Hostname())
+		if err == nil && strings.HasSuffix(r.URL.Path, "/") {
+			_, err = fs.Stat(files, path.Join(".", path.Clean(r.URL.Path), "index.html"))
+		}
+		if err != nil || !slices.Contains(c.domains, host.Hostname()) {
+			http.NotFound(w, r)
+			return
+		}
+		http.FileServerFS(files).ServeHTTP(w, r)
+	}), nil
 }
