@@ -23,10 +23,11 @@ type frameFiles struct {
 
 const (
 	maxFileBytes = 4 << 20
-	// Frames of other sizes are sent faster by copying them: the kernel gives pages to the
-	// network in pieces of 64 KiB, and wakes the peer for each.
+	// Frames of other sizes are sent faster by copying them: small ones because a page costs
+	// the kernel as much as some copying, large ones because it gives pages to the network in
+	// pieces of 64 KiB, and wakes the peer for each.
 	minFiledBytes, maxFiledBytes = 8 << 10, 64 << 10
-	// minFiledSubscribers is from how many connections on it takes less time.
+	// minFiledSubscribers: with fewer, writing the file takes more time than is saved.
 	minFiledSubscribers = 16
 )
 
@@ -45,7 +46,7 @@ func (f *frameFile) use() bool { return f != nil && f.users.Add(1) > 0 }
 
 func (f *frameFile) release() { f.users.Add(-1) }
 
-// close returns false while the file is used. It may be nil.
+// close returns false while the file is used. f may be nil.
 func (f *frameFile) close() bool {
 	if f == nil {
 		return true
@@ -107,7 +108,7 @@ func (p *frameFiles) makeRoomLocked(size int64) bool {
 	return true
 }
 
-// close closes the files. Nothing is sent from them any more.
+// close closes the files. No connection is left that sends from them.
 func (p *frameFiles) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

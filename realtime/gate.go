@@ -2,34 +2,33 @@ package realtime
 
 import "sync/atomic"
 
-// gate is a lock that hardly ever anybody waits for: the writer of a connection holds it
-// while bytes are being written, and only control frames of the WebSocket library may come
-// between. It is not a sync.Mutex because testing/synctest does not take waiting for that
-// for idleness. The zero value is open.
+// gate is a lock that is almost never contended: the writer of a connection holds it while
+// it writes, and only the WebSocket library writes besides, a control frame. It is not a
+// sync.Mutex, because testing/synctest does not count a goroutine that waits for one as
+// blocked. The zero value is unlocked.
 type gate struct {
-	wanted atomic.Int32 // by how many, of whom one has it
-	passed atomic.Pointer[chan struct{}]
+	wanted atomic.Int32                  // by the goroutine that holds it and those that wait
+	handed atomic.Pointer[chan struct{}] // over which it is handed on; made by the first that waits
 }
 
 func (g *gate) lock() {
 	if g.wanted.Add(1) > 1 {
-		<-g.next()
+		<-g.handover()
 	}
 }
 
 func (g *gate) unlock() {
 	if g.wanted.Add(-1) > 0 {
-		g.next() <- struct{}{} // there is room: the one before was received
+		g.handover() <- struct{}{} // does not block: whoever unlocks has received the one before
 	}
 }
 
-// next returns the channel by which the gate is passed on.
-func (g *gate) next() chan struct{} {
+func (g *gate) handover() chan struct{} {
 	for {
-		if c := g.passed.Load(); c != nil {
+		if c := g.handed.Load(); c != nil {
 			return *c
 		}
 		c := make(chan struct{}, 1)
-		g.passed.CompareAndSwap(nil, &c)
+		g.handed.CompareAndSwap(nil, &c)
 	}
 }

@@ -39,7 +39,7 @@ func (b *broker) insert(r *request) (any, error) {
 	return map[string]event{"event": e}, nil
 }
 
-// propose makes what is scheduled for later now. What fails is left to the scheduler. A
+// propose proposes at once what is scheduled for later. What fails is left to the scheduler. A
 // rejection is final: an event for which "latest" has no room any more is not published.
 func (b *broker) propose(ctx context.Context, proposals ...sharedata.Proposal) {
 	var proposing sync.WaitGroup
