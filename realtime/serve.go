@@ -29,13 +29,15 @@ const (
 //
 // Limits of the web server that are 0 become 32 KiB for headers, 10 s to read them, 30 s
 // to read a request, a minute to write a response, and two minutes for an idle connection;
-// a negative time-out is off.
+// a negative time-out is off. On Linux, connections over a loopback address are not paced,
+// whichever congestion control is the system's.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, web *http.Server) error {
 	web.MaxHeaderBytes = cmp.Or(web.MaxHeaderBytes, maxHeaderBytes)
 	web.ReadHeaderTimeout = cmp.Or(web.ReadHeaderTimeout, readHeaderTimeout)
 	web.ReadTimeout = cmp.Or(web.ReadTimeout, readTimeout)
 	web.WriteTimeout = cmp.Or(web.WriteTimeout, writeTimeout)
 	web.IdleTimeout = cmp.Or(web.IdleTimeout, idleTimeout)
+	stopPacing(listener)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	select {
