@@ -1,38 +1,20 @@
 package sharedata
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/safe-go/safe/internal/testlog"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
-
-// lockedBuffer is a log that several goroutines may write to.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 func raw(f func(ctx context.Context, state, input json.RawMessage) (json.RawMessage, error)) *Function {
 	return NewRawFunction("f", f)
@@ -89,7 +71,7 @@ func TestEvaluate_Deadline(t *testing.T) {
 // result is discarded.
 func TestEvaluate_AbandonsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log testlog.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		f := raw(func(context.Context, json.RawMessage, json.RawMessage) (json.RawMessage, error) {
 			time.Sleep(time.Minute)
@@ -201,7 +183,7 @@ func TestEvaluate_FunctionFails(t *testing.T) {
 		}), errBroken, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var log lockedBuffer
+			var log testlog.Buffer
 			state, err := evaluate(t, t.Context(), test.f, time.Minute, json.RawMessage("1"), json.RawMessage("2"), slog.New(slog.NewTextHandler(&log, nil)))
 			var failed *FunctionError
 			if state != nil || !errors.As(err, &failed) || !errors.Is(err, ErrFunctionFailed) || !errors.Is(err, test.want) {

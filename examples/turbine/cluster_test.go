@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/safe-go/safe/internal/redistest"
+	"github.com/safe-go/safe/internal/testlog"
 )
 
 // startNATS starts a NATS server; port -1 takes a free one, and payload 0 is NATS's default
@@ -107,31 +108,13 @@ func TestCluster_SharedStore(t *testing.T) {
 	b.wantData("a", 31, 31)
 }
 
-// logText is a log that can be read while it is written.
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logText) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // While NATS is away a node serves its own sessions, and it forwards again when NATS is back.
 // The log says once that NATS is away, and not for each publication.
 func TestCluster_Away(t *testing.T) {
 	url, s, stop := startNATS(t, -1, 0)
 	port := s.Addr().(*net.TCPAddr).Port
 	stop()
-	var log logText
+	var log testlog.Buffer
 	one, two := startNode(t, environment{urlVariable: url}, &log), start(t, url)
 	a, b := join(t, one), join(t, two)
 	a.subscribe("a", "", false)
@@ -210,7 +193,7 @@ func TestCluster_Largest(t *testing.T) {
 // forwarded is logged and counted.
 func TestCluster_TooLarge(t *testing.T) {
 	url, _, _ := startNATS(t, -1, 4096)
-	var log logText
+	var log testlog.Buffer
 	one, two := startNode(t, environment{urlVariable: url}, &log), start(t, url)
 	awaitForwarding(t, one, two)
 	a, b := join(t, one), join(t, two)

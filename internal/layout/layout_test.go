@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"internal/child":       {},
 	"internal/redistest":   {"internal/child"},
 	"internal/sharedstore": {"replay"},
+	"internal/testlog":     {},
 	"internal/benchmarks":  {},
 	"internal/torture": {"client", "internal/child", "internal/checker", "internal/option", "internal/redistest", "internal/wire", "realtime", "replay", "schemas/codes",
 		"replay/bolt", "replay/redis", "replay/storeurl", "sharedata"},
@@ -59,11 +60,11 @@ var allowed = map[string][]string{
 var forTests = map[string][]string{
 	"internal/wire":        {"schemas", "schemas/codes"},
 	"replay":               {"replay/replaytest"},
-	"replay/bolt":          {"replay/replaytest"},
+	"replay/bolt":          {"internal/testlog", "replay/replaytest"},
 	"replay/redis":         {"replay/replaytest", "internal/redistest", "sharedata"},
 	"replay/replaytest":    {"internal/sharedstore"},
 	"replay/storeurl":      {"internal/redistest"},
-	"sharedata":            {"internal/sharedstore"},
+	"sharedata":            {"internal/sharedstore", "internal/testlog"},
 	"sharedata/proof":      {"client", "client/proof"},
 	"client/js":            {"client", "internal/checker", "internal/child", "internal/wire", "realtime", "replay", "replay/bolt", "sharedata"},
 	"client/proof":         {"internal/sharedstore", "realtime", "replay", "schemas/codes", "sharedata", "sharedata/proof"},
@@ -75,7 +76,8 @@ var forTests = map[string][]string{
 	"internal/promises":    {"client", "internal/checker", "internal/sharedstore", "internal/wire", "realtime", "replay", "replay/bolt", "schemas/codes", "sharedata"},
 	"internal/interop":     {"client", "realtime", "replay", "sharedata"},
 	"internal/hostile":     {"client", "internal/child", "realtime", "sharedata"},
-	"examples":             {"internal/child", "internal/redistest"},
+	"realtime/auth":        {"internal/testlog"},
+	"examples":             {"internal/child", "internal/redistest", "internal/testlog"},
 }
 
 func TestImports(t *testing.T) {

@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log"
@@ -9,39 +8,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/coder/websocket"
 
+	"github.com/safe-go/safe/internal/testlog"
 	"github.com/safe-go/safe/realtime"
 	"github.com/safe-go/safe/realtime/auth"
 	"github.com/safe-go/safe/sharedata"
 )
 
-// lockedBuffer is a log that several goroutines write.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 // TestServer_LogsNoToken sends good and bad tokens in every place to a server that logs all it
 // can, and has the client make every kind of request.
 func TestServer_LogsNoToken(t *testing.T) {
 	f := newFixture(t, &auth.Options{Cookie: "session"})
-	var logged lockedBuffer
+	var logged testlog.Buffer
 	manager := must(sharedata.NewManager(nil))
 	defer manager.Close()
 	must(manager.Create(context.Background(), "allowed", 1))

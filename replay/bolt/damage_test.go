@@ -14,6 +14,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
+	"github.com/safe-go/safe/internal/testlog"
 	"github.com/safe-go/safe/replay"
 )
 
@@ -84,7 +85,7 @@ func useAround(t *testing.T, content []byte, k model, child string) {
 		t.Fatal(err)
 	}
 	mustCheckAs(t, path, "")
-	l := &log{}
+	l := &testlog.Buffer{}
 	s := open(t, path, &Options{Logger: slog.New(slog.NewTextHandler(l, nil))})
 	rest := model{}
 	for id, history := range k {

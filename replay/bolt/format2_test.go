@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/safe-go/safe/internal/testlog"
 	"github.com/safe-go/safe/replay"
 )
 
@@ -98,7 +99,7 @@ func TestFormat2_BroughtForward(t *testing.T) {
 	if err := Check(path); err != nil || formatOf(t, path) != 2 {
 		t.Fatalf("Check: %v, format %d; want format 2", err, formatOf(t, path))
 	}
-	l := &log{}
+	l := &testlog.Buffer{}
 	for range 3 {
 		s := open(t, path, &Options{Logger: slog.New(slog.NewTextHandler(l, nil))})
 		mustHold(t, s, k)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/safe-go/safe/internal/testlog"
 	"github.com/safe-go/safe/replay"
 )
 
@@ -140,7 +141,7 @@ func TestMetaPage_Damaged(t *testing.T) {
 // mustRollBack opens a file one of whose meta pages is damaged.
 func mustRollBack(t *testing.T, path string, want model) {
 	t.Helper()
-	l := &log{}
+	l := &testlog.Buffer{}
 	options := &Options{Logger: slog.New(slog.NewTextHandler(l, nil))}
 	for range 2 { // also after it was opened again
 		s := open(t, path, options)
