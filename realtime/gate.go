@@ -19,7 +19,7 @@ func (g *gate) lock() {
 
 func (g *gate) unlock() {
 	if g.wanted.Add(-1) > 0 {
-		g.handover() <- struct{}{} // does not block: whoever unlocks has received the one before
+		g.handover() <- struct{}{} // does not block: the holder has received the one before
 	}
 }
 

@@ -29,8 +29,8 @@ const (
 //
 // Limits of the web server that are 0 become 32 KiB for headers, 10 s to read them, 30 s
 // to read a request, a minute to write a response, and two minutes for an idle connection;
-// a negative time-out is off. On Linux, connections over a loopback address are not paced,
-// whichever congestion control is the system's.
+// a negative time-out is off. On Linux, a TCP listener on a loopback address is given the
+// congestion control reno where it has BBR.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, web *http.Server) error {
 	web.MaxHeaderBytes = cmp.Or(web.MaxHeaderBytes, maxHeaderBytes)
 	web.ReadHeaderTimeout = cmp.Or(web.ReadHeaderTimeout, readHeaderTimeout)

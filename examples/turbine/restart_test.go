@@ -113,7 +113,7 @@ func TestRecover_OtherNode(t *testing.T) {
 	c.wantData("a", 5, 6)
 }
 
-// A session that missed more publications than -window recovers none, and is told so.
+// A session that missed more publications than -window recovers none, as its result says.
 func TestRecover_Window(t *testing.T) {
 	addr := start(t, "", "-window", "3")
 	c := join(t, addr)
